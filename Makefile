@@ -1,0 +1,39 @@
+# Short names for commands; what they do is Snakemake's and pytest's business.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo paper plan test check lint requirements
+
+setup: .venv/ready
+
+.venv/ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kvsweep needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+demo: setup
+	$(BIN)/snakemake --configfile examples/demo.yaml
+
+paper: setup
+	$(BIN)/snakemake
+
+# Everything that needs no engine, in under a minute.
+check: setup lint
+	$(BIN)/pytest -q -m "not engine"
+
+# Everything: the demo is the end-to-end test.
+test: setup lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint --configfile examples/demo.yaml
+
+# Pins every package anew; needs uv.
+requirements:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,72 @@
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
+sys.path.insert(0, str(SCRIPTS))
+
+from kvsweep import cells, config as configuration
+from kvsweep.environment import knobs_in
+from kvsweep.errors import KvsweepError
+from kvsweep.files import sha256_once
+from kvsweep.process import WORKFLOW_PID
+
+# A configuration on the command line replaces the paper's; merged, they would run both.
+if not workflow.overwrite_configfiles:
+
+    configfile: str(Path(workflow.basedir, "config.yaml"))
+
+
+try:
+    STUDY = configuration.parse_study(config)
+except KvsweepError as error:
+    raise WorkflowError(str(error)) from None
+
+# The runners of the cells end their engines when this process is gone.
+os.environ[WORKFLOW_PID] = str(os.getpid())
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/engine.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/quality.smk"
+include: "workflow/rules/throughput.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    measurements,
+
+
+rule all:
+    default_target: True
+    """Everything: the report of the whole configuration."""
+    input:
+        "results/report.html",
+        "results/report.md",
+        PAIRS_CHECKED,
+
+
+rule measurements:
+    """Every cell, without tables and report."""
+    input:
+        PAIRS_CHECKED,
+        CELL_RECORDS,
+
+
+onstart:
+    knobs = knobs_in(os.environ)
+    if knobs:
+        print(
+            f"kvsweep: kept out of the engines because the configuration does not name them: {', '.join(knobs)}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,70 @@
+# Needs: engine, model and corpus manifests. Makes: f16/f16 baseline log-probabilities, and one record for each quality
+# cell, compared with them. The control (f16/f16 against its own baseline) is a cell like any other.
+
+BASELINE = f"{program('measure.py')} baseline {LIMITS} --results results"
+QUALITY = f"{program('measure.py')} quality {LIMITS} --results results"
+
+
+def quality_priority(wildcards):
+    """Short contexts first; at each the baseline before its cells, and of these the control first."""
+    control = (wildcards.get("ctk", "f16"), wildcards.get("ctv", "f16")) == ("f16", "f16")
+    return 100_000_000 - 4 * int(wildcards.n_ctx) + control
+
+
+def chunks(wildcards):
+    return STUDY.quality.chunks[int(wildcards.n_ctx)]
+
+
+rule baseline:
+    """Writes the log-probabilities that every quality cell of a context is compared with."""
+    input:
+        engine="results/engines/{engine}/build.json",
+        model="results/models/{model}/model.json",
+        corpus="results/corpora/{corpus}/corpus.json",
+    output:
+        logits="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/logits.kld",
+        run="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json",
+        stdout="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/stdout.log",
+        stderr="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/stderr.log",
+    log:
+        "results/logs/baseline/{engine}/{model}/{corpus}/c{n_ctx}.log",
+    priority: quality_priority
+    threads: ALL_CORES
+    resources:
+        device=1,
+    params:
+        chunks=chunks,
+    shell:
+        "{BASELINE} --cell baseline/{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}"
+        " --engine {input.engine:q} --model {input.model:q} --corpus {input.corpus:q}"
+        " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"
+
+
+rule quality_cell:
+    """Measures perplexity and KL divergence of one pair at one context."""
+    input:
+        engine="results/engines/{engine}/build.json",
+        model="results/models/{model}/model.json",
+        corpus="results/corpora/{corpus}/corpus.json",
+        # Not the log-probabilities themselves: their time stamp says nothing, their content is checked before use.
+        baseline="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json",
+    output:
+        run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
+        stdout="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",
+        stderr="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stderr.log",
+    log:
+        "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
+    priority: quality_priority
+    threads: ALL_CORES
+    resources:
+        device=1,
+    params:
+        chunks=chunks,
+        logits=lambda wildcards, input: str(
+            Path(input.baseline).with_name("logits.kld")
+        ),
+    shell:
+        "{QUALITY} --pair {wildcards.ctk}/{wildcards.ctv} --cell quality/{wildcards.engine}/{wildcards.model}"
+        "/{wildcards.corpus}/c{wildcards.n_ctx}/k-{wildcards.ctk}/v-{wildcards.ctv}"
+        " --engine {input.engine:q} --model {input.model:q} --corpus {input.corpus:q} --logits {params.logits:q}"
+        " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"

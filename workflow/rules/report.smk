@@ -1,0 +1,52 @@
+# Needs: the Parquet tables and nothing else. Makes: figures and the report.
+
+DRAW_FIGURES = program("draw_figures.py")
+WRITE_REPORT = program("write_report.py")
+FIGURES = [
+    "prefill_by_depth",
+    "decode_by_depth",
+    "kld_by_pair",
+    "kld_by_bits",
+    "top1_by_pair",
+]
+
+
+rule figures:
+    """Draws every figure."""
+    input:
+        tables=rules.tables.output,
+        sources=source_files(
+            "draw_figures.py",
+            "kvsweep/figures.py",
+            "kvsweep/style.py",
+            "kvsweep/statistics.py",
+        ),
+    output:
+        expand("results/figures/{figure}.png", figure=FIGURES),
+        report(
+            expand("results/figures/{figure}.svg", figure=FIGURES),
+            category="Figures",
+            caption="../report/figures.rst",
+        ),
+    log:
+        "results/logs/figures.log",
+    shell:
+        "{DRAW_FIGURES} --tables results/tables --out results/figures 2>&1 | tee {log:q}"
+
+
+rule report:
+    """Writes the report, as one self-contained HTML file and as Markdown."""
+    input:
+        tables=rules.tables.output,
+        figures=rules.figures.output,
+        sources=source_files("write_report.py", "kvsweep/*.py", "kvsweep/templates/*"),
+    output:
+        html=report(
+            "results/report.html", category="Report", caption="../report/report.rst"
+        ),
+        markdown="results/report.md",
+    log:
+        "results/logs/report.log",
+    shell:
+        "{WRITE_REPORT} --tables results/tables --figures results/figures"
+        " --html {output.html:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,40 @@
+# Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here, in one process.
+
+WRITE_STUDY = program("write_study.py")
+MAKE_TABLES = program("make_tables.py")
+
+
+rule study:
+    """Writes down what is to be measured: for the tables, and for counting the cells while they are measured."""
+    output:
+        config="results/config.json",
+        cells="results/cells.txt",
+    log:
+        "results/logs/study.log",
+    priority: 1_000_000_000
+    params:
+        # Which machine, how long and where to stop do not change what a table says of a finished cell.
+        config=json.dumps(
+            {key: config[key] for key in config if key not in ("machine", "limits")}
+        ),
+    shell:
+        "{WRITE_STUDY} --results results --config {params.config:q} 2>&1 | tee {log:q}"
+
+
+rule tables:
+    """Reads all raw cells, decides each status, checks what really ran."""
+    input:
+        study="results/config.json",
+        engines=expand("results/engines/{engine}/build.json", engine=STUDY.engines),
+        models=expand("results/models/{model}/model.json", model=STUDY.models),
+        cells=CELL_RECORDS,
+        sources=source_files("make_tables.py", "kvsweep/*.py"),
+    output:
+        expand(
+            "results/tables/{table}.parquet",
+            table=["engines", "models", "throughput", "quality"],
+        ),
+    log:
+        "results/logs/tables.log",
+    shell:
+        "{MAKE_TABLES} --results results 2>&1 | tee {log:q}"

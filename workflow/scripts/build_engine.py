@@ -1,0 +1,102 @@
+"""Fetches and builds one engine of the configuration, or takes ready binaries, and writes its build.json."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from kvsweep import engine_build, engine_source
+from kvsweep.config import Engine, parse_engine
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, read_json, write_json
+from kvsweep.program import run_program, say
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="name of the engine")
+    parser.add_argument("--definition", required=True, help="the engine's part of the configuration, as JSON")
+    parser.add_argument("--base", type=Path, required=True, help="directory that relative paths start from")
+    parser.add_argument("--threads", type=int, required=True, help="parallel compilations")
+    parser.add_argument("--build-json", type=Path, required=True, help="manifest to write")
+    arguments = parser.parse_args()
+    engine = parse_engine(arguments.name, arguments.definition)
+    if engine.source_kind == "path":
+        manifest = take_ready(engine, arguments.base)
+    else:
+        manifest = build_from_source(engine, arguments.build_json.parent, arguments.threads)
+    write_json(arguments.build_json, manifest)
+    say(f"engine {engine.name}: ready ({manifest['version']})")
+
+
+def take_ready(engine: Engine, base: Path) -> dict[str, object]:
+    directory = base / Path(engine.source["path"]).expanduser()
+    if not directory.is_dir():
+        raise KvsweepError(f"engines.{engine.name}.source.path: there is no directory {directory}.")
+    return engine_build.manifest(
+        engine,
+        directory,
+        backend=engine.backend,
+        identity=f"path {engine.source['path']}",
+        commit=None,
+        options={},
+        compiler=None,
+    )
+
+
+def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str, object]:
+    """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was."""
+    engine_build.find_compiler()
+    backend = engine_build.choose_backend(engine.backend)
+    options = engine_build.cmake_options(backend, engine.cmake)
+    work, binaries = directory / "work", directory / "bin"
+    source = fetched_before(engine, work)
+    if source is None:
+        shutil.rmtree(work, ignore_errors=True)
+        make_directory(work)
+        say(f"engine {engine.name}: fetching {engine_source.describe(engine)}")
+        source = engine_source.fetch(engine, work / "source", f"engines.{engine.name}.source")
+        write_json(
+            work / "source.json",
+            {"definition": engine.source, "tree": str(source.tree.relative_to(work))}
+            | {"identity": source.identity, "commit": source.commit},
+        )
+    say(f"engine {engine.name}: building {', '.join(engine.programs)} for {backend} on {threads} cores")
+    build_directory = work / "build"
+    engine_build.build(
+        source.tree,
+        build_directory,
+        options,
+        engine.programs,
+        threads,
+        directory / "cmake.log",
+        lambda line: say(f"engine {engine.name}: {line}"),
+    )
+    engine_build.collect(build_directory, binaries, engine.programs)
+    manifest = engine_build.manifest(
+        engine,
+        binaries,
+        backend=backend,
+        identity=source.identity,
+        commit=source.commit,
+        options=options,
+        compiler=engine_build.compiler_version(build_directory),
+    )
+    shutil.rmtree(work)
+    return manifest
+
+
+def fetched_before(engine: Engine, work: Path) -> engine_source.Source | None:
+    """The source that an earlier, stopped build left, if it is what is wanted now."""
+    try:
+        left = read_json(work / "source.json")
+    except KvsweepError:
+        return None
+    if left["definition"] != engine.source:
+        return None
+    return engine_source.Source(work / left["tree"], left["identity"], left["commit"])
+
+
+if __name__ == "__main__":
+    run_program(main)

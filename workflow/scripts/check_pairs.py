@@ -1,0 +1,24 @@
+"""Fails if a built engine does not accept a cache type that the configured pairs need."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kvsweep.cache_types import Pair
+from kvsweep.config import check_engine_accepts
+from kvsweep.files import read_json
+from kvsweep.program import run_program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build-json", type=Path, required=True, help="the engine's manifest")
+    parser.add_argument("pairs", nargs="+", type=Pair.parse, help="pairs to run, K/V")
+    arguments = parser.parse_args()
+    build = read_json(arguments.build_json)
+    check_engine_accepts(build["engine"], build["cache_types"], arguments.pairs)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,284 @@
+"""llama-bench's results (``-o jsonl``) and its progress lines (``--progress``).
+
+Format: ``tools/llama-bench/llama-bench.cpp`` in llama.cpp, ``jsonl_printer`` and ``test::get_values``. One
+line is one finished test. Fields come and go between builds: they are read by name, and only the necessary
+ones must exist.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from kvsweep.errors import UnparsableOutput
+
+_Number = TypeVar("_Number", int, float)
+_Scalar = TypeVar("_Scalar", int, str)
+
+_TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_RESULT_FIELDS = frozenset(
+    ("test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts")
+)
+_PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
+_FLASH_ATTN = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+
+
+@dataclass(frozen=True)
+class BenchTest:
+    """One finished test of llama-bench: ``n_prompt`` tokens read or ``n_gen`` tokens written at ``n_depth``.
+
+    Durations in nanoseconds, rates in tokens per second; what the build did not print is None. The rates are
+    computed from ``samples_ns``, at full precision. Raises UnparsableOutput where a value is impossible.
+    """
+
+    n_prompt: int
+    n_gen: int
+    n_depth: int
+    type_k: str
+    type_v: str
+    samples_ns: tuple[int, ...]
+    n_batch: int | None = None
+    n_ubatch: int | None = None
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None
+    flash_attn: bool | None = None
+    backends: str | None = None
+    cpu_info: str | None = None
+    gpu_info: str | None = None
+    model_filename: str | None = None
+    build_commit: str | None = None
+    test_time: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_prompt < 0 or self.n_gen < 0 or (self.n_prompt > 0) == (self.n_gen > 0):
+            raise UnparsableOutput(
+                f"llama-bench reports a test of {self.n_prompt} prompt and {self.n_gen} generated tokens,"
+                " which is neither prefill nor decode"
+            )
+        if self.n_depth < 0:
+            raise UnparsableOutput(f"llama-bench reports a depth of {self.n_depth} tokens")
+        if not self.type_k or not self.type_v:
+            raise UnparsableOutput("llama-bench reports a test without a cache type")
+        if not self.samples_ns or min(self.samples_ns) <= 0:
+            raise UnparsableOutput(f"llama-bench reports the durations {list(self.samples_ns)} ns")
+        if self.test_time is not None and not _TEST_TIME.fullmatch(self.test_time):
+            raise UnparsableOutput(f"llama-bench reports the time stamp {self.test_time!r}, which is not UTC")
+
+    @property
+    def phase(self) -> Literal["prefill", "decode"]:
+        """``prefill`` (prompt processing) or ``decode`` (text generation)."""
+        return "decode" if self.n_gen else "prefill"
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens processed in each repetition."""
+        return self.n_prompt + self.n_gen
+
+    @property
+    def samples_tokens_per_second(self) -> tuple[float, ...]:
+        """The rate of each repetition, tokens per second."""
+        return tuple(1e9 * self.n_tokens / duration for duration in self.samples_ns)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The mean of the repetitions' rates, as llama-bench reports it (not tokens over total time)."""
+        return statistics.fmean(self.samples_tokens_per_second)
+
+    @property
+    def tokens_per_second_stddev(self) -> float | None:
+        """The repetitions' sample standard deviation (n - 1), tokens per second; None for one repetition."""
+        rates = self.samples_tokens_per_second
+        return statistics.stdev(rates) if len(rates) > 1 else None
+
+
+def parse_bench(text: str) -> tuple[BenchTest, ...]:
+    """The finished tests in llama-bench's ``-o jsonl`` output, in the order in which they ran.
+
+    The last line may be cut, for llama-bench can die while it writes: it is left out, earlier lines stand.
+    Raises UnparsableOutput for anything else that is not a consistent test, for a test that appears twice,
+    and for lines of different builds or machines in one output. Which tests had been asked for only the
+    caller knows.
+    """
+    lines = text.rstrip().split("\n") if text.strip() else []
+    tests: list[BenchTest] = []
+    seen: dict[str, int] = {}
+    process: dict[str, Any] | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            fields = _json_object(line)
+        except ValueError as error:
+            if number == len(lines) and line.startswith("{"):
+                break
+            raise UnparsableOutput(
+                f"line {number} of llama-bench's output is not a test: {_shown(line)}"
+            ) from error
+        try:
+            tests.append(_bench_test(fields))
+        except UnparsableOutput as error:
+            raise UnparsableOutput(f"line {number} of llama-bench's output: {error}") from None
+        identity = json.dumps({k: v for k, v in fields.items() if k not in _RESULT_FIELDS}, sort_keys=True)
+        if identity in seen:
+            raise UnparsableOutput(
+                f"lines {seen[identity]} and {number} of llama-bench's output are the same test"
+            )
+        seen[identity] = number
+        this_process = {name: fields.get(name) for name in _PROCESS_FIELDS}
+        process = process or this_process
+        if this_process != process:
+            raise UnparsableOutput(
+                f"line {number} of llama-bench's output comes from another build or machine"
+            )
+    return tuple(tests)
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            raise ValueError("a field appears twice")
+        return fields
+
+    # Equal samples can make llama-bench's formula the root of a tiny negative number, and "-nan" is not JSON.
+    line = re.sub(r'("stddev_ts": )-?nan\b', r"\1null", line)
+    value = json.loads(line, object_pairs_hook=unique)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
+    test = BenchTest(
+        n_prompt=_integer(fields, "n_prompt"),
+        n_gen=_integer(fields, "n_gen"),
+        n_depth=_integer(fields, "n_depth"),
+        type_k=_text(fields, "type_k"),
+        type_v=_text(fields, "type_v"),
+        samples_ns=tuple(_list(fields, "samples_ns", int)),
+        n_batch=_optional(fields, "n_batch", int),
+        n_ubatch=_optional(fields, "n_ubatch", int),
+        n_threads=_optional(fields, "n_threads", int),
+        n_gpu_layers=_optional(fields, "n_gpu_layers", int),
+        flash_attn=_FLASH_ATTN.get(str(fields.get("flash_attn")).lower()),
+        backends=_optional(fields, "backends", str) or None,
+        cpu_info=_optional(fields, "cpu_info", str) or None,
+        gpu_info=_optional(fields, "gpu_info", str) or None,
+        model_filename=_optional(fields, "model_filename", str) or None,
+        build_commit=_optional(fields, "build_commit", str) or None,
+        test_time=_optional(fields, "test_time", str) or None,
+    )
+    _check_against_printed(test, fields)
+    return test
+
+
+def _check_against_printed(test: BenchTest, fields: Mapping[str, Any]) -> None:
+    """Compare the samples with what llama-bench computed from them itself.
+
+    ``stddev_ns`` is left alone: llama-bench squares nanoseconds in 64-bit integers, which overflow after
+    seconds.
+    """
+    rates = test.samples_tokens_per_second
+    printed_rates = _list(fields, "samples_ts", float)
+    if len(printed_rates) != len(rates) or not all(
+        math.isclose(printed, rate, rel_tol=1e-5)  # six significant digits
+        for printed, rate in zip(printed_rates, rates, strict=True)
+    ):
+        raise UnparsableOutput(
+            f"samples_ts {printed_rates} does not follow from samples_ns {list(test.samples_ns)}"
+        )
+    mean = test.tokens_per_second
+    printed_mean = _number(fields, "avg_ts")
+    if not math.isclose(printed_mean, mean, rel_tol=1e-9, abs_tol=1e-6):
+        raise UnparsableOutput(f"avg_ts is {printed_mean}, but the mean of the samples is {mean:.6f}")
+    if sum(test.samples_ns) // len(test.samples_ns) != _integer(fields, "avg_ns"):
+        raise UnparsableOutput(
+            f"avg_ns {fields['avg_ns']} does not follow from samples_ns {list(test.samples_ns)}"
+        )
+    stddev = test.tokens_per_second_stddev or 0.0
+    printed_stddev = 0.0 if fields.get("stddev_ts", "") is None else _number(fields, "stddev_ts")
+    rounding = 1e-6 + 1e-6 * stddev + 1e-7 * mean  # llama-bench subtracts two nearly equal squares
+    if abs(printed_stddev - stddev) > rounding:
+        raise UnparsableOutput(f"stddev_ts is {printed_stddev}, but the samples' is {stddev:.6f}")
+
+
+def _field(fields: Mapping[str, Any], name: str) -> Any:
+    if name not in fields:
+        raise UnparsableOutput(f"the field {name} is missing")
+    return fields[name]
+
+
+def _integer(fields: Mapping[str, Any], name: str) -> int:
+    value = _field(fields, name)
+    if type(value) is not int:
+        raise UnparsableOutput(f"{name} is {value!r}, not a whole number")
+    return value
+
+
+def _number(fields: Mapping[str, Any], name: str) -> float:
+    value = _field(fields, name)
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise UnparsableOutput(f"{name} is {value!r}, not a finite number")
+    return float(value)
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = _field(fields, name)
+    if not isinstance(value, str):
+        raise UnparsableOutput(f"{name} is {value!r}, not a text")
+    return value
+
+
+def _list(fields: Mapping[str, Any], name: str, kind: type[_Number]) -> list[_Number]:
+    values = _field(fields, name)
+    accepted = (int,) if kind is int else (int, float)
+    if not isinstance(values, list) or not all(type(v) in accepted and math.isfinite(v) for v in values):
+        raise UnparsableOutput(f"{name} is {values!r}, not a list of finite numbers")
+    return [kind(value) for value in values]
+
+
+def _optional(fields: Mapping[str, Any], name: str, kind: type[_Scalar]) -> _Scalar | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if type(value) is not kind:
+        raise UnparsableOutput(f"{name} is {value!r}, not of the type {kind.__name__}")
+    return value
+
+
+def _shown(line: str) -> str:
+    return repr(line if len(line) <= 60 else line[:57] + "...")
+
+
+@dataclass(frozen=True)
+class BenchProgress:
+    """Where a running llama-bench is: test ``test`` of ``tests``, its ``step`` and repetition if any."""
+
+    test: int
+    tests: int
+    step: str
+    repetition: int | None = None
+    repetitions: int | None = None
+
+
+_PROGRESS = re.compile(
+    r"^llama-bench: benchmark (\d+)/(\d+): ([a-z ]+?)(?: (\d+)/(\d+))?(?: \(cached\))?$", re.M
+)
+
+
+def bench_progress(stderr_tail: str) -> BenchProgress | None:
+    """The last progress line in (the end of) llama-bench's stderr, None if there is none. Never raises."""
+    found = list(_PROGRESS.finditer(stderr_tail))
+    if not found:
+        return None
+    test, tests, step, repetition, repetitions = found[-1].groups()
+    return BenchProgress(
+        int(test),
+        int(tests),
+        step,
+        int(repetition) if repetition else None,
+        int(repetitions) if repetitions else None,
+    )

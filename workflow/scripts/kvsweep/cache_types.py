@@ -1,0 +1,53 @@
+"""Cache types of llama.cpp and pairs of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+# (values in a block, bytes of a block), from the block structures in ggml-common.h of llama.cpp and of the
+# TurboQuant fork (commit 69d8e4be4). A cache's real size stands in the engine's log.
+_BLOCKS: dict[str, tuple[int, int]] = {
+    "f32": (1, 4),
+    "f16": (1, 2),
+    "bf16": (1, 2),
+    "q8_0": (32, 34),
+    "q5_1": (32, 24),
+    "q5_0": (32, 22),
+    "q4_1": (32, 20),
+    "q4_0": (32, 18),
+    "iq4_nl": (32, 18),
+    "turbo4": (128, 68),
+    "turbo3": (128, 50),
+    "turbo2": (128, 34),
+}
+
+KNOWN_TYPES: tuple[str, ...] = tuple(_BLOCKS)
+
+
+def bits_per_value(cache_type: str) -> Fraction | None:
+    """Bits that one value takes in a cache of this type; None for a type that kvsweep does not know."""
+    block = _BLOCKS.get(cache_type)
+    return None if block is None else Fraction(8 * block[1], block[0])
+
+
+@dataclass(frozen=True, order=True)
+class Pair:
+    """The cache types of K and V."""
+
+    ctk: str
+    ctv: str
+
+    @classmethod
+    def parse(cls, text: str) -> Pair:
+        """``q8_0/turbo4``, or ``q8_0`` for ``q8_0/q8_0``. Raises ValueError for any other form."""
+        parts = text.strip().split("/")
+        if len(parts) > 2 or not all(parts):
+            raise ValueError(f"{text!r} is not a pair: write K/V such as q8_0/q4_0, or one type for both")
+        return cls(parts[0], parts[-1])
+
+    def __str__(self) -> str:
+        return self.ctk if self.ctk == self.ctv else f"{self.ctk}/{self.ctv}"
+
+
+BASELINE_PAIR = Pair("f16", "f16")

@@ -1,0 +1,357 @@
+"""The configuration: checked once, then a value that the rest of kvsweep can rely on.
+
+Everything that can be wrong with a configuration is found here, before anything runs, and said in one sentence that
+names the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from kvsweep.cache_types import BASELINE_PAIR, KNOWN_TYPES, Pair
+from kvsweep.errors import KvsweepError
+from kvsweep.units import format_count, parse_count
+
+SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+SOURCE_KINDS = ("git", "pypi", "path")
+
+
+class ConfigError(KvsweepError):
+    """The configuration is wrong; the message names the key, what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One build of llama.cpp as the configuration asks for it."""
+
+    name: str
+    source_kind: str
+    source: dict[str, str]
+    backend: str
+    cmake: dict[str, str]
+    env: dict[str, str]
+    programs: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    path: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text: a file, or ``n_bytes`` of kvsweep's generator with ``seed``."""
+
+    name: str
+    path: str | None
+    sha256: str | None
+    seed: int | None
+    n_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``chunks`` windows are scored at each context of ``contexts`` (tokens)."""
+
+    chunks: dict[int, int]
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        return tuple(self.chunks)
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Depths, prompt and generation lengths in tokens."""
+
+    depths: tuple[int, ...]
+    prompt: int
+    generate: int
+    repetitions: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    cell_hours: float
+    skip: bool
+    log_mebibytes: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A whole configuration. ``quality`` or ``throughput`` is None where nothing of the kind is asked for."""
+
+    machine: str | None
+    engines: dict[str, Engine]
+    models: dict[str, Model]
+    corpora: dict[str, Corpus]
+    quality: Quality | None
+    throughput: Throughput | None
+    limits: Limits
+
+
+def parse_study(config: Mapping[str, Any]) -> Study:
+    """The study that a configuration describes. Raises ConfigError with one sentence on the first thing wrong."""
+    _check_shape(config)
+    pairs = _pairs(config["pairs"], "pairs")
+    engines = {
+        name: _engine(name, value, pairs, f"engines.{name}") for name, value in config["engines"].items()
+    }
+    models = {name: Model(name, m["path"], m.get("sha256")) for name, m in config["models"].items()}
+    corpora = {name: _corpus(name, c, f"corpora.{name}") for name, c in config.get("corpora", {}).items()}
+    quality = _quality(config.get("quality"), corpora)
+    limits = config.get("limits", {})
+    return Study(
+        machine=config.get("machine"),
+        engines=engines,
+        models=models,
+        corpora=corpora,
+        quality=quality,
+        throughput=_throughput(config.get("throughput")),
+        limits=Limits(
+            cell_hours=float(limits.get("cell_hours", 12)),
+            skip=limits.get("skip", True),
+            log_mebibytes=float(limits.get("log_mebibytes", 64)),
+        ),
+    )
+
+
+def engine_definition(value: Mapping[str, Any]) -> str:
+    """What makes an engine the engine it is, as JSON: its part of the configuration without the pairs to run."""
+    return json.dumps({key: item for key, item in value.items() if key != "pairs"}, sort_keys=True)
+
+
+def parse_engine(name: str, definition: str) -> Engine:
+    """The engine that ``engine_definition`` wrote down."""
+    return _engine(name, json.loads(definition), (), f"engines.{name}")
+
+
+def check_engine_accepts(engine: str, accepted: Iterable[str], pairs: Iterable[Pair]) -> None:
+    """Raise ConfigError if a pair needs a cache type that the built engine's own help does not list."""
+    known = tuple(accepted)
+    for pair in pairs:
+        for cache_type in (pair.ctk, pair.ctv):
+            if cache_type not in known:
+                raise ConfigError(
+                    f"pairs: engine {engine!r} does not know the cache type {cache_type!r} of {str(pair)!r}; "
+                    f"it accepts {', '.join(known)}. Remove the pair, or give this engine its own list under "
+                    f"engines.{engine}.pairs."
+                )
+
+
+# -- shape ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(yaml.safe_load(SCHEMA_FILE.read_text()))
+
+
+def _check_shape(config: Mapping[str, Any]) -> None:
+    errors = sorted(_validator().iter_errors(config), key=lambda error: [str(p) for p in error.absolute_path])
+    if errors:
+        raise ConfigError(_sentence(errors[0]))
+
+
+def _sentence(error: ValidationError) -> str:
+    """What is wrong, where, and the nearest thing that would be right."""
+    if error.validator == "oneOf" and error.context:
+        # The alternative that got furthest says most about what was meant.
+        error = max(error.context, key=lambda e: len(e.absolute_path))
+    path = ".".join(str(part) for part in error.absolute_path)
+    where = path or "the configuration"
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    if error.validator == "additionalProperties":
+        valid = list(schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in valid)
+        key = f"{path}.{unknown}" if path else str(unknown)
+        return f"{key}: unknown key; {_nearest(str(unknown), valid)}."
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"{where}: the key {missing!r} is missing."
+    if error.validator == "enum":
+        return f"{where}: {error.instance!r} is not known; {_nearest(str(error.instance), error.validator_value)}."
+    if error.validator == "type":
+        wanted = error.validator_value
+        wanted = " or ".join([wanted] if isinstance(wanted, str) else wanted)
+        return f"{where}: expected {_WORDS.get(wanted, wanted)}, found {error.instance!r}."
+    if error.validator in ("minimum", "exclusiveMinimum"):
+        relation = "at least" if error.validator == "minimum" else "more than"
+        return f"{where}: must be {relation} {error.validator_value}, found {error.instance!r}."
+    if error.validator in ("minItems", "minProperties", "minLength"):
+        return f"{where}: is empty; name at least one."
+    if error.validator == "pattern":
+        what = {"sha256": "64 hexadecimal digits in lower case"}.get(path.rpartition(".")[2])
+        what = (
+            what or "letters, digits, '.', '_' and '-' only, no other first character than a letter or digit"
+        )
+        return f"{where}: {error.instance!r} is not valid here; write {what}."
+    return f"{where}: {error.message}."
+
+
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "a mapping (key: value)",
+    "array": "a list",
+    "integer or string": "a number of tokens such as 8192 or 8K",
+    "string or integer or boolean": "a value",
+    "string or integer": "a value",
+}
+
+
+def _nearest(found: str, valid: Iterable[str]) -> str:
+    names = [str(name) for name in valid]
+    close = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?".removesuffix("?")
+    return f"valid here: {', '.join(names)}"
+
+
+# -- meaning ----------------------------------------------------------------------------------------------------------
+
+
+def _pairs(texts: Iterable[str], where: str) -> tuple[Pair, ...]:
+    pairs: dict[Pair, None] = {}
+    for index, text in enumerate(texts):
+        try:
+            pair = Pair.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"{where}.{index}: {error}.") from None
+        for cache_type in (pair.ctk, pair.ctv):
+            if cache_type not in KNOWN_TYPES:
+                raise ConfigError(
+                    f"{where}.{index}: {cache_type!r} in {text!r} is not a cache type; "
+                    f"{_nearest(cache_type, KNOWN_TYPES)}."
+                )
+        pairs[pair] = None
+    return tuple(pairs)
+
+
+def _tokens(value: int | str, where: str) -> int:
+    try:
+        return parse_count(value)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None
+
+
+def _engine(name: str, value: Mapping[str, Any], common: tuple[Pair, ...], where: str) -> Engine:
+    kinds = [kind for kind in SOURCE_KINDS if kind in value["source"]]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        raise ConfigError(f"{where}.source: give exactly one of {', '.join(SOURCE_KINDS)}; found {found}.")
+    kind = kinds[0]
+    source = value["source"][kind]
+    source = {"path": source} if kind == "path" else {key: str(item) for key, item in source.items()}
+    if kind == "git" and not re.fullmatch(r"[0-9a-f]{40}", source["commit"]):
+        raise ConfigError(
+            f"{where}.source.git.commit: {source['commit']!r} is not a full commit; write all 40 hexadecimal digits, "
+            "because a branch or a short commit can mean another source tomorrow."
+        )
+    own = value.get("pairs")
+    return Engine(
+        name=name,
+        source_kind=kind,
+        source=source,
+        backend=value.get("backend", "auto"),
+        cmake={key: _cmake_value(item) for key, item in value.get("cmake", {}).items()},
+        env={key: str(item) for key, item in value.get("env", {}).items()},
+        programs=tuple(dict.fromkeys((*value.get("programs", ()), "llama-bench", "llama-perplexity"))),
+        pairs=common if own is None else _pairs(own, f"{where}.pairs"),
+    )
+
+
+def _cmake_value(value: object) -> str:
+    return {True: "ON", False: "OFF"}[value] if isinstance(value, bool) else str(value)
+
+
+def _corpus(name: str, value: Mapping[str, Any], where: str) -> Corpus:
+    if ("path" in value) == ("generate" in value):
+        raise ConfigError(f"{where}: give exactly one of path and generate.")
+    generate = value.get("generate")
+    if generate is None:
+        return Corpus(name, value["path"], value.get("sha256"), None, None)
+    n_bytes = _tokens(generate["bytes"], f"{where}.generate.bytes")
+    return Corpus(name, None, value.get("sha256"), generate["seed"], n_bytes)
+
+
+def _quality(value: Mapping[str, Any] | None, corpora: Mapping[str, Corpus]) -> Quality | None:
+    if value is None or not value["contexts"]:
+        return None
+    contexts = [_tokens(item, f"quality.contexts.{i}") for i, item in enumerate(value["contexts"])]
+    if not corpora:
+        raise ConfigError("corpora: quality.contexts needs a text to score; name at least one corpus.")
+    chunks = value["chunks"]
+    if isinstance(chunks, Mapping):
+        by_context = {_tokens(_as_written(key), f"quality.chunks.{key}"): n for key, n in chunks.items()}
+        missing = [context for context in contexts if context not in by_context]
+        if missing:
+            raise ConfigError(
+                f"quality.chunks: no number of windows for context {missing[0]}; "
+                "add it, or give one number for all contexts."
+            )
+        unused = [context for context in by_context if context not in contexts]
+        if unused:
+            names = [format_count(context) for context in contexts]
+            raise ConfigError(
+                f"quality.chunks.{unused[0]}: no such context in quality.contexts; "
+                f"{_nearest(format_count(unused[0]), names)}."
+            )
+    else:
+        by_context = dict.fromkeys(contexts, chunks)
+    for index, context in enumerate(contexts):
+        # Below this a window has no scored token, or too few for the tool's closing statistics.
+        if context < 16:
+            raise ConfigError(f"quality.contexts.{index}: {context} is too short; use at least 16 tokens.")
+        scored = by_context[context] * (context - 1 - context // 2)
+        if scored < 100:
+            raise ConfigError(
+                f"quality.chunks: {by_context[context]} windows at context {context} score {scored} tokens; "
+                "llama-perplexity prints its statistics from 100 scored tokens up."
+            )
+    for corpus in corpora.values():
+        # llama-perplexity wants two windows even where one is scored.
+        needed = max(context * max(by_context[context], 2) for context in contexts)
+        if corpus.n_bytes is not None and corpus.n_bytes < needed:
+            raise ConfigError(
+                f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
+                f"quality.chunks, which need {needed} (one token a byte)."
+            )
+    return Quality({context: by_context[context] for context in contexts})
+
+
+def _as_written(key: object) -> int | str:
+    return key if isinstance(key, int) else str(key)
+
+
+def _throughput(value: Mapping[str, Any] | None) -> Throughput | None:
+    if value is None or not value["depths"]:
+        return None
+    depths = [_tokens(item, f"throughput.depths.{i}") for i, item in enumerate(value["depths"])]
+    return Throughput(
+        depths=tuple(dict.fromkeys(depths)),
+        prompt=value.get("prompt", 512),
+        generate=value.get("generate", 128),
+        repetitions=value.get("repetitions", 5),
+    )
+
+
+def quality_pairs(engine: Engine) -> tuple[Pair, ...]:
+    """The engine's pairs with the control, f16/f16 against its own baseline, always among them."""
+    return tuple(dict.fromkeys((BASELINE_PAIR, *engine.pairs)))

@@ -1,0 +1,445 @@
+"""What llama.cpp's verbose log tells about a run: llama-bench ``-v``, llama-perplexity ``-lv 4``.
+
+Format: ``src/llama-kv-cache.cpp``, ``src/llama-context.cpp`` and ``src/llama-model.cpp`` in llama.cpp, with
+or without the time stamp and level of ``common/log.cpp``. A process logs every context that it creates:
+llama-bench one for each test, llama-perplexity in some builds one for a trial without memory and then the
+real one.
+
+Only complete lines count: what follows the last end of line was cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from kvsweep.errors import UnparsableOutput
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class KvCache:
+    """One KV cache as the engine made it: sizes in MiB, ``cells`` (tokens) for each of ``n_stream``.
+
+    Sizes have two decimals in the log. The type is the one the engine calls it; exceptions for single layers
+    show in the size only.
+    """
+
+    size_mib: float
+    cells: int
+    layers: int
+    n_seq: int
+    n_stream: int | None
+    type_k: str
+    k_mib: float
+    type_v: str
+    v_mib: float
+
+    def __post_init__(self) -> None:
+        if abs(self.size_mib - self.k_mib - self.v_mib) > 0.016 + 1e-7 * self.size_mib:
+            raise UnparsableOutput(
+                f"the log claims a KV cache of {self.size_mib} MiB with {self.k_mib} MiB of K"
+                f" and {self.v_mib} MiB of V"
+            )
+
+
+@dataclass(frozen=True)
+class EngineContext:
+    """One context of the process; None (or empty) is what was not logged.
+
+    ``graph_splits`` is the larger one of the graphs for prefill and decode, where the log tells both. Buffers
+    in MiB by device name.
+    """
+
+    n_ctx: int | None = None
+    n_ctx_seq: int | None = None
+    n_batch: int | None = None
+    n_ubatch: int | None = None
+    flash_attn: bool | None = None
+    kv_caches: tuple[KvCache, ...] = ()
+    attn_rot_k: bool | None = None
+    attn_rot_v: bool | None = None
+    graph_splits: int | None = None
+    graph_splits_prefill: int | None = None
+    graph_splits_decode: int | None = None
+    compute_buffers_mib: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EngineLog:
+    """All contexts of a process in order of appearance, and what the log says once for the process.
+
+    ``kv_upgrades`` are the messages by which the engine says that it uses other cache types than it was asked
+    for; ``offloaded_layers`` is (layers on the device, layers in all); ``kv_layer_devices`` are the devices
+    that hold KV layers, each once.
+    """
+
+    contexts: tuple[EngineContext, ...] = ()
+    kv_layer_devices: tuple[str, ...] = ()
+    kv_upgrades: tuple[str, ...] = ()
+    offloaded_layers: tuple[int, int] | None = None
+    model_buffers_mib: Mapping[str, float] = field(default_factory=dict)
+    n_threads: int | None = None
+
+    @property
+    def kv_caches(self) -> tuple[KvCache, ...]:
+        """Every KV cache, in order of appearance. A model with sliding windows has two in each context."""
+        return tuple(cache for context in self.contexts for cache in context.kv_caches)
+
+    @property
+    def graph_splits(self) -> tuple[int, ...]:
+        """The graph splits of every context that logged them, in order."""
+        return tuple(context.graph_splits for context in self.contexts if context.graph_splits is not None)
+
+    @property
+    def attn_rot_k(self) -> bool | None:
+        """Whether K is rotated before it is quantized, None if the log does not tell."""
+        return _one("the rotation of K", (context.attn_rot_k for context in self.contexts))
+
+    @property
+    def attn_rot_v(self) -> bool | None:
+        """Whether V is rotated before it is quantized, None if the log does not tell."""
+        return _one("the rotation of V", (context.attn_rot_v for context in self.contexts))
+
+    @property
+    def flash_attn(self) -> bool | None:
+        """Whether flash attention is used, None if the log does not tell."""
+        return _one("flash attention", (context.flash_attn for context in self.contexts))
+
+    @property
+    def compute_buffers_mib(self) -> Mapping[str, float]:
+        """The largest compute buffer of any context on each device, MiB."""
+        largest: dict[str, float] = {}
+        for context in self.contexts:
+            for name, size in context.compute_buffers_mib.items():
+                largest[name] = max(size, largest.get(name, 0.0))
+        return largest
+
+
+def parse_engine_log(text: str) -> EngineLog:
+    """Read a verbose log. A log that says nothing of interest gives an empty EngineLog.
+
+    Raises UnparsableOutput for a line about the KV cache or the graph in an unknown form, for one that
+    appears where the engine does not print it (a repeated line, two logs mixed), and for rotations that
+    differ between contexts.
+    """
+    reader = _Reader()
+    for line in text.split("\n")[:-1]:
+        function, colon, message = line.partition(": ")
+        if not colon:
+            continue
+        handler = _HANDLERS.get(function)
+        if handler is None and " " in function:  # a time stamp and level?
+            stamped = _STAMP.fullmatch(function)
+            handler = _HANDLERS.get(stamped[1]) if stamped else None
+        if handler is not None:
+            handler(reader, message)
+    return reader.log()
+
+
+_STAMP = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} [DIWE] (\w+)")
+
+# Numbers keep their leading blanks, so that one that lost a digit is too short for its column.
+_KV_SIZE = re.compile(
+    r"size = ([ \d]{4,}\.\d\d) MiB \(([ \d]{6,}) cells, ([ \d]{3,}) layers, ([ \d]{2,})(?:/(\d+))? seqs\),"
+    r" K \((\w+)\): ([ \d]{4,}\.\d\d) MiB, V \((\w+)\): ([ \d]{4,}\.\d\d) MiB"
+)
+_KV_ROTATION = re.compile(r"attn_rot_([kv]) = ([01])(?:, .*)?")
+_KV_DEVICE = re.compile(r"layer +\d+: dev = (\S+)")
+_KV_UPGRADE = re.compile(
+    r"auto-asymmetric: .*upgrading [KV] from \w+ to \w+\b.*"
+    r"|Boundary V .*|layer-adaptive mode \d+ .*|V-only LA mode \d+: .*"
+)
+_PARAMETER = re.compile(r"(n_ctx|n_ctx_seq|n_batch|n_ubatch) += (\d+)")
+_FLASH_ATTN = re.compile(
+    r"flash_attn += (enabled|disabled|auto)|Flash Attention was auto, set to (enabled|disabled)"
+)
+_SPLITS = re.compile(
+    r"graph splits += (\d+)(?: \(with bs=\d+\), (\d+) \(with bs=1\))?"
+    r"|graph(?: \(pp bs=\d+, tg bs=\d+\))?: nodes = [\d /]+, splits = (\d+)(?: / (\d+))?(?:, .*)?"
+)
+_COMPUTE_BUFFER = re.compile(r" *(\S+) compute buffer size = ([ \d]{5,}\.\d\d) MiB")
+_MODEL_BUFFER = re.compile(r" *(\S+) model buffer size = ([ \d]{5,}\.\d\d) MiB")
+_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+_THREADS = re.compile(r"n_threads = (\d+)(?:, n_threads_batch = \d+| \(n_threads_batch = \d+\) .*)")
+
+
+class _Context:
+    """A context while its lines come in."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, int] = {}
+        self.flash_attn: bool | None = None
+        self.kv_caches: list[KvCache] = []
+        self.rotations: dict[str, list[bool]] = {"k": [], "v": []}
+        self.splits: list[tuple[int, int]] = []
+        self.compute_buffers: dict[str, float] = {}
+
+    def finished(self) -> EngineContext:
+        # In builds that print them, two lines about rotation follow the size of every cache.
+        for which, rotations in self.rotations.items():
+            if rotations and len(rotations) != len(self.kv_caches):
+                raise UnparsableOutput(
+                    f"the log has {len(self.kv_caches)} KV caches but {len(rotations)} lines attn_rot_{which}"
+                )
+        return EngineContext(
+            n_ctx=self.parameters.get("n_ctx"),
+            n_ctx_seq=self.parameters.get("n_ctx_seq"),
+            n_batch=self.parameters.get("n_batch"),
+            n_ubatch=self.parameters.get("n_ubatch"),
+            flash_attn=self.flash_attn,
+            kv_caches=tuple(self.kv_caches),
+            attn_rot_k=_one("the rotation of K", self.rotations["k"]),
+            attn_rot_v=_one("the rotation of V", self.rotations["v"]),
+            graph_splits=max((max(pair) for pair in self.splits), default=None),
+            graph_splits_prefill=max((prefill for prefill, _ in self.splits), default=None),
+            graph_splits_decode=max((decode for _, decode in self.splits), default=None),
+            compute_buffers_mib=self.compute_buffers,
+        )
+
+
+class _Reader:
+    """Sorts the messages of the functions that matter into contexts."""
+
+    def __init__(self) -> None:
+        self.contexts: list[_Context] = []
+        self.devices: dict[str, None] = {}
+        self.upgrades: dict[str, None] = {}
+        self.offloaded: tuple[int, int] | None = None
+        self.model_buffers: dict[str, float] = {}
+        self.threads: set[int] = set()
+
+    def log(self) -> EngineLog:
+        if any(not context.parameters for context in self.contexts[:-1]):
+            raise UnparsableOutput("the log has a context without parameters before its last one")
+        log = EngineLog(
+            contexts=tuple(context.finished() for context in self.contexts),
+            kv_layer_devices=tuple(self.devices),
+            kv_upgrades=tuple(self.upgrades),
+            offloaded_layers=self.offloaded,
+            model_buffers_mib=self.model_buffers,
+            n_threads=self.threads.pop() if len(self.threads) == 1 else None,
+        )
+        _ = log.attn_rot_k, log.attn_rot_v, log.flash_attn  # raise where contexts differ
+        return log
+
+    def kv_cache(self, message: str) -> None:
+        if device := _KV_DEVICE.fullmatch(message):
+            self.devices[device[1]] = None
+        elif message.startswith("size = "):
+            self._context().kv_caches.append(_kv_cache(message))
+        elif message.startswith("attn_rot_"):
+            which, rotated = _known(_KV_ROTATION, message).groups()
+            context = self._context()
+            context.rotations[which].append(rotated == "1")
+            if len(context.rotations[which]) > len(context.kv_caches):
+                raise UnparsableOutput(f"the log repeats a line about the KV cache: {message!r}")
+        elif _KV_UPGRADE.fullmatch(message):
+            self.upgrades[message] = None
+
+    def context(self, message: str) -> None:
+        if message == "constructing llama_context":
+            self.contexts.append(_Context())
+        elif parameter := _PARAMETER.fullmatch(message):
+            parameters = self._context().parameters
+            name, value = parameter[1], int(parameter[2])
+            if name in parameters:
+                raise UnparsableOutput(f"the log gives {name} twice for one context")
+            parameters[name] = value
+        elif flash_attn := _FLASH_ATTN.fullmatch(message):
+            said = flash_attn[1] or flash_attn[2]
+            self._context().flash_attn = None if said == "auto" else said == "enabled"
+        elif message.startswith("graph") and "splits" in message:
+            first, first_decode, second, second_decode = _known(_SPLITS, message).groups()
+            prefill = int(first or second)
+            self._context().splits.append((prefill, int(first_decode or second_decode or prefill)))
+        elif buffer := _COMPUTE_BUFFER.fullmatch(message):
+            self._context().compute_buffers[buffer[1]] = float(buffer[2])
+
+    def model(self, message: str) -> None:
+        if buffer := _MODEL_BUFFER.fullmatch(message):
+            self.model_buffers[buffer[1]] = float(buffer[2])
+        elif offloaded := _OFFLOADED.fullmatch(message):
+            self.offloaded = int(offloaded[1]), int(offloaded[2])  # of the last load: earlier ones are trials
+
+    def n_threads(self, message: str) -> None:
+        if threads := _THREADS.fullmatch(message):
+            self.threads.add(int(threads[1]))
+
+    def _context(self) -> _Context:
+        if not self.contexts:
+            raise UnparsableOutput("the log speaks of a context before the first one is made")
+        return self.contexts[-1]
+
+
+_HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
+    "llama_kv_cache": _Reader.kv_cache,
+    "llama_kv_cache_unified": _Reader.kv_cache,
+    "llama_context": _Reader.context,
+    "sched_reserve": _Reader.context,
+    "load_tensors": _Reader.model,
+    "set_n_threads": _Reader.n_threads,
+    "system_info": _Reader.n_threads,
+}
+
+
+def _kv_cache(message: str) -> KvCache:
+    size, cells, layers, n_seq, n_stream, type_k, k_size, type_v, v_size = _known(_KV_SIZE, message).groups()
+    return KvCache(
+        size_mib=_padded(size, 7),
+        cells=int(_padded(cells, 6)),
+        layers=int(_padded(layers, 3)),
+        n_seq=int(_padded(n_seq, 2)),
+        n_stream=int(n_stream) if n_stream else None,
+        type_k=type_k,
+        k_mib=_padded(k_size, 7),
+        type_v=type_v,
+        v_mib=_padded(v_size, 7),
+    )
+
+
+def _padded(printed: str, width: int) -> float:
+    """A number printed at ``width``, or longer and without blanks. Exact for the integers of a log."""
+    digits = printed.lstrip(" ")
+    if " " in digits or not digits or (len(printed) != width and (len(printed) < width or printed != digits)):
+        raise UnparsableOutput(f"{printed!r} is not a number as wide as the engine prints it")
+    return float(digits)
+
+
+def _known(pattern: re.Pattern[str], message: str) -> re.Match[str]:
+    match = pattern.fullmatch(message)
+    if match is None:
+        raise UnparsableOutput(f"the log has a line of unknown form: {message!r}")
+    return match
+
+
+def _one(what: str, values: Iterable[_T | None]) -> _T | None:
+    """The one value that all that is known agrees on."""
+    known = {value for value in values if value is not None}
+    if len(known) > 1:
+        raise UnparsableOutput(f"the log contradicts itself about {what}")
+    return known.pop() if known else None
+
+
+# --- lines that explain a failure -----------------------------------------------------------------
+# Each is a fixed text, which is fast to find, and the pattern that its whole line must contain.
+
+_OUT_OF_MEMORY = (
+    ("insufficient memory", r"\w+: insufficient memory(?: \(attempted to allocate .*\))?$"),
+    ("failed to allocate", r"\w+: failed to allocate (?:\S+ )?buffer of size \d+"),
+    ("failed to allocate", r"failed to allocate buffer for (?:kv|rs) cache"),
+    ("failed to allocate", r"failed to allocate compute (?:(?:pp|tg) )?buffers"),
+    ("failed to allocate", r"failed to allocate output buffer of size"),
+    ("failed to allocate", r"error: failed to allocate buffer, size = +\d+\.\d\d MiB"),
+    ("(out of memory)", r"failed to allocate \S+ buffer of \d+ bytes \(out of memory\)"),
+    ("unable to allocate", r"unable to allocate \S+ buffer$"),
+    ("std::bad_alloc", r"std::bad_alloc"),
+    ("out of memory", r"(?:cuda|hip|musa)Malloc\w* failed: out of memory"),
+    ("out of memory", r"(?:CUDA|ROCm|HIP|MUSA) error: out of memory"),
+    ("ALLOC_FAILED", r"CUBLAS_STATUS_ALLOC_FAILED"),
+    ("resource allocation failed", r"(?:CUDA|ROCm) error: the resource allocation failed"),
+    ("kIOGPUCommandBuffer", r"kIOGPUCommandBufferCallbackErrorOutOfMemory"),
+    ("Insufficient Memory", r"Insufficient Memory"),
+    ("ErrorOutOf", r"ErrorOutOf(?:Device|Host)Memory"),
+    ("emory allocation of size", r"(?:Device m|M)emory allocation of size \d+ failed"),
+    ("_OUT_OF_", r"\b(?:UR|ZE|PI)_(?:RESULT_)?ERROR_OUT_OF_(?:DEVICE_|HOST_)?(?:MEMORY|RESOURCES)"),
+)
+# A Metal command buffer fails with status 5 for any error; the next line names it, if there is one.
+_METAL_FAILURE = re.compile(
+    r"^.*\bcommand buffer \d+ failed with status 5$"
+    r"(?!\n(?:[\d.]+ [DIWE] )?error: (?!.*(?:Insufficient Memory|OutOfMemory)))",
+    re.M,
+)
+_UNSUPPORTED = (
+    ("Unsupported cache type", r"Unsupported cache type: \S+"),
+    (
+        "invalid parameter for argument",
+        r"error: invalid parameter for argument: (?:-ct[kv]|--cache-type-[kv])$",
+    ),
+    ("cache type", r"[KV] cache type \S+ with block size \d+ does not divide n_embd_head_[kv]=\d+"),
+    ("cache types", r"model does not support different K \(\S+\) and V \(\S+\) cache types"),
+    ("quantized V cache", r"quantized V cache (?:requires flash_attn|was requested, but this requires)"),
+    ("V cache quantization", r"V cache quantization requires flash_attn"),
+    ("KV cache quantization", r"simultaneous use of \w+ and KV cache quantization not implemented"),
+    (
+        "cannot run the operation",
+        r"pre-allocated tensor \(cache_[kv]_.*\) in a buffer \(.*\) that cannot run the",
+    ),
+)
+_MODEL_ERROR = (
+    ("error loading model", r"\w+: error loading model(?: \w+)?: "),
+    ("failed to load model", r"(?:error|\w+): failed to load model\b"),
+    ("unable to load model", r"\w+: unable to load model"),
+    ("GGUF", r"gguf_init_from_\w+: (?:failed to open GGUF file|invalid magic characters)"),
+)
+
+
+def _compiled(table: tuple[tuple[str, str], ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((text, re.compile(pattern)) for text, pattern in table)
+
+
+_OUT_OF_MEMORY_LINES = _compiled(_OUT_OF_MEMORY)
+_UNSUPPORTED_LINES = _compiled(_UNSUPPORTED)
+_MODEL_ERROR_LINES = _compiled(_MODEL_ERROR)
+
+
+def out_of_memory_line(text: str) -> str | None:
+    """The first line that shows running out of memory on any back end, None if there is none.
+
+    Ask only about a process that failed: an engine can fall back to less memory and succeed.
+    """
+    found = _first_line(text, _OUT_OF_MEMORY_LINES)
+    metal = _METAL_FAILURE.search(text) if "failed with status 5" in text else None
+    if metal and (found is None or metal.start() < found[0]):
+        return metal[0].strip()
+    return found[1] if found else None
+
+
+def unsupported_line(text: str) -> str | None:
+    """The first line by which the engine refuses a cache type or a pair of them, None if there is none."""
+    found = _first_line(text, _UNSUPPORTED_LINES)
+    return found[1] if found else None
+
+
+def model_error_line(text: str) -> str | None:
+    """The first line that shows a model that cannot be loaded, None if there is none.
+
+    A model too large for the memory is one of these too: ask ``out_of_memory_line`` first.
+    """
+    found = _first_line(text, _MODEL_ERROR_LINES)
+    return found[1] if found else None
+
+
+def _first_line(text: str, table: Iterable[tuple[str, re.Pattern[str]]]) -> tuple[int, str] | None:
+    """Position and text of the first line that one of the patterns finds."""
+    first: tuple[int, str] | None = None
+    for fixed, pattern in table:
+        position = text.find(fixed)
+        while position >= 0 and (first is None or position < first[0]):
+            start = text.rfind("\n", 0, position) + 1
+            end = text.find("\n", position)
+            line = text[start : end if end >= 0 else len(text)]
+            if pattern.search(line):
+                first = (start, line.strip())
+                break
+            position = text.find(fixed, start + len(line))
+    return first
+
+
+# --- what an engine accepts -----------------------------------------------------------------------
+
+_ALLOWED = re.compile(r"--cache-type-k TYPE\b[^\n]*\n\s*allowed values: ([\w, \n]+?)\s*\(")
+
+
+def accepted_cache_types(help_text: str) -> tuple[str, ...]:
+    """The cache types listed in ``llama-perplexity --help`` (``common/arg.cpp``), on one line or several."""
+    allowed = _ALLOWED.search(help_text)
+    if allowed is None:
+        raise UnparsableOutput("the engine's --help does not list the allowed values of --cache-type-k")
+    types = tuple(name for name in re.split(r",\s*", allowed[1]) if name)
+    if not all(re.fullmatch(r"\w+", name) for name in types):
+        raise UnparsableOutput(f"the engine's --help lists unknown cache types: {allowed[1]!r}")
+    return types

@@ -1,0 +1,188 @@
+"""One cell's engine process from start to record: what goes in is verified, what comes out is complete or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kvsweep.environment import engine_environment
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
+from kvsweep.machine import Machine, load_average, read_out_of_memory_kills
+from kvsweep.process import ProcessRecord, run
+
+# Ends of an engine that somebody else decided on.
+_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+
+
+def load_engine(build_json: Path) -> dict[str, Any]:
+    """build.json, after making sure that its binaries are still the ones it describes."""
+    build: dict[str, Any] = read_json(build_json)
+    for name, digest in build["files"].items():
+        path = Path(build["directory"], name)
+        if not path.is_file():
+            raise KvsweepError(f"{path}: the engine's file is gone; remove {build_json} to build it again.")
+        if sha256_once(path, build_json.parent / "checksums" / f"{name}.json") != digest:
+            raise KvsweepError(
+                f"{path}: the engine's file changed since {build_json} was written; remove that file to go on with "
+                "the changed engine, which measures everything of it again."
+            )
+    return build
+
+
+def load_model(model_json: Path) -> dict[str, Any]:
+    """model.json, after making sure that the model is still the one it describes."""
+    return _load_input(model_json, "model")
+
+
+def load_corpus(corpus_json: Path) -> dict[str, Any]:
+    """corpus.json, after making sure that the text is still the one it describes."""
+    return _load_input(corpus_json, "corpus")
+
+
+def _load_input(manifest: Path, what: str) -> dict[str, Any]:
+    values: dict[str, Any] = read_json(manifest)
+    path = Path(values["path"])
+    if not path.is_file():
+        raise KvsweepError(
+            f"{path}: the {what} is gone; put it back, or correct its path in the configuration."
+        )
+    if sha256_once(path, manifest.with_name("checksum.json")) != values["sha256"]:
+        raise KvsweepError(
+            f"{path}: the {what} changed since {manifest} was written; run the workflow again."
+        )
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a cell runs, and where. ``cell`` is what run.json says of the cell itself."""
+
+    directory: Path
+    build_json: Path
+    build: dict[str, Any]
+    model: dict[str, Any]
+    machine: Machine
+    cell: dict[str, Any]
+
+    def program(self, name: str) -> Path:
+        return Path(self.build["directory"], name)
+
+    def describe(self, command: Sequence[str]) -> dict[str, Any]:
+        """What run.json says before anything ran: the cell, and what was to run on what."""
+        return {
+            "format": 1,
+            **self.cell,
+            "engine": self.build["engine"],
+            "build_sha256": sha256(self.build_json),
+            "model": self.model["model"],
+            "model_sha256": self.model["sha256"],
+            "command": list(command),
+            "environment": dict(self.build["environment"]),
+            "machine": self.machine.as_dict(),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One engine process that has ended. Its streams stand beside their final names until ``keep``."""
+
+    command: Sequence[str]
+    record: ProcessRecord
+    load_before: float | None
+    killed_for_memory: bool
+
+
+def run_engine(
+    subject: Subject,
+    command: Sequence[str],
+    stdout_name: str,
+    *,
+    cell_hours: float,
+    log_mebibytes: float,
+    on_tick: Callable[[], None],
+) -> Attempt:
+    """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it."""
+    make_directory(subject.directory)
+    kills, load = read_out_of_memory_kills(), load_average()
+    record = run(
+        command,
+        engine_environment(os.environ, subject.build["environment"]),
+        partial(subject.directory / stdout_name),
+        partial(subject.directory / "stderr.log"),
+        time_limit_seconds=cell_hours * 3600,
+        stream_limit_bytes=int(log_mebibytes * 2**20),
+        on_tick=on_tick,
+    )
+    kills_after = read_out_of_memory_kills()
+    counted = None if kills is None or kills_after is None else kills_after > kills
+    killed = killed_for_memory(record, counted, subject.machine.memory_bytes)
+    if record.signal in _OUTSIDE and record.ended_by is None and not killed:
+        discard(subject.directory, record)
+        raise KvsweepError(
+            f"the engine was ended from outside ({record.signal}) after {record.wall_seconds:.0f} s; "
+            "nothing of this cell was kept, run again to measure it."
+        )
+    return Attempt(command, record, load, killed)
+
+
+def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes: int | None) -> bool:
+    """Whether the system killed the engine for want of memory.
+
+    ``counted`` says whether Linux's count of such kills went up. macOS keeps none: there an engine that was killed while
+    it filled most of the memory ran out of it.
+    """
+    if record.signal != "SIGKILL" or record.ended_by is not None:
+        return False
+    if counted is None:
+        return memory_bytes is not None and record.peak_rss_bytes > 0.7 * memory_bytes
+    return counted
+
+
+def discard(directory: Path, record: ProcessRecord) -> None:
+    """Remove what an attempt printed."""
+    for stream in record.streams:
+        (directory / stream.name).unlink(missing_ok=True)
+
+
+def read_stream(directory: Path, name: str) -> str:
+    """What the last attempt printed to a stream that has not been kept yet."""
+    return partial(directory / name).read_bytes().decode("utf-8", errors="replace")
+
+
+def keep(subject: Subject, attempts: Sequence[Attempt]) -> None:
+    """Give the last attempt's streams their names and write run.json last: a cell is there when its run.json is."""
+    last = attempts[-1]
+    process = dataclasses.asdict(last.record)
+    streams = process.pop("streams")
+    for stream in streams:
+        stream["name"] = stream["name"].removeprefix(".").removesuffix(".partial")
+        partial(subject.directory / stream["name"]).replace(subject.directory / stream["name"])
+    write_json(
+        subject.directory / "run.json",
+        {
+            **subject.describe(last.command),
+            "load_before": last.load_before,
+            "killed_for_memory": last.killed_for_memory,
+            "attempts": len(attempts),
+            **process,
+            "streams": streams,
+        },
+    )
+
+
+def keep_skipped(subject: Subject, command: Sequence[str], stream_names: Sequence[str], reason: str) -> None:
+    """Write down that the engine was not started for this cell, and why."""
+    make_directory(subject.directory)
+    for name in stream_names:
+        write_text(subject.directory / name, "")
+    nothing = hashlib.sha256(b"").hexdigest()
+    streams = [{"name": n, "size_bytes": 0, "left_out_bytes": 0, "sha256": nothing} for n in stream_names]
+    write_json(
+        subject.directory / "run.json",
+        {**subject.describe(command), "skipped": reason, "attempts": 0, "streams": streams},
+    )

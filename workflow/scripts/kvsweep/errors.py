@@ -1,0 +1,17 @@
+"""What can go wrong, as exceptions whose message is meant for the user."""
+
+from __future__ import annotations
+
+
+class KvsweepError(Exception):
+    """Something the user can act on; the message is one clear sentence."""
+
+
+class UnparsableOutput(KvsweepError):
+    """Engine output that is not what it must be; the message names what was found.
+
+    The parsers use every redundancy of the output, so that a cut, repeated or mixed log fails instead of
+    giving another number. What they cannot see is a digit changed where the output says a thing only once:
+    against that stand the raw files' checksums in run.json, which are verified before anything is parsed, and
+    the comparison of what a cell reports (types, depth, context) with what was asked for.
+    """

@@ -1,0 +1,93 @@
+"""Files that are complete or absent, and what stands in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kvsweep.errors import KvsweepError
+
+
+def partial(path: Path) -> Path:
+    """Where a file is written before it takes its name: beside it, so that the rename cannot cross file systems."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """A path to write to that becomes ``path`` when the block ends well, and is removed when it does not."""
+    make_directory(path.parent)
+    beside = partial(path)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    try:
+        with complete_or_absent(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise not_writable(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Keys in the order given, so that equal values make equal files."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises KvsweepError if the file is missing or is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise KvsweepError(f"{path}: this file is missing; run the workflow again to make it.") from None
+    except ValueError as error:
+        raise KvsweepError(
+            f"{path}: not valid JSON ({error}); remove the file and run the workflow again."
+        ) from None
+
+
+def make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(path, error) from error
+
+
+def not_writable(path: Path, error: OSError) -> KvsweepError:
+    return KvsweepError(
+        f"{path}: cannot be written ({error.strerror}); make it writable, or free disk space."
+    )
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_once(path: Path, memory: Path) -> str:
+    """The file's sha256, computed again only when its size or time stamp is another than last time.
+
+    ``memory`` is a JSON file that keeps what was computed; a lost or damaged one only costs time.
+    """
+    status = path.stat()
+    stamp = [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+        if known["stamp"] == stamp:
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    digest = sha256(path)
+    # A read-only results directory is reported by what has to write a result, not by this memory.
+    if os.access(memory.parent, os.W_OK) or not memory.parent.exists():
+        write_json(memory, {"stamp": stamp, "sha256": digest})
+    return digest

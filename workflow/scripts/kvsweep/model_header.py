@@ -1,0 +1,119 @@
+"""What a GGUF file's header says of a model, read with llama.cpp's own ``gguf`` package."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+
+from kvsweep.errors import KvsweepError
+
+# Architectures that keep a KV cache only in every n-th layer, n = 4 where the header does not say
+# (llama-model.cpp, `full_attn_interval`).
+_HYBRID = ("qwen3next", "qwen35", "qwen35moe")
+
+
+@dataclass(frozen=True)
+class ModelHeader:
+    """Shape of a model. Sizes of heads in values, ``n_kv_heads`` per layer (0: the layer has no KV cache)."""
+
+    architecture: str
+    weight_type: str
+    n_parameters: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: tuple[int, ...]
+    head_size_k: int
+    head_size_v: int
+    n_vocab: int
+    n_ctx_train: int
+
+    @property
+    def n_kv_layers(self) -> int:
+        return sum(heads > 0 for heads in self.n_kv_heads)
+
+    @property
+    def kv_width_k(self) -> int:
+        """Values of K of one token, over all layers."""
+        return sum(self.n_kv_heads) * self.head_size_k
+
+    @property
+    def kv_width_v(self) -> int:
+        """Values of V of one token, over all layers."""
+        return sum(self.n_kv_heads) * self.head_size_v
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "n_kv_heads": list(self.n_kv_heads),
+            "n_kv_layers": self.n_kv_layers,
+            "kv_values_per_token_k": self.kv_width_k,
+            "kv_values_per_token_v": self.kv_width_v,
+        }
+
+
+def read_header(path: Path, where: str) -> ModelHeader:
+    """The header of the GGUF file at ``path``. ``where`` is the configuration key to name in errors.
+
+    Raises KvsweepError if the file is missing, is not GGUF, is cut short, or lacks what kvsweep needs.
+    """
+    if not path.is_file():
+        raise KvsweepError(f"{where}: there is no file {path}; correct the path or put the model there.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        raise KvsweepError(f"{where}: {path} is not a GGUF file (it starts with {magic!r}).")
+    try:
+        reader = gguf.GGUFReader(path)
+    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise KvsweepError(
+            f"{where}: {path} is cut short or damaged ({size} bytes; its header promises more: {error}); "
+            "fetch the model again."
+        ) from error
+    values = {name: field.contents() for name, field in reader.fields.items()}
+    architecture = str(values.get("general.architecture", ""))
+    try:
+        return _header(architecture, values, reader.tensors)
+    except KeyError as error:
+        raise KvsweepError(
+            f"{where}: the header of {path} lacks {error.args[0]!r}; kvsweep needs a language model's GGUF file."
+        ) from error
+
+
+def _header(architecture: str, values: dict[str, Any], tensors: Any) -> ModelHeader:
+    def get(key: str) -> Any:
+        return values[f"{architecture}.{key}"]
+
+    n_layers, width = int(get("block_count")), int(get("embedding_length"))
+    heads = get("attention.head_count")
+    n_heads = max(heads) if isinstance(heads, list) else int(heads)
+    default_head = width // n_heads if n_heads else 0
+    types: Counter[str] = Counter()
+    for tensor in tensors:
+        types[tensor.tensor_type.name] += int(tensor.n_elements)
+    vocabulary = values.get(f"{architecture}.vocab_size")
+    return ModelHeader(
+        architecture=architecture,
+        weight_type=types.most_common(1)[0][0] if types else "",
+        n_parameters=sum(types.values()),
+        n_layers=n_layers,
+        n_heads=n_heads,
+        n_kv_heads=_kv_heads_by_layer(architecture, values, n_layers, n_heads),
+        head_size_k=int(values.get(f"{architecture}.attention.key_length", default_head)),
+        head_size_v=int(values.get(f"{architecture}.attention.value_length", default_head)),
+        n_vocab=int(vocabulary) if vocabulary is not None else len(values["tokenizer.ggml.tokens"]),
+        n_ctx_train=int(get("context_length")),
+    )
+
+
+def _kv_heads_by_layer(
+    architecture: str, values: dict[str, Any], n_layers: int, n_heads: int
+) -> tuple[int, ...]:
+    given = values.get(f"{architecture}.attention.head_count_kv", n_heads)
+    heads = [int(n) for n in given] if isinstance(given, list) else [int(given)] * n_layers
+    interval = values.get(f"{architecture}.full_attention_interval", 4 if architecture in _HYBRID else 1)
+    return tuple(n if (layer + 1) % int(interval) == 0 else 0 for layer, n in enumerate(heads))

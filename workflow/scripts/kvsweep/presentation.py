@@ -1,0 +1,167 @@
+"""How values are written for readers, and which rows may be compared: shared by the figures and the report.
+
+A row is a dict from column to value, None where the table has null: what `pyarrow.Table.to_pylist` gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+Row = Mapping[str, Any]
+
+ABSENT = "–"  # what a reader sees where a table has null
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows, with None for every kind of missing value that pandas knows."""
+    return [
+        {
+            str(name): None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+            for name, value in row.items()
+        }
+        for row in frame.to_dict(orient="records")
+    ]
+
+
+# --- numbers ------------------------------------------------------------------------------------------------
+
+
+def _decimals_for(error: float) -> int:
+    """Decimals that show an error with two significant digits; negative ones round to tens, hundreds, ..."""
+    decimals = 1 - math.floor(math.log10(error))
+    # 0.0996 is 0.10, not 0.100: rounding up may win a digit.
+    return decimals - 1 if round(error, decimals) >= 10.0 ** (2 - decimals) else decimals
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{round(value, decimals):,.{max(decimals, 0)}f}"
+    # -0.00 says no more than 0.00; a real minus sign is as wide as the plus.
+    return text.replace("-", "−") if float(text.replace(",", "")) != 0 else text.lstrip("-")
+
+
+def format_number(value: float | None, significant: int = 6) -> str:
+    """A number whose error is unknown: at most `significant` digits, none invented; an en dash for none."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-4:
+        mantissa, exponent = f"{value:.{significant - 1}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")
+    decimals = significant - 1 - math.floor(math.log10(abs(value)))
+    text = _fixed(value, decimals)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def format_with_error(value: float | None, error: float | None) -> str:
+    """`82.91 ± 0.41`: the value rounded to its error, the error to two significant digits.
+
+    An unknown error is an en dash (`82.9 ± –`), an unknown value nothing but an en dash. Where there would be
+    many zeros, the power of ten is set apart: `(1.20 ± 0.12)e−7`.
+    """
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    if error is None or not math.isfinite(error):
+        return f"{format_number(value)} ± {ABSENT}"
+    if error <= 0:
+        return f"{format_number(value)} ± 0"
+    largest = max(abs(value), error)
+    if largest < 1e-4:
+        exponent = math.floor(math.log10(largest))
+        scaled = format_with_error(value / 10.0**exponent, error / 10.0**exponent)
+        return f"({scaled})e{exponent}".replace("-", "−")
+    decimals = _decimals_for(error)
+    return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
+
+
+def in_percent(fraction: float | None) -> float | None:
+    """A fraction as percent; None stays None."""
+    return None if fraction is None else 100 * fraction
+
+
+def larger(*errors: float | None) -> float | None:
+    """The largest of the errors that are known; None where none is."""
+    return max((error for error in errors if error is not None), default=None)
+
+
+# --- which rows may stand side by side ----------------------------------------------------------------------
+
+# Two rows that differ in one of these measured different things: they never share a curve or a table.
+_SUBJECT = ("engine", "model", "machine", "source", "backend", "engine_commit", "model_sha256")
+THROUGHPUT_SUBJECT = (*_SUBJECT, "n_tokens")
+QUALITY_SUBJECT = (
+    "engine",
+    "model",
+    "corpus",
+    "n_ctx",
+    "machine",
+    "source",
+    "backend",
+    "engine_commit",
+    "model_sha256",
+)
+# Named only where the other columns do not tell the groups apart.
+_ONLY_IF_NEEDED = ("backend", "engine_commit", "model_sha256")
+
+
+class Group(NamedTuple):
+    """Rows that may be compared; `title` says what sets them apart from the other groups."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+class Comparison(NamedTuple):
+    """All groups of a table; `shared` says what they have in common."""
+
+    shared: str
+    groups: tuple[Group, ...]
+
+
+def _described(column: str, value: Any) -> str | None:
+    if value is None:
+        return None if column != "engine" else "engine not stated"
+    match column:
+        case "source":
+            return None if value == "measured" else str(value)
+        case "n_ctx":
+            return f"context {int(value)}"
+        case "n_tokens":
+            return f"{int(value)} tokens timed"
+        case "engine_commit":
+            return f"commit {str(value)[:9]}"
+        case "model_sha256":
+            return f"model {str(value)[:9]}"
+    return str(value)
+
+
+def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
+    """Split rows by the columns of `subject`, in order of appearance; name each group by what varies."""
+    by_key: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        by_key.setdefault(tuple(row[column] for column in subject), []).append(row)
+
+    def values(column: str) -> list[Any]:
+        place = subject.index(column)
+        return [key[place] for key in by_key]
+
+    varying = [column for column in subject if len(set(values(column))) > 1]
+    naming = [column for column in varying if column not in _ONLY_IF_NEEDED]
+    for column in varying:
+        told_apart = len(set(zip(*(values(name) for name in naming), strict=True)))
+        if column in _ONLY_IF_NEEDED and told_apart < len(by_key):
+            naming.append(column)
+
+    def describe(key: Sequence[Any], columns: Sequence[str]) -> str:
+        parts = (_described(column, key[subject.index(column)]) for column in columns)
+        return " · ".join(part for part in parts if part)
+
+    shared = [column for column in subject if column not in varying and column != "model_sha256"]
+    return Comparison(
+        describe(next(iter(by_key)), shared) if by_key else "",
+        tuple(Group(describe(key, naming), tuple(group)) for key, group in by_key.items()),
+    )

@@ -1,0 +1,192 @@
+"""The columns of every table: names, types, units and meaning, in one place.
+
+Times are seconds, memory is bytes, shares are fractions from 0 to 1, time stamps are UTC. An absent value is null.
+Unit and meaning travel in each Parquet field's metadata under the keys ``unit`` and ``meaning``.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TEXT = pa.string()
+INTEGER = pa.int64()
+REAL = pa.float64()
+FLAG = pa.bool_()
+TIME = pa.timestamp("ms", tz="UTC")
+TEXTS = pa.list_(pa.string())
+REALS = pa.list_(pa.float64())
+
+Column = tuple[str, pa.DataType, str, str]
+
+
+def _schema(columns: list[Column]) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})
+            for name, kind, unit, meaning in columns
+        ]
+    )
+
+
+_ENGINE_AND_MODEL: list[Column] = [
+    ("engine", TEXT, "", "name of the engine in the configuration"),
+    ("engine_commit", TEXT, "", "commit of the engine's source; null where the source has none"),
+    ("backend", TEXT, "", "back end that the engine was built for"),
+    ("machine", TEXT, "", "name of the machine that the cell ran on"),
+    ("model", TEXT, "", "name of the model in the configuration"),
+    ("model_sha256", TEXT, "", "sha256 of the model's GGUF file"),
+]
+
+_PAIR: list[Column] = [
+    ("ctk", TEXT, "", "cache type of K that was asked for"),
+    ("ctv", TEXT, "", "cache type of V that was asked for"),
+    ("effective_ctk", TEXT, "", "cache type of K that really ran, from the engine's log"),
+    ("effective_ctv", TEXT, "", "cache type of V that really ran, from the engine's log"),
+]
+
+_OUTCOME: list[Column] = [
+    ("status", TEXT, "", "measured, oom, unsupported, timeout, crashed or skipped"),
+    ("reason", TEXT, "", "why the status is not 'measured', for a person; null where it is"),
+]
+
+_CACHE: list[Column] = [
+    ("kv_bytes", INTEGER, "bytes", "size of the KV cache, from the engine's log"),
+    ("bits_per_value_k", REAL, "bits", "bits that one value of K takes, from the logged size"),
+    ("bits_per_value_v", REAL, "bits", "bits that one value of V takes, from the logged size"),
+    ("rotated_k", FLAG, "", "whether K was rotated before it was quantized, from the engine's log"),
+    ("rotated_v", FLAG, "", "whether V was rotated before it was quantized, from the engine's log"),
+    ("graph_splits", INTEGER, "", "splits of the compute graph, from the engine's log"),
+    (
+        "fallback",
+        FLAG,
+        "",
+        "more graph splits than the f16/f16 cell of the same engine, model and size: work left the device; "
+        "null where there is no such cell",
+    ),
+]
+
+_PROCESS: list[Column] = [
+    ("wall_seconds", REAL, "s", "wall time of the cell's engine process"),
+    ("peak_rss_bytes", INTEGER, "bytes", "largest resident memory of the cell's engine process"),
+    ("started_at", TIME, "UTC", "when the cell's engine process was started"),
+    ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
+]
+
+# Behind the columns that every reader may rely on: what the report needs to show the evidence.
+_EVIDENCE: list[Column] = [
+    ("log_line", TEXT, "", "the line of the engine's output that the status rests on; null where none"),
+    ("command", TEXT, "", "the engine's command line, with the environment it was given"),
+    ("load_before", REAL, "", "the machine's load average (1 minute) before the engine was started"),
+    ("attempts", INTEGER, "", "how often the engine was started for this cell"),
+]
+
+THROUGHPUT = _schema(
+    [
+        *_ENGINE_AND_MODEL,
+        *_PAIR,
+        ("depth", INTEGER, "tokens", "tokens in the KV cache before the timed ones"),
+        ("phase", TEXT, "", "prefill (prompt processing, pp) or decode (text generation, tg)"),
+        ("n_tokens", INTEGER, "tokens", "tokens that one repetition processes or generates"),
+        *_OUTCOME,
+        ("tokens_per_second", REAL, "tokens/s", "mean over the repetitions"),
+        ("tokens_per_second_stddev", REAL, "tokens/s", "sample standard deviation over the repetitions"),
+        ("samples", REALS, "tokens/s", "each repetition's rate, in order"),
+        ("repetitions", INTEGER, "", "repetitions that were measured"),
+        *_CACHE,
+        *_PROCESS,
+        *_EVIDENCE,
+        (
+            "drift_per_repetition",
+            REAL,
+            "",
+            "trend of the rate over the repetitions, as a fraction of the mean",
+        ),
+        ("drift_stderr", REAL, "", "standard error of the trend"),
+    ]
+)
+
+QUALITY = _schema(
+    [
+        *_ENGINE_AND_MODEL,
+        ("corpus", TEXT, "", "name of the corpus in the configuration"),
+        ("n_ctx", INTEGER, "tokens", "context: length of a window"),
+        ("chunks", INTEGER, "", "windows that were scored"),
+        *_PAIR,
+        *_OUTCOME,
+        ("ppl", REAL, "", "perplexity"),
+        ("ppl_stderr", REAL, "", "standard error of the perplexity"),
+        ("ppl_base", REAL, "", "perplexity of the f16/f16 baseline on the same tokens"),
+        ("ln_ppl_ratio", REAL, "", "mean of ln(PPL/PPL(base)) over tokens, paired"),
+        ("ln_ppl_ratio_stderr", REAL, "", "standard error of ln_ppl_ratio, with the covariance"),
+        ("kld_mean", REAL, "nats", "mean KL divergence from the baseline"),
+        ("kld_mean_stderr", REAL, "nats", "standard error of kld_mean, tokens taken as independent"),
+        ("kld_median", REAL, "nats", "median KL divergence"),
+        ("kld_p90", REAL, "nats", "90 % of the tokens have a lower KL divergence"),
+        ("kld_p95", REAL, "nats", "95 % of the tokens have a lower KL divergence"),
+        ("kld_p99", REAL, "nats", "99 % of the tokens have a lower KL divergence"),
+        ("kld_p999", REAL, "nats", "99.9 % of the tokens have a lower KL divergence"),
+        ("kld_max", REAL, "nats", "largest KL divergence of a token"),
+        ("top1_agreement", REAL, "fraction", "tokens whose most likely next token is the baseline's"),
+        ("top1_agreement_stderr", REAL, "fraction", "standard error of top1_agreement"),
+        ("delta_p_rms", REAL, "fraction", "root mean square of the change of the true token's probability"),
+        *_CACHE,
+        *_PROCESS,
+        *_EVIDENCE,
+        ("ppl_difference", REAL, "", "PPL - PPL(base), paired"),
+        ("ppl_difference_stderr", REAL, "", "standard error of ppl_difference, with the covariance"),
+        ("kld_window_stderr", REAL, "nats", "standard error of kld_mean from per-window values"),
+        (
+            "kld_window_rounding",
+            REAL,
+            "nats",
+            "part of kld_window_stderr that the printed precision of the running means can account for",
+        ),
+        ("ln_ppl_ratio_window_stderr", REAL, "", "standard error of ln_ppl_ratio from per-window values"),
+        (
+            "ln_ppl_ratio_window_rounding",
+            REAL,
+            "",
+            "part of ln_ppl_ratio_window_stderr that the printed precision can account for",
+        ),
+    ]
+)
+
+ENGINES = _schema(
+    [
+        ("engine", TEXT, "", "name of the engine in the configuration"),
+        ("engine_commit", TEXT, "", "commit of the source; null where the source has none"),
+        ("backend", TEXT, "", "back end that the engine was built for"),
+        ("source_kind", TEXT, "", "git, pypi or path"),
+        ("source", TEXT, "", "where the source or the binaries come from"),
+        ("version", TEXT, "", "what the engine says of its own version"),
+        ("compiler", TEXT, "", "compiler; null for ready binaries"),
+        ("cmake_options", TEXTS, "", "CMake options, as given to cmake"),
+        ("environment", TEXTS, "", "NAME=VALUE of every knob set for every run"),
+        ("cache_types", TEXTS, "", "cache types that the engine accepts, from its own help"),
+        ("files", TEXTS, "", "'sha256  name' of each binary and shared library"),
+    ]
+)
+
+MODELS = _schema(
+    [
+        ("model", TEXT, "", "name of the model in the configuration"),
+        ("model_sha256", TEXT, "", "sha256 of the GGUF file"),
+        ("file_name", TEXT, "", "name of the GGUF file"),
+        ("file_bytes", INTEGER, "bytes", "size of the GGUF file"),
+        ("architecture", TEXT, "", "general.architecture"),
+        ("weight_type", TEXT, "", "type of most weights"),
+        ("n_parameters", INTEGER, "", "weights in all tensors"),
+        ("n_layers", INTEGER, "", "layers"),
+        ("n_kv_layers", INTEGER, "", "layers that keep a KV cache"),
+        ("n_heads", INTEGER, "", "attention heads of a layer"),
+        ("n_kv_heads", INTEGER, "", "KV heads of a layer that has a KV cache"),
+        ("head_size_k", INTEGER, "", "values of K of one head and token"),
+        ("head_size_v", INTEGER, "", "values of V of one head and token"),
+        ("n_vocab", INTEGER, "", "vocabulary"),
+        ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
+        ("kv_values_per_token_k", INTEGER, "", "values of K of one token, over all layers"),
+        ("kv_values_per_token_v", INTEGER, "", "values of V of one token, over all layers"),
+    ]
+)
+
+TABLES = {"engines": ENGINES, "models": MODELS, "throughput": THROUGHPUT, "quality": QUALITY}

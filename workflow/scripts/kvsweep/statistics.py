@@ -1,0 +1,202 @@
+"""What repeated measurements say: intervals of differences, drift, and errors recovered from running means.
+
+Pure functions on plain sequences of numbers. None where so few numbers tell nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean, variance
+from typing import NamedTuple
+
+
+class Interval(NamedTuple):
+    """A difference and its confidence interval, all in one unit."""
+
+    difference: float
+    low: float
+    high: float
+
+
+class Drift(NamedTuple):
+    """Trend of a series: change per repetition as a fraction of the series' mean, and its standard error."""
+
+    slope: float
+    stderr: float
+
+
+class WindowError(NamedTuple):
+    """Standard error of a mean over windows, and what rounding alone would leave of it; unit of the mean."""
+
+    stderr: float
+    rounding: float
+
+
+def regularized_incomplete_beta(a: float, b: float, x: float) -> float:
+    """I_x(a, b) for a, b > 0 and 0 <= x <= 1.
+
+    Continued fraction of DLMF 8.17.22 (https://dlmf.nist.gov/8.17.E22), evaluated by the modified Lentz
+    method (Press et al., Numerical Recipes, 3rd edition, sections 5.2 and 6.4). It converges fast for x < (a
+    + 1)/(a + b + 2); beyond, I_x(a, b) = 1 - I_(1-x)(b, a).
+    """
+    if x <= 0:
+        return 0.0
+    if x >= 1:
+        return 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - regularized_incomplete_beta(b, a, 1 - x)
+    tiny = 1e-300  # stands in for a denominator of 0
+
+    def away_from_zero(value: float) -> float:
+        return value if abs(value) > tiny else tiny
+
+    numerator_ratio = 1.0
+    denominator_ratio = 1 / away_from_zero(1 - (a + b) * x / (a + 1))
+    fraction = denominator_ratio
+    for m in range(1, 10_000):
+        for coefficient in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            denominator_ratio = 1 / away_from_zero(1 + coefficient * denominator_ratio)
+            numerator_ratio = away_from_zero(1 + coefficient / numerator_ratio)
+            step = numerator_ratio * denominator_ratio
+            fraction *= step
+        if abs(step - 1) < 1e-15:
+            break
+    ln_front = (
+        math.lgamma(a + b)
+        - math.lgamma(a)
+        - math.lgamma(b)
+        + a * math.log(x)
+        + b * math.log1p(-x)
+        - math.log(a)
+    )
+    return math.exp(ln_front) * fraction
+
+
+def student_t_quantile(probability: float, degrees_of_freedom: float) -> float:
+    """The t that a Student t variable stays below with `probability`; `degrees_of_freedom` need not be whole.
+
+    P(|T| > t) = I_x(df/2, 1/2) with x = df/(df + t^2) (Abramowitz and Stegun, 26.5.27 and 26.7.1), solved for
+    t by bisection.
+    """
+    if not 0 < probability < 1:
+        raise ValueError(f"a probability lies between 0 and 1, not {probability}")
+    if not degrees_of_freedom > 0:
+        raise ValueError(f"degrees of freedom are positive, not {degrees_of_freedom}")
+    if probability < 0.5:
+        return -student_t_quantile(1 - probability, degrees_of_freedom)
+    both_tails = 2 * (1 - probability)
+
+    def above(t: float) -> float:
+        x = degrees_of_freedom / (degrees_of_freedom + t * t)
+        return regularized_incomplete_beta(degrees_of_freedom / 2, 0.5, x)
+
+    high = 1.0
+    while above(high) > both_tails:
+        high *= 2
+    return _bisect(lambda t: above(t) > both_tails, 0.0, high)
+
+
+def _bisect(still_below: Callable[[float], bool], low: float, high: float) -> float:
+    """The border between where `still_below` holds and where not, to the last bit."""
+    while low < (middle := (low + high) / 2) < high:
+        if still_below(middle):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _welch_half_width(variance_a: float, n_a: int, variance_b: float, n_b: int, confidence: float) -> float:
+    """t x standard error, from variances of the two means and Welch-Satterthwaite degrees of freedom."""
+    total = variance_a + variance_b
+    if total == 0:
+        return 0.0
+    # Shares of the total first, so that squares of tiny variances do not vanish.
+    share_a, share_b = variance_a / total, variance_b / total
+    degrees_of_freedom = 1 / (share_a**2 / (n_a - 1) + share_b**2 / (n_b - 1))
+    return student_t_quantile((1 + confidence) / 2, degrees_of_freedom) * math.sqrt(total)
+
+
+def welch_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """mean(a) - mean(b) with its confidence interval, in the samples' unit; variances need not be equal.
+
+    B. L. Welch, Biometrika 34 (1947) 28-35: difference -+ t(df) sqrt(s_a^2/n_a + s_b^2/n_b) with
+    df = (s_a^2/n_a + s_b^2/n_b)^2 / ((s_a^2/n_a)^2/(n_a - 1) + (s_b^2/n_b)^2/(n_b - 1)).
+    None where a side has fewer than two samples: one sample says nothing of its error.
+    """
+    if len(a) < 2 or len(b) < 2:
+        return None
+    difference = fmean(a) - fmean(b)
+    half = _welch_half_width(variance(a) / len(a), len(a), variance(b) / len(b), len(b), confidence)
+    return Interval(difference, difference - half, difference + half)
+
+
+def relative_difference(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """mean(a)/mean(b) - 1 with its confidence interval, as a fraction: 0.02 is "a is 2 % above b".
+
+    Welch's interval of ln(mean(a)/mean(b)), whose two variances are s^2/(n mean^2) to first order, taken back
+    by exp: it cannot fall below -1, and swapping a and b inverts it. None where a side has fewer than two
+    samples or a mean not above 0.
+    """
+    if len(a) < 2 or len(b) < 2:
+        return None
+    mean_a, mean_b = fmean(a), fmean(b)
+    if not (mean_a > 0 and mean_b > 0):
+        return None
+    ln_ratio = math.log(mean_a / mean_b)
+    half = _welch_half_width(
+        variance(a) / len(a) / mean_a**2, len(a), variance(b) / len(b) / mean_b**2, len(b), confidence
+    )
+    return Interval(math.expm1(ln_ratio), math.expm1(ln_ratio - half), math.expm1(ln_ratio + half))
+
+
+def drift(samples: Sequence[float]) -> Drift | None:
+    """Slope of the least-squares line through the samples, per repetition, as a fraction of their mean.
+
+    slope = S_xy/S_xx, stderr = sqrt(residual sum of squares/(n - 2)/S_xx), both divided by the mean; the
+    mean's own error is left out, being of second order. None below three samples (a line fits any two) and
+    for a mean of 0.
+    """
+    n = len(samples)
+    if n < 3:
+        return None
+    mean = fmean(samples)
+    if mean == 0:
+        return None
+    offsets = [i - (n - 1) / 2 for i in range(n)]
+    s_xx = math.fsum(x * x for x in offsets)
+    slope = math.fsum(x * (y - mean) for x, y in zip(offsets, samples, strict=True)) / s_xx
+    residuals = math.fsum((y - mean - slope * x) ** 2 for x, y in zip(offsets, samples, strict=True))
+    return Drift(slope / mean, math.sqrt(residuals / (n - 2) / s_xx) / abs(mean))
+
+
+def window_values(running_means: Sequence[float]) -> list[float]:
+    """Each window's own value, i m_i - (i-1) m_(i-1), from the means m_i over the first i windows.
+
+    A perplexity is not a mean; its logarithm is. What rounding does to m_i is i times as large in value i.
+    """
+    before = [0.0, *running_means]
+    return [i * mean - (i - 1) * before[i - 1] for i, mean in enumerate(running_means, start=1)]
+
+
+def window_stderr(running_means: Sequence[float], decimals: int) -> WindowError | None:
+    """Standard error of the last running mean from the spread between windows, and what may be mere rounding.
+
+    stderr = s/sqrt(n), s the sample standard deviation of `window_values`. Tokens of a window share their
+    context, so this one need not be equal to an error that takes tokens as independent.
+
+    The means were printed with `decimals` digits after the point: each carries an independent error e_i of
+    variance u^2/12, u = 10^-decimals. In window values that is i e_i - (i-1) e_(i-1), whose sample variance
+    is expected to be (u^2/12) (sum(i^2 + (i-1)^2) - n)/(n - 1) = u^2 n (n + 1)/18. So rounding = u sqrt((n +
+    1)/18), a part in quadrature: where it is not much smaller than stderr, stderr says little. None below two
+    windows.
+    """
+    n = len(running_means)
+    if n < 2:
+        return None
+    spread = math.sqrt(variance(window_values(running_means)) / n)
+    return WindowError(spread, 10.0**-decimals * math.sqrt((n + 1) / 18))

@@ -1,0 +1,53 @@
+"""Numbers as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+_COUNT = re.compile(r"([0-9]+)([KM]?)")
+_FACTOR = {"": 1, "K": 1024, "M": 1024 * 1024}
+
+
+def parse_count(value: int | str) -> int:
+    """Tokens from ``8192``, ``"8192"``, ``"8K"`` (8192) or ``"1M"`` (1048576).
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"{value!r} is not a number of tokens")
+    if isinstance(value, int):
+        if value < 0:
+            raise ValueError(f"{value} is negative")
+        return value
+    match = _COUNT.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a number of tokens such as 8192, 8K or 1M")
+    return int(match[1]) * _FACTOR[match[2]]
+
+
+def format_count(tokens: int) -> str:
+    """The short form of a number of tokens: ``8K``, ``1M``, ``512``."""
+    for suffix, factor in (("M", _FACTOR["M"]), ("K", _FACTOR["K"])):
+        if tokens and tokens % factor == 0:
+            return f"{tokens // factor}{suffix}"
+    return str(tokens)
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Bytes with a binary unit and three significant digits: ``5.00 GiB``."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} TiB"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration for a progress line: ``8 s``, ``3 min 20 s``, ``7 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

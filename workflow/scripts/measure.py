@@ -1,0 +1,266 @@
+"""Runs one engine process for one cell, or for a baseline, and keeps what it printed, verbatim, beside a run.json.
+
+It measures and decides nothing. It ends well whenever the engine was started, however the engine ended; it fails when
+the cell could not be measured for a reason that is not the engine's (no binary, another model than in model.json, an
+incomplete baseline, a full disk), and then keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kvsweep import baseline_file, commands, engine_run
+from kvsweep.bench_output import parse_bench
+from kvsweep.cache_types import BASELINE_PAIR, Pair
+from kvsweep.engine_run import Attempt, Subject
+from kvsweep.errors import KvsweepError
+from kvsweep.files import partial
+from kvsweep.machine import this_machine
+from kvsweep.perplexity_output import ClosingStatisticsMissing, parse_kl
+from kvsweep.prediction import Curve, predicted_seconds
+from kvsweep.program import run_program, say
+from kvsweep.progress import Progress, count_done, describe_bench, describe_perplexity
+from kvsweep.recorded import measured_curve
+from kvsweep.status import corpus_shortage, how_it_ended, last_line
+from kvsweep.units import format_bytes, format_duration
+
+# Mainline's log thread can lose the last lines of a good run; such a run is repeated before it counts as crashed.
+KL_ATTEMPTS = 3
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    arguments.measure(arguments)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(required=True)
+    for name, measure in (("baseline", baseline), ("quality", quality), ("throughput", throughput)):
+        kind = kinds.add_parser(name, help=f"measure a {name} cell")
+        kind.set_defaults(measure=measure, kind=name)
+        kind.add_argument("--results", type=Path, required=True, help="the results directory")
+        kind.add_argument("--cell", required=True, help="the cell's directory in it")
+        kind.add_argument("--engine", type=Path, required=True, help="build.json")
+        kind.add_argument("--model", type=Path, required=True, help="model.json")
+        kind.add_argument("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
+        kind.add_argument("--machine", help="name of this machine, instead of one made from its hardware")
+        kind.add_argument("--cell-hours", type=float, required=True, help="time limit")
+        kind.add_argument(
+            "--log-mebibytes", type=float, required=True, help="most that is kept of each stream"
+        )
+        if name == "throughput":
+            kind.add_argument(
+                "--depth", type=int, required=True, help="tokens in the cache before the timed ones"
+            )
+            kind.add_argument("--prompt", type=int, required=True, help="tokens of the timed prompt")
+            kind.add_argument("--generate", type=int, required=True, help="tokens of the timed generation")
+            kind.add_argument("--repetitions", type=int, required=True)
+            kind.add_argument(
+                "--skip", action="store_true", help="skip a cell that is predicted to take too long"
+            )
+        else:
+            kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
+            kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")
+            kind.add_argument("--chunks", type=int, required=True, help="windows to score")
+        if name == "quality":
+            kind.add_argument("--logits", type=Path, required=True, help="the baseline's log-probabilities")
+    return parser.parse_args()
+
+
+def baseline(arguments: argparse.Namespace) -> None:
+    corpus = engine_run.load_corpus(arguments.corpus)
+    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
+    n_ctx, chunks, n_vocab = arguments.n_ctx, arguments.chunks, subject.model["n_vocab"]
+    logits = subject.directory / "logits.kld"
+    check_disk(subject.directory, baseline_file.expected_size_bytes(n_ctx, n_vocab, chunks))
+    announce(arguments, f"baseline at context {n_ctx}")
+    command = commands.baseline(
+        subject.program("llama-perplexity"),
+        subject.model["path"],
+        corpus["path"],
+        n_ctx,
+        chunks,
+        partial(logits),
+    )
+    try:
+        attempt = run(arguments, subject, command, "stdout.log", describe_perplexity(chunks))
+        check_baseline_run(subject, attempt, partial(logits), corpus["corpus"], n_ctx, chunks)
+    except BaseException:
+        partial(logits).unlink(missing_ok=True)
+        raise
+    partial(logits).replace(logits)
+    engine_run.keep(subject, [attempt])
+    say(
+        f"  {format_bytes(logits.stat().st_size)} of log-probabilities, {format_duration(attempt.record.wall_seconds)}"
+    )
+
+
+def check_baseline_run(
+    subject: Subject, attempt: Attempt, logits: Path, corpus: str, n_ctx: int, chunks: int
+) -> None:
+    """Raise KvsweepError unless the baseline is whole. Without it no quality cell of the context can be measured."""
+    texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
+    shortage = corpus_shortage("\n".join(texts))
+    if shortage is not None:
+        has, needs = shortage
+        raise KvsweepError(
+            f"corpora.{corpus}: the text has {has} tokens and needs {needs}, twice the context of {n_ctx}; "
+            "take a longer text or a shorter context."
+        )
+    try:
+        baseline_file.check(logits, n_ctx, chunks, subject.model["n_vocab"])
+    except KvsweepError as error:
+        ended = attempt.record.ended_by or how_it_ended(dataclasses.asdict(attempt.record))
+        raise KvsweepError(
+            f"{error}; it was removed (the engine ended with {ended}; its last line: {last_line(texts[1])})"
+        ) from error
+
+
+def quality(arguments: argparse.Namespace) -> None:
+    corpus = engine_run.load_corpus(arguments.corpus)
+    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
+    n_ctx, chunks, pair = arguments.n_ctx, arguments.chunks, arguments.pair
+    try:
+        baseline_file.check(arguments.logits, n_ctx, chunks, subject.model["n_vocab"])
+    except KvsweepError:
+        # Its run.json goes too, so that the next run makes it again.
+        arguments.logits.unlink(missing_ok=True)
+        arguments.logits.with_name("run.json").unlink(missing_ok=True)
+        raise
+    announce(arguments, f"quality of {pair} at context {n_ctx}")
+    command = commands.kl_divergence(
+        subject.program("llama-perplexity"),
+        subject.model["path"],
+        corpus["path"],
+        n_ctx,
+        pair,
+        arguments.logits,
+    )
+    attempts: list[Attempt] = []
+    summary = ""
+    while len(attempts) < KL_ATTEMPTS:
+        attempts.append(run(arguments, subject, command, "stdout.log", describe_perplexity(chunks)))
+        texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
+        try:
+            found = parse_kl(*texts)
+            summary = f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
+        except ClosingStatisticsMissing as missing:
+            if missing.last_window_printed and attempts[-1].record.exit_status == 0:
+                say("  the engine lost its closing statistics; running it again")
+                continue
+            summary = "no result"
+        except KvsweepError:
+            summary = "no result"
+        break
+    engine_run.keep(subject, attempts)
+    report_end(summary or "no result", attempts[-1])
+
+
+def throughput(arguments: argparse.Namespace) -> None:
+    request = commands.BenchRequest(
+        arguments.depth, arguments.prompt, arguments.generate, arguments.repetitions
+    )
+    subject = prepare(arguments)
+    command = commands.bench(subject.program("llama-bench"), subject.model["path"], arguments.pair, request)
+    announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}")
+    if arguments.skip:
+        own = shallower(subject, arguments.pair)
+        predicted = predicted_seconds(request, own, shallower(subject, BASELINE_PAIR))
+        if predicted is not None and predicted > arguments.cell_hours * 3600:
+            reason = (
+                f"predicted to take {format_duration(predicted)}, over the limit of {arguments.cell_hours:g} h, "
+                f"from the cells at depth {', '.join(str(depth) for depth in sorted(own))}"
+            )
+            engine_run.keep_skipped(subject, command, ("bench.jsonl", "stderr.log"), reason)
+            say(f"  skipped: {reason}")
+            return
+    attempt = run(arguments, subject, command, "bench.jsonl", describe_bench)
+    try:
+        tests = parse_bench(engine_run.read_stream(subject.directory, "bench.jsonl"))
+        summary = ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
+    except KvsweepError:
+        summary = ""
+    engine_run.keep(subject, [attempt])
+    report_end(summary or "no result", attempt)
+
+
+def shallower(subject: Subject, pair: Pair) -> Curve:
+    """What this engine and model have measured of a pair so far."""
+    curve_directory = subject.directory.parents[2]
+    return measured_curve(
+        curve_directory, pair, subject.describe([])["build_sha256"], subject.model["sha256"]
+    )
+
+
+def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
+    """Verify engine and model and say what the cell is."""
+    own = ("n_ctx", "chunks", "depth", "prompt", "generate", "repetitions")
+    return Subject(
+        directory=arguments.results / arguments.cell,
+        build_json=arguments.engine,
+        build=engine_run.load_engine(arguments.engine),
+        model=engine_run.load_model(arguments.model),
+        machine=this_machine(arguments.machine),
+        cell={
+            "kind": arguments.kind,
+            "ctk": arguments.pair.ctk,
+            "ctv": arguments.pair.ctv,
+            **{name: getattr(arguments, name) for name in own if hasattr(arguments, name)},
+            **cell,
+            "time_limit_seconds": arguments.cell_hours * 3600,
+        },
+    )
+
+
+def run(
+    arguments: argparse.Namespace,
+    subject: Subject,
+    command: Sequence[str],
+    stdout_name: str,
+    describe: Callable[[Path, float], str | None],
+) -> Attempt:
+    return engine_run.run_engine(
+        subject,
+        command,
+        stdout_name,
+        cell_hours=arguments.cell_hours,
+        log_mebibytes=arguments.log_mebibytes,
+        on_tick=Progress(subject.directory, describe, say).tick,
+    )
+
+
+def announce(arguments: argparse.Namespace, what: str) -> None:
+    done = count_done(arguments.results, arguments.results / "cells.txt")
+    number = f"{done[0]} of {done[1]} cells done; " if done else ""
+    names = Path(arguments.cell).parts[1:3]
+    say(f"{number}{what} ({', '.join(names)})")
+
+
+def report_end(summary: str, attempt: Attempt) -> None:
+    record = attempt.record
+    ended = (
+        record.ended_by
+        or record.signal
+        or (f"exit status {record.exit_status}" if record.exit_status else "")
+    )
+    took = format_duration(record.wall_seconds)
+    say(f"  {summary}, {took}" + (f", ended by {ended}" if ended else ""))
+
+
+def check_disk(directory: Path, needed_bytes: int) -> None:
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed_bytes:
+        raise KvsweepError(
+            f"{directory}: the baseline needs {format_bytes(needed_bytes)} of disk and {format_bytes(free)} are free; "
+            "free some, or score fewer chunks."
+        )
+
+
+if __name__ == "__main__":
+    run_program(main)

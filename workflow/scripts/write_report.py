@@ -1,0 +1,40 @@
+"""Writes the report from the Parquet tables and the figures: one self-contained HTML page, and Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from kvsweep.files import write_text
+from kvsweep.program import run_program, say
+from kvsweep.report import Provenance, read_drawings, render_html, render_markdown, view_of
+from kvsweep.schemas import TABLES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="directory of the Parquet tables")
+    parser.add_argument("--figures", type=Path, required=True, help="directory of the figures")
+    parser.add_argument("--html", type=Path, required=True, help="page to write")
+    parser.add_argument("--markdown", type=Path, required=True, help="Markdown file to write")
+    parser.add_argument("--kvsweep-version", help="version of kvsweep that measured, for the report")
+    parser.add_argument("--snakemake-version", help="version of Snakemake that measured, for the report")
+    parser.add_argument("--repository", help="where kvsweep can be cloned from, for the report")
+    parser.add_argument("--configfile", help="configuration that was measured, for the report")
+    arguments = parser.parse_args()
+    provenance = Provenance(
+        arguments.kvsweep_version, arguments.snakemake_version, arguments.repository, arguments.configfile
+    )
+    tables = {name: pq.read_table(arguments.tables / f"{name}.parquet") for name in TABLES}
+    view = view_of(tables, read_drawings(arguments.figures), provenance)
+    figures = Path(os.path.relpath(arguments.figures, arguments.markdown.parent)).as_posix()
+    write_text(arguments.html, render_html(view))
+    write_text(arguments.markdown, render_markdown(view, figures))
+    say(f"report: {view.summary} {len(view.warnings)} kinds of warnings.")
+
+
+if __name__ == "__main__":
+    run_program(main)
