@@ -14,9 +14,11 @@ setup: .venv/ready
 
 demo: setup
 	$(BIN)/snakemake --configfile examples/demo.yaml
+	@echo "The report: $(CURDIR)/results/report.html"
 
 paper: setup
 	$(BIN)/snakemake
+	@echo "The report: $(CURDIR)/results/report.html"
 
 # Everything that needs no engine, in under a minute.
 check: setup lint

@@ -70,3 +70,12 @@ onstart:
             f"kvsweep: kept out of the engines because the configuration does not name them: {', '.join(knobs)}",
             file=sys.stderr,
         )
+
+
+onsuccess:
+    if Path("results/report.html").exists():
+        print(f"kvsweep: done; the report is {Path('results/report.html').resolve()}", file=sys.stderr)
+
+
+onerror:
+    print("kvsweep: stopped; what is finished stays, and the same command goes on from here", file=sys.stderr)

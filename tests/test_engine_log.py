@@ -28,7 +28,7 @@ llama_context: n_batch       = 512
 llama_context: n_ubatch      = 256
 llama_context: flash_attn    = enabled
 llama_kv_cache: layer   0: dev = CUDA0
-llama_kv_cache: size =   24.00 MiB (   512 cells,  32 layers,  1/1 seqs), \
+llama_kv_cache: size =   24.00 MiB (   512 cells,   1 layers,  1/1 seqs), \
 K (q5_1):   12.00 MiB, V (q5_1):   12.00 MiB
 llama_kv_cache: attn_rot_k = 0, n_embd_head_k_all = 128
 llama_kv_cache: attn_rot_v = 0, n_embd_head_k_all = 128
@@ -41,7 +41,7 @@ def test_a_context() -> None:
     log = engine_log.parse_engine_log(CONTEXT)
     (context,) = log.contexts
     assert (context.n_ctx, context.n_ctx_seq, context.n_batch, context.n_ubatch) == (512, 512, 512, 256)
-    assert log.kv_caches == (KvCache(24.0, 512, 32, 1, 1, "q5_1", 12.0, "q5_1", 12.0),)
+    assert log.kv_caches == (KvCache(24.0, 512, 1, 1, 1, "q5_1", 12.0, "q5_1", 12.0),)
     assert (log.attn_rot_k, log.attn_rot_v, log.flash_attn) == (False, False, True)
     assert log.graph_splits == (66,)
     assert log.kv_layer_devices == ("CUDA0",)

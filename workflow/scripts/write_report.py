@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
-
 from kvsweep.files import write_text
 from kvsweep.program import run_program, say
-from kvsweep.report import Provenance, read_drawings, render_html, render_markdown, view_of
+from kvsweep.report import read_drawings, render_html, render_markdown
+from kvsweep.report_view import Provenance, view_of
 from kvsweep.schemas import TABLES
 
 
@@ -29,11 +29,11 @@ def main() -> None:
         arguments.kvsweep_version, arguments.snakemake_version, arguments.repository, arguments.configfile
     )
     tables = {name: pq.read_table(arguments.tables / f"{name}.parquet") for name in TABLES}
-    view = view_of(tables, read_drawings(arguments.figures), provenance)
+    view = view_of(tables, provenance)
     figures = Path(os.path.relpath(arguments.figures, arguments.markdown.parent)).as_posix()
-    write_text(arguments.html, render_html(view))
+    write_text(arguments.html, render_html(view, read_drawings(arguments.figures)))
     write_text(arguments.markdown, render_markdown(view, figures))
-    say(f"report: {view.summary} {len(view.warnings)} kinds of warnings.")
+    say(f"report: {view.summary} Kinds of warnings: {len(view.warnings)}.")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ _Number = TypeVar("_Number", int, float)
 _Scalar = TypeVar("_Scalar", int, str)
 
 _TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_CACHE_TYPE = re.compile(r"[a-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4
 _RESULT_FIELDS = frozenset(
     ("test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts")
 )
@@ -62,8 +63,9 @@ class BenchTest:
             )
         if self.n_depth < 0:
             raise UnparsableOutput(f"llama-bench reports a depth of {self.n_depth} tokens")
-        if not self.type_k or not self.type_v:
-            raise UnparsableOutput("llama-bench reports a test without a cache type")
+        for cache_type in (self.type_k, self.type_v):
+            if not _CACHE_TYPE.fullmatch(cache_type):
+                raise UnparsableOutput(f"llama-bench reports the cache type {cache_type!r}")
         if not self.samples_ns or min(self.samples_ns) <= 0:
             raise UnparsableOutput(f"llama-bench reports the durations {list(self.samples_ns)} ns")
         if self.test_time is not None and not _TEST_TIME.fullmatch(self.test_time):
@@ -101,8 +103,8 @@ def parse_bench(text: str) -> tuple[BenchTest, ...]:
 
     The last line may be cut, for llama-bench can die while it writes: it is left out, earlier lines stand.
     Raises UnparsableOutput for anything else that is not a consistent test, for a test that appears twice,
-    and for lines of different builds or machines in one output. Which tests had been asked for only the
-    caller knows.
+    and for lines of different builds or machines in one output. The depth and the types stand only once:
+    compare them with what was asked for.
     """
     lines = text.rstrip().split("\n") if text.strip() else []
     tests: list[BenchTest] = []
@@ -127,7 +129,7 @@ def parse_bench(text: str) -> tuple[BenchTest, ...]:
                 f"lines {seen[identity]} and {number} of llama-bench's output are the same test"
             )
         seen[identity] = number
-        this_process = {name: fields.get(name) for name in _PROCESS_FIELDS}
+        this_process = {name: fields.get(name) for name in _PROCESS_FIELDS} | {"fields": list(fields)}
         process = process or this_process
         if this_process != process:
             raise UnparsableOutput(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from kvsweep.cache_types import BASELINE_PAIR, KNOWN_TYPES, Pair
@@ -123,9 +123,9 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         quality=quality,
         throughput=_throughput(config.get("throughput")),
         limits=Limits(
-            cell_hours=float(limits.get("cell_hours", 12)),
+            cell_hours=_finite(limits.get("cell_hours", 12), "limits.cell_hours"),
             skip=limits.get("skip", True),
-            log_mebibytes=float(limits.get("log_mebibytes", 64)),
+            log_mebibytes=_finite(limits.get("log_mebibytes", 64), "limits.log_mebibytes"),
         ),
     )
 
@@ -157,8 +157,13 @@ def check_engine_accepts(engine: str, accepted: Iterable[str], pairs: Iterable[P
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(yaml.safe_load(SCHEMA_FILE.read_text()))
+def _validator() -> Any:
+    # To JSON Schema 70.0 is a whole number; to the programs that get it on their command line it is none.
+    types = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    strict = validators.extend(Draft202012Validator, type_checker=types)
+    return strict(yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8")))
 
 
 def _check_shape(config: Mapping[str, Any]) -> None:
@@ -183,23 +188,23 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{where}: the key {missing!r} is missing."
+    found = _shown(error.instance)
     if error.validator == "enum":
-        return f"{where}: {error.instance!r} is not known; {_nearest(str(error.instance), error.validator_value)}."
+        return f"{where}: {found} is not known; {_nearest(str(error.instance), error.validator_value)}."
     if error.validator == "type":
         wanted = error.validator_value
         wanted = " or ".join([wanted] if isinstance(wanted, str) else wanted)
-        return f"{where}: expected {_WORDS.get(wanted, wanted)}, found {error.instance!r}."
+        hint = "; put it in quotes" if wanted == "string" and not isinstance(error.instance, _NO_TEXT) else ""
+        return f"{where}: expected {_WORDS.get(wanted, wanted)}, found {found}{hint}."
     if error.validator in ("minimum", "exclusiveMinimum"):
         relation = "at least" if error.validator == "minimum" else "more than"
-        return f"{where}: must be {relation} {error.validator_value}, found {error.instance!r}."
-    if error.validator in ("minItems", "minProperties", "minLength"):
+        return f"{where}: must be {relation} {error.validator_value}, found {found}."
+    if error.validator in ("minItems", "minProperties"):
         return f"{where}: is empty; name at least one."
+    if error.validator == "minLength":
+        return f"{where}: is empty; write a value."
     if error.validator == "pattern":
-        what = {"sha256": "64 hexadecimal digits in lower case"}.get(path.rpartition(".")[2])
-        what = (
-            what or "letters, digits, '.', '_' and '-' only, no other first character than a letter or digit"
-        )
-        return f"{where}: {error.instance!r} is not valid here; write {what}."
+        return f"{where}: {found} is not valid here; write {schema.get('$comment', error.validator_value)}."
     return f"{where}: {error.message}."
 
 
@@ -211,16 +216,25 @@ _WORDS = {
     "object": "a mapping (key: value)",
     "array": "a list",
     "integer or string": "a number of tokens such as 8192 or 8K",
-    "string or integer or boolean": "a value",
-    "string or integer": "a value",
+    "string or integer or boolean": "text, a whole number, true or false",
+    "string or integer": "text or a whole number",
 }
+_NO_TEXT = (dict, list, type(None))
+
+
+def _shown(value: object) -> str:
+    """What was found, short enough for a sentence."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _nearest(found: str, valid: Iterable[str]) -> str:
     names = [str(name) for name in valid]
     close = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?".removesuffix("?")
+        return f"the nearest valid one is {close[0]!r}"
     return f"valid here: {', '.join(names)}"
 
 
@@ -249,6 +263,12 @@ def _tokens(value: int | str, where: str) -> int:
         return parse_count(value)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}.") from None
+
+
+def _finite(value: float, where: str) -> float:
+    if not abs(value) < 1e12:  # also not nan
+        raise ConfigError(f"{where}: {value} is no limit; write an ordinary number.")
+    return float(value)
 
 
 def _engine(name: str, value: Mapping[str, Any], common: tuple[Pair, ...], where: str) -> Engine:
@@ -299,7 +319,12 @@ def _quality(value: Mapping[str, Any] | None, corpora: Mapping[str, Corpus]) -> 
         raise ConfigError("corpora: quality.contexts needs a text to score; name at least one corpus.")
     chunks = value["chunks"]
     if isinstance(chunks, Mapping):
-        by_context = {_tokens(_as_written(key), f"quality.chunks.{key}"): n for key, n in chunks.items()}
+        by_context = {}
+        for key, number in chunks.items():
+            context = _tokens(_as_written(key), f"quality.chunks.{key}")
+            if context in by_context:
+                raise ConfigError(f"quality.chunks.{key}: the context {context} is named twice.")
+            by_context[context] = number
         missing = [context for context in contexts if context not in by_context]
         if missing:
             raise ConfigError(

@@ -149,9 +149,13 @@ _KV_SIZE = re.compile(
 )
 _KV_ROTATION = re.compile(r"attn_rot_([kv]) = ([01])(?:, .*)?")
 _KV_DEVICE = re.compile(r"layer +\d+: dev = (\S+)")
+_KV_UPGRADE_START = ("auto-asymmetric: ", "Boundary V ", "layer-adaptive mode ", "V-only LA mode ")
 _KV_UPGRADE = re.compile(
-    r"auto-asymmetric: .*upgrading [KV] from \w+ to \w+\b.*"
-    r"|Boundary V .*|layer-adaptive mode \d+ .*|V-only LA mode \d+: .*"
+    r"auto-asymmetric: GQA ratio \d+:1 \(n_head=\d+, n_head_kv=\d+\) \S+ upgrading [KV] from \w+ to \w+"
+    r" to prevent quality degradation\. Disable with TURBO_AUTO_ASYMMETRIC=0"
+    r"|Boundary V auto-enabled for turbo\d-V \(opt-out: TURBO_LAYER_ADAPTIVE=0\)"
+    r"|(?:Boundary V|V-only LA) mode \d+: \S+ V=\w+, rest V=\w+"
+    r"|layer-adaptive mode \d+ enabled \(env\)"
 )
 _PARAMETER = re.compile(r"(n_ctx|n_ctx_seq|n_batch|n_ubatch) += (\d+)")
 _FLASH_ATTN = re.compile(
@@ -173,10 +177,15 @@ class _Context:
     def __init__(self) -> None:
         self.parameters: dict[str, int] = {}
         self.flash_attn: bool | None = None
+        self.devices: list[str] = []
         self.kv_caches: list[KvCache] = []
         self.rotations: dict[str, list[bool]] = {"k": [], "v": []}
         self.splits: list[tuple[int, int]] = []
         self.compute_buffers: dict[str, float] = {}
+
+    def kv_devices(self) -> list[str]:
+        """The device of every KV layer, none if not every layer was logged."""
+        return self.devices if len(self.devices) == sum(cache.layers for cache in self.kv_caches) else []
 
     def finished(self) -> EngineContext:
         # In builds that print them, two lines about rotation follow the size of every cache.
@@ -206,7 +215,6 @@ class _Reader:
 
     def __init__(self) -> None:
         self.contexts: list[_Context] = []
-        self.devices: dict[str, None] = {}
         self.upgrades: dict[str, None] = {}
         self.offloaded: tuple[int, int] | None = None
         self.model_buffers: dict[str, float] = {}
@@ -217,7 +225,7 @@ class _Reader:
             raise UnparsableOutput("the log has a context without parameters before its last one")
         log = EngineLog(
             contexts=tuple(context.finished() for context in self.contexts),
-            kv_layer_devices=tuple(self.devices),
+            kv_layer_devices=tuple(dict.fromkeys(device for c in self.contexts for device in c.kv_devices())),
             kv_upgrades=tuple(self.upgrades),
             offloaded_layers=self.offloaded,
             model_buffers_mib=self.model_buffers,
@@ -228,7 +236,7 @@ class _Reader:
 
     def kv_cache(self, message: str) -> None:
         if device := _KV_DEVICE.fullmatch(message):
-            self.devices[device[1]] = None
+            self._context().devices.append(device[1])
         elif message.startswith("size = "):
             self._context().kv_caches.append(_kv_cache(message))
         elif message.startswith("attn_rot_"):
@@ -237,8 +245,8 @@ class _Reader:
             context.rotations[which].append(rotated == "1")
             if len(context.rotations[which]) > len(context.kv_caches):
                 raise UnparsableOutput(f"the log repeats a line about the KV cache: {message!r}")
-        elif _KV_UPGRADE.fullmatch(message):
-            self.upgrades[message] = None
+        elif message.startswith(_KV_UPGRADE_START):
+            self.upgrades[_known(_KV_UPGRADE, message)[0]] = None
 
     def context(self, message: str) -> None:
         if message == "constructing llama_context":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -40,9 +41,9 @@ from kvsweep.presentation import (
 from kvsweep.statistics import relative_difference
 from kvsweep.units import format_count
 
-WIDTH = 5.6  # inches: a column of print, and still readable when shrunk to a phone
+WIDTH = 5.0  # inches: a column of print, and still readable when shrunk to a phone
 PANELS_IN_ONE_COLUMN = 4
-CHARACTERS_PER_LINE = 62  # of a title, in a panel of that width
+CHARACTERS_PER_LINE = 54  # of a title, in a panel of that width
 FALLBACK_NOTE = "fallback: left the device"
 
 NO_BREAK_SPACE = "\u00a0"
@@ -101,10 +102,9 @@ def _cross_out(axes: Axes, points: Sequence[tuple[float, float]], legend: Legend
         legend.setdefault(FALLBACK_NOTE, cross)
 
 
-def _wrapped(*descriptions: str) -> str:
-    """The parts of the descriptions, joined and broken into lines between parts only."""
-    parts = " · ".join(text for text in descriptions if text).split(" · ")
-    unbreakable = (part.replace(" ", NO_BREAK_SPACE) for part in parts)
+def _wrapped(description: str) -> str:
+    """The description in lines of a panel's width, broken between its parts only."""
+    unbreakable = (part.replace(" ", NO_BREAK_SPACE) for part in description.split(" · "))
     return textwrap.fill(f"{NO_BREAK_SPACE}· ".join(unbreakable), CHARACTERS_PER_LINE)
 
 
@@ -140,7 +140,7 @@ def _panels(
     legend: Legend = {}
     for axes, group in zip(panels, groups, strict=False):
         # Everything a panel shows is said above it, what sets it apart first: panels get passed on alone.
-        axes.set_title(_wrapped(group.title, comparison.shared))
+        axes.set_title(_wrapped(comparison.full_title(group)))
         draw(axes, group.rows, legend)
     figure.suptitle(title, x=0.01, ha="left")
     _add_legend(figure, legend, columns)
@@ -148,14 +148,21 @@ def _panels(
 
 
 def _add_legend(figure: Figure, legend: Legend, columns: int) -> None:
+    """Below all panels, in as many columns as fit; the figure grows by its lines."""
     if not legend:
         return
-    longest = max(len(label) for label in legend)
-    per_line = max(1, int(columns * 72 * WIDTH / (5.2 * longest + 40)))
-    lines = math.ceil(len(legend) / per_line)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.19 * lines)
-    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=per_line)
+    labels = list(legend)
+
+    def width(n_columns: int) -> float:
+        """In points, with matplotlib's way to deal entries out: the first columns take what is over."""
+        columns_of_labels = np.array_split(np.array(labels, dtype=object), n_columns)
+        return sum(5.2 * max(map(len, column)) + 45 for column in columns_of_labels)
+
+    most = min(len(labels), 4 * columns)
+    per_line = next((n for n in range(most, 1, -1) if width(n) <= 72 * WIDTH * columns), 1)
+    total_width, height = figure.get_size_inches()
+    figure.set_size_inches(total_width, height + 0.19 * math.ceil(len(labels) / per_line))
+    figure.legend(list(legend.values()), labels, loc="outside lower center", ncols=per_line)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -626,7 +633,10 @@ _PAIR_LOOK = (
     "are pairs that ran as another pair than asked for, crosses are cells where part of the graph left the "
     "device."
 )
-_SPREAD = "Error bars: sample standard deviation over the repetitions. Cells that were not measured interrupt their line."
+_SPREAD = (
+    "Error bars: sample standard deviation over the repetitions. "
+    "Cells that were not measured interrupt their line."
+)
 _INTERVAL = (
     "Fallback cells are left out. Error bars: 95 % confidence intervals after Welch, from the repetitions "
     "of both cells. They know nothing of what changes between processes, such as the machine's temperature."

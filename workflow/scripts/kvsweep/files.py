@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise KvsweepError(f"{path}: this file is missing; run the workflow again to make it.") from None
+    except OSError as error:
+        raise not_readable(path, error) from error
     except ValueError as error:
         raise KvsweepError(
             f"{path}: not valid JSON ({error}); remove the file and run the workflow again."
@@ -68,9 +69,16 @@ def not_writable(path: Path, error: OSError) -> KvsweepError:
     )
 
 
+def not_readable(path: Path, error: OSError) -> KvsweepError:
+    return KvsweepError(f"{path}: cannot be read ({error.strerror}).")
+
+
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise not_readable(path, error) from error
 
 
 def sha256_once(path: Path, memory: Path) -> str:
@@ -78,7 +86,10 @@ def sha256_once(path: Path, memory: Path) -> str:
 
     ``memory`` is a JSON file that keeps what was computed; a lost or damaged one only costs time.
     """
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise not_readable(path, error) from error
     stamp = [str(path.resolve()), status.st_size, status.st_mtime_ns]
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
@@ -88,6 +99,6 @@ def sha256_once(path: Path, memory: Path) -> str:
         pass
     digest = sha256(path)
     # A read-only results directory is reported by what has to write a result, not by this memory.
-    if os.access(memory.parent, os.W_OK) or not memory.parent.exists():
+    with suppress(KvsweepError):
         write_json(memory, {"stamp": stamp, "sha256": digest})
     return digest

@@ -42,6 +42,8 @@ class ClosingStatisticsMissing(UnparsableOutput):
 class BaselineEstimate:
     """A baseline run's perplexity. ``running_ppl`` holds the mean up to and including each chunk.
 
+    Of the running means only the last is checked, by the final estimate.
+
     ``tokenization_seconds`` and ``seconds_per_pass`` (wall time of the first pass) are printed once, without
     anything to check them by: hints for planning, None if not printed.
     """

@@ -121,6 +121,10 @@ class Comparison(NamedTuple):
     shared: str
     groups: tuple[Group, ...]
 
+    def full_title(self, group: Group) -> str:
+        """Everything that the group is about, what sets it apart first."""
+        return " · ".join(part for part in (group.title, self.shared) if part)
+
 
 def _described(column: str, value: Any) -> str | None:
     if value is None:

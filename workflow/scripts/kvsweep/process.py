@@ -15,11 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
@@ -28,6 +28,8 @@ from kvsweep.files import not_writable
 WORKFLOW_PID = "KVSWEEP_WORKFLOW_PID"
 _TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
+# A killed process ends at once unless a device driver holds it.
+_KILL_SECONDS = 30
 
 
 class Interrupted(BaseException):
@@ -77,7 +79,7 @@ def run(
     ``on_tick`` is called about twice a second. Raises KvsweepError if the program cannot be started or a stream cannot
     be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the workflow is gone; the engine is ended before that.
     """
-    with _signals_raise(), _guard() as watch, stdout.open("wb") as out_file, stderr.open("wb") as err_file:
+    with _signals() as signals, _guard() as watch, _output(stdout) as out_file, _output(stderr) as err_file:
         started_at = datetime.now(UTC)
         start = time.monotonic()
         try:
@@ -109,12 +111,13 @@ def run(
         waiter = threading.Thread(target=wait, daemon=True)
         ended_by = None
         try:
+            signals.raise_now()
             for thread in (waiter, *streams):
                 thread.start()
             while not ended.wait(_POLL_SECONDS):
                 if time_limit_seconds is not None and time.monotonic() - start > time_limit_seconds:
                     ended_by = "time limit"
-                    _kill_group(group)
+                    break
                 failed = next((s.error for s in streams if s.error), None)
                 if failed is not None:
                     raise failed
@@ -123,12 +126,18 @@ def run(
                 on_tick()
             wall_seconds = time.monotonic() - start
         finally:
+            signals.hold()  # a second Ctrl-C must not stop this
             # Also after a normal end: what the engine left behind must not go on using the device.
             _kill_group(group)
-            waiter.join(timeout=30)
+            waiter.join(timeout=_KILL_SECONDS)
             for stream in streams:
-                stream.join(timeout=30)
+                stream.join(timeout=_KILL_SECONDS)
             engine.returncode = 0  # reaped by wait4, not by subprocess
+        if waiter.is_alive() or any(stream.is_alive() for stream in streams):
+            raise KvsweepError(
+                f"{command[0]}: a process of the engine (group {group}) does not end although it was killed; "
+                "end it before you measure anything else."
+            )
         for stream in streams:
             stream.finish()
         status, usage = waited[0]
@@ -184,13 +193,22 @@ class _Stream(threading.Thread):
 
     def _keep(self, data: bytes) -> None:
         try:
-            self._file.write(data)
-            self._file.flush()
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             self.error = not_writable(self._path, error)
             return
         self._hash.update(data)
         self._kept += len(data)
+
+
+def _output(path: Path) -> BinaryIO:
+    """Opened without a buffer: a full disk is noticed where it is written to, not when the file is closed."""
+    try:
+        return cast(BinaryIO, path.open("wb", buffering=0))
+    except OSError as error:
+        raise not_writable(path, error) from error
 
 
 @contextmanager
@@ -215,27 +233,56 @@ def _guard() -> Iterator[Callable[[int], None]]:
 
     try:
         yield watch
-    finally:
-        try:
+        with suppress(OSError):
             pipe.write(b"done\n")
+            pipe.flush()
+    finally:
+        # Not told that all is done, it kills the group once more: nothing can go wrong here that leaves an engine.
+        with suppress(OSError):
             pipe.close()
-        except OSError:
-            guard.kill()
         guard.wait()
 
 
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    def interrupt(signum: int, _frame: object) -> None:
-        raise Interrupted(signum)
+class _Signals:
+    """Signals that end the runner. They wait until the engine can be ended: one in between must not lose it."""
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {signum: signal.signal(signum, interrupt) for signum in signals}
+    def __init__(self) -> None:
+        self._raise = False
+        self.came: int | None = None
+
+    def handle(self, signum: int, _frame: object) -> None:
+        self.came = self.came or signum
+        if self._raise:
+            self._raise = False
+            raise Interrupted(signum)
+
+    def raise_now(self) -> None:
+        """Raise Interrupted where a signal has come, and as soon as one comes."""
+        self._raise = True
+        if self.came is not None:
+            self._raise = False
+            raise Interrupted(self.came)
+
+    def hold(self) -> None:
+        self._raise = False
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    before = {}
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What is ignored stays ignored: that is how nohup works.
+        if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+            before[signum] = signal.signal(signum, signals.handle)
     try:
-        yield
+        yield signals
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+    # One that came while the engine was being ended anyway.
+    if signals.came is not None:
+        raise Interrupted(signals.came)
 
 
 def _kill_group(group: int) -> None:

@@ -1,0 +1,179 @@
+"""Intervals, drift and window errors, against published tables, hand calculations and simulation."""
+
+import math
+import random
+from statistics import fmean, pstdev, stdev
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kvsweep.statistics import (
+    drift,
+    regularized_incomplete_beta,
+    relative_difference,
+    student_t_quantile,
+    welch_interval,
+    window_stderr,
+    window_values,
+)
+
+RATES = st.lists(st.floats(min_value=1, max_value=1e4), min_size=2, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("probability", "degrees_of_freedom", "t"),
+    [  # NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 4, 2.776),
+        (0.975, 8, 2.306),
+        (0.975, 30, 2.042),
+        (0.975, 100, 1.984),
+        (0.90, 5, 1.476),
+        (0.95, 10, 1.812),
+        (0.99, 3, 4.541),
+        (0.999, 6, 5.208),
+    ],
+)
+def test_quantiles_are_those_of_the_published_table(probability, degrees_of_freedom, t):
+    assert student_t_quantile(probability, degrees_of_freedom) == pytest.approx(t, abs=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("probability", "degrees_of_freedom", "t"),
+    [  # closed forms: tan(pi (p - 1/2)) for 1 degree of freedom, (2p - 1)/sqrt(2 p (1 - p)) for 2
+        (0.975, 1, math.tan(math.pi * 0.475)),
+        (0.6, 1, math.tan(math.pi * 0.1)),
+        (0.975, 2, 0.95 / math.sqrt(2 * 0.975 * 0.025)),
+        (0.975, 1e7, 1.959964),  # the normal distribution's
+    ],
+)
+def test_quantiles_agree_with_closed_forms(probability, degrees_of_freedom, t):
+    assert student_t_quantile(probability, degrees_of_freedom) == pytest.approx(t, rel=1e-6)
+
+
+def test_quantiles_are_symmetric_about_the_median():
+    assert student_t_quantile(0.5, 7) == pytest.approx(0, abs=1e-6)
+    assert student_t_quantile(0.025, 7) == -student_t_quantile(0.975, 7)
+
+
+@pytest.mark.parametrize(("probability", "degrees_of_freedom"), [(0, 5), (1, 5), (0.9, 0), (0.9, math.nan)])
+def test_quantiles_of_nonsense_are_refused(probability, degrees_of_freedom):
+    with pytest.raises(ValueError):
+        student_t_quantile(probability, degrees_of_freedom)
+
+
+@given(a=st.floats(0.1, 500), b=st.floats(0.1, 500), x=st.floats(0, 1))
+def test_incomplete_beta_is_a_probability_and_mirrors(a, b, x):
+    value = regularized_incomplete_beta(a, b, x)
+    assert -1e-12 <= value <= 1 + 1e-12
+    assert value + regularized_incomplete_beta(b, a, 1 - x) == pytest.approx(1, abs=1e-9)
+
+
+def test_incomplete_beta_with_one_parameter_is_a_power():
+    assert regularized_incomplete_beta(3, 1, 0.4) == pytest.approx(0.4**3)
+
+
+def test_welch_interval_by_hand():
+    # s^2/n: 1/3 and 16/3; df = (17/3)^2 / ((1/9)/2 + (256/9)/2) = 2.2490
+    interval = welch_interval([9, 10, 11], [1, 5, 9])
+    half = student_t_quantile(0.975, (17 / 3) ** 2 / (1 / 18 + 256 / 18)) * math.sqrt(17 / 3)
+    assert interval == pytest.approx((5, 5 - half, 5 + half))
+    assert interval.low < 0 < interval.high  # three noisy repetitions prove nothing
+
+
+def test_welch_interval_of_equal_sizes_and_spreads_is_students():
+    a, b = [10.0, 11.0, 12.0], [20.0, 21.0, 22.0]
+    half = 2.776445 * math.sqrt(2 / 3)  # 4 degrees of freedom
+    assert welch_interval(a, b) == pytest.approx((-10, -10 - half, -10 + half), rel=1e-6)
+
+
+def test_a_single_sample_has_no_interval():
+    assert welch_interval([1.0], [1.0, 2.0]) is None
+    assert relative_difference([1.0, 2.0], []) is None
+
+
+def test_samples_without_spread_differ_exactly():
+    assert welch_interval([3.0, 3.0], [2.0, 2.0]) == (1, 1, 1)
+
+
+@given(a=RATES, b=RATES)
+def test_swapping_the_sides_mirrors_the_interval(a, b):
+    forth, back = welch_interval(a, b), welch_interval(b, a)
+    assert back == pytest.approx((-forth.difference, -forth.high, -forth.low))
+
+
+def test_welch_interval_covers_the_truth_as_often_as_it_says():
+    source = random.Random(1)
+    covered = 0
+    for _ in range(1000):
+        interval = welch_interval(
+            [source.gauss(10, 1) for _ in range(5)], [source.gauss(9, 3) for _ in range(5)]
+        )
+        covered += interval.low <= 1 <= interval.high
+    assert 930 <= covered <= 970
+
+
+def test_relative_difference_is_a_fraction_of_the_second():
+    interval = relative_difference([102.0, 102.2, 101.8], [100.0, 100.2, 99.8])
+    assert interval.difference == pytest.approx(0.02)
+    assert 0.01 < interval.low < 0.02 < interval.high < 0.03
+
+
+@given(a=RATES, b=RATES)
+def test_relative_difference_inverts_when_the_sides_are_swapped(a, b):
+    forth, back = relative_difference(a, b), relative_difference(b, a)
+    assert (1 + forth.low) * (1 + back.high) == pytest.approx(1)
+    assert forth.low >= -1
+
+
+def test_a_rate_of_zero_has_no_relative_difference():
+    assert relative_difference([1.0, 2.0], [0.0, 0.0]) is None
+
+
+def test_a_line_drifts_without_error():
+    assert drift([100, 99, 98, 97, 96]) == pytest.approx((-1 / 98, 0), abs=1e-12)
+
+
+def test_drift_of_noise_by_hand():
+    # y = 1, 3, 2: slope 0.5, residuals -0.5, 1, -0.5: stderr = sqrt(1.5/1/2)
+    assert drift([1, 3, 2]) == pytest.approx((0.5 / 2, math.sqrt(0.75) / 2))
+
+
+@pytest.mark.parametrize("samples", [[], [1.0], [1.0, 2.0], [-1.0, 0.0, 1.0]])
+def test_no_drift_from_so_little(samples):
+    assert drift(samples) is None
+
+
+def test_windows_are_recovered_from_running_means():
+    assert window_values([2.0, 3.0, 3.0]) == pytest.approx([2, 4, 3])
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=50))
+def test_running_means_and_back(values):
+    means = [fmean(values[: i + 1]) for i in range(len(values))]
+    assert window_values(means) == pytest.approx(values, abs=1e-9)
+
+
+def test_window_stderr_is_that_of_the_values():
+    values = [0.012, 0.015, 0.011, 0.013]
+    means = [fmean(values[: i + 1]) for i in range(4)]
+    assert window_stderr(means, decimals=5).stderr == pytest.approx(stdev(values) / 2)
+
+
+def test_one_window_has_no_error():
+    assert window_stderr([0.012], decimals=5) is None
+
+
+def test_the_rounding_part_is_what_rounding_alone_leaves():
+    """Equal windows whose running means are known to three decimals only: all spread is rounding."""
+    source = random.Random(2)
+    n, decimals = 24, 3
+    squares = []
+    for _ in range(4000):
+        printed = [0.5 + source.uniform(-0.5, 0.5) * 10**-decimals for _ in range(n)]
+        error = window_stderr(printed, decimals)
+        squares.append(error.stderr**2)
+    assert math.sqrt(fmean(squares)) == pytest.approx(
+        error.rounding, rel=5 * pstdev(squares) / fmean(squares) / 63
+    )
