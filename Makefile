@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo paper plan test check lint requirements
+.PHONY: setup demo paper plan forget test check lint requirements
 
 setup: .venv/ready
 
@@ -19,6 +19,14 @@ demo: setup
 paper: setup
 	$(BIN)/snakemake
 	@echo "The report: $(CURDIR)/results/report.html"
+
+# CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
+plan: setup
+	$(BIN)/snakemake --nolock --quiet all $(if $(CONFIG),--configfile $(CONFIG)) -- plan
+
+# make forget STATUS=timeout PAIR=q8_0/q4_0; DRY=1 only lists.
+forget: setup
+	$(BIN)/python workflow/scripts/forget_cells.py --results results $(MAKEOVERRIDES)
 
 # Everything that needs no engine, in under a minute.
 check: setup lint

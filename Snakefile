@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shlex
@@ -16,7 +17,7 @@ from kvsweep import cells, config as configuration
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256_once
-from kvsweep.process import WORKFLOW_PID
+from kvsweep.process import LIMITS, WORKFLOW_PID
 
 # A configuration on the command line replaces the paper's; merged, they would run both.
 if not workflow.overwrite_configfiles:
@@ -29,9 +30,6 @@ try:
 except KvsweepError as error:
     raise WorkflowError(str(error)) from None
 
-# The runners of the cells end their engines when this process is gone.
-os.environ[WORKFLOW_PID] = str(os.getpid())
-
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/engine.smk"
@@ -40,6 +38,7 @@ include: "workflow/rules/quality.smk"
 include: "workflow/rules/throughput.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/plan.smk"
 
 
 localrules:
@@ -47,17 +46,17 @@ localrules:
     measurements,
 
 
+# Everything: the report of the whole configuration.
 rule all:
     default_target: True
-    """Everything: the report of the whole configuration."""
     input:
         "results/report.html",
         "results/report.md",
         PAIRS_CHECKED,
 
 
+# Every cell, without tables and report.
 rule measurements:
-    """Every cell, without tables and report."""
     input:
         PAIRS_CHECKED,
         CELL_RECORDS,
@@ -74,8 +73,14 @@ onstart:
 
 onsuccess:
     if Path("results/report.html").exists():
-        print(f"kvsweep: done; the report is {Path('results/report.html').resolve()}", file=sys.stderr)
+        print(
+            f"kvsweep: done; the report is {Path('results/report.html').resolve()}",
+            file=sys.stderr,
+        )
 
 
 onerror:
-    print("kvsweep: stopped; what is finished stays, and the same command goes on from here", file=sys.stderr)
+    print(
+        "kvsweep: stopped; what is finished stays, and the same command goes on from here",
+        file=sys.stderr,
+    )

@@ -1,4 +1,4 @@
-# What several rule files need: paths, how programs are called, what the cells are.
+# Shared by all rules: names, what the cells are, and what the rules read from the configuration.
 
 
 wildcard_constraints:
@@ -11,23 +11,22 @@ wildcard_constraints:
     depth=r"\d+",
 
 
-# A new checkout, another Python or a changed limit must not run finished cells again: none of these is a param.
-PYTHON = shlex.quote(sys.executable)
-BASE = shlex.quote(workflow.basedir)
-LIMITS = (
-    f"--cell-hours {STUDY.limits.cell_hours} --log-mebibytes {STUDY.limits.log_mebibytes}"
-    + (f" --machine {shlex.quote(STUDY.machine)}" if STUDY.machine else "")
-)
+# The programs that the rules call are found on the path, run by the Python that runs Snakemake. This and what follows goes
+# by the environment and not by params, because a new checkout or a changed limit must not run finished cells again.
+os.environ |= {
+    "PATH": os.pathsep.join(
+        [str(Path(sys.executable).parent), str(SCRIPTS), os.environ.get("PATH", "")]
+    ),
+    # The runners of the cells end their engines when this process is gone.
+    WORKFLOW_PID: str(os.getpid()),
+    LIMITS: json.dumps({**dataclasses.asdict(STUDY.limits), "machine": STUDY.machine}),
+}
+
 ALL_CORES = workflow.cores or os.cpu_count()
 
 PAIRS_CHECKED = [f"results/engines/{engine}/pairs.checked" for engine in STUDY.engines]
 CELLS = [*cells.quality_cells(STUDY), *cells.throughput_cells(STUDY)]
 CELL_RECORDS = [f"results/{cell.directory}/run.json" for cell in CELLS]
-
-
-def program(name):
-    """The call of one of the workflow's programs, with the Python that runs Snakemake."""
-    return f"{PYTHON} {shlex.quote(str(SCRIPTS / name))}"
 
 
 def source_files(*patterns):
@@ -49,3 +48,68 @@ def content(path, memory):
     """
     path = from_base(path)
     return sha256_once(path, Path(memory)) if path.is_file() else "missing"
+
+
+def ready_binaries(wildcards):
+    """What the binaries of a ready-made engine hold; nothing for one that is built."""
+    engine = STUDY.engines[wildcards.engine]
+    if engine.source_kind != "path":
+        return ""
+    return " ".join(
+        content(
+            Path(engine.source["path"], name),
+            f"results/engines/{engine.name}/checksums/{name}.json",
+        )
+        for name in engine.programs
+    )
+
+
+def model_path(wildcards):
+    return str(from_base(STUDY.models[wildcards.model].path))
+
+
+def expected_sha256(entry):
+    return f"--sha256 {entry.sha256}" if entry.sha256 else ""
+
+
+def corpus_source(wildcards):
+    """Where a corpus comes from, as options of the program that makes it."""
+    corpus = STUDY.corpora[wildcards.corpus]
+    if corpus.path is None:
+        return f"--seed {corpus.seed} --bytes {corpus.n_bytes}"
+    return f"--path {shlex.quote(str(from_base(corpus.path)))}"
+
+
+def corpus_content(wildcards):
+    corpus = STUDY.corpora[wildcards.corpus]
+    return (
+        ""
+        if corpus.path is None
+        else content(corpus.path, f"results/corpora/{corpus.name}/checksum.json")
+    )
+
+
+def quality_priority(wildcards):
+    """Short contexts first; at each the baseline before its cells, and of these the control first."""
+    control = (wildcards.get("ctk", "f16"), wildcards.get("ctv", "f16")) == (
+        "f16",
+        "f16",
+    )
+    return 100_000_000 - 4 * int(wildcards.n_ctx) + control
+
+
+def chunks(wildcards):
+    return STUDY.quality.chunks[int(wildcards.n_ctx)]
+
+
+def bench_request(wildcards):
+    """One string, because params are compared as an unordered set of values."""
+    asked = STUDY.throughput
+    return f"--prompt {asked.prompt} --generate {asked.generate} --repetitions {asked.repetitions}"
+
+
+def throughput_priority(wildcards):
+    """Shallow first, of one depth f16/f16 first: the time of a deep cell is predicted from these."""
+    return -4 * int(wildcards.depth) + (
+        (wildcards.ctk, wildcards.ctv) == ("f16", "f16")
+    )

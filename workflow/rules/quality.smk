@@ -1,19 +1,6 @@
 # Needs: engine, model and corpus manifests. Makes: f16/f16 baseline log-probabilities, and one record for each quality
 # cell, compared with them. The control (f16/f16 against its own baseline) is a cell like any other.
 
-BASELINE = f"{program('measure.py')} baseline {LIMITS} --results results"
-QUALITY = f"{program('measure.py')} quality {LIMITS} --results results"
-
-
-def quality_priority(wildcards):
-    """Short contexts first; at each the baseline before its cells, and of these the control first."""
-    control = (wildcards.get("ctk", "f16"), wildcards.get("ctv", "f16")) == ("f16", "f16")
-    return 100_000_000 - 4 * int(wildcards.n_ctx) + control
-
-
-def chunks(wildcards):
-    return STUDY.quality.chunks[int(wildcards.n_ctx)]
-
 
 rule baseline:
     """Writes the log-probabilities that every quality cell of a context is compared with."""
@@ -29,13 +16,16 @@ rule baseline:
     log:
         "results/logs/baseline/{engine}/{model}/{corpus}/c{n_ctx}.log",
     priority: quality_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: ALL_CORES
     resources:
         device=1,
     params:
         chunks=chunks,
     shell:
-        "{BASELINE} --cell baseline/{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}"
+        "measure.py baseline --results results --cell baseline/"
+        "{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}"
         " --engine {input.engine:q} --model {input.model:q} --corpus {input.corpus:q}"
         " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"
 
@@ -55,6 +45,8 @@ rule quality_cell:
     log:
         "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
     priority: quality_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: ALL_CORES
     resources:
         device=1,
@@ -64,7 +56,7 @@ rule quality_cell:
             Path(input.baseline).with_name("logits.kld")
         ),
     shell:
-        "{QUALITY} --pair {wildcards.ctk}/{wildcards.ctv} --cell quality/{wildcards.engine}/{wildcards.model}"
-        "/{wildcards.corpus}/c{wildcards.n_ctx}/k-{wildcards.ctk}/v-{wildcards.ctv}"
+        "measure.py quality --results results --pair {wildcards.ctk}/{wildcards.ctv} --cell quality/"
+        "{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}/k-{wildcards.ctk}/v-{wildcards.ctv}"
         " --engine {input.engine:q} --model {input.model:q} --corpus {input.corpus:q} --logits {params.logits:q}"
         " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"

@@ -1,8 +1,5 @@
 # Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here, in one process.
 
-WRITE_STUDY = program("write_study.py")
-MAKE_TABLES = program("make_tables.py")
-
 
 rule study:
     """Writes down what is to be measured: for the tables, and for counting the cells while they are measured."""
@@ -12,13 +9,15 @@ rule study:
     log:
         "results/logs/study.log",
     priority: 1_000_000_000
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         # Which machine, how long and where to stop do not change what a table says of a finished cell.
         config=json.dumps(
             {key: config[key] for key in config if key not in ("machine", "limits")}
         ),
     shell:
-        "{WRITE_STUDY} --results results --config {params.config:q} 2>&1 | tee {log:q}"
+        "write_study.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule tables:
@@ -36,5 +35,7 @@ rule tables:
         ),
     log:
         "results/logs/tables.log",
+    conda:
+        "../envs/kvsweep.yaml"
     shell:
-        "{MAKE_TABLES} --results results 2>&1 | tee {log:q}"
+        "make_tables.py --results results 2>&1 | tee {log:q}"

@@ -1,20 +1,5 @@
 # Needs: engine and model manifests. Makes: one record for each throughput cell.
 
-THROUGHPUT = f"{program('measure.py')} throughput {LIMITS} --results results" + (
-    " --skip" if STUDY.limits.skip else ""
-)
-
-
-def bench_request(wildcards):
-    """One string, because params are compared as an unordered set of values."""
-    asked = STUDY.throughput
-    return f"--prompt {asked.prompt} --generate {asked.generate} --repetitions {asked.repetitions}"
-
-
-def throughput_priority(wildcards):
-    """Shallow first, of one depth f16/f16 first: the time of a deep cell is predicted from these."""
-    return -4 * int(wildcards.depth) + ((wildcards.ctk, wildcards.ctv) == ("f16", "f16"))
-
 
 rule throughput_cell:
     """Measures prefill and decode speed of one pair at one depth, in one process."""
@@ -28,13 +13,15 @@ rule throughput_cell:
     log:
         "results/logs/throughput/{engine}/{model}/d{depth}/{ctk}-{ctv}.log",
     priority: throughput_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: ALL_CORES
     resources:
         device=1,
     params:
         request=bench_request,
     shell:
-        "{THROUGHPUT} --pair {wildcards.ctk}/{wildcards.ctv} --cell throughput/{wildcards.engine}/{wildcards.model}"
-        "/d{wildcards.depth}/k-{wildcards.ctk}/v-{wildcards.ctv}"
+        "measure.py throughput --results results --pair {wildcards.ctk}/{wildcards.ctv} "
+        "--cell throughput/{wildcards.engine}/{wildcards.model}/d{wildcards.depth}/k-{wildcards.ctk}/v-{wildcards.ctv}"
         " --engine {input.engine:q} --model {input.model:q} --depth {wildcards.depth} {params.request}"
         " 2>&1 | tee {log:q}"

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Fetches and builds one engine of the configuration, or takes ready binaries, and writes its build.json."""
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the engine")
     parser.add_argument("--definition", required=True, help="the engine's part of the configuration, as JSON")
-    parser.add_argument("--base", type=Path, required=True, help="directory that relative paths start from")
+    parser.add_argument("--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start")
     parser.add_argument("--threads", type=int, required=True, help="parallel compilations")
     parser.add_argument("--build-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()
@@ -38,7 +39,6 @@ def take_ready(engine: Engine, base: Path) -> dict[str, object]:
         engine,
         directory,
         backend=engine.backend,
-        identity=f"path {engine.source['path']}",
         commit=None,
         options={},
         compiler=None,
@@ -60,7 +60,7 @@ def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str
         write_json(
             work / "source.json",
             {"definition": engine.source, "tree": str(source.tree.relative_to(work))}
-            | {"identity": source.identity, "commit": source.commit},
+            | {"commit": source.commit},
         )
     say(f"engine {engine.name}: building {', '.join(engine.programs)} for {backend} on {threads} cores")
     build_directory = work / "build"
@@ -78,7 +78,6 @@ def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str
         engine,
         binaries,
         backend=backend,
-        identity=source.identity,
         commit=source.commit,
         options=options,
         compiler=engine_build.compiler_version(build_directory),
@@ -95,7 +94,7 @@ def fetched_before(engine: Engine, work: Path) -> engine_source.Source | None:
         return None
     if left["definition"] != engine.source:
         return None
-    return engine_source.Source(work / left["tree"], left["identity"], left["commit"])
+    return engine_source.Source(work / left["tree"], left["commit"])
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Fails if a built engine does not accept a cache type that the configured pairs need."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Draws every figure of the report from the Parquet tables: NAME.svg and NAME.png for each."""
 
 from __future__ import annotations

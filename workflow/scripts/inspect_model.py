@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Reads a model's header and checksum and writes its model.json."""
 
 from __future__ import annotations

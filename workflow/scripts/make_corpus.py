@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Makes or takes a text to score and writes its corpus.json."""
 
 from __future__ import annotations

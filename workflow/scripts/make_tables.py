@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Reads all raw cells, decides how each ended and what really ran, and writes the Parquet tables."""
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from kvsweep import schemas, tables
 from kvsweep.cells import quality_cells, throughput_cells
 from kvsweep.config import parse_study

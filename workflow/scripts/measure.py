@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Runs one engine process for one cell, or for a baseline, and keeps what it printed, verbatim, beside a run.json.
 
 It measures and decides nothing. It ends well whenever the engine was started, however the engine ended; it fails when
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,14 +25,15 @@ from kvsweep.files import partial
 from kvsweep.machine import this_machine
 from kvsweep.perplexity_output import ClosingStatisticsMissing, parse_kl
 from kvsweep.prediction import Curve, predicted_seconds
+from kvsweep.process import LIMITS
 from kvsweep.program import run_program, say
 from kvsweep.progress import Progress, count_done, describe_bench, describe_perplexity
 from kvsweep.recorded import measured_curve
 from kvsweep.status import corpus_shortage, how_it_ended, last_line
 from kvsweep.units import format_bytes, format_duration
 
-# Mainline's log thread can lose the last lines of a good run, above all on a busy machine; such a run is repeated before
-# it counts as crashed.
+# Mainline's log thread can lose the last lines of a good run, above all on a busy machine; such a run is repeated
+# before it counts as crashed.
 KL_ATTEMPTS = 3
 
 
@@ -50,10 +54,9 @@ def parse_arguments() -> argparse.Namespace:
         kind.add_argument("--model", type=Path, required=True, help="model.json")
         kind.add_argument("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
         kind.add_argument("--machine", help="name of this machine, instead of one made from its hardware")
-        kind.add_argument("--cell-hours", type=float, required=True, help="time limit")
-        kind.add_argument(
-            "--log-mebibytes", type=float, required=True, help="most that is kept of each stream"
-        )
+        kind.add_argument("--cell-hours", type=float, default=12.0, help="time limit")
+        kind.add_argument("--log-mebibytes", type=float, default=64.0, help="most that is kept of each stream")
+        kind.add_argument("--skip", action="store_true", help="skip a cell that is predicted to take too long")
         if name == "throughput":
             kind.add_argument(
                 "--depth", type=int, required=True, help="tokens in the cache before the timed ones"
@@ -61,15 +64,14 @@ def parse_arguments() -> argparse.Namespace:
             kind.add_argument("--prompt", type=int, required=True, help="tokens of the timed prompt")
             kind.add_argument("--generate", type=int, required=True, help="tokens of the timed generation")
             kind.add_argument("--repetitions", type=int, required=True)
-            kind.add_argument(
-                "--skip", action="store_true", help="skip a cell that is predicted to take too long"
-            )
         else:
             kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
             kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")
             kind.add_argument("--chunks", type=int, required=True, help="windows to score")
         if name == "quality":
             kind.add_argument("--logits", type=Path, required=True, help="the baseline's log-probabilities")
+        # What is given on the command line wins.
+        kind.set_defaults(**json.loads(os.environ.get(LIMITS, "{}")))
     return parser.parse_args()
 
 
@@ -93,6 +95,7 @@ def baseline(arguments: argparse.Namespace) -> None:
         check_baseline_run(subject, attempt, partial(logits), corpus["corpus"], n_ctx, chunks)
     except BaseException:
         partial(logits).unlink(missing_ok=True)
+        engine_run.discard(subject.directory, "stdout.log")
         raise
     partial(logits).replace(logits)
     engine_run.keep(subject, [attempt])

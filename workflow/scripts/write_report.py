@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Writes the report from the Parquet tables and the figures: one self-contained HTML page, and Markdown."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Writes results/config.json, the checked configuration, and results/cells.txt, the directory of every cell."""
 
 from __future__ import annotations

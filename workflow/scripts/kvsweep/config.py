@@ -333,10 +333,9 @@ def _quality(value: Mapping[str, Any] | None, corpora: Mapping[str, Corpus]) -> 
             )
         unused = [context for context in by_context if context not in contexts]
         if unused:
-            names = [format_count(context) for context in contexts]
+            names = ", ".join(format_count(context) for context in contexts)
             raise ConfigError(
-                f"quality.chunks.{unused[0]}: no such context in quality.contexts; "
-                f"{_nearest(format_count(unused[0]), names)}."
+                f"quality.chunks.{unused[0]}: no such context in quality.contexts, which has {names}."
             )
     else:
         by_context = dict.fromkeys(contexts, chunks)

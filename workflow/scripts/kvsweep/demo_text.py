@@ -1,12 +1,13 @@
 """Text for the demo: English-like prose that keeps coming back to what it said long before.
 
-People, towns, ships and chests are introduced under freshly composed names, and facts about them are told one sentence at a time.
-Each fact is then restated or asked for 96 to 12,288 bytes later, often several times. Names, numbers and things are drawn
-anew for every fact, so no model can know them from its weights: it has to read them in its context, from the KV cache.
+People, towns, ships and chests are introduced under freshly composed names, and facts about them are told one
+sentence at a time. Each fact is then restated or asked for 96 to 12,288 bytes later, often several times. Names,
+numbers and things are drawn anew for every fact, so no model can know them from its weights: it has to read them in its
+context, that is, from the KV cache.
 
 The text is a function of the seed alone, on every platform and Python version. Two restrictions below see to that: all
-randomness comes from `random.Random.random`, the one method whose sequence Python promises to keep, and arithmetic on its
-results uses only operations that IEEE 754 defines exactly (powers and logarithms would depend on the C library).
+randomness comes from `random.Random.random`, the one method whose sequence Python promises to keep, and arithmetic on
+its results uses only operations that IEEE 754 defines exactly (powers and logarithms would depend on the C library).
 """
 
 import random

@@ -49,7 +49,7 @@ class EffectiveCache:
 
 
 def effective_cache(context: EngineContext, shape: KvShape) -> EffectiveCache | None:
-    """The cache of one context; None if the log does not show one. Models with two caches (sliding window) are summed."""
+    """The cache of one context; None if the log does not show one. Two caches (sliding window) are summed."""
     caches = context.kv_caches
     if not caches:
         return None

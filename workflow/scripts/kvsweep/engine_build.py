@@ -13,7 +13,8 @@ from pathlib import Path
 
 from kvsweep.config import Engine
 from kvsweep.engine_log import accepted_cache_types
-from kvsweep.errors import KvsweepError
+from kvsweep.engine_source import describe
+from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
 
 # Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.
@@ -44,7 +45,7 @@ _COMPILER_ERROR = re.compile(
 
 
 def choose_backend(wanted: str) -> str:
-    """The back end that ``auto`` stands for here: metal on macOS, cuda where its compiler and a device are, else cpu."""
+    """What ``auto`` stands for here: metal on macOS, cuda where its compiler and a device are, else cpu."""
     if wanted != "auto":
         return wanted
     if platform.system() == "Darwin":
@@ -132,7 +133,6 @@ def manifest(
     binaries: Path,
     *,
     backend: str,
-    identity: str,
     commit: str | None,
     options: Mapping[str, str],
     compiler: str | None,
@@ -142,18 +142,20 @@ def manifest(
     if missing:
         raise KvsweepError(f"engines.{engine.name}: {binaries} has no program {missing[0]!r}.")
     shown = run_for_text(binaries / "llama-perplexity", engine.env, "--help")
-    types = accepted_cache_types(shown)
-    if not types:
+    try:
+        types = accepted_cache_types(shown)
+    except UnparsableOutput:
+        said = (shown.strip() or "nothing").splitlines()[-1]
         raise KvsweepError(
             f"engines.{engine.name}: {binaries / 'llama-perplexity'} --help does not list its cache types; "
-            f"it said: {shown.strip().splitlines()[-1:] or ['nothing']}"
-        )
+            f"its last line is: {said}"
+        ) from None
     version = run_for_text(binaries / "llama-perplexity", engine.env, "--version")
     return {
         "format": 1,
         "engine": engine.name,
         "source_kind": engine.source_kind,
-        "source": identity,
+        "source": describe(engine),
         "commit": commit,
         "backend": backend,
         "cmake_options": [f"{name}={value}" for name, value in options.items()],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,20 +110,24 @@ def run_engine(
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it."""
     make_directory(subject.directory)
     kills, load = read_out_of_memory_kills(), load_average()
-    record = run(
-        command,
-        engine_environment(os.environ, subject.build["environment"]),
-        partial(subject.directory / stdout_name),
-        partial(subject.directory / "stderr.log"),
-        time_limit_seconds=cell_hours * 3600,
-        stream_limit_bytes=int(log_mebibytes * 2**20),
-        on_tick=on_tick,
-    )
+    try:
+        record = run(
+            command,
+            engine_environment(os.environ, subject.build["environment"]),
+            partial(subject.directory / stdout_name),
+            partial(subject.directory / "stderr.log"),
+            time_limit_seconds=cell_hours * 3600,
+            stream_limit_bytes=int(log_mebibytes * 2**20),
+            on_tick=on_tick,
+        )
+    except BaseException:
+        discard(subject.directory, stdout_name)
+        raise
     kills_after = read_out_of_memory_kills()
     counted = None if kills is None or kills_after is None else kills_after > kills
     killed = killed_for_memory(record, counted, subject.machine.memory_bytes)
     if record.signal in _OUTSIDE and record.ended_by is None and not killed:
-        discard(subject.directory, record)
+        discard(subject.directory, stdout_name)
         raise KvsweepError(
             f"the engine was ended from outside ({record.signal}) after {record.wall_seconds:.0f} s; "
             "nothing of this cell was kept, run again to measure it."
@@ -133,8 +138,8 @@ def run_engine(
 def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes: int | None) -> bool:
     """Whether the system killed the engine for want of memory.
 
-    ``counted`` says whether Linux's count of such kills went up. macOS keeps none: there an engine that was killed while
-    it filled most of the memory ran out of it.
+    ``counted`` says whether Linux's count of such kills went up. macOS keeps none: there an engine that was killed
+    while it filled most of the memory ran out of it.
     """
     if record.signal != "SIGKILL" or record.ended_by is not None:
         return False
@@ -143,10 +148,12 @@ def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes:
     return counted
 
 
-def discard(directory: Path, record: ProcessRecord) -> None:
+def discard(directory: Path, stdout_name: str) -> None:
     """Remove what an attempt printed."""
-    for stream in record.streams:
-        (directory / stream.name).unlink(missing_ok=True)
+    for name in (stdout_name, "stderr.log"):
+        # What cannot be removed is not worth another error: one is being reported.
+        with suppress(OSError):
+            partial(directory / name).unlink()
 
 
 def read_stream(directory: Path, name: str) -> str:

@@ -15,13 +15,14 @@ from kvsweep.config import Engine
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, sha256
 
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+
 
 @dataclass(frozen=True)
 class Source:
-    """A llama.cpp tree on disk. ``identity`` is what it was made from; ``commit`` is None where that has none."""
+    """A llama.cpp tree on disk; ``commit`` is None where it was not fetched by one."""
 
     tree: Path
-    identity: str
     commit: str | None
 
 
@@ -63,20 +64,24 @@ def _fetch_git(source: dict[str, str], directory: Path, where: str) -> Source:
         raise KvsweepError(
             f"{where}.git.commit: asked for {commit}, the source gave {found}; write a full commit."
         )
-    return Source(_tree(directory, source, f"{where}.git"), f"git {url} {commit}", commit)
+    return Source(_tree(directory, source, f"{where}.git"), commit)
 
 
 def _git(directory: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CEILING_DIRECTORIES": str(directory.parent)}
+    # Set where kvsweep runs inside a git hook, they would name another repository.
+    inherited = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    environment = {**inherited, "GIT_TERMINAL_PROMPT": "0", "GIT_CEILING_DIRECTORIES": str(directory.parent)}
     done = subprocess.run(
         ["git", "-C", str(directory), *arguments],
         capture_output=True,
         text=True,
+        errors="replace",
         env=environment,
         check=False,
     )
     if check and done.returncode != 0:
-        raise KvsweepError(f"git {arguments[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+        said = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        raise KvsweepError(f"git {arguments[0]} failed in {directory}: {said}")
     return done
 
 
@@ -88,12 +93,15 @@ def _fetch_pypi(source: dict[str, str], directory: Path, where: str) -> Source:
     # pip honours the user's own index configuration. Its metadata step runs the package's build backend, which the
     # pinned requirements bring (no isolated build environment: that would fetch unpinned packages).
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
-        + ["--no-build-isolation", "--no-binary", ":all:", "--require-hashes"]
-        + ["--requirement", str(requirement), "--dest", str(directory)],
+        [
+            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"),
+            *("--no-build-isolation", "--no-binary", ":all:", "--require-hashes"),
+            *("--requirement", str(requirement), "--dest", str(directory)),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode != 0:
@@ -108,7 +116,7 @@ def _fetch_pypi(source: dict[str, str], directory: Path, where: str) -> Source:
         archive.extractall(directory, members=members, filter="data")
     archives[0].unlink()
     tree = _tree(directory / root, source, f"{where}.pypi")
-    return Source(tree, f"pypi {package} {version} sha256 {digest}", None)
+    return Source(tree, None)
 
 
 def _pip_sentence(output: str, package: str, version: str, digest: str, where: str) -> str:

@@ -359,9 +359,13 @@ def decode_relative(table: pd.DataFrame) -> Figure:
 # --- quality ------------------------------------------------------------------------------------------------
 
 
+PRINTED_KLD_ERROR = 5e-7  # nats: llama-perplexity prints six decimals
+
+
 def kld_error(row: Row) -> float | None:
-    """The larger of the two standard errors of the mean KL divergence, in nats."""
-    return larger(row["kld_mean_stderr"], row["kld_window_stderr"])
+    """The larger of the two standard errors of the mean KL divergence, in nats; at least what printing rounds off."""
+    error = larger(row["kld_mean_stderr"], row["kld_window_stderr"])
+    return None if error is None else max(error, PRINTED_KLD_ERROR)
 
 
 def _is_control(row: Row) -> bool:

@@ -15,6 +15,8 @@ from kvsweep.errors import KvsweepError
 # (llama-model.cpp, `full_attn_interval`).
 _HYBRID = ("qwen3next", "qwen35", "qwen35moe")
 
+_TOKENS = "tokenizer.ggml.tokens"
+
 
 @dataclass(frozen=True)
 class ModelHeader:
@@ -74,10 +76,12 @@ def read_header(path: Path, where: str) -> ModelHeader:
             f"{where}: {path} is cut short or damaged ({size} bytes; its header promises more: {error}); "
             "fetch the model again."
         ) from error
-    values = {name: field.contents() for name, field in reader.fields.items()}
-    architecture = str(values.get("general.architecture", ""))
+    # The tokenizer's lists are long and only the number of tokens is needed: decoding them takes seconds.
+    values = {n: field.contents() for n, field in reader.fields.items() if not n.startswith("tokenizer.")}
+    if _TOKENS in reader.fields:
+        values[_TOKENS] = len(reader.fields[_TOKENS].data)
     try:
-        return _header(architecture, values, reader.tensors)
+        return _header(str(values["general.architecture"]), values, reader.tensors)
     except KeyError as error:
         raise KvsweepError(
             f"{where}: the header of {path} lacks {error.args[0]!r}; kvsweep needs a language model's GGUF file."
@@ -105,7 +109,7 @@ def _header(architecture: str, values: dict[str, Any], tensors: Any) -> ModelHea
         n_kv_heads=_kv_heads_by_layer(architecture, values, n_layers, n_heads),
         head_size_k=int(values.get(f"{architecture}.attention.key_length", default_head)),
         head_size_v=int(values.get(f"{architecture}.attention.value_length", default_head)),
-        n_vocab=int(vocabulary) if vocabulary is not None else len(values["tokenizer.ggml.tokens"]),
+        n_vocab=int(vocabulary) if vocabulary is not None else int(values[_TOKENS]),
         n_ctx_train=int(get("context_length")),
     )
 

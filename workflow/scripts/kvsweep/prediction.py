@@ -1,7 +1,7 @@
 """How long a deep throughput cell will take, from shallower ones that have been measured.
 
-The time of one token at depth d is taken as linear in d between measured depths and beyond the last two. A pair's own
-shape is known once it has two depths; before that it borrows the f16/f16 curve's, scaled to its probe.
+The time of one token at depth d is taken as linear in d between measured depths. Beyond its deepest one a pair follows
+the f16/f16 curve, scaled to that point, where that curve reaches further; else its own last two points.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _along(depth: float, points: Mapping[int, float]) -> float:
     right = max(right, 1)
     low, high = depths[right - 1], depths[right]
     slope = (points[high] - points[low]) / (high - low)
-    # A noisy pair of points must not predict that deeper is faster.
+    # A noisy pair of points must not predict that deeper is faster, nor a steep one that shallow takes no time.
     if depth > high:
         slope = max(slope, 0.0)
-    return points[high] + slope * (depth - high)
+    return max(points[high] + slope * (depth - high), 0.0)

@@ -19,13 +19,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, cast
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
 
 # Set by the Snakefile: the process that all cells are run for.
 WORKFLOW_PID = "KVSWEEP_WORKFLOW_PID"
+# Also set by the Snakefile: the configuration's limits and the machine's name, as JSON.
+LIMITS = "KVSWEEP_LIMITS"
 _TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
@@ -111,9 +113,9 @@ def run(
         waiter = threading.Thread(target=wait, daemon=True)
         ended_by = None
         try:
-            signals.raise_now()
             for thread in (waiter, *streams):
                 thread.start()
+            signals.raise_now()
             while not ended.wait(_POLL_SECONDS):
                 if time_limit_seconds is not None and time.monotonic() - start > time_limit_seconds:
                     ended_by = "time limit"
@@ -156,7 +158,7 @@ def run(
 class _Stream(threading.Thread):
     """Copies a pipe to a file: the first part up to the limit as it comes, and the last part of what is beyond."""
 
-    def __init__(self, pipe: BinaryIO, file: BinaryIO, path: Path, limit_bytes: int) -> None:
+    def __init__(self, pipe: IO[bytes], file: IO[bytes], path: Path, limit_bytes: int) -> None:
         super().__init__(daemon=True)
         self._pipe, self._file, self._path = pipe, file, path
         self._limit = max(limit_bytes - _TAIL_BYTES, _TAIL_BYTES)
@@ -203,10 +205,10 @@ class _Stream(threading.Thread):
         self._kept += len(data)
 
 
-def _output(path: Path) -> BinaryIO:
+def _output(path: Path) -> IO[bytes]:
     """Opened without a buffer: a full disk is noticed where it is written to, not when the file is closed."""
     try:
-        return cast(BinaryIO, path.open("wb", buffering=0))
+        return cast(IO[bytes], path.open("wb", buffering=0))
     except OSError as error:
         raise not_writable(path, error) from error
 
@@ -218,7 +220,8 @@ def _guard() -> Iterator[Callable[[int], None]]:
     It is there before the engine is, so that no engine is ever without it.
     """
     guard = subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -KILL -- "-$group"; }', "kvsweep-guard"],
+        # `kill -s KILL --`: dash does not take `kill -KILL --`.
+        ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -s KILL -- "-$group"; }', "kvsweep-guard"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -286,10 +289,8 @@ def _signals() -> Iterator[_Signals]:
 
 
 def _kill_group(group: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
         os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
-        pass
 
 
 def _workflow_is_gone() -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
 
 from kvsweep.errors import KvsweepError
 from kvsweep.process import Interrupted
@@ -19,8 +21,19 @@ def run_program(main: Callable[[], None]) -> None:
     try:
         main()
     except KvsweepError as error:
-        print(f"kvsweep: error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        _end(f"error: {error}", 1)
+    except OSError as error:
+        # A file that cannot be read or written is no bug, wherever it is noticed.
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _end(f"error: {what}.", 1)
     except Interrupted as interrupted:
-        print("kvsweep: interrupted; the engine was ended, nothing of this cell was kept", file=sys.stderr)
-        sys.exit(128 + interrupted.signum)
+        _end("interrupted; the engine was ended, nothing of this cell was kept", 128 + interrupted.signum)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    # The reader of the messages may be gone already: Ctrl-C ends the whole pipeline.
+    with suppress(OSError):
+        say(message)
+    sys.exit(status)

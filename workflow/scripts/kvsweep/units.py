@@ -38,9 +38,11 @@ def format_bytes(size_bytes: float) -> str:
     size = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+            break
         size /= 1024
-    return f"{size:.3g} TiB"
+    else:
+        unit = "TiB"
+    return f"{size:.0f} {unit}" if unit == "B" or abs(size) >= 100 else f"{size:.3g} {unit}"
 
 
 def format_duration(seconds: float) -> str:

@@ -1,0 +1,51 @@
+"""What pytest gives to every test file."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from support import STAND_IN, Workplace, run_program, write_model
+
+# Few cases by default, so that the whole of the tests stays quick; KVSWEEP_HYPOTHESIS=thorough tries many more.
+settings.register_profile(
+    "quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=2000)
+settings.load_profile(os.environ.get("KVSWEEP_HYPOTHESIS", "quick"))
+
+
+@pytest.fixture(scope="session")
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Made once by the workflow's own programs."""
+    place = Workplace(tmp_path_factory.mktemp("workplace"))
+    model = write_model(place.root / "tiny.gguf")
+    corpus = place.root / "text.txt"
+    corpus.write_text("All work and no play makes Jack a dull boy. " * 300)
+    definition = json.dumps({"source": {"path": str(STAND_IN)}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}})
+    for command in (
+        ("build_engine.py", "--name", "stand-in", "--definition", definition, "--base", place.root)
+        + ("--threads", "1", "--build-json", place.build_json),
+        ("inspect_model.py", "--name", "tiny", "--path", model, "--model-json", place.model_json),
+        ("make_corpus.py", "--name", "text", "--path", corpus, "--corpus-json", place.corpus_json),
+        ("measure.py", *place.baseline_command()),
+    ):
+        done = run_program(*map(str, command))
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture
+def workplace(_prepared: Workplace, tmp_path: Path) -> Workplace:
+    """A results directory where engine, model and corpus are ready and nothing has been measured."""
+    shutil.copytree(_prepared.results, tmp_path / "results", ignore=shutil.ignore_patterns("baseline"))
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def with_baseline(_prepared: Workplace, tmp_path: Path) -> Workplace:
+    """The same with a baseline."""
+    shutil.copytree(_prepared.results, tmp_path / "results")
+    return Workplace(tmp_path)

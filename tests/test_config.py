@@ -1,0 +1,350 @@
+"""The configuration: what is wrong with it is said in one sentence that names the key."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from kvsweep import config
+from kvsweep.cache_types import Pair
+from kvsweep.config import ConfigError, Study, parse_study
+from support import ROOT
+
+Config = dict[str, Any]
+
+VALID = yaml.safe_load("""
+machine: bench
+engines:
+  fork:
+    source:
+      git: {url: https://example.org/fork, commit: 11a241d0db78a68e0a5b99fe6f36de6683100f6a}
+    backend: cpu
+    cmake: {GGML_NATIVE: false, CMAKE_CXX_FLAGS: -O2, JOBS: 2}
+    env: {TURBO_LAYER_ADAPTIVE: 0}
+  mainline:
+    source: {path: build/bin}
+    pairs: [f16, q4_0]
+models:
+  tiny: {path: tiny.gguf}
+corpora:
+  text: {path: text.txt}
+  made: {generate: {seed: 2, bytes: 128K}}
+pairs: [f16, q8_0, q8_0/turbo4, turbo4/turbo4, turbo4]
+quality:
+  contexts: [512, 4K]
+  chunks: {512: 64, 4K: 8}
+throughput:
+  depths: [0, 8K, 8192]
+  prompt: 512
+  generate: 128
+  repetitions: 3
+limits:
+  cell_hours: 0.5
+""")
+
+
+def changed(*path: str | int, to: Any) -> Config:
+    """The valid configuration with one value changed, or added."""
+    result = copy.deepcopy(VALID)
+    *parents, last = path
+    place = result
+    for key in parents:
+        place = place[key]
+    place[last] = to
+    return result
+
+
+def without(*path: str) -> Config:
+    result = copy.deepcopy(VALID)
+    *parents, last = path
+    place = result
+    for key in parents:
+        place = place[key]
+    del place[last]
+    return result
+
+
+def test_a_study() -> None:
+    study = parse_study(VALID)
+    assert study.machine == "bench"
+    assert list(study.engines) == ["fork", "mainline"]
+    assert study.quality is not None and study.quality.chunks == {512: 64, 4096: 8}
+    assert study.throughput is not None and study.throughput.depths == (0, 8192)
+    assert study.limits.cell_hours == 0.5
+
+
+def test_pairs_are_the_common_ones_unless_an_engine_has_its_own() -> None:
+    engines = parse_study(VALID).engines
+    assert engines["fork"].pairs == (
+        Pair("f16", "f16"), Pair("q8_0", "q8_0"), Pair("q8_0", "turbo4"), Pair("turbo4", "turbo4"),
+    )  # fmt: skip
+    assert engines["mainline"].pairs == (Pair("f16", "f16"), Pair("q4_0", "q4_0"))
+
+
+def test_values_of_options_and_environment_are_text_as_their_readers_want_it() -> None:
+    fork = parse_study(VALID).engines["fork"]
+    assert fork.cmake == {"GGML_NATIVE": "OFF", "CMAKE_CXX_FLAGS": "-O2", "JOBS": "2"}
+    assert fork.env == {"TURBO_LAYER_ADAPTIVE": "0"}
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    study = parse_study({"engines": {"e": {"source": {"path": "bin"}}}, "models": {"m": {"path": "m"}}, "pairs": ["f16"]})
+    assert study.quality is None and study.throughput is None and study.machine is None
+    assert study.engines["e"].backend == "auto"
+    assert study.engines["e"].programs == ("llama-bench", "llama-perplexity")
+    assert study.limits == config.Limits(cell_hours=12, skip=True, log_mebibytes=64)
+
+
+def test_one_number_of_chunks_for_all_contexts() -> None:
+    study = parse_study(changed("quality", "chunks", to=10))
+    assert study.quality is not None and study.quality.chunks == {512: 10, 4096: 10}
+
+
+@pytest.mark.parametrize("key", ["4K", "4096", 4096])
+def test_a_context_in_chunks_is_written_as_a_number_or_in_short(key: str | int) -> None:
+    study = parse_study(changed("quality", "chunks", to={512: 64, key: 8}))
+    assert study.quality is not None and study.quality.chunks == {512: 64, 4096: 8}
+
+
+@pytest.mark.parametrize("section", ["quality", "throughput"])
+def test_a_section_that_asks_for_nothing_is_none(section: str) -> None:
+    key = {"quality": "contexts", "throughput": "depths"}[section]
+    assert getattr(parse_study(changed(section, key, to=[])), section) is None
+
+
+WRONG: list[tuple[Config, str]] = [
+    # a key
+    (changed("enginess", to={}), "enginess: unknown key; the nearest valid one is 'engines'."),
+    (changed("limits", "cell_hour", to=3), "limits.cell_hour: unknown key; the nearest valid one is 'cell_hours'."),
+    (
+        changed("limits", "zzz", to=3),
+        "limits.zzz: unknown key; valid here: cell_hours, skip, log_mebibytes.",
+    ),
+    (changed("engines", "fork", 5, to=3), "engines.fork.5: unknown key; valid here: source, backend, cmake, env, "
+     "programs, pairs."),
+    (without("models"), "the configuration: the key 'models' is missing."),
+    (without("models", "tiny", "path"), "models.tiny: the key 'path' is missing."),
+    (without("engines", "fork", "source"), "engines.fork: the key 'source' is missing."),
+    (without("quality", "chunks"), "quality: the key 'chunks' is missing."),
+    # a type
+    (changed("pairs", to="f16"), "pairs: expected a list, found 'f16'."),
+    (changed("pairs", 1, to=8), "pairs.1: expected text, found 8; put it in quotes."),
+    (changed("quality", to=None), "quality: expected a mapping (key: value), found nothing."),
+    (changed("models", "tiny", to="tiny.gguf"), "models.tiny: expected a mapping (key: value), found 'tiny.gguf'."),
+    (changed("limits", "skip", to="yes"), "limits.skip: expected true or false, found 'yes'."),
+    (changed("throughput", "prompt", to=512.0), "throughput.prompt: expected a whole number, found 512.0."),
+    (changed("throughput", "prompt", to=True), "throughput.prompt: expected a whole number, found True."),
+    (changed("throughput", "depths", 1, to=1.5), "throughput.depths.1: expected a number of tokens such as 8192 or 8K, "
+     "found 1.5."),
+    (changed("engines", "fork", "env", "A", to=0.5), "engines.fork.env.A: expected text or a whole number, found 0.5."),
+    (changed("quality", "chunks", to="all"), "quality.chunks: expected a whole number, found 'all'."),
+    # an empty value
+    (changed("pairs", to=[]), "pairs: is empty; name at least one."),
+    (changed("engines", to={}), "engines: is empty; name at least one."),
+    (changed("engines", "mainline", "pairs", to=[]), "engines.mainline.pairs: is empty; name at least one."),
+    (changed("machine", to=""), "machine: is empty; write a value."),
+    # a number out of range
+    (changed("throughput", "repetitions", to=0), "throughput.repetitions: must be at least 1, found 0."),
+    (changed("limits", "cell_hours", to=0), "limits.cell_hours: must be more than 0, found 0."),
+    (changed("limits", "cell_hours", to=float("nan")), "limits.cell_hours: nan is no limit; write an ordinary number."),
+    (changed("limits", "log_mebibytes", to=float("inf")), "limits.log_mebibytes: inf is no limit; write an ordinary "
+     "number."),
+    (changed("quality", "chunks", to={512: 0, "4K": 8}), "quality.chunks.512: must be at least 1, found 0."),
+    # a name
+    (changed("engines", "my engine", to={"source": {"path": "b"}}), "engines: 'my engine' is not valid here; write "
+     "letters, digits, '.', '_' and '-', the first a letter or digit."),
+    (changed("models", "a/b", to={"path": "b"}), "models: 'a/b' is not valid here; write letters, digits, '.', '_' and "
+     "'-', the first a letter or digit."),
+    (changed("models", 7, to={"path": "b"}), "models: expected text, found 7; put it in quotes."),
+    (changed("models", "b\n", to={"path": "b"}), "models: 'b\\n' is not valid here; write letters, digits, '.', '_' and "
+     "'-', the first a letter or digit."),
+    (changed("engines", "fork", "env", "A-B", to=1), "engines.fork.env: 'A-B' is not valid here; write letters, digits "
+     "and '_', the first no digit."),
+    # a pair
+    (changed("pairs", 1, to="q8_0/turbo3/f16"), "pairs.1: 'q8_0/turbo3/f16' is not a pair: write K/V such as q8_0/q4_0, "
+     "or one type for both."),
+    (changed("pairs", 1, to="q8/f16"), "pairs.1: 'q8' in 'q8/f16' is not a cache type; the nearest valid one is 'q8_0'."),
+    (changed("engines", "mainline", "pairs", 0, to="q8_0/turbo5"), "engines.mainline.pairs.0: 'turbo5' in 'q8_0/turbo5' "
+     "is not a cache type; the nearest valid one is 'turbo4'."),
+    # a number of tokens
+    (changed("throughput", "depths", 1, to="8Q"), "throughput.depths.1: '8Q' is not a number of tokens such as 8192, 8K "
+     "or 1M."),
+    (changed("throughput", "depths", 1, to=-1), "throughput.depths.1: -1 is negative."),
+    (changed("quality", "contexts", 0, to=8), "quality.chunks: no number of windows for context 8; add it, or give one "
+     "number for all contexts."),
+    # an engine's source
+    (changed("engines", "fork", "source", "path", to="bin"), "engines.fork.source: give exactly one of git, pypi, path; "
+     "found git and path."),
+    (changed("engines", "fork", "source", to={}), "engines.fork.source: give exactly one of git, pypi, path; found none."),
+    (changed("engines", "fork", "source", "git", "commit", to="11a241d"), "engines.fork.source.git.commit: '11a241d' is "
+     "not a full commit; write all 40 hexadecimal digits, because a branch or a short commit can mean another source "
+     "tomorrow."),
+    (changed("engines", "fork", "backend", to="cdua"), "engines.fork.backend: 'cdua' is not known; the nearest valid one "
+     "is 'cuda'."),
+    (changed("engines", "fork", "backend", to="opencl-adreno"), "engines.fork.backend: 'opencl-adreno' is not known; "
+     "valid here: auto, cpu, metal, cuda, vulkan, hip."),
+    # a checksum
+    (changed("models", "tiny", "sha256", to="ABC"), "models.tiny.sha256: 'ABC' is not valid here; write 64 hexadecimal "
+     "digits in lower case."),
+    # a text to score
+    (changed("corpora", "text", "generate", to={"seed": 1, "bytes": 10}), "corpora.text: give exactly one of path and "
+     "generate."),
+    (changed("corpora", "text", to={}), "corpora.text: give exactly one of path and generate."),
+    (changed("corpora", to={}), "corpora: quality.contexts needs a text to score; name at least one corpus."),
+    (changed("corpora", "made", "generate", "bytes", to="16K"), "corpora.made.generate.bytes: 16384 is too short for "
+     "quality.contexts and quality.chunks, which need 32768 (one token a byte)."),
+    (changed("corpora", "made", "generate", "bytes", to="much"), "corpora.made.generate.bytes: 'much' is not a number of "
+     "tokens such as 8192, 8K or 1M."),
+    # windows
+    (changed("quality", to={"contexts": [8], "chunks": 100}), "quality.contexts.0: 8 is too short; use at least 16 "
+     "tokens."),
+    (changed("quality", to={"contexts": [64], "chunks": 3}), "quality.chunks: 3 windows at context 64 score 93 tokens; "
+     "llama-perplexity prints its statistics from 100 scored tokens up."),
+    (changed("quality", "chunks", to={512: 64, "4K": 8, "8K": 4}), "quality.chunks.8192: no such context in "
+     "quality.contexts, which has 512, 4K."),
+    (changed("quality", "chunks", to={512: 64, "4K": 8, 4096: 4}), "quality.chunks.4096: the context 4096 is named "
+     "twice."),
+    (changed("quality", "chunks", to={512: 64, "4K": 8, True: 4}), "quality.chunks.True: True is not a number of "
+     "tokens."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), WRONG, ids=[sentence.split(":")[0] for _, sentence in WRONG])
+def test_what_is_wrong_is_said_in_one_sentence(wrong: Config, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_study(wrong)
+    assert str(caught.value) == sentence
+
+
+def test_a_long_value_is_shortened() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_study(changed("pairs", to={"key": "value " * 100}))
+    assert len(str(caught.value)) < 130
+
+
+def test_a_cache_type_that_the_built_engine_does_not_know() -> None:
+    config.check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "q8_0")])
+    with pytest.raises(ConfigError) as caught:
+        config.check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "f16"), Pair("q8_0", "turbo4")])
+    assert str(caught.value) == (
+        "pairs: engine 'mainline' does not know the cache type 'turbo4' of 'q8_0/turbo4'; it accepts f16, q8_0. "
+        "Remove the pair, or give this engine its own list under engines.mainline.pairs."
+    )
+
+
+def test_what_makes_an_engine_is_written_without_its_pairs_and_read_back() -> None:
+    value = VALID["engines"]["mainline"]
+    definition = config.engine_definition(value)
+    assert definition == config.engine_definition({**value, "pairs": ["f16"]})
+    engine = config.parse_engine("mainline", definition)
+    assert (engine.name, engine.source_kind, engine.source, engine.pairs) == (
+        "mainline", "path", {"path": "build/bin"}, (),
+    )  # fmt: skip
+
+
+SHIPPED = [ROOT / "config.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_shipped_configuration_is_valid(path: Path) -> None:
+    shipped = yaml.safe_load(path.read_text())
+    study = parse_study(shipped)
+    assert study.quality is not None or study.throughput is not None
+    # It is handed from program to program as JSON.
+    assert parse_study(json.loads(json.dumps(shipped))) == study
+
+
+def schema() -> dict[str, Any]:
+    result: dict[str, Any] = yaml.safe_load(config.SCHEMA_FILE.read_text())
+    return result
+
+
+def properties(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of the schema that a configuration can have, with what the schema says of it."""
+    if isinstance(node, dict):
+        for name, child in node.get("properties", {}).items():
+            yield f"{path}.{name}".lstrip("."), child
+            yield from properties(child, f"{path}.{name}")
+        for key in ("$defs",):
+            for name, child in node.get(key, {}).items():
+                yield from properties(child, name)
+
+
+def test_every_key_is_described() -> None:
+    assert [
+        path for path, said in properties(schema()) if "description" not in said and "$ref" not in said
+    ] == []
+
+
+def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_default_or_is_optional() -> None:
+    """A key that no configuration needs and no default explains would be a leftover."""
+
+    def keys(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield str(key)
+                yield from keys(item)
+
+    used = {key for path in SHIPPED for key in keys(yaml.safe_load(path.read_text()))}
+    optional = {"machine", "cmake", "programs", "pairs", "sha256", "tree"}
+    leftover = {
+        path for path, said in properties(schema())
+        if path.rpartition(".")[2] not in used | optional and "default" not in said
+    }  # fmt: skip
+    # A ready-made engine stands in no shipped configuration, because its path is somebody's own.
+    assert leftover <= {"engine.source.path"}
+
+
+@pytest.mark.parametrize(
+    ("section", "parsed"),
+    [("limits", lambda study: study.limits), ("throughput", lambda study: study.throughput)],
+)
+def test_the_defaults_in_the_schema_are_those_that_apply(section: str, parsed: Callable[[Study], Any]) -> None:
+    minimal = changed(section, to={"depths": [0]} if section == "throughput" else {})
+    found = parsed(parse_study(minimal))
+    for name, said in schema()["properties"][section]["properties"].items():
+        if "default" in said:
+            assert getattr(found, name) == said["default"], name
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*path, key))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["8K", "f16", "q8_0/q4_0", "", "0" * 40, "a" * 64]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=8) | st.integers() | st.booleans() | st.none(), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.sampled_from(list(places(VALID))), ANYTHING, st.sampled_from(["replace", "remove", "add"]))
+def test_a_damaged_configuration_is_a_study_or_one_sentence(path: tuple[Any, ...], value: Any, how: str) -> None:
+    damaged = copy.deepcopy(VALID)
+    place = damaged
+    for key in path[:-1]:
+        place = place[key]
+    if how == "remove":
+        del place[path[-1]]
+    elif how == "add" and isinstance(place[path[-1]], dict):
+        place[path[-1]][value if isinstance(value, str | int | bool | None) else str(value)] = value
+    else:
+        place[path[-1]] = value
+    try:
+        study = parse_study(damaged)
+    except ConfigError as error:
+        sentence = str(error)
+        assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 400
+    else:
+        assert isinstance(study, Study)

@@ -1,0 +1,83 @@
+#!/usr/bin/env python
+"""Removes the records of the measured cells that it is told to forget, so that the next run measures them again.
+
+Name cells by what they are or how they ended, for example STATUS=timeout or PAIR=q8_0/q4_0 DEPTH=64K; several names
+together mean the cells to which all apply. DRY=1 only lists them. Baselines, manifests and logs stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import not_writable
+from kvsweep.forget import NAMES, parse_selection, select, why_nothing
+from kvsweep.program import run_program, say
+from kvsweep.raw_cells import RawCell, find_cells, read_raw_cell
+
+# What make itself may be told on the same command line.
+_OF_MAKE = ("PYTHON", "BIN")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="the results directory")
+    parser.add_argument("--dry-run", action="store_true", help="only list the cells, as DRY=1")
+    parser.add_argument("names", nargs="*", metavar="NAME=value", help=f"{', '.join(NAMES)}, or DRY")
+    arguments = parser.parse_args()
+    asked = dict(parse_name(text) for text in arguments.names)
+    dry = arguments.dry_run or asked.pop("DRY", "0") not in ("", "0")
+    selection = parse_selection({name: asked[name] for name in asked if name not in _OF_MAKE})
+    cells = [read_raw_cell(*found) for found in find_cells(arguments.results)]
+    chosen = select(cells, selection)
+    if not chosen:
+        raise KvsweepError(f"nothing was forgotten: {why_nothing(cells, selection)}")
+    for raw in chosen:
+        print(f"{raw.directory}: {describe(raw)}")
+        if not dry:
+            remove_record(raw.directory, arguments.results)
+    number = f"{len(chosen)} cell{'' if len(chosen) == 1 else 's'}"
+    if dry:
+        say(f"{number} would be forgotten; this was a dry run, nothing was removed")
+    else:
+        say(f"{number} forgotten; the next run measures again what the configuration still asks for")
+
+
+def parse_name(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise KvsweepError(f"{text!r}: write NAME=value, for example STATUS=timeout.")
+    return name, value.strip()
+
+
+def describe(raw: RawCell) -> str:
+    """``timeout (not finished after the limit of 3 h)``; by phase where the two ended differently."""
+    texts = [
+        (f"{outcome.phase} " if outcome.phase else "")
+        + outcome.status
+        + (f" ({outcome.reason})" if outcome.reason else "")
+        for outcome in raw.outcomes
+    ]
+    same = len({(outcome.status, outcome.reason) for outcome in raw.outcomes}) == 1
+    return texts[0].removeprefix(f"{raw.outcomes[0].phase} ") if same else ", ".join(texts)
+
+
+def remove_record(directory: Path, results: Path) -> None:
+    """Remove the files of one cell, run.json first: what is left of an interrupted removal is no cell."""
+    record = directory / "run.json"
+    try:
+        record.unlink()
+        for path in sorted(directory.iterdir()):
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+        for empty in (directory, *directory.parents):
+            if empty == results or any(empty.iterdir()):
+                break
+            empty.rmdir()
+    except OSError as error:
+        raise not_writable(Path(error.filename or record), error) from error
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,295 @@
+"""What a run of the configuration still has to do, and what it will need: cell by cell, without running an engine.
+
+Sizes come from ``sizes``; times only from cells that have been measured with the same engine and model. What is not
+known is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from kvsweep import sizes
+from kvsweep.baseline_file import expected_size_bytes
+from kvsweep.cache_types import BASELINE_PAIR, Pair
+from kvsweep.cells import BaselineRun, Cell, QualityCell, ThroughputCell, baseline_runs
+from kvsweep.cells import quality_cells as quality_cells_of
+from kvsweep.cells import throughput_cells as throughput_cells_of
+from kvsweep.commands import BenchRequest
+from kvsweep.config import Study
+from kvsweep.model_header import ModelHeader
+from kvsweep.prediction import Curve, predicted_seconds
+from kvsweep.raw_cells import DAMAGED, RawCell
+from kvsweep.units import format_count
+
+# Back ends whose weights and KV cache lie in the machine's own memory.
+_SHARED_MEMORY = ("cpu", "metal")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that is there: its header and the size of its file, which is about that of its weights."""
+
+    header: ModelHeader
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What this machine has, in bytes; None where it does not say."""
+
+    memory_bytes: int | None
+    available_memory_bytes: int | None
+    free_disk_bytes: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run of llama-perplexity: what it scored and how long that took."""
+
+    engine: str
+    model: str
+    n_ctx: int
+    n_tokens: int
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything outside the configuration that a plan rests on.
+
+    ``backends`` by engine; ``models`` by name (those whose file is there); ``cells`` and ``baselines`` by directory:
+    raw cells, and run.json of baselines; ``curves`` by engine, model and pair.
+    """
+
+    resources: Resources
+    backends: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, ModelFile] = field(default_factory=dict)
+    cells: Mapping[str, RawCell] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Mapping[tuple[str, str, Pair], Curve] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes. ``host_bytes`` is what the tool itself fills beside weights and KV cache."""
+
+    weight_bytes: int
+    kv_bytes: int
+    host_bytes: int
+    disk_bytes: int = 0
+
+    def memory_bytes(self, backend: str) -> int:
+        """The part that this machine's own memory must hold, at least."""
+        return self.host_bytes + (self.weight_bytes + self.kv_bytes if backend in _SHARED_MEMORY else 0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``basis`` says which measured cells it comes from."""
+
+    seconds: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """A cell or a baseline. ``status`` is None without a record; ``outdated``: of other values, to do again."""
+
+    run: Cell | BaselineRun
+    status: str | None
+    outdated: bool
+    needs: Needs | None
+    estimate: Estimate | None
+
+    @property
+    def done(self) -> bool:
+        return self.status is not None and not self.outdated
+
+
+@dataclass(frozen=True)
+class Plan:
+    study: Study
+    known: Known
+    cells: tuple[Item, ...]
+    baselines: tuple[Item, ...]
+
+    @property
+    def to_do(self) -> list[Item]:
+        return [item for item in (*self.baselines, *self.cells) if not item.done]
+
+    @property
+    def skipped(self) -> list[Item]:
+        """Throughput cells that will not be started, as far as one can tell now."""
+        limit = self.study.limits
+        return [
+            item
+            for item in self.to_do
+            if limit.skip
+            and isinstance(item.run, ThroughputCell)
+            and item.estimate is not None
+            and item.estimate.seconds > limit.cell_hours * 3600
+        ]
+
+    @property
+    def without_estimate(self) -> list[Item]:
+        return [item for item in self.to_do if item.estimate is None]
+
+    @property
+    def estimated_seconds(self) -> float:
+        """Of everything that has an estimate; none takes longer than the time limit."""
+        left_out = {item.run for item in self.skipped}
+        return math.fsum(
+            min(item.estimate.seconds, self.limit_seconds)
+            for item in self.to_do
+            if item.estimate is not None and item.run not in left_out
+        )
+
+    @property
+    def limit_seconds(self) -> float:
+        return self.study.limits.cell_hours * 3600
+
+    @property
+    def longest_seconds(self) -> float:
+        """Nothing can take longer: every engine process is ended at its time limit."""
+        return (len(self.to_do) - len(self.skipped)) * self.limit_seconds
+
+
+def make_plan(study: Study, known: Known) -> Plan:
+    scored = finished_quality(known.cells.values())
+    written = [_finished_baseline(run) for run in known.baselines.values()]
+    return Plan(
+        study,
+        known,
+        (
+            *(_throughput_item(cell, study, known) for cell in throughput_cells_of(study)),
+            *(_quality_item(cell, study, known, scored) for cell in quality_cells_of(study)),
+        ),
+        tuple(_baseline_item(run, study, known, written) for run in baseline_runs(study)),
+    )
+
+
+def request_of(study: Study, cell: ThroughputCell) -> BenchRequest:
+    asked = study.throughput
+    assert asked is not None
+    return BenchRequest(cell.depth, asked.prompt, asked.generate, asked.repetitions)
+
+
+def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
+    """The measured quality cells."""
+    return [
+        Finished(
+            raw.cell.engine,
+            raw.cell.model,
+            raw.cell.n_ctx,
+            raw.run["chunks"] * raw.cell.n_ctx,
+            raw.run["wall_seconds"],
+        )
+        for raw in cells
+        if isinstance(raw.cell, QualityCell) and raw.status == "measured"
+    ]
+
+
+def perplexity_estimate(
+    engine: str, model: str, n_ctx: int, n_tokens: int, finished: Iterable[Finished]
+) -> Estimate | None:
+    """Mean time per token of the finished runs at this context, or else at the nearest one, times the tokens."""
+    own = [run for run in finished if (run.engine, run.model) == (engine, model)]
+    if not own:
+        return None
+    nearest = min((run.n_ctx for run in own), key=lambda other: (abs(math.log(other / n_ctx)), other))
+    used = [run for run in own if run.n_ctx == nearest]
+    seconds = n_tokens * fmean(run.wall_seconds / run.n_tokens for run in used)
+    return Estimate(seconds, f"{len(used)} measured at context {format_count(nearest)}")
+
+
+# -- one item ---------------------------------------------------------------------------------------------------------
+
+
+def _throughput_item(cell: ThroughputCell, study: Study, known: Known) -> Item:
+    request = request_of(study, cell)
+    raw = known.cells.get(str(cell.directory))
+    asked = {
+        "prompt": request.prompt,
+        "generate": request.generate,
+        "repetitions": request.repetitions,
+    }
+    model = known.models.get(cell.model)
+    needs = None
+    if model is not None:
+        # One context after the other; the one of the longer test is the larger one.
+        cache = sizes.bench_cache(cell.depth, max(request.prompt, request.generate))
+        needs = Needs(
+            model.size_bytes,
+            sizes.kv_bytes(model.header, cell.pair, cache),
+            sizes.saved_state_bytes(model.header, cell.pair, cell.depth),
+        )
+    estimate = None
+    curve = known.curves.get((cell.engine, cell.model, cell.pair), {})
+    seconds = predicted_seconds(
+        request, curve, known.curves.get((cell.engine, cell.model, BASELINE_PAIR), {})
+    )
+    if seconds is not None:
+        depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
+        estimate = Estimate(seconds, f"measured at depth {depths}")
+    return _item(cell, raw, asked, needs, estimate)
+
+
+def _quality_item(cell: QualityCell, study: Study, known: Known, finished: Sequence[Finished]) -> Item:
+    chunks = _chunks(study, cell.n_ctx)
+    raw = known.cells.get(str(cell.directory))
+    model = known.models.get(cell.model)
+    needs = None if model is None else _perplexity_needs(model, cell.pair, cell.n_ctx, writes_baseline=False)
+    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, finished)
+    return _item(cell, raw, {"chunks": chunks}, needs, estimate)
+
+
+def _baseline_item(run: BaselineRun, study: Study, known: Known, finished: Sequence[Finished]) -> Item:
+    chunks = _chunks(study, run.n_ctx)
+    record = known.baselines.get(str(run.directory))
+    model = known.models.get(run.model)
+    needs = None
+    if model is not None:
+        disk = expected_size_bytes(run.n_ctx, model.header.n_vocab, chunks)
+        needs = _perplexity_needs(model, BASELINE_PAIR, run.n_ctx, writes_baseline=True, disk_bytes=disk)
+    estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, finished)
+    outdated = record is not None and record["chunks"] != chunks
+    return Item(run, "measured" if record is not None else None, outdated, needs, estimate)
+
+
+def _perplexity_needs(
+    model: ModelFile, pair: Pair, n_ctx: int, *, writes_baseline: bool, disk_bytes: int = 0
+) -> Needs:
+    return Needs(
+        model.size_bytes,
+        sizes.kv_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
+        sizes.perplexity_host_bytes(n_ctx, model.header.n_vocab, writes_baseline),
+        disk_bytes,
+    )
+
+
+def _item(
+    cell: Cell,
+    raw: RawCell | None,
+    asked: Mapping[str, object],
+    needs: Needs | None,
+    estimate: Estimate | None,
+) -> Item:
+    if raw is None:
+        return Item(cell, None, False, needs, estimate)
+    outdated = raw.status != DAMAGED and any(raw.run.get(key) != value for key, value in asked.items())
+    return Item(cell, raw.status, outdated, needs, estimate)
+
+
+def _chunks(study: Study, n_ctx: int) -> int:
+    assert study.quality is not None
+    return study.quality.chunks[n_ctx]
+
+
+def _finished_baseline(run: Mapping[str, Any]) -> Finished:
+    return Finished(
+        run["engine"], run["model"], run["n_ctx"], run["chunks"] * run["n_ctx"], run["wall_seconds"]
+    )

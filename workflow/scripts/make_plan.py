@@ -1,0 +1,124 @@
+#!/usr/bin/env python
+"""Shows what a run of the configuration still has to do, what it will need and how long it may take.
+
+Reads the headers of the models and the records of finished cells; runs no engine, builds and measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+from kvsweep.cache_types import BASELINE_PAIR, Pair
+from kvsweep.cells import Cell, baseline_runs, quality_cells, throughput_cells
+from kvsweep.config import Model, Study, parse_study
+from kvsweep.engine_build import choose_backend
+from kvsweep.files import read_json, sha256, write_json
+from kvsweep.free_memory import available_memory_bytes
+from kvsweep.machine import memory_bytes, this_machine
+from kvsweep.model_header import ModelHeader, read_header
+from kvsweep.plan import Known, ModelFile, Resources, make_plan
+from kvsweep.plan_view import as_json, as_text
+from kvsweep.prediction import Curve
+from kvsweep.program import run_program, say
+from kvsweep.raw_cells import RawCell, read_raw_cell
+from kvsweep.recorded import measured_curve
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="the results directory")
+    parser.add_argument(
+        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
+    )
+    parser.add_argument("--config", required=True, help="the configuration, as JSON")
+    arguments = parser.parse_args()
+    results: Path = arguments.results
+    study = parse_study(json.loads(arguments.config))
+    cells = read_cells(study, results)
+    there = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
+    known = Known(
+        Resources(memory_bytes(), available_memory_bytes(), shutil.disk_usage(there).free),
+        backends={name: backend(study, name, results) for name in study.engines},
+        models=read_models(study, results, arguments.base),
+        cells=cells,
+        baselines={
+            str(run.directory): read_json(path)
+            for run in baseline_runs(study)
+            if (path := results / run.directory / "run.json").is_file()
+        },
+        curves=read_curves(study, results, cells),
+    )
+    plan = make_plan(study, known)
+    print(as_text(plan, this_machine(study.machine).name), end="", flush=True)
+    write_json(results / "plan.json", as_json(plan))
+    say(f"every cell with its figures: {results / 'plan.json'}")
+
+
+def backend(study: Study, engine: str, results: Path) -> str:
+    """The back end of the built engine, or the one that would be built."""
+    manifest = results / "engines" / engine / "build.json"
+    if manifest.is_file():
+        return str(read_json(manifest)["backend"])
+    return choose_backend(study.engines[engine].backend)
+
+
+def read_models(study: Study, results: Path, base: Path) -> dict[str, ModelFile]:
+    """The models whose files are there."""
+    models = {}
+    for model in study.models.values():
+        path = base / Path(model.path).expanduser()
+        if path.is_file():
+            models[model.name] = ModelFile(header_of(model, path, results), path.stat().st_size)
+    return models
+
+
+def header_of(model: Model, path: Path, results: Path) -> ModelHeader:
+    """From the model's manifest if that is of this file: a large vocabulary takes long to read."""
+    manifest = results / "models" / model.name / "model.json"
+    if manifest.is_file():
+        values = read_json(manifest)
+        names = [field.name for field in dataclasses.fields(ModelHeader)]
+        same_file = (values["path"], values["size_bytes"]) == (str(path.resolve()), path.stat().st_size)
+        if same_file and all(name in values for name in names):
+            known = {name: values[name] for name in names}
+            return ModelHeader(**{**known, "n_kv_heads": tuple(values["n_kv_heads"])})
+    say(f"reading the header of {path}")
+    return read_header(path, f"models.{model.name}.path")
+
+
+def read_cells(study: Study, results: Path) -> dict[str, RawCell]:
+    cells: list[Cell] = [*throughput_cells(study), *quality_cells(study)]
+    return {
+        str(cell.directory): read_raw_cell(cell, results / cell.directory)
+        for cell in cells
+        if (results / cell.directory / "run.json").is_file()
+    }
+
+
+def read_curves(study: Study, results: Path, cells: dict[str, RawCell]) -> dict[tuple[str, str, Pair], Curve]:
+    """What has been measured of every unfinished pair, and of f16/f16, with the engine and model as they are now."""
+    unfinished = {
+        (cell.engine, cell.model, pair)
+        for cell in throughput_cells(study)
+        if str(cell.directory) not in cells
+        for pair in (cell.pair, BASELINE_PAIR)
+    }
+    curves: dict[tuple[str, str, Pair], Curve] = {}
+    for engine, model, pair in unfinished:
+        build, manifest = (
+            results / "engines" / engine / "build.json",
+            results / "models" / model / "model.json",
+        )
+        if build.is_file() and manifest.is_file():
+            curves[engine, model, pair] = measured_curve(
+                results / "throughput" / engine / model, pair, sha256(build), read_json(manifest)["sha256"]
+            )
+    return curves
+
+
+if __name__ == "__main__":
+    run_program(main)
