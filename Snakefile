@@ -18,6 +18,8 @@ from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256_once
 from kvsweep.process import LIMITS, WORKFLOW_PID
+from kvsweep.program import LAST_WORDS
+from kvsweep.provenance import CONFIG_FILES
 
 # A configuration on the command line replaces the paper's; merged, they would run both.
 if not workflow.overwrite_configfiles:
@@ -80,7 +82,8 @@ onsuccess:
 
 
 onerror:
-    print(
-        "kvsweep: stopped; what is finished stays, and the same command goes on from here",
-        file=sys.stderr,
-    )
+    last_words = Path(os.environ[LAST_WORDS])
+    if last_words.exists():
+        print(f"kvsweep: {last_words.read_text()}", file=sys.stderr)
+        last_words.unlink()
+    print("kvsweep: stopped; what is finished stays, and the same command goes on from here", file=sys.stderr)

@@ -3,11 +3,15 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import STAND_IN, Workplace, run_program, write_model
+from support import STAND_IN, Workplace, run_in_this_process, run_make, write_model
+
+# The stand-in is a Python program: it shall find this Python first, as under the workflow.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 # Few cases by default, so that the whole of the tests stays quick; KVSWEEP_HYPOTHESIS=thorough tries many more.
 settings.register_profile(
@@ -24,15 +28,17 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     model = write_model(place.root / "tiny.gguf")
     corpus = place.root / "text.txt"
     corpus.write_text("All work and no play makes Jack a dull boy. " * 300)
-    definition = json.dumps({"source": {"path": str(STAND_IN)}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}})
-    for command in (
-        ("build_engine.py", "--name", "stand-in", "--definition", definition, "--base", place.root)
-        + ("--threads", "1", "--build-json", place.build_json),
-        ("inspect_model.py", "--name", "tiny", "--path", model, "--model-json", place.model_json),
-        ("make_corpus.py", "--name", "text", "--path", corpus, "--corpus-json", place.corpus_json),
-        ("measure.py", *place.baseline_command()),
-    ):
-        done = run_program(*map(str, command))
+    definition = json.dumps(
+        {"source": {"path": str(STAND_IN)}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}}
+    )
+    engine = ["--name", "stand-in", "--definition", definition, "--threads", "1"]
+    for name, arguments in {
+        "build_engine": [*engine, "--build-json", place.build_json],
+        "inspect_model": ["--name", "tiny", "--path", model, "--model-json", place.model_json],
+        "make_corpus": ["--name", "text", "--path", corpus, "--corpus-json", place.corpus_json],
+        "measure": place.baseline_command(),
+    }.items():
+        done = run_in_this_process(name, arguments)
         assert done.returncode == 0, done.stderr
     return place
 
@@ -49,3 +55,11 @@ def with_baseline(_prepared: Workplace, tmp_path: Path) -> Workplace:
     """The same with a baseline."""
     shutil.copytree(_prepared.results, tmp_path / "results")
     return Workplace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def demo() -> str:
+    """What `make demo` prints; the results stay in results/ as a user's would."""
+    done = run_make("demo")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout

@@ -1,7 +1,10 @@
-"""What several test files need: recorded output, a tiny model file, and a results directory that is ready to measure."""
+"""What several test files need: recorded output, a tiny model file, a results directory that is ready to measure."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import subprocess
@@ -10,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import gguf
 import numpy as np
+from kvsweep import program
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -53,23 +58,6 @@ def write_model(path: Path, architecture: str = "llama", values: Mapping[str, An
     writer.write_tensors_to_file()
     writer.close()
     return path
-
-
-def run_program(
-    name: str,
-    *arguments: str | Path,
-    environment: Mapping[str, str] | None = None,
-    timeout: float = 60,
-) -> subprocess.CompletedProcess[str]:
-    """One of the workflow's programs, as a rule calls it."""
-    return subprocess.run(
-        [sys.executable, SCRIPTS / name, *map(str, arguments)],
-        env=os.environ | dict(environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 @dataclass(frozen=True)
@@ -129,13 +117,66 @@ class Workplace:
         ]
 
 
-def measure(
-    command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+@dataclass(frozen=True)
+class Done:
+    """How a program ended, and what it said to the person at the terminal."""
+
+    returncode: int
+    stderr: str
+
+
+def run_program(
+    name: str,
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
+    """One of the workflow's programs, as a rule calls it."""
+    return subprocess.run(
+        [sys.executable, SCRIPTS / name, *map(str, arguments)],
+        env=os.environ | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def run_in_this_process(
+    name: str, arguments: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> Done:
+    """One of the workflow's programs without a process of its own, because Python takes long to start."""
+    said = io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [f"{name}.py", *map(str, arguments)]),
+        mock.patch.dict(os.environ, environment or {}),
+        contextlib.redirect_stderr(said),
+    ):
+        try:
+            program.run_program(importlib.import_module(name).main)
+        except SystemExit as ended:
+            return Done(int(ended.code or 0), said.getvalue())
+    return Done(0, said.getvalue())
+
+
+def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Done:
     """``measure.py`` with one of a workplace's commands."""
-    return run_program("measure.py", *command, environment=environment)
+    return run_in_this_process("measure", command, environment)
 
 
 def run_json(cell: Path) -> dict[str, Any]:
     run: dict[str, Any] = json.loads((cell / "run.json").read_text(encoding="utf-8"))
     return run
+
+
+def run_in_checkout(*command: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user gives it, in this checkout."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def run_make(*targets: str) -> subprocess.CompletedProcess[str]:
+    """``make`` as a user calls it, not as a part of the ``make`` that runs the tests."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *targets], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
+    )

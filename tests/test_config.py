@@ -93,7 +93,9 @@ def test_values_of_options_and_environment_are_text_as_their_readers_want_it() -
 
 
 def test_what_is_left_out_has_a_default() -> None:
-    study = parse_study({"engines": {"e": {"source": {"path": "bin"}}}, "models": {"m": {"path": "m"}}, "pairs": ["f16"]})
+    study = parse_study(
+        {"engines": {"e": {"source": {"path": "bin"}}}, "models": {"m": {"path": "m"}}, "pairs": ["f16"]}
+    )
     assert study.quality is None and study.throughput is None and study.machine is None
     assert study.engines["e"].backend == "auto"
     assert study.engines["e"].programs == ("llama-bench", "llama-perplexity")
@@ -304,7 +306,9 @@ def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_def
     ("section", "parsed"),
     [("limits", lambda study: study.limits), ("throughput", lambda study: study.throughput)],
 )
-def test_the_defaults_in_the_schema_are_those_that_apply(section: str, parsed: Callable[[Study], Any]) -> None:
+def test_the_defaults_in_the_schema_are_those_that_apply(
+    section: str, parsed: Callable[[Study], Any]
+) -> None:
     minimal = changed(section, to={"depths": [0]} if section == "throughput" else {})
     found = parsed(parse_study(minimal))
     for name, said in schema()["properties"][section]["properties"].items():
@@ -330,7 +334,9 @@ ANYTHING = st.recursive(
 
 
 @given(st.sampled_from(list(places(VALID))), ANYTHING, st.sampled_from(["replace", "remove", "add"]))
-def test_a_damaged_configuration_is_a_study_or_one_sentence(path: tuple[Any, ...], value: Any, how: str) -> None:
+def test_a_damaged_configuration_is_a_study_or_one_sentence(
+    path: tuple[Any, ...], value: Any, how: str
+) -> None:
     damaged = copy.deepcopy(VALID)
     place = damaged
     for key in path[:-1]:

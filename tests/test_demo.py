@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from support import run_in_checkout, run_make
 
 pytestmark = pytest.mark.engine
 
@@ -24,19 +23,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 DEMO = yaml.safe_load((ROOT / "examples" / "demo.yaml").read_text())
 N_PAIRS, N_DEPTHS, N_CONTEXTS = len(DEMO["pairs"]), len(DEMO["throughput"]["depths"]), len(DEMO["quality"]["contexts"])
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-
-
-@pytest.fixture(scope="module")
-def demo() -> str:
-    """What `make demo` prints; the results stay in results/ as a user's would."""
-    done = run("make", "demo")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +48,7 @@ def test_the_demo_ends_by_saying_where_the_report_is(demo: str) -> None:
 
 def test_a_second_demo_does_nothing(demo: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in RESULTS.rglob("*") if path.is_file()}
-    again = run("make", "demo")
+    again = run_make("demo")
     assert "Nothing to be done" in again.stdout + again.stderr
     assert before == {path: path.stat().st_mtime_ns for path in RESULTS.rglob("*") if path.is_file()}
 
@@ -119,7 +105,7 @@ def test_quality_is_what_llama_perplexity_printed(quality: pd.DataFrame) -> None
         agreement, error = re.findall(r"Same top p: +([\d.]+) ± +([\d.]+) %", text)[0]
         assert row.top1_agreement == pytest.approx(float(agreement) / 100)
         assert row.top1_agreement_stderr == pytest.approx(float(error) / 100)
-        assert row.chunks == DEMO["quality"]["chunks"].get(row.n_ctx) or row.n_ctx == 4096
+        assert row.chunks * row.n_ctx == 16384
 
 
 def test_the_control_shows_the_floor(quality: pd.DataFrame) -> None:
@@ -140,7 +126,7 @@ def test_the_demo_model_shows_what_a_cache_type_costs(quality: pd.DataFrame) -> 
             )
             assert gap > 5 * errors
     by_context = quality[(quality.ctk == "f16") & (quality.ctv == "f16")].set_index("n_ctx").ppl
-    assert by_context[4096] < 0.9 * by_context[256]
+    assert by_context[1024] < 0.95 * by_context[256]
 
 
 def test_the_report_holds_the_numbers_and_needs_no_network(demo: str, quality: pd.DataFrame) -> None:
@@ -154,6 +140,6 @@ def test_the_report_holds_the_numbers_and_needs_no_network(demo: str, quality: p
 
 def test_snakemakes_own_report_works(demo: str, tmp_path: Path) -> None:
     archive = tmp_path / "report.zip"
-    done = run(".venv/bin/snakemake", "--configfile", "examples/demo.yaml", "--report", str(archive))
+    done = run_in_checkout(".venv/bin/snakemake", "--configfile", "examples/demo.yaml", "--report", str(archive))
     assert done.returncode == 0, done.stderr[-2000:]
     assert any("report.html" in name for name in zipfile.ZipFile(archive).namelist())

@@ -63,7 +63,9 @@ def context(*kv_caches: KvCache) -> EngineContext:
     return EngineContext(kv_caches=kv_caches)
 
 
-def kv_cache(type_k: str, k_mib: float, type_v: str, v_mib: float, cells: int = 4096, layers: int = 4) -> KvCache:
+def kv_cache(
+    type_k: str, k_mib: float, type_v: str, v_mib: float, cells: int = 4096, layers: int = 4
+) -> KvCache:
     return KvCache(k_mib + v_mib, cells, layers, 1, 1, type_k, k_mib, type_v, v_mib)
 
 
@@ -73,7 +75,9 @@ def test_a_log_without_a_cache() -> None:
 
 def test_two_caches_of_a_model_with_a_sliding_window_are_one() -> None:
     shape = KvShape(kv_heads=8 * 2, kv_layers=8, head_size_k=128, head_size_v=128)
-    cache = effective_cache(context(kv_cache("f16", 8, "f16", 8), kv_cache("f16", 2, "f16", 2, cells=1024)), shape)
+    cache = effective_cache(
+        context(kv_cache("f16", 8, "f16", 8), kv_cache("f16", 2, "f16", 2, cells=1024)), shape
+    )
     assert cache is not None
     assert types(cache) == ("f16", "f16")
     assert cache.size_bytes == 20 * 2**20
@@ -116,7 +120,13 @@ SHAPES = st.builds(
 )
 
 
-@given(st.sampled_from(KNOWN_TYPES), st.sampled_from(KNOWN_TYPES), SHAPES, st.integers(1, 4096), st.integers(1, 4))
+@given(
+    st.sampled_from(KNOWN_TYPES),
+    st.sampled_from(KNOWN_TYPES),
+    SHAPES,
+    st.integers(1, 4096),
+    st.integers(1, 4),
+)
 def test_a_pure_cache_is_recognised_by_its_printed_size(
     type_k: str, type_v: str, shape: KvShape, blocks_of_cells: int, streams: int
 ) -> None:

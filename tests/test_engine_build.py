@@ -50,7 +50,7 @@ Call Stack (most recent call first):
   CMakeLists.txt:12 (add_subdirectory)
 -- Configuring incomplete, errors occurred!
 """
-CMAKE_SHORT = "CMake Error: The source directory \"/src\" does not appear to contain CMakeLists.txt.\n"
+CMAKE_SHORT = 'CMake Error: The source directory "/src" does not appear to contain CMakeLists.txt.\n'
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,12 @@ def test_options_of_the_configuration_win() -> None:
 
 @pytest.mark.parametrize(
     ("backend", "option"),
-    [("cpu", "GGML_METAL=OFF"), ("metal", "GGML_METAL=ON"), ("vulkan", "GGML_VULKAN=ON"), ("hip", "GGML_HIP=ON")],
+    [
+        ("cpu", "GGML_METAL=OFF"),
+        ("metal", "GGML_METAL=ON"),
+        ("vulkan", "GGML_VULKAN=ON"),
+        ("hip", "GGML_HIP=ON"),
+    ],
 )
 def test_a_back_end_is_an_option(backend: str, option: str) -> None:
     assert option in [f"{name}={value}" for name, value in cmake_options(backend, {}).items()]
@@ -196,7 +201,9 @@ def test_a_cmake_that_says_nothing(tmp_path: Path, cmake: Callable[[str], None])
 def test_no_cmake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(KvsweepError, match=r"cmake: cannot be started \(No such file or directory\); run `make setup`"):
+    with pytest.raises(
+        KvsweepError, match=r"cmake: cannot be started \(No such file or directory\); run `make setup`"
+    ):
         build(tmp_path, [])
 
 
@@ -221,7 +228,9 @@ def test_the_compilers_version(tmp_path: Path) -> None:
     assert engine_build.compiler_version(tmp_path) == "c++ (Debian) 14.2"
 
 
-ENGINE = Engine("e", "path", {"path": "bin"}, "cpu", {}, {"TURBO_X": "0"}, ("llama-bench", "llama-perplexity"), ())
+ENGINE = Engine(
+    "e", "path", {"path": "bin"}, "cpu", {}, {"TURBO_X": "0"}, ("llama-bench", "llama-perplexity"), ()
+)
 
 
 def ready(engine: Engine, binaries: Path) -> dict[str, object]:

@@ -19,7 +19,9 @@ GIB = 2**30
 
 
 def ended(signal: str | None = None, ended_by: str | None = None, peak: int = GIB) -> ProcessRecord:
-    return ProcessRecord("2026-11-23T14:51:20.123+00:00", 1.0, 1.0, peak, None if signal else 0, signal, ended_by, ())
+    return ProcessRecord(
+        "2026-11-23T14:51:20.123+00:00", 1.0, 1.0, peak, None if signal else 0, signal, ended_by, ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,20 @@ def subject(tmp_path: Path) -> Subject:
 
 def attempt(subject: Subject, code: str) -> engine_run.Attempt:
     return run_engine(
-        subject, [sys.executable, "-c", code], "bench.jsonl", cell_hours=1, log_mebibytes=1, on_tick=lambda: None
+        subject,
+        [sys.executable, "-c", code],
+        "bench.jsonl",
+        cell_hours=1,
+        log_mebibytes=1,
+        on_tick=lambda: None,
     )
 
 
 def test_a_record(subject: Subject) -> None:
     first = attempt(subject, "print('one')")
-    second = attempt(subject, "import os, sys; print(os.environ['TURBO_X']); print('log', file=sys.stderr); sys.exit(3)")
+    second = attempt(
+        subject, "import os, sys; print(os.environ['TURBO_X']); print('log', file=sys.stderr); sys.exit(3)"
+    )
     assert not (subject.directory / "run.json").exists()
     keep(subject, [first, second])
     run = run_json(subject.directory)
@@ -79,7 +88,11 @@ def test_a_record(subject: Subject) -> None:
     # What was kept is the last attempt's, and the sha256s are those of the files.
     record = read_recorded(subject.directory)
     assert (record.stdout, record.stderr) == ("0\n", "log\n")
-    assert sorted(path.name for path in subject.directory.iterdir()) == ["bench.jsonl", "run.json", "stderr.log"]
+    assert sorted(path.name for path in subject.directory.iterdir()) == [
+        "bench.jsonl",
+        "run.json",
+        "stderr.log",
+    ]
 
 
 def test_the_record_is_written_last(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +119,9 @@ def test_an_engine_that_somebody_else_ended_is_no_result(
     assert list(subject.directory.iterdir()) == []
 
 
-def test_an_engine_that_the_system_killed_is_a_result(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_the_system_killed_is_a_result(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kills = iter([3, 4])
     monkeypatch.setattr(engine_run, "read_out_of_memory_kills", lambda: next(kills))
     found = attempt(subject, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
@@ -121,7 +136,9 @@ def test_an_engine_that_crashed_is_a_result(subject: Subject) -> None:
 
 def test_what_cannot_be_started_leaves_nothing(subject: Subject) -> None:
     with pytest.raises(KvsweepError, match="cannot be started"):
-        run_engine(subject, ["/no/engine"], "bench.jsonl", cell_hours=1, log_mebibytes=1, on_tick=lambda: None)
+        run_engine(
+            subject, ["/no/engine"], "bench.jsonl", cell_hours=1, log_mebibytes=1, on_tick=lambda: None
+        )
     assert list(subject.directory.iterdir()) == []
 
 
@@ -160,7 +177,9 @@ def test_another_binary(workplace: Workplace, tmp_path: Path) -> None:
         "to go on with the changed engine, which measures everything of it again."
     )
     (tmp_path / "llama-bench").unlink()
-    with pytest.raises(KvsweepError, match="llama-bench: the engine's file is gone; remove .* to build it again"):
+    with pytest.raises(
+        KvsweepError, match="llama-bench: the engine's file is gone; remove .* to build it again"
+    ):
         engine_run.load_engine(workplace.build_json)
 
 
@@ -179,10 +198,15 @@ def test_another_model_or_corpus(workplace: Workplace, tmp_path: Path, what: str
     path.write_text("something else")
     with pytest.raises(KvsweepError) as caught:
         load(manifest)
-    assert str(caught.value) == f"{path}: the {what} changed since {manifest} was written; run the workflow again."
+    assert (
+        str(caught.value)
+        == f"{path}: the {what} changed since {manifest} was written; run the workflow again."
+    )
 
 
 def test_no_manifest(workplace: Workplace) -> None:
     workplace.build_json.unlink()
-    with pytest.raises(KvsweepError, match=r"build\.json: this file is missing; run the workflow again to make it\."):
+    with pytest.raises(
+        KvsweepError, match=r"build\.json: this file is missing; run the workflow again to make it\."
+    ):
         engine_run.load_engine(workplace.build_json)

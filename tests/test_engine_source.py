@@ -39,7 +39,9 @@ def source(repository: Path, commit: str, tree: str = "vendor/llama.cpp") -> dic
     return {"url": f"file://{repository}", "commit": commit, "tree": tree}
 
 
-def fetch_git(repository: Path, commit: str, to: Path, tree: str = "vendor/llama.cpp") -> engine_source.Source:
+def fetch_git(
+    repository: Path, commit: str, to: Path, tree: str = "vendor/llama.cpp"
+) -> engine_source.Source:
     return engine_source._fetch_git(source(repository, commit, tree), to, KEY)
 
 
@@ -68,7 +70,9 @@ def test_a_commit_that_is_not_there(repository: Path, tmp_path: Path) -> None:
 
 
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(KvsweepError, match=r"^engines\.e\.source\.git: file://.*/none does not give commit 0{40} \("):
+    with pytest.raises(
+        KvsweepError, match=r"^engines\.e\.source\.git: file://.*/none does not give commit 0{40} \("
+    ):
         fetch_git(tmp_path / "none", "0" * 40, tmp_path / "to")
 
 
@@ -96,7 +100,9 @@ def test_inside_a_git_hook_the_other_repository_is_left_alone(
 
 def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(KvsweepError, match="git is needed to fetch the source and is not installed; install git."):
+    with pytest.raises(
+        KvsweepError, match="git is needed to fetch the source and is not installed; install git."
+    ):
         fetch_git(tmp_path, "0" * 40, tmp_path / "to")
 
 
@@ -104,7 +110,9 @@ def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 DIGEST = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 OTHER = "42" * 32
-PYPI = '{"source": {"pypi": {"package": "llama-cpp-python", "version": "0.3.36", "sha256": "%s"}}}' % DIGEST
+PYPI = (
+    f'{{"source": {{"pypi": {{"package": "llama-cpp-python", "version": "0.3.36", "sha256": "{DIGEST}"}}}}}}'
+)
 
 WRONG_SHA256 = f"""\
 Collecting llama-cpp-python==0.3.36 (from -r requirement.txt (line 1))
@@ -178,14 +186,18 @@ def test_pip_is_told_the_sha256(pip_says: Callable[[str], Path]) -> None:
     assert (directory / "requirement.txt").read_text() == f"llama-cpp-python==0.3.36 --hash=sha256:{DIGEST}\n"
 
 
-def test_another_archive_than_was_asked_for_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_archive_than_was_asked_for_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Should pip let one through."""
     directory = tmp_path / "source"
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\necho other > {directory}/llama_cpp_python-0.3.36.tar.gz\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    with pytest.raises(KvsweepError, match=r"llama-cpp-python 0\.3\.36 has no single \.tar\.gz source distribution"):
+    with pytest.raises(
+        KvsweepError, match=r"llama-cpp-python 0\.3\.36 has no single \.tar\.gz source distribution"
+    ):
         fetch(parse_engine("e", PYPI), directory, KEY)
 
 
@@ -194,6 +206,6 @@ def test_a_source_in_words() -> None:
         f"source distribution llama-cpp-python 0.3.36 (sha256 {DIGEST})"
     )
     commit = "11a241d0db78a68e0a5b99fe6f36de6683100f6a"
-    by_git = '{"source": {"git": {"url": "https://example.org/x", "commit": "%s"}}}' % commit
+    by_git = f'{{"source": {{"git": {{"url": "https://example.org/x", "commit": "{commit}"}}}}}}'
     assert describe(parse_engine("e", by_git)) == f"https://example.org/x at {commit}"
     assert describe(parse_engine("e", '{"source": {"path": "build/bin"}}')) == "build/bin"

@@ -90,7 +90,9 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return read
 
 
-def test_a_big_file_is_read_again_only_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_big_file_is_read_again_only_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = count_reads(monkeypatch)
     path, memory = tmp_path / "model", tmp_path / "new" / "checksum.json"
     path.write_bytes(b"one")

@@ -51,7 +51,10 @@ def test_a_hybrid_has_a_cache_in_every_nth_layer(
 
 
 def test_kv_heads_by_layer(tmp_path: Path) -> None:
-    values = TINY | {"llama.attention.head_count_kv": [4, 0, 2, 0], "llama.attention.head_count": [4, 4, 8, 4]}
+    values = TINY | {
+        "llama.attention.head_count_kv": [4, 0, 2, 0],
+        "llama.attention.head_count": [4, 4, 8, 4],
+    }
     header = read_header(write_model(tmp_path / "m.gguf", values=values), "models.m.path")
     assert header.n_kv_heads == (4, 0, 2, 0)
     assert (header.n_kv_layers, header.n_heads, header.kv_width_k) == (2, 8, 6 * 128)
@@ -79,7 +82,9 @@ def test_no_file_and_a_directory(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"version https://git-lfs.github.com/spec/v1\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04 a zip", b"version https://git-lfs.github.com/spec/v1\n"]
+)
 def test_another_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(content)

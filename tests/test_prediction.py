@@ -100,4 +100,6 @@ def test_a_linear_cost_is_predicted_exactly_from_any_two_depths(
     base: float, per_token: float, shallow: int, depth: int
 ) -> None:
     own = {shallow: linear(shallow, base, per_token), 2 * shallow: linear(2 * shallow, base, per_token)}
-    assert predicted_seconds(request(depth), own, {}) == pytest.approx(exact(depth, base, per_token), rel=1e-6)
+    assert predicted_seconds(request(depth), own, {}) == pytest.approx(
+        exact(depth, base, per_token), rel=1e-6
+    )

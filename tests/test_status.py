@@ -32,9 +32,7 @@ def test_a_measured_cell_has_no_reason() -> None:
 
 
 ON_THE_CPU = "ggml_aligned_malloc: insufficient memory (attempted to allocate 7813.00 MB)"
-ON_CUDA = (
-    "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 250080.00 MiB on device 0: cudaMalloc failed: out of memory"
-)
+ON_CUDA = "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 250080.00 MiB on device 0: cudaMalloc failed: out of memory"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +88,9 @@ def test_the_time_limit_counts_before_what_the_log_says() -> None:
 
 
 def test_a_cache_type_that_the_engine_does_not_know() -> None:
-    text = "\n".join(recorded(f"mainline/bench-turbo3-unsupported.{stream}") for stream in ("stdout", "stderr"))
+    text = "\n".join(
+        recorded(f"mainline/bench-turbo3-unsupported.{stream}") for stream in ("stdout", "stderr")
+    )
     assert without_result(run(), text, NO_RESULT) == Verdict(
         "unsupported", "the engine refuses these cache types", "error: invalid parameter for argument: -ctk"
     )

@@ -42,14 +42,18 @@ RUN = {
 }  # fmt: skip
 
 
-def bench(name: str, depth: int, *, tests: slice = slice(0, 2), **run: Any) -> tuple[ThroughputCell, Recorded]:
+def bench(
+    name: str, depth: int, *, tests: slice = slice(0, 2), **run: Any
+) -> tuple[ThroughputCell, Recorded]:
     """The cell of one depth, cut out of a recorded run of several: its results, and its part of the log."""
     log_head, *log = recorded(f"{name}.stderr").split("llama_context: constructing llama_context\n")
     results = [(line, json.loads(line)) for line in recorded(f"{name}.jsonl").splitlines()]
     of_depth = [index for index, (_, result) in enumerate(results) if result["n_depth"] == depth][tests]
     first = results[of_depth[0]][1]
     stdout = "".join(f"{results[index][0]}\n" for index in of_depth)
-    stderr = "llama_context: constructing llama_context\n".join([log_head, *(log[index] for index in of_depth)])
+    stderr = "llama_context: constructing llama_context\n".join(
+        [log_head, *(log[index] for index in of_depth)]
+    )
     prompt, generate = (512, 128) if name.startswith("fork-cuda") else (128, 16)
     asked = {"depth": depth, "prompt": prompt, "generate": generate, "repetitions": 3}
     cell = ThroughputCell("e", "m", depth, Pair(first["type_k"], first["type_v"]))
@@ -102,7 +106,15 @@ def test_no_result_at_all() -> None:
 
 def test_a_skipped_cell_knows_nothing_of_a_process() -> None:
     cell, record = bench("fork/bench-f16-f16", 0)
-    of_a_process = ("started_at", "wall_seconds", "peak_rss_bytes", "exit_status", "signal", "ended_by", "load_before")
+    of_a_process = (
+        "started_at",
+        "wall_seconds",
+        "peak_rss_bytes",
+        "exit_status",
+        "signal",
+        "ended_by",
+        "load_before",
+    )
     run = {name: value for name, value in record.run.items() if name not in of_a_process}
     record = Recorded(record.directory, run | {"skipped": "predicted to take 7 h", "attempts": 0}, "", "")
     for row in tables.throughput_rows(cell, record, BUILD, TINY_GQA2):
@@ -125,7 +137,9 @@ def test_a_skipped_cell_knows_nothing_of_a_process() -> None:
 def test_a_result_that_was_not_asked_for_is_a_failure(change: dict[str, Any], sentence: str) -> None:
     cell, record = bench("fork/bench-q8_0-turbo4", 512)
     fields = {name: change[name] for name in ("depth", "pair") if name in change}
-    run = record.run | {name: change[name] for name in ("repetitions", "prompt", "generate") if name in change}
+    run = record.run | {
+        name: change[name] for name in ("repetitions", "prompt", "generate") if name in change
+    }
     cell, record = dataclasses.replace(cell, **fields), dataclasses.replace(record, run=run)
     for row in tables.throughput_rows(cell, record, BUILD, TINY_GQA2):
         assert row["status"] == "crashed"
@@ -195,7 +209,10 @@ def test_the_control() -> None:
 
 def test_other_windows_than_asked_for_are_a_failure() -> None:
     row = tables.quality_row(*kl("fork/kld-q8_0-q8_0", "q8_0", chunks=70), BUILD, TINY_GQA2)
-    assert (row["status"], row["reason"]) == ("crashed", "8 windows were scored, 70 were asked for (exit status 0)")
+    assert (row["status"], row["reason"]) == (
+        "crashed",
+        "8 windows were scored, 70 were asked for (exit status 0)",
+    )
     assert "ppl" not in row
 
 

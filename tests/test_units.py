@@ -30,7 +30,15 @@ def test_a_negative_number_and_what_is_no_number_at_all() -> None:
 
 @pytest.mark.parametrize(
     ("tokens", "short"),
-    [(0, "0"), (512, "512"), (1024, "1K"), (1536, "1536"), (131072, "128K"), (1048576, "1M"), (1049600, "1025K")],
+    [
+        (0, "0"),
+        (512, "512"),
+        (1024, "1K"),
+        (1536, "1536"),
+        (131072, "128K"),
+        (1048576, "1M"),
+        (1049600, "1025K"),
+    ],
 )
 def test_the_short_form(tokens: int, short: str) -> None:
     assert format_count(tokens) == short
@@ -43,7 +51,14 @@ def test_the_short_form_is_read_back(tokens: int) -> None:
 
 @pytest.mark.parametrize(
     ("size_bytes", "shown"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5 GiB"), (73e9, "68 GiB"), (3e12, "2.73 TiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 * 2**30, "5 GiB"),
+        (73e9, "68 GiB"),
+        (3e12, "2.73 TiB"),
+    ],
 )
 def test_bytes(size_bytes: float, shown: str) -> None:
     assert format_bytes(size_bytes) == shown

@@ -92,7 +92,9 @@ def main() -> None:
         fault = chosen_fault(asked)
         for option in ("-ctk", "-ctv"):
             if asked[option] not in TYPES:
-                sys.stderr.write(f'error while handling argument "{option}": Unsupported cache type: {asked[option]}\n')
+                sys.stderr.write(
+                    f'error while handling argument "{option}": Unsupported cache type: {asked[option]}\n'
+                )
                 sys.exit(1)
         if fault in FAULTS:
             FAULTS[fault]()
@@ -105,7 +107,10 @@ def main() -> None:
 
 
 def chosen_fault(asked: dict[str, str]) -> str | None:
-    if os.environ.get("STAND_IN_PAIR", f"{asked['-ctk']}/{asked['-ctv']}") != f"{asked['-ctk']}/{asked['-ctv']}":
+    if (
+        os.environ.get("STAND_IN_PAIR", f"{asked['-ctk']}/{asked['-ctv']}")
+        != f"{asked['-ctk']}/{asked['-ctv']}"
+    ):
         return None
     if "STAND_IN_COUNT" in os.environ:
         count = Path(os.environ["STAND_IN_COUNT"])
@@ -118,15 +123,21 @@ def chosen_fault(asked: dict[str, str]) -> str | None:
 
 def bench(asked: dict[str, str], fault: str | None) -> None:
     k, v, depth = asked["-ctk"], asked["-ctv"], int(asked["-d"])
-    logs = re.split(r"^(?=llama-bench: benchmark \d/6: starting$)", recorded("bench-f16-f16.stderr"), flags=re.M)[1:]
+    logs = re.split(
+        r"^(?=llama-bench: benchmark \d/6: starting$)", recorded("bench-f16-f16.stderr"), flags=re.M
+    )[1:]
     results = [json.loads(line) for line in recorded("bench-f16-f16.jsonl").splitlines()]
-    for log, result, n_prompt, n_gen in zip(logs, results, (int(asked["-p"]), 0), (0, int(asked["-n"])), strict=False):
+    for log, result, n_prompt, n_gen in zip(
+        logs, results, (int(asked["-p"]), 0), (0, int(asked["-n"])), strict=False
+    ):
         cells = -(-(depth + n_prompt + n_gen) // 256) * 256
         sys.stderr.write(with_cache(log, k, v, cells, 1).replace("/6: ", "/2: "))
         sys.stderr.flush()
         tokens = n_prompt + n_gen
         nanoseconds = 150_000 if n_prompt else 2_000_000
-        samples = [round(tokens * nanoseconds * (1 + depth / 4096)) + 1000 * i for i in range(int(asked["-r"]))]
+        samples = [
+            round(tokens * nanoseconds * (1 + depth / 4096)) + 1000 * i for i in range(int(asked["-r"]))
+        ]
         rates = [1e9 * tokens / sample for sample in samples]
         mean = sum(rates) / len(rates)
         variance = sum((rate - mean) ** 2 for rate in rates) / max(len(rates) - 1, 1)
@@ -143,8 +154,12 @@ def bench(asked: dict[str, str], fault: str | None) -> None:
 def baseline(asked: dict[str, str], fault: str | None) -> None:
     n_ctx, tokens = int(asked["-c"]), Path(asked["-f"]).stat().st_size
     if tokens < 2 * n_ctx:
-        sys.stderr.write(f"perplexity: you need at least {2 * n_ctx} tokens to evaluate perplexity with a context of")
-        sys.stderr.write(f" {n_ctx}\nperplexity: the data file you provided tokenizes to only {tokens} tokens\n")
+        sys.stderr.write(
+            f"perplexity: you need at least {2 * n_ctx} tokens to evaluate perplexity with a context of"
+        )
+        sys.stderr.write(
+            f" {n_ctx}\nperplexity: the data file you provided tokenizes to only {tokens} tokens\n"
+        )
         return
     only_what_is_recorded(n_ctx, int(asked["--chunks"]))
     rows = CHUNKS * (N_CTX - 1 - N_CTX // 2)
@@ -162,14 +177,18 @@ def kl_divergence(asked: dict[str, str], fault: str | None) -> None:
     with Path(asked["--kl-divergence-base"]).open("rb") as file:
         only_what_is_recorded(*struct.unpack("<8sIii", file.read(20))[1::2])
     k, v = asked["-ctk"], asked["-ctv"]
-    name = next((n for n in (f"kld-{k}-{v}", f"kld-{k}-{v}-control") if (RECORDED / f"{n}.stdout").is_file()), None)
+    name = next(
+        (n for n in (f"kld-{k}-{v}", f"kld-{k}-{v}-control") if (RECORDED / f"{n}.stdout").is_file()), None
+    )
     log, result = (recorded(f"{name or 'kld-q8_0-q8_0'}.{stream}") for stream in ("stderr", "stdout"))
     sys.stderr.write(with_cache(log, k, v, N_CTX, 2))
     if fault == "crash-half":
         sys.stdout.write(result[: len(result) // 2])
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGSEGV)
-    sys.stdout.write(result.partition("====== KL divergence statistics")[0] if fault == "lost-end" else result)
+    sys.stdout.write(
+        result.partition("====== KL divergence statistics")[0] if fault == "lost-end" else result
+    )
 
 
 def with_cache(log: str, k: str, v: str, cells: int, streams: int) -> str:

@@ -19,6 +19,9 @@ os.environ |= {
     ),
     # The runners of the cells end their engines when this process is gone.
     WORKFLOW_PID: str(os.getpid()),
+    LAST_WORDS: str(Path(".snakemake", f"kvsweep-{os.getpid()}.txt").resolve()),
+    # What the report says about measuring it again.
+    CONFIG_FILES: " ".join(map(str, workflow.overwrite_configfiles)),
     LIMITS: json.dumps({**dataclasses.asdict(STUDY.limits), "machine": STUDY.machine}),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from kvsweep.files import write_text
 from kvsweep.program import run_program, say
+from kvsweep.provenance import CONFIG_FILES, kvsweep_version, repository, snakemake_version
 from kvsweep.report import read_drawings, render_html, render_markdown
 from kvsweep.report_view import Provenance, view_of
 from kvsweep.schemas import TABLES
@@ -21,13 +22,16 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, required=True, help="directory of the figures")
     parser.add_argument("--html", type=Path, required=True, help="page to write")
     parser.add_argument("--markdown", type=Path, required=True, help="Markdown file to write")
-    parser.add_argument("--kvsweep-version", help="version of kvsweep that measured, for the report")
-    parser.add_argument("--snakemake-version", help="version of Snakemake that measured, for the report")
-    parser.add_argument("--repository", help="where kvsweep can be cloned from, for the report")
-    parser.add_argument("--configfile", help="configuration that was measured, for the report")
+    parser.add_argument(
+        "--configfile", default=os.environ.get(CONFIG_FILES), help="configuration that was measured"
+    )
     arguments = parser.parse_args()
+    base = Path(__file__).parents[2]
     provenance = Provenance(
-        arguments.kvsweep_version, arguments.snakemake_version, arguments.repository, arguments.configfile
+        kvsweep_version=kvsweep_version(base),
+        snakemake_version=snakemake_version(),
+        repository=repository(base),
+        configfile=arguments.configfile,
     )
     tables = {name: pq.read_table(arguments.tables / f"{name}.parquet") for name in TABLES}
     view = view_of(tables, provenance)
