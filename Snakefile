@@ -16,7 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 from kvsweep import cells, config as configuration
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
-from kvsweep.files import sha256_once
+from kvsweep.files import check_writable, sha256_once
 from kvsweep.process import LIMITS, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
 from kvsweep.provenance import CONFIG_FILES
@@ -29,6 +29,8 @@ if not workflow.overwrite_configfiles:
 
 try:
     STUDY = configuration.parse_study(config)
+    for directory in (Path.cwd(), Path("results")):
+        check_writable(directory)
 except KvsweepError as error:
     raise WorkflowError(str(error)) from None
 
@@ -55,6 +57,8 @@ rule all:
         "results/report.html",
         "results/report.md",
         PAIRS_CHECKED,
+        # Named here too, because of a cell that was forgotten nothing else would be missed.
+        CELL_RECORDS,
 
 
 # Every cell, without tables and report.

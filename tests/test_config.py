@@ -121,99 +121,241 @@ def test_a_section_that_asks_for_nothing_is_none(section: str) -> None:
 
 WRONG: list[tuple[Config, str]] = [
     # a key
-    (changed("enginess", to={}), "enginess: unknown key; the nearest valid one is 'engines'."),
-    (changed("limits", "cell_hour", to=3), "limits.cell_hour: unknown key; the nearest valid one is 'cell_hours'."),
+    (
+        changed("enginess", to={}),
+        "enginess: unknown key; the nearest valid one is 'engines'.",
+    ),
+    (
+        changed("limits", "cell_hour", to=3),
+        "limits.cell_hour: unknown key; the nearest valid one is 'cell_hours'.",
+    ),
     (
         changed("limits", "zzz", to=3),
         "limits.zzz: unknown key; valid here: cell_hours, skip, log_mebibytes.",
     ),
-    (changed("engines", "fork", 5, to=3), "engines.fork.5: unknown key; valid here: source, backend, cmake, env, "
-     "programs, pairs."),
-    (without("models"), "the configuration: the key 'models' is missing."),
-    (without("models", "tiny", "path"), "models.tiny: the key 'path' is missing."),
-    (without("engines", "fork", "source"), "engines.fork: the key 'source' is missing."),
-    (without("quality", "chunks"), "quality: the key 'chunks' is missing."),
+    (
+        changed("engines", "fork", 5, to=3),
+        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs.",
+    ),
+    (
+        without("models"),
+        "the configuration: the key 'models' is missing.",
+    ),
+    (
+        without("models", "tiny", "path"),
+        "models.tiny: the key 'path' is missing.",
+    ),
+    (
+        without("engines", "fork", "source"),
+        "engines.fork: the key 'source' is missing.",
+    ),
+    (
+        without("quality", "chunks"),
+        "quality: the key 'chunks' is missing.",
+    ),
     # a type
-    (changed("pairs", to="f16"), "pairs: expected a list, found 'f16'."),
-    (changed("pairs", 1, to=8), "pairs.1: expected text, found 8; put it in quotes."),
-    (changed("quality", to=None), "quality: expected a mapping (key: value), found nothing."),
-    (changed("models", "tiny", to="tiny.gguf"), "models.tiny: expected a mapping (key: value), found 'tiny.gguf'."),
-    (changed("limits", "skip", to="yes"), "limits.skip: expected true or false, found 'yes'."),
-    (changed("throughput", "prompt", to=512.0), "throughput.prompt: expected a whole number, found 512.0."),
-    (changed("throughput", "prompt", to=True), "throughput.prompt: expected a whole number, found True."),
-    (changed("throughput", "depths", 1, to=1.5), "throughput.depths.1: expected a number of tokens such as 8192 or 8K, "
-     "found 1.5."),
-    (changed("engines", "fork", "env", "A", to=0.5), "engines.fork.env.A: expected text or a whole number, found 0.5."),
-    (changed("quality", "chunks", to="all"), "quality.chunks: expected a whole number, found 'all'."),
+    (
+        changed("pairs", to="f16"),
+        "pairs: expected a list, found 'f16'.",
+    ),
+    (
+        changed("pairs", 1, to=8),
+        "pairs.1: expected text, found 8; put it in quotes.",
+    ),
+    (
+        changed("quality", to=None),
+        "quality: expected a mapping (key: value), found nothing.",
+    ),
+    (
+        changed("models", "tiny", to="tiny.gguf"),
+        "models.tiny: expected a mapping (key: value), found 'tiny.gguf'.",
+    ),
+    (
+        changed("limits", "skip", to="yes"),
+        "limits.skip: expected true or false, found 'yes'.",
+    ),
+    (
+        changed("throughput", "prompt", to=512.0),
+        "throughput.prompt: expected a whole number, found 512.0.",
+    ),
+    (
+        changed("throughput", "prompt", to=True),
+        "throughput.prompt: expected a whole number, found True.",
+    ),
+    (
+        changed("throughput", "depths", 1, to=1.5),
+        "throughput.depths.1: expected a number of tokens such as 8192 or 8K, found 1.5.",
+    ),
+    (
+        changed("engines", "fork", "env", "A", to=0.5),
+        "engines.fork.env.A: expected text or a whole number, found 0.5.",
+    ),
+    (
+        changed("quality", "chunks", to="all"),
+        "quality.chunks: expected a whole number, found 'all'.",
+    ),
     # an empty value
-    (changed("pairs", to=[]), "pairs: is empty; name at least one."),
-    (changed("engines", to={}), "engines: is empty; name at least one."),
-    (changed("engines", "mainline", "pairs", to=[]), "engines.mainline.pairs: is empty; name at least one."),
-    (changed("machine", to=""), "machine: is empty; write a value."),
+    (
+        changed("pairs", to=[]),
+        "pairs: is empty; name at least one.",
+    ),
+    (
+        changed("engines", to={}),
+        "engines: is empty; name at least one.",
+    ),
+    (
+        changed("engines", "mainline", "pairs", to=[]),
+        "engines.mainline.pairs: is empty; name at least one.",
+    ),
+    (
+        changed("machine", to=""),
+        "machine: is empty; write a value.",
+    ),
     # a number out of range
-    (changed("throughput", "repetitions", to=0), "throughput.repetitions: must be at least 1, found 0."),
-    (changed("limits", "cell_hours", to=0), "limits.cell_hours: must be more than 0, found 0."),
-    (changed("limits", "cell_hours", to=float("nan")), "limits.cell_hours: nan is no limit; write an ordinary number."),
-    (changed("limits", "log_mebibytes", to=float("inf")), "limits.log_mebibytes: inf is no limit; write an ordinary "
-     "number."),
-    (changed("quality", "chunks", to={512: 0, "4K": 8}), "quality.chunks.512: must be at least 1, found 0."),
+    (
+        changed("throughput", "repetitions", to=0),
+        "throughput.repetitions: must be at least 1, found 0.",
+    ),
+    (
+        changed("limits", "cell_hours", to=0),
+        "limits.cell_hours: must be more than 0, found 0.",
+    ),
+    (
+        changed("limits", "cell_hours", to=float("nan")),
+        "limits.cell_hours: nan is no limit; write an ordinary number.",
+    ),
+    (
+        changed("limits", "log_mebibytes", to=float("inf")),
+        "limits.log_mebibytes: inf is no limit; write an ordinary number.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 0, "4K": 8}),
+        "quality.chunks.512: must be at least 1, found 0.",
+    ),
     # a name
-    (changed("engines", "my engine", to={"source": {"path": "b"}}), "engines: 'my engine' is not valid here; write "
-     "letters, digits, '.', '_' and '-', the first a letter or digit."),
-    (changed("models", "a/b", to={"path": "b"}), "models: 'a/b' is not valid here; write letters, digits, '.', '_' and "
-     "'-', the first a letter or digit."),
-    (changed("models", 7, to={"path": "b"}), "models: expected text, found 7; put it in quotes."),
-    (changed("models", "b\n", to={"path": "b"}), "models: 'b\\n' is not valid here; write letters, digits, '.', '_' and "
-     "'-', the first a letter or digit."),
-    (changed("engines", "fork", "env", "A-B", to=1), "engines.fork.env: 'A-B' is not valid here; write letters, digits "
-     "and '_', the first no digit."),
+    (
+        changed("engines", "my engine", to={"source": {"path": "b"}}),
+        "engines: 'my engine' is not valid here; write letters, digits, '.', '_' and '-', the first a "
+        "letter or digit.",
+    ),
+    (
+        changed("models", "a/b", to={"path": "b"}),
+        "models: 'a/b' is not valid here; write letters, digits, '.', '_' and '-', the first a letter or "
+        "digit.",
+    ),
+    (
+        changed("models", 7, to={"path": "b"}),
+        "models: expected text, found 7; put it in quotes.",
+    ),
+    (
+        changed("models", "b\n", to={"path": "b"}),
+        "models: 'b\\n' is not valid here; write letters, digits, '.', '_' and '-', the first a letter or "
+        "digit.",
+    ),
+    (
+        changed("engines", "fork", "env", "A-B", to=1),
+        "engines.fork.env: 'A-B' is not valid here; write letters, digits and '_', the first no digit.",
+    ),
     # a pair
-    (changed("pairs", 1, to="q8_0/turbo3/f16"), "pairs.1: 'q8_0/turbo3/f16' is not a pair: write K/V such as q8_0/q4_0, "
-     "or one type for both."),
-    (changed("pairs", 1, to="q8/f16"), "pairs.1: 'q8' in 'q8/f16' is not a cache type; the nearest valid one is 'q8_0'."),
-    (changed("engines", "mainline", "pairs", 0, to="q8_0/turbo5"), "engines.mainline.pairs.0: 'turbo5' in 'q8_0/turbo5' "
-     "is not a cache type; the nearest valid one is 'turbo4'."),
+    (
+        changed("pairs", 1, to="q8_0/turbo3/f16"),
+        "pairs.1: 'q8_0/turbo3/f16' is not a pair: write K/V such as q8_0/q4_0, or one type for both.",
+    ),
+    (
+        changed("pairs", 1, to="q8/f16"),
+        "pairs.1: 'q8' in 'q8/f16' is not a cache type; the nearest valid one is 'q8_0'.",
+    ),
+    (
+        changed("engines", "mainline", "pairs", 0, to="q8_0/turbo5"),
+        "engines.mainline.pairs.0: 'turbo5' in 'q8_0/turbo5' is not a cache type; the nearest valid one "
+        "is 'turbo4'.",
+    ),
     # a number of tokens
-    (changed("throughput", "depths", 1, to="8Q"), "throughput.depths.1: '8Q' is not a number of tokens such as 8192, 8K "
-     "or 1M."),
-    (changed("throughput", "depths", 1, to=-1), "throughput.depths.1: -1 is negative."),
-    (changed("quality", "contexts", 0, to=8), "quality.chunks: no number of windows for context 8; add it, or give one "
-     "number for all contexts."),
+    (
+        changed("throughput", "depths", 1, to="8Q"),
+        "throughput.depths.1: '8Q' is not a number of tokens such as 8192, 8K or 1M.",
+    ),
+    (
+        changed("throughput", "depths", 1, to=-1),
+        "throughput.depths.1: -1 is negative.",
+    ),
+    (
+        changed("quality", "contexts", 0, to=8),
+        "quality.chunks: no number of windows for context 8; add it, or give one number for all contexts.",
+    ),
     # an engine's source
-    (changed("engines", "fork", "source", "path", to="bin"), "engines.fork.source: give exactly one of git, pypi, path; "
-     "found git and path."),
-    (changed("engines", "fork", "source", to={}), "engines.fork.source: give exactly one of git, pypi, path; found none."),
-    (changed("engines", "fork", "source", "git", "commit", to="11a241d"), "engines.fork.source.git.commit: '11a241d' is "
-     "not a full commit; write all 40 hexadecimal digits, because a branch or a short commit can mean another source "
-     "tomorrow."),
-    (changed("engines", "fork", "backend", to="cdua"), "engines.fork.backend: 'cdua' is not known; the nearest valid one "
-     "is 'cuda'."),
-    (changed("engines", "fork", "backend", to="opencl-adreno"), "engines.fork.backend: 'opencl-adreno' is not known; "
-     "valid here: auto, cpu, metal, cuda, vulkan, hip."),
+    (
+        changed("engines", "fork", "source", "path", to="bin"),
+        "engines.fork.source: give exactly one of git, pypi, path; found git and path.",
+    ),
+    (
+        changed("engines", "fork", "source", to={}),
+        "engines.fork.source: give exactly one of git, pypi, path; found none.",
+    ),
+    (
+        changed("engines", "fork", "source", "git", "commit", to="11a241d"),
+        "engines.fork.source.git.commit: '11a241d' is not a full commit; write all 40 hexadecimal "
+        "digits, because a branch or a short commit can mean another source tomorrow.",
+    ),
+    (
+        changed("engines", "fork", "backend", to="cdua"),
+        "engines.fork.backend: 'cdua' is not known; the nearest valid one is 'cuda'.",
+    ),
+    (
+        changed("engines", "fork", "backend", to="opencl-adreno"),
+        "engines.fork.backend: 'opencl-adreno' is not known; valid here: auto, cpu, metal, cuda, vulkan, "
+        "hip.",
+    ),
     # a checksum
-    (changed("models", "tiny", "sha256", to="ABC"), "models.tiny.sha256: 'ABC' is not valid here; write 64 hexadecimal "
-     "digits in lower case."),
+    (
+        changed("models", "tiny", "sha256", to="ABC"),
+        "models.tiny.sha256: 'ABC' is not valid here; write 64 hexadecimal digits in lower case.",
+    ),
     # a text to score
-    (changed("corpora", "text", "generate", to={"seed": 1, "bytes": 10}), "corpora.text: give exactly one of path and "
-     "generate."),
-    (changed("corpora", "text", to={}), "corpora.text: give exactly one of path and generate."),
-    (changed("corpora", to={}), "corpora: quality.contexts needs a text to score; name at least one corpus."),
-    (changed("corpora", "made", "generate", "bytes", to="16K"), "corpora.made.generate.bytes: 16384 is too short for "
-     "quality.contexts and quality.chunks, which need 32768 (one token a byte)."),
-    (changed("corpora", "made", "generate", "bytes", to="much"), "corpora.made.generate.bytes: 'much' is not a number of "
-     "tokens such as 8192, 8K or 1M."),
+    (
+        changed("corpora", "text", "generate", to={"seed": 1, "bytes": 10}),
+        "corpora.text: give exactly one of path and generate.",
+    ),
+    (
+        changed("corpora", "text", to={}),
+        "corpora.text: give exactly one of path and generate.",
+    ),
+    (
+        changed("corpora", to={}),
+        "corpora: quality.contexts needs a text to score; name at least one corpus.",
+    ),
+    (
+        changed("corpora", "made", "generate", "bytes", to="16K"),
+        "corpora.made.generate.bytes: 16384 is too short for quality.contexts and quality.chunks, which "
+        "need 32768 (one token a byte).",
+    ),
+    (
+        changed("corpora", "made", "generate", "bytes", to="much"),
+        "corpora.made.generate.bytes: 'much' is not a number of tokens such as 8192, 8K or 1M.",
+    ),
     # windows
-    (changed("quality", to={"contexts": [8], "chunks": 100}), "quality.contexts.0: 8 is too short; use at least 16 "
-     "tokens."),
-    (changed("quality", to={"contexts": [64], "chunks": 3}), "quality.chunks: 3 windows at context 64 score 93 tokens; "
-     "llama-perplexity prints its statistics from 100 scored tokens up."),
-    (changed("quality", "chunks", to={512: 64, "4K": 8, "8K": 4}), "quality.chunks.8192: no such context in "
-     "quality.contexts, which has 512, 4K."),
-    (changed("quality", "chunks", to={512: 64, "4K": 8, 4096: 4}), "quality.chunks.4096: the context 4096 is named "
-     "twice."),
-    (changed("quality", "chunks", to={512: 64, "4K": 8, True: 4}), "quality.chunks.True: True is not a number of "
-     "tokens."),
-]  # fmt: skip
+    (
+        changed("quality", to={"contexts": [8], "chunks": 100}),
+        "quality.contexts.0: 8 is too short; use at least 16 tokens.",
+    ),
+    (
+        changed("quality", to={"contexts": [64], "chunks": 3}),
+        "quality.chunks: 3 windows at context 64 score 93 tokens; llama-perplexity prints its statistics "
+        "from 100 scored tokens up.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 64, "4K": 8, "8K": 4}),
+        "quality.chunks.8192: no such context in quality.contexts, which has 512, 4K.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 64, "4K": 8, 4096: 4}),
+        "quality.chunks.4096: the context 4096 is named twice.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 64, "4K": 8, True: 4}),
+        "quality.chunks.True: True is not a number of tokens.",
+    ),
+]
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), WRONG, ids=[sentence.split(":")[0] for _, sentence in WRONG])

@@ -226,6 +226,9 @@ def test_the_compilers_version(tmp_path: Path) -> None:
     compiler = script(tmp_path / "c++", "echo 'c++ (Debian) 14.2'; echo 'Copyright'")
     (tmp_path / "CMakeCache.txt").write_text(f"A:STRING=1\nCMAKE_CXX_COMPILER:FILEPATH={compiler}\n")
     assert engine_build.compiler_version(tmp_path) == "c++ (Debian) 14.2"
+    # What a compiler says in another language need not be UTF-8.
+    script(tmp_path / "c++", "printf 'c++ 14 (f\\374r alle)\\n'")
+    assert engine_build.compiler_version(tmp_path) == "c++ 14 (f\N{REPLACEMENT CHARACTER}r alle)"
 
 
 ENGINE = Engine(

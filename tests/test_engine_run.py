@@ -178,7 +178,7 @@ def test_another_binary(workplace: Workplace, tmp_path: Path) -> None:
     )
     (tmp_path / "llama-bench").unlink()
     with pytest.raises(
-        KvsweepError, match="llama-bench: the engine's file is gone; remove .* to build it again"
+        KvsweepError, match=r"llama-bench: the engine's file is gone; remove .* to build it again"
     ):
         engine_run.load_engine(workplace.build_json)
 

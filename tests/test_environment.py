@@ -14,8 +14,15 @@ SHELL = {
 
 
 @pytest.mark.parametrize(
-    "name", ["LLAMA_ARG_FLASH_ATTN", "TURBO_AUTO_ASYMMETRIC", "GGML_CUDA_FORCE_MMQ", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"]
-)  # fmt: skip
+    "name",
+    [
+        "LLAMA_ARG_FLASH_ATTN",
+        "TURBO_AUTO_ASYMMETRIC",
+        "GGML_CUDA_X",
+        "OMP_NUM_THREADS",
+        "CUDA_VISIBLE_DEVICES",
+    ],
+)
 def test_a_knob(name: str) -> None:
     assert is_knob(name)
 

@@ -117,14 +117,17 @@ def content(cell: Path) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("oom", "cannot be read: No such file or directory; it was removed (the engine ended with exit status 1; its last "
-         "line: main: error: failed to create context with model 'tiny-gqa2.gguf')"),
+        (
+            "oom",
+            "cannot be read: No such file or directory; it was removed (the engine ended with exit status 1; "
+            "its last line: main: error: failed to create context with model 'tiny-gqa2.gguf')",
+        ),
         ("hang", "(the engine ended with time limit"),
         ("crash-half", "(the engine ended with SIGSEGV"),
         ("no-result", "(the engine ended with exit status 0"),
         ("short-baseline", "bytes too short"),
     ],
-)  # fmt: skip
+)
 def test_a_baseline_that_failed_stops_the_run(workplace: Workplace, fault: str, said: str) -> None:
     hours = SHORT if fault == "hang" else 1
     done = measure(workplace.baseline_command(hours), {"STAND_IN": fault})

@@ -130,3 +130,13 @@ def test_a_read_only_directory(tmp_path: Path) -> None:
     assert files.sha256_once(path, closed / "checksum.json") == hashlib.sha256(b"one").hexdigest()
     with pytest.raises(KvsweepError, match="cannot be written \\(Permission denied\\)"):
         files.write_text(closed / "x", "text")
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Permissions do not bind root, so the answer of the system is given here.
+    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
+    with pytest.raises(KvsweepError, match=r"nothing can be written here; make it writable"):
+        files.check_writable(tmp_path)
+    files.check_writable(tmp_path / "not-there-yet")

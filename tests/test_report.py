@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.figures import FIGURES, save
+from kvsweep.presentation import format_difference, format_error
 from kvsweep.report import embeddable_svg, escape_markdown, read_drawings, render_html, render_markdown
 from kvsweep.report_view import Provenance, view_of
 from kvsweep.schemas import TABLES
+from kvsweep.statistics import Interval
 from synthetic_tables import (
     engine_row,
     model_row,
@@ -115,10 +117,10 @@ def test_a_page_of_nothing_is_well_formed():
 def test_the_program_writes_both_formats(drawn, tmp_path):
     arguments = ["--tables", drawn / "tables", "--figures", drawn / "figures"]
     arguments += ["--html", tmp_path / "report.html", "--markdown", tmp_path / "report.md"]
-    arguments += ["--kvsweep-version", "1.2.3", "--configfile", "examples/demo.yaml"]
+    arguments += ["--configfile", "examples/demo.yaml"]
     subprocess.run([sys.executable, PROGRAM, *arguments], check=True)
     assert "snakemake --configfile examples/demo.yaml" in Page((tmp_path / "report.html").read_text()).words()
-    assert "kvsweep 1.2.3, Snakemake –." in (tmp_path / "report.md").read_text()
+    assert re.search(r"\nkvsweep \d+\.\d+\S*.*, Snakemake \S+\n", (tmp_path / "report.md").read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.md"]
 
 
@@ -150,7 +152,8 @@ def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves
     numbers = [
         "5.761 ± 0.036",
         "0.00407 ± 0.00041",
-        "0.00677 ± 0.00014",
+        "0.006772 ± 0.000050",
+        "± 0.00014",
         "0.42",
         "96.461 ± 0.049",
         "8.5 / 4.25",
@@ -220,14 +223,18 @@ def test_each_kind_of_warning_names_its_cells():
         throughput_row("q8_0", "q8_0", 0, drift_per_repetition=-0.021, drift_stderr=0.003),
         throughput_row("q4_0", "q4_0", 0, tokens_per_second=50.0, tokens_per_second_stddev=5.5),
         throughput_row("q5_0", "q5_0", 0, load_before=2.7),
+        throughput_row("q5_1", "q5_1", 0, effective_ctk=None, effective_ctv=None),
+        throughput_row("q4_1", "q4_1", 0, attempts=3),
         unmeasured(throughput_row("f16", "f16", 1024**2), "oom", "no memory"),
     ]
     assert warnings_of(throughput=rows) == {
         "Another pair ran than was asked for": "turbo3 (ran as q8_0/turbo3): decode at 8K",
+        "Unknown what ran": "q5_1: decode at 0",
         "Fallback": "f16/turbo4: decode at 8K – 22 graph splits",
         "Drift over the repetitions": "q8_0: decode at 0 – −2.10 ± 0.30 % a repetition",
         "Spread": "q4_0: decode at 0 – 11.0 %",
         "The machine was busy": "q5_0: decode at 0 – 2.7",
+        "The engine had to be started more than once": "q4_1: decode at 0 – 3 times",
         "Not measured": "f16: decode at 1M – no memory",
     }
 
@@ -273,6 +280,241 @@ def test_warned_cells_are_marked_where_their_numbers_stand():
     assert "**fallback**" in markdown_of(throughput=rows)
 
 
+def test_what_ran_is_not_missed_where_nothing_was_measured():
+    row = unmeasured(quality_row("q8_0", "q8_0", effective_ctk=None), "crashed", "signal 11")
+    assert list(warnings_of(quality=[row])) == ["Not measured"]
+
+
+# --- differences in speed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(-0.1231, -0.1412, -0.1043), "−12.3 % [−14.1, −10.4]"),
+        (Interval(0.004, -0.0093, 0.0172), "+0.4 % [−0.9, +1.7]"),
+        (Interval(-0.03, -0.17, 0.13), "−3 % [−17, +13]"),
+        (Interval(0.0, -0.9977, 438.1), "0 % [−100, > +999]"),
+        (Interval(-0.0909, -0.0909, -0.0909), "−9.09 % [−9.09, −9.09]"),
+    ],
+)
+def test_a_difference_has_the_digits_that_its_interval_deserves(interval, text):
+    assert format_difference(interval.difference, interval) == text
+
+
+def test_a_difference_of_unknown_interval_says_so():
+    assert format_difference(-0.12345, None) == "−12.3 % [–]"
+
+
+def rate_of(ctk, ctv, samples, depth=8192, **replaced):
+    mean = sum(samples) / len(samples)
+    return throughput_row(ctk, ctv, depth, samples=samples, tokens_per_second=mean, **replaced)
+
+
+def differences_of(*rows):
+    """The tables of differences: {caption: {pair: [entry of each depth]}}."""
+    (section,) = view_of(tables_with(throughput=rows)).throughput
+    return {
+        grid.caption: {line[0].text: list(line[1:]) for line in grid.rows}
+        for grid in section.grids
+        if "difference from" in grid.caption
+    }
+
+
+def decode_differences(*rows):
+    (lines,) = differences_of(*rows).values()
+    return lines
+
+
+F16 = rate_of("f16", "f16", [100.0, 101.0, 99.0])
+
+
+def test_speeds_are_compared_with_f16_at_equal_depth():
+    slower = rate_of("q8_0", "q8_0", [88.0, 89.0, 87.5])
+    (entry,) = decode_differences(F16, slower)["q8_0"]
+    assert entry.text == "−11.8 % [−13.8, −9.8]"
+    for text in (Page(page_of(throughput=[F16, slower])).words(), markdown_of(throughput=[F16, slower])):
+        assert "decode (text generation), 128 tokens timed: difference from f16 at equal depth" in text.lower()
+        assert "within one process" in text and "10 to 20 %" in text
+
+
+def test_a_difference_whose_interval_covers_zero_is_not_shown_but_its_interval_is():
+    alike = rate_of("q8_0", "q8_0", [100.5, 99.0, 101.9])
+    (entry,) = decode_differences(F16, alike)["q8_0"]
+    assert (entry.text, entry.note) == ("no difference shown", "+0.5 % [−2.6, +3.7]")
+    assert "no difference shown +0.5 % [−2.6, +3.7]" in Page(page_of(throughput=[F16, alike])).words()
+    assert "no difference shown (+0.5 % \\[−2.6, +3.7\\])" in markdown_of(throughput=[F16, alike])
+
+
+def test_one_repetition_has_no_interval():
+    once = rate_of("q8_0", "q8_0", [88.0])
+    assert [entry.text for entry in decode_differences(F16, once)["q8_0"]] == ["−12 % [–]"]
+
+
+def test_the_reference_is_the_one_of_the_figures():
+    """f16, or q8_0 where that ran at more depths."""
+    rows = [F16, rate_of("q8_0", "q8_0", [50.0, 51.0]), rate_of("q8_0", "q8_0", [25.0, 26.0], depth=16384)]
+    assert list(decode_differences(*rows)) == ["f16"]
+
+
+def test_without_the_reference_at_a_depth_the_difference_is_unknown():
+    rows = [F16, *(rate_of("q8_0", "turbo4", [88.0, 89.0], depth=depth) for depth in (8192, 16384))]
+    rows += [unmeasured(throughput_row("q4_0", "q4_0", 16384), "oom", "no memory")]
+    assert [entry.text for entry in decode_differences(*rows)["q8_0/turbo4"]][1] == "–"
+    assert [entry.text for entry in decode_differences(*rows)["q4_0"]] == ["", "oom"]
+
+
+def test_a_fallback_is_no_reference():
+    """What left the device is compared, and marked; nothing is compared with it."""
+    fell_back = rate_of("f16", "f16", [3.0, 3.1], depth=16384, fallback=True)
+    rows = [F16, fell_back, rate_of("q8_0", "q8_0", [88.0, 89.0], depth=16384)]
+    lines = decode_differences(*rows)
+    assert [entry.text for entry in lines["q8_0"]] == ["", "–"]
+    (entry,) = decode_differences(F16, rate_of("f16", "turbo4", [3.0, 3.1], fallback=True))["f16/turbo4"]
+    assert entry.marks == ("fallback",)
+
+
+def test_a_pair_that_ran_as_another_is_named_so_among_the_differences():
+    upgraded = rate_of("turbo3", "turbo3", [88.0, 89.0], effective_ctk="q8_0")
+    assert list(decode_differences(F16, upgraded)) == ["turbo3 (ran as q8_0/turbo3)"]
+
+
+def test_without_a_reference_or_anything_to_compare_there_is_no_table_of_differences():
+    assert differences_of(F16) == {}
+    assert differences_of(rate_of("turbo3", "turbo3", [88.0, 89.0])) == {}
+
+
+def test_phases_and_engines_are_compared_apart():
+    rows = [
+        throughput_row(k, k, 0, phase, engine=engine)
+        for k in ("f16", "q8_0")
+        for phase in ("prefill", "decode")
+        for engine in ("fork", "mainline")
+    ]
+    sections = view_of(tables_with(throughput=rows)).throughput
+    captions = [[grid.caption for grid in section.grids if "difference" in grid.caption] for section in sections]
+    assert [len(own) for own in captions] == [2, 2]
+
+
+# --- paired quality ---------------------------------------------------------------------------------------------------
+
+
+def quality_entries(*rows):
+    """{pair: {column: entry}} of the one quality table."""
+    (section,) = view_of(tables_with(quality=rows)).quality
+    (grid,) = section.grids
+    return {line[0].text: dict(zip(grid.columns, line, strict=True)) for line in grid.rows}
+
+
+def quality_notes(*rows):
+    (section,) = view_of(tables_with(quality=rows)).quality
+    return " ".join(section.grids[0].notes)
+
+
+def test_perplexities_are_compared_by_their_paired_difference():
+    row = quality_row("q8_0", "q8_0", ppl_difference=-0.000512, ppl_difference_stderr=0.0012)
+    assert quality_entries(row)["q8_0"]["PPL − PPL(base)"].text == "−0.0005 ± 0.0012"
+    assert "−0.0005 ± 0.0012" in Page(page_of(quality=[row])).words()
+
+
+@pytest.mark.parametrize(
+    ("token_error", "window_error", "findings"),
+    [
+        (0.0010, 0.0005, ()),  # 2 standard errors off zero
+        (0.0011, 0.0005, ("no difference shown",)),  # 1.8
+        (0.0005, 0.0011, ("no difference shown",)),  # the larger of the two errors counts
+        (0.0010, None, ()),
+        (None, None, ()),  # nothing is known
+    ],
+)
+def test_a_perplexity_ratio_that_may_be_one_shows_no_difference(token_error, window_error, findings):
+    errors = {"ln_ppl_ratio_stderr": token_error, "ln_ppl_ratio_window_stderr": window_error}
+    row = quality_row("q8_0", "q8_0", ln_ppl_ratio=0.002, **errors)
+    assert quality_entries(row)["q8_0"]["ln PPL ratio"].findings == findings
+    assert ('<span class="finding">no difference shown</span>' in page_of(quality=[row])) is bool(findings)
+    assert ("*no difference shown*" in markdown_of(quality=[row])) is bool(findings)
+
+
+# --- errors between windows -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(0.00014, "0.00014"), (0.0996, "0.10"), (4.2e-6, "4.2e−6"), (12.3, "12"), (0.0, "0"), (None, "–")],
+)
+def test_an_error_alone_has_two_digits(error, text):
+    assert format_error(error) == text
+
+
+def test_the_error_between_windows_stands_beside_that_of_tokens():
+    row = quality_row(
+        "q8_0",
+        "q8_0",
+        **{"kld_mean": 0.006772, "kld_mean_stderr": 0.00005, "kld_window_stderr": 0.00014},
+        **{"ln_ppl_ratio": 0.00407, "ln_ppl_ratio_stderr": 0.00041, "ln_ppl_ratio_window_stderr": 0.00062},
+    )
+    entries = quality_entries(row)["q8_0"]
+    assert (entries["mean KLD, nats"].text, entries["mean KLD, nats"].note) == (
+        "0.006772 ± 0.000050",
+        "windows ± 0.00014",
+    )
+    assert entries["ln PPL ratio"].note == "windows ± 0.00062"
+    assert "†" not in quality_notes(row)
+    assert "(windows ± 0.00014)" in markdown_of(quality=[row])
+
+
+@pytest.mark.parametrize(
+    ("window_error", "rounding", "note"),
+    [
+        (0.00014, 0.00006, "windows ± 0.00014"),
+        (0.00014, 0.00007, "windows ± 0.00014 †"),
+        (1.4e-21, 5.27e-6, "windows: less than rounding, 5.3e−6 †"),
+        (0.00014, None, "windows ± 0.00014"),
+        (None, None, ""),
+    ],
+)
+def test_what_may_be_rounding_is_marked(window_error, rounding, note):
+    row = quality_row("q8_0", "q8_0", kld_window_stderr=window_error, kld_window_rounding=rounding)
+    assert quality_entries(row)["q8_0"]["mean KLD, nats"].note == note
+    assert ("five decimals" in quality_notes(row)) is ("†" in note)
+    assert ("five decimals" in markdown_of(quality=[row])) is ("†" in note)
+
+
+def test_the_methods_say_why_tokens_are_not_independent(whole):
+    assert "Tokens of one window share their context" in whole.words()
+
+
+# --- the floor --------------------------------------------------------------------------------------------------------
+
+CONTROL = quality_row("f16", "f16", 0.0004)
+
+
+@pytest.mark.parametrize(
+    ("kld", "error", "findings"),
+    [
+        (0.00059, 0.0001, ("at the floor",)),
+        (0.00061, 0.0001, ()),
+        (0.0001, 0.00001, ("at the floor",)),
+        (None, None, ()),
+    ],
+)
+def test_a_pair_within_two_errors_of_the_control_is_at_the_floor(kld, error, findings):
+    row = quality_row("q8_0", "q8_0", kld_mean=kld, kld_mean_stderr=error, kld_window_stderr=None)
+    assert quality_entries(CONTROL, row)["q8_0"]["mean KLD, nats"].findings == findings
+    assert ("cannot be told from f16" in quality_notes(CONTROL, row)) is bool(findings)
+
+
+def test_the_control_is_not_measured_against_itself():
+    assert quality_entries(CONTROL)["f16 (control)"]["mean KLD, nats"].findings == ()
+
+
+def test_without_a_control_there_is_no_floor():
+    lost = unmeasured(CONTROL, "oom", "no memory")
+    row = quality_row("q8_0", "q8_0", 1e-7)
+    assert quality_entries(row)["q8_0"]["mean KLD, nats"].findings == ()
+    assert quality_entries(lost, row)["q8_0"]["mean KLD, nats"].findings == ()
+
+
 # --- data is never markup ---------------------------------------------------------------------------------------------
 
 HOSTILE = "<script>alert('&')</script>|`x`**y**"
@@ -304,7 +546,7 @@ def test_hostile_names_stay_text_in_markdown():
     assert "\\<script\\>" in text
     assert not re.search(r"(?<!\\)[<>]|(?<!\\)`", text)
     rows = [line for line in text.splitlines() if line.startswith("|") and "script" in line]
-    assert rows and all(len(re.split(r"(?<!\\)\|", row)) in (4, 5, 7, 10) for row in rows)
+    assert rows and all(len(re.split(r"(?<!\\)\|", row)) in (4, 5, 7, 11) for row in rows)
 
 
 def test_hostile_names_stay_text_in_figures(tmp_path):
@@ -337,6 +579,30 @@ def test_only_drawings_are_taken_from_a_figure():
 )
 def test_markdown_shows_text_as_it_is(text, escaped):
     assert escape_markdown(text) == escaped
+
+
+# --- engines ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "text"),
+    [
+        ("git", "https://example.org/llama.cpp at 11a241d0d", "git https://example.org/llama.cpp at 11a241d0d"),
+        (
+            "pypi",
+            "source distribution llama-cpp-python 0.3.36 (sha256 ab12)",
+            "pypi source distribution llama-cpp-python 0.3.36 (sha256 ab12)",
+        ),
+        ("path", "/opt/llama.cpp/bin", "path /opt/llama.cpp/bin"),
+        (None, None, "–"),
+    ],
+)
+def test_an_engine_says_where_it_comes_from(kind, source, text):
+    engine = engine_row(source_kind=kind, source=source)
+    words = Page(page_of(engines=[engine])).words()
+    assert f" source {text} version it states" in words
+    assert f" source {text} commit" in words
+    assert f"from {escape_markdown(text)}, knobs" in markdown_of(engines=[engine])
 
 
 # --- provenance -------------------------------------------------------------------------------------------------------

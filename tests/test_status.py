@@ -32,7 +32,10 @@ def test_a_measured_cell_has_no_reason() -> None:
 
 
 ON_THE_CPU = "ggml_aligned_malloc: insufficient memory (attempted to allocate 7813.00 MB)"
-ON_CUDA = "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 250080.00 MiB on device 0: cudaMalloc failed: out of memory"
+ON_CUDA = (
+    "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 250080.00 MiB on device 0: "
+    "cudaMalloc failed: out of memory"
+)
 
 
 @pytest.mark.parametrize(

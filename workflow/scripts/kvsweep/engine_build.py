@@ -175,7 +175,7 @@ def manifest(
 
 def compiler_version(build_directory: Path) -> str | None:
     """First line of the compiler's own version, of the compiler in CMake's cache."""
-    cache = (build_directory / "CMakeCache.txt").read_text()
+    cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
     match = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.MULTILINE)
     return _first_line(match[1], "--version") if match else None
 
@@ -232,7 +232,14 @@ def _run_step(
 
 def _first_line(program: str, *arguments: str) -> str | None:
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,6 +62,15 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable(path, error) from error
+
+
+def check_writable(directory: Path) -> None:
+    """Raise KvsweepError if nothing can be made in ``directory``; one that is not there yet is made later."""
+    if directory.exists() and not os.access(directory, os.W_OK | os.X_OK):
+        raise KvsweepError(
+            f"{directory.resolve()}: nothing can be written here; make it writable, "
+            "or choose another directory with --directory."
+        )
 
 
 def not_writable(path: Path, error: OSError) -> KvsweepError:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from kvsweep.statistics import Interval
+
 Row = Mapping[str, Any]
 
 ABSENT = "–"  # what a reader sees where a table has null
@@ -76,6 +78,38 @@ def format_with_error(value: float | None, error: float | None) -> str:
         return f"({scaled})e{exponent}".replace("-", "−")
     decimals = _decimals_for(error)
     return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
+
+
+def format_error(error: float | None) -> str:
+    """An error alone, with two significant digits: `0.00014`, `4.2e−6`; an en dash for none."""
+    if error is None or not math.isfinite(error):
+        return ABSENT
+    if 0 < error < 1e-4:
+        return f"{error:.1e}".replace("e-0", "e-").replace("-", "−")
+    return _fixed(error, _decimals_for(error)) if error > 0 else "0"
+
+
+_LARGEST_PERCENTAGE = 999.0  # an end of an interval beyond it says no more than that
+
+
+def format_difference(fraction: float, interval: Interval | None) -> str:
+    """A relative difference in percent with its interval: `−12.3 % [−14.1, −10.4]`; `−12.3 % [–]` if unknown."""
+    if interval is None:
+        return f"{_signed(format_number(100 * fraction, 3))} % [{ABSENT}]"
+    difference, low, high = (100 * value for value in interval)
+    nearer = min(difference - low, high - difference)
+    decimals = min(max(_decimals_for(nearer), 0), 2) if nearer > 0 else 2
+
+    def end(value: float) -> str:
+        limit = _LARGEST_PERCENTAGE
+        return f"> +{limit:g}" if value > limit else _signed(_fixed(value, decimals))
+
+    return f"{_signed(_fixed(difference, decimals))} % [{end(low)}, {end(high)}]"
+
+
+def _signed(number: str) -> str:
+    """With a plus sign, unless it has a minus or is zero."""
+    return number if number.startswith("−") or not number.strip("0.,") else f"+{number}"
 
 
 def in_percent(fraction: float | None) -> float | None:

@@ -1,0 +1,113 @@
+"""What the parts of the report are made of: tables of finished text, warnings, evidence, and the names of things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kvsweep.cache_types import Pair
+from kvsweep.presentation import ABSENT, Row
+from kvsweep.style import effective_pair, pair_label, pair_order
+
+PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text generation)"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One field of a table: finished text, marks that need attention, and a link to a place on the page."""
+
+    text: str
+    marks: tuple[str, ...] = ()
+    target: str = ""
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: its first column names the rows."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    of_numbers: bool = True
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One kind of thing that a reader must know before the numbers, and the cells that it concerns."""
+
+    kind: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The evidence of one cell: how it ended, and (name, value) of what is known about its run."""
+
+    identity: str
+    title: str
+    status: str
+    reason: str
+    log_line: str
+    command: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What was measured on one subject: tables, then the cells with their evidence."""
+
+    title: str
+    grids: tuple[Grid, ...]
+    cells: tuple[Cell, ...] = ()
+
+
+# --- names of things ----------------------------------------------------------------------------------------
+
+
+def label_of(row: Row) -> str:
+    return pair_label(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"])
+
+
+def requested(row: Row) -> Pair:
+    return Pair(row["ctk"], row["ctv"])
+
+
+def ran_as_another(row: Row) -> bool:
+    return effective_pair(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"]) is not None
+
+
+def marks_of(row: Row) -> tuple[str, ...]:
+    return ("fallback",) if row["fallback"] else ()
+
+
+def pair_entry(rows: Iterable[Row]) -> Entry:
+    """A pair as the head of a row; what any of its cells ran as is part of the name."""
+    labels = dict.fromkeys(label_of(row) for row in rows)
+    marked = [label for label in labels if "(ran as " in label]
+    return Entry((marked or list(labels))[0], marks=("another pair ran",) if marked else ())
+
+
+def is_measured(row: Row) -> bool:
+    return bool(row["status"] == "measured")
+
+
+def plural(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
+def listed(values: Iterable[Any]) -> str:
+    return ", ".join(sorted({str(value) for value in values if value is not None})) or ABSENT
+
+
+def by_pair(rows: Iterable[Row]) -> dict[Pair, list[Row]]:
+    """Rows by the pair that was asked for, in the order in which pairs are always shown."""
+    found: dict[Pair, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: pair_order(row["ctk"], row["ctv"])):
+        found.setdefault(requested(row), []).append(row)
+    return found
+
+
+def count(value: int | None) -> str:
+    return ABSENT if value is None else f"{value:,}"

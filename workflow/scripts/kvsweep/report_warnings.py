@@ -1,0 +1,117 @@
+"""What a reader must know before the numbers: cells that did not run as asked, failed, or were disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from kvsweep.presentation import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, compare, format_with_error
+from kvsweep.report_parts import PHASES, Caution, label_of, is_measured, ran_as_another
+from kvsweep.style import pair_order
+from kvsweep.units import format_count
+
+# From where on a measured cell gets a warning.
+DRIFT_STDERRS = 3.0  # |trend| in its standard errors, and at the same time ...
+DRIFT_PER_REPETITION = 0.005  # ... as a fraction of the mean
+SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
+LOAD = 1.0  # load average before the engine was started
+
+
+def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[Caution]:
+    """At most one for each kind, the most misleading kind first."""
+    rows = [*throughput, *quality]
+    group_of = _group_titles(throughput, quality)
+
+    def warning(
+        kind: str, concerned: Callable[[Row], bool], detail: Callable[[Row], str]
+    ) -> Iterable[Caution]:
+        # Cells of which there is the same to say share a line.
+        alike: dict[tuple[str, str], list[Row]] = {}
+        for row in rows:
+            if concerned(row):
+                alike.setdefault((group_of[id(row)], detail(row)), []).append(row)
+        if alike:
+            yield Caution(kind, tuple(_name_cells(*key, cells) for key, cells in alike.items()))
+
+    yield from warning("Another pair ran than was asked for", ran_as_another, lambda _: "")
+    yield from warning(
+        "Fallback: part of the graph left the device, so these speeds are not the device's",
+        lambda row: bool(row["fallback"]),
+        lambda row: f"{row['graph_splits']} graph splits" if row["graph_splits"] is not None else "",
+    )
+    for status in sorted({row["status"] for row in rows if not is_measured(row)}, key=str):
+        yield from warning(
+            f"Not measured: {status}",
+            lambda row, status=status: bool(row["status"] == status),  # type: ignore[misc]
+            lambda row: row["reason"] or "",
+        )
+    yield from warning(
+        f"Drift over the repetitions: more than {DRIFT_STDERRS:g} standard errors and "
+        f"{100 * DRIFT_PER_REPETITION:g} % a repetition",
+        drifts,
+        lambda row: f"{_signed_percent(row['drift_per_repetition'], row['drift_stderr'])} a repetition",
+    )
+    yield from warning(
+        f"Spread: the repetitions' standard deviation is more than {100 * SPREAD:g} % of their mean",
+        spreads,
+        lambda row: f"{100 * row['tokens_per_second_stddev'] / row['tokens_per_second']:.1f} %",
+    )
+    yield from warning(
+        f"The machine was busy: load average above {LOAD:g} before the engine was started",
+        under_load,
+        lambda row: f"{row['load_before']:.1f}",
+    )
+
+
+def drifts(row: Row) -> bool:
+    """Whether a throughput cell's repetitions have a trend that is neither noise nor negligible."""
+    slope, stderr = row.get("drift_per_repetition"), row.get("drift_stderr")
+    if slope is None or stderr is None:
+        return False
+    return bool(abs(slope) > DRIFT_STDERRS * stderr and abs(slope) > DRIFT_PER_REPETITION)
+
+
+def spreads(row: Row) -> bool:
+    """Whether a throughput cell's repetitions scatter too widely."""
+    mean, stddev = row.get("tokens_per_second"), row.get("tokens_per_second_stddev")
+    return bool(mean is not None and stddev is not None and stddev > SPREAD * mean)
+
+
+def under_load(row: Row) -> bool:
+    """Whether the machine had other work when the cell was started."""
+    return row["load_before"] is not None and bool(row["load_before"] > LOAD)
+
+
+def _signed_percent(fraction: float, stderr: float) -> str:
+    text = format_with_error(100 * fraction, 100 * stderr)
+    return f"{'+' if fraction > 0 else ''}{text} %"
+
+
+def _group_titles(throughput: Sequence[Row], quality: Sequence[Row]) -> dict[int, str]:
+    """What sets each row's subject apart from the table's others, by the row's id."""
+    titles: dict[int, str] = {}
+    for rows, subject in ((throughput, THROUGHPUT_SUBJECT[:-1]), (quality, QUALITY_SUBJECT)):
+        for group in compare(rows, subject).groups:
+            titles |= {id(row): group.title for row in group.rows}
+    return titles
+
+
+def _name_cells(group: str, detail: str, cells: Sequence[Row]) -> str:
+    """`q8_0/turbo4: decode at 8K, 32K; q8_0: prefill and decode at 32K [fork] – what there is to say of them`."""
+    by_label: dict[str, list[Row]] = {}
+    for row in sorted(cells, key=lambda row: pair_order(row["ctk"], row["ctv"])):
+        by_label.setdefault(label_of(row), []).append(row)
+    names = "; ".join(f"{label}: {_places(own)}" for label, own in by_label.items())
+    return names + (f" [{group}]" if group else "") + (f" – {detail}" if detail else "")
+
+
+def _places(cells: Sequence[Row]) -> str:
+    """`prefill and decode at 8K, 32K and quality`, of cells of one pair."""
+    phases_at: dict[tuple[int, ...], list[str]] = {}
+    for phase, _ in PHASES:
+        depths = tuple(sorted({row["depth"] for row in cells if row.get("phase") == phase}))
+        if depths:
+            phases_at.setdefault(depths, []).append(phase)
+    places = [
+        f"{' and '.join(phases)} at {', '.join(map(format_count, d))}" for d, phases in phases_at.items()
+    ]
+    return " and ".join([*places, "quality"] if any("n_ctx" in row for row in cells) else places)
