@@ -1,9 +1,9 @@
 """Kills a real run at random moments, again and again, and counts what was lost, torn or wrong.
 
-Each round starts the workflow, waits a random time, and sends SIGKILL to Snakemake, to the runner of the current cell or to
-its engine. After each: every finished cell must still be there byte for byte, every record must be whole, and no engine may
-be left running. At the end the run is finished undisturbed, and its quality table must equal that of a run that nobody
-disturbed (the CPU engine is deterministic there).
+Each round starts the workflow, waits a random time, and sends SIGKILL to Snakemake, to the runner of the current cell
+or to its engine. After each: every finished cell must still be there byte for byte, every record must be whole, and no
+engine may be left running. At the end the run is finished undisturbed, and its quality table must equal that of a run
+that nobody disturbed (the CPU engine is deterministic there).
 
     python benchmarks/kill_at_random.py --engine results/engines/mainline/bin --kills 300
 """
@@ -64,7 +64,15 @@ def small_study(engine: Path, directory: Path) -> Path:
 
 
 def start(directory: Path, study: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-d", str(directory)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "-d",
+        str(directory),
+    ]
     tables = ["results/tables/quality.parquet", "results/tables/throughput.parquet"]
     log = (directory / "snakemake.log").open("ab")
     return subprocess.Popen(
@@ -84,7 +92,11 @@ def victim(run: subprocess.Popen[bytes], target: str) -> psutil.Process | None:
             return snakemake
         for child in snakemake.children(recursive=True):
             line = child.cmdline()
-            if target == "runner" and any(word.endswith("measure.py") for word in line) and "python" in line[0]:
+            if (
+                target == "runner"
+                and any(word.endswith("measure.py") for word in line)
+                and "python" in line[0]
+            ):
                 return child
             if target == "engine" and Path(line[0]).name in ("llama-bench", "llama-perplexity"):
                 return child
@@ -195,8 +207,12 @@ def wrong_rows(directory: Path, expected: pd.DataFrame) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", type=Path, required=True, help="directory with llama-bench and llama-perplexity")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--engine", type=Path, required=True, help="directory with llama-bench and llama-perplexity"
+    )
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

@@ -26,7 +26,15 @@ def measure(configuration: Path, engine: Path, directory: Path) -> tuple[float, 
     (name,) = study["engines"]
     study["engines"] = {name: {"source": {"path": str(engine.resolve())}, "backend": "cpu"}}
     (directory / "study.yaml").write_text(yaml.safe_dump(study))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-d", str(directory)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "-d",
+        str(directory),
+    ]
     start = time.monotonic()
     done = subprocess.run(
         [*command, "--configfile", str(directory / "study.yaml")],
@@ -44,13 +52,17 @@ def measure(configuration: Path, engine: Path, directory: Path) -> tuple[float, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--configuration", type=Path, default=ROOT / "examples" / "demo.yaml")
     parser.add_argument("--engine", type=Path, default=ROOT / "results" / "engines" / "mainline" / "bin")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         elapsed, engines, processes = measure(arguments.configuration, arguments.engine, Path(directory))
-    print(f"workflow {elapsed:.1f} s, {processes} engine processes {engines:.1f} s, ratio {elapsed / engines:.3f}")
+    print(
+        f"workflow {elapsed:.1f} s, {processes} engine processes {engines:.1f} s, ratio {elapsed / engines:.3f}"
+    )
 
 
 if __name__ == "__main__":

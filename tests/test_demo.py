@@ -17,21 +17,25 @@ import pytest
 import yaml
 from support import run_in_checkout, run_make
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("demo")]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 DEMO = yaml.safe_load((ROOT / "examples" / "demo.yaml").read_text())
-N_PAIRS, N_DEPTHS, N_CONTEXTS = len(DEMO["pairs"]), len(DEMO["throughput"]["depths"]), len(DEMO["quality"]["contexts"])
+N_PAIRS, N_DEPTHS, N_CONTEXTS = (
+    len(DEMO["pairs"]),
+    len(DEMO["throughput"]["depths"]),
+    len(DEMO["quality"]["contexts"]),
+)
 
 
 @pytest.fixture(scope="module")
-def throughput(demo: str) -> pd.DataFrame:
+def throughput() -> pd.DataFrame:
     return pd.read_parquet(RESULTS / "tables" / "throughput.parquet")
 
 
 @pytest.fixture(scope="module")
-def quality(demo: str) -> pd.DataFrame:
+def quality() -> pd.DataFrame:
     return pd.read_parquet(RESULTS / "tables" / "quality.parquet")
 
 
@@ -46,7 +50,7 @@ def test_the_demo_ends_by_saying_where_the_report_is(demo: str) -> None:
     assert demo.splitlines()[-1] == f"The report: {report}"
 
 
-def test_a_second_demo_does_nothing(demo: str) -> None:
+def test_a_second_demo_does_nothing() -> None:
     before = {path: path.stat().st_mtime_ns for path in RESULTS.rglob("*") if path.is_file()}
     again = run_make("demo")
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -84,7 +88,9 @@ def test_caches_are_what_the_log_says(throughput: pd.DataFrame) -> None:
         assert row.kv_bytes / 2**20 == pytest.approx(float(mib_k) + float(mib_v), abs=0.011)
         assert row.rotated_k == (rotation.findall(log)[0] == "1")
         # Each side's share of the size is its share of the bits.
-        assert row.bits_per_value_k / row.bits_per_value_v == pytest.approx(float(mib_k) / float(mib_v), rel=0.05)
+        assert row.bits_per_value_k / row.bits_per_value_v == pytest.approx(
+            float(mib_k) / float(mib_v), rel=0.05
+        )
         assert row.fallback is False
 
 
@@ -127,17 +133,19 @@ def test_the_demo_model_shows_what_a_cache_type_costs(quality: pd.DataFrame) -> 
     assert by_context[1024] < 0.95 * by_context[256]
 
 
-def test_the_report_holds_the_numbers_and_needs_no_network(demo: str, quality: pd.DataFrame) -> None:
+def test_the_report_holds_the_numbers_and_needs_no_network(quality: pd.DataFrame) -> None:
     html = (RESULTS / "report.html").read_text()
     markdown = (RESULTS / "report.md").read_text()
-    assert "src=\"http" not in html and "href=\"http" not in html
+    assert 'src="http' not in html and 'href="http' not in html
     for row in quality.itertuples():
         assert f"{row.ppl:.2f}"[:4] in html
         assert f"{row.ppl:.2f}"[:4] in markdown
 
 
-def test_snakemakes_own_report_works(demo: str, tmp_path: Path) -> None:
+def test_snakemakes_own_report_works(tmp_path: Path) -> None:
     archive = tmp_path / "report.zip"
-    done = run_in_checkout(".venv/bin/snakemake", "--configfile", "examples/demo.yaml", "--report", str(archive))
+    done = run_in_checkout(
+        ".venv/bin/snakemake", "--configfile", "examples/demo.yaml", "--report", str(archive)
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert any("report.html" in name for name in zipfile.ZipFile(archive).namelist())

@@ -136,7 +136,7 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Permissions do not bind root, so the answer of the system is given here.
-    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
     with pytest.raises(KvsweepError, match=r"nothing can be written here; make it writable"):
         files.check_writable(tmp_path)
     files.check_writable(tmp_path / "not-there-yet")

@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the engine")
     parser.add_argument("--definition", required=True, help="the engine's part of the configuration, as JSON")
-    parser.add_argument("--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start")
+    parser.add_argument(
+        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
+    )
     parser.add_argument("--threads", type=int, required=True, help="parallel compilations")
     parser.add_argument("--build-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()

@@ -55,8 +55,12 @@ def parse_arguments() -> argparse.Namespace:
         kind.add_argument("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
         kind.add_argument("--machine", help="name of this machine, instead of one made from its hardware")
         kind.add_argument("--cell-hours", type=float, default=12.0, help="time limit")
-        kind.add_argument("--log-mebibytes", type=float, default=64.0, help="most that is kept of each stream")
-        kind.add_argument("--skip", action="store_true", help="skip a cell that is predicted to take too long")
+        kind.add_argument(
+            "--log-mebibytes", type=float, default=64.0, help="most that is kept of each stream"
+        )
+        kind.add_argument(
+            "--skip", action="store_true", help="skip a cell that is predicted to take too long"
+        )
         if name == "throughput":
             kind.add_argument(
                 "--depth", type=int, required=True, help="tokens in the cache before the timed ones"

@@ -19,7 +19,8 @@ from markupsafe import Markup
 from kvsweep.errors import KvsweepError
 from kvsweep.figures import FIGURES
 from kvsweep.presentation import ABSENT
-from kvsweep.report_view import Entry, Grid, View
+from kvsweep.report_parts import Entry, Grid
+from kvsweep.report_view import View
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -91,18 +92,21 @@ def code_block(text: str) -> Markup:
 
 
 def markdown_table(grid: Grid) -> Markup:
-    """The grid as a GitHub-flavoured table, numbers to the right, marks in words."""
+    """The grid as a GitHub-flavoured table, numbers to the right, marks in words, and its notes below."""
 
     def shown(entry: Entry) -> str:
+        note = f" ({escape_markdown(entry.note)})" if entry.note else ""
+        findings = f" *{', '.join(entry.findings)}*" if entry.findings else ""
         marks = f" **{', '.join(entry.marks)}**" if entry.marks else ""
-        return escape_markdown(entry.text) + marks
+        return escape_markdown(entry.text) + note + findings + marks
 
     lines = [
         " | ".join(map(escape_markdown, grid.columns)),
         " | ".join([":--", *["--:" if grid.of_numbers else ":--"] * (len(grid.columns) - 1)]),
     ]
     lines += [" | ".join(map(shown, row)) for row in grid.rows]
-    return Markup("\n".join(f"| {line} |" for line in lines))
+    table = "\n".join(f"| {line} |" for line in lines)
+    return Markup("\n\n".join([table, *map(escape_markdown, grid.notes)]))
 
 
 def render_html(view: View, drawings: Mapping[str, str]) -> str:

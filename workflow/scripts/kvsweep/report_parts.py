@@ -10,27 +10,31 @@ from kvsweep.cache_types import Pair
 from kvsweep.presentation import ABSENT, Row
 from kvsweep.style import effective_pair, pair_label, pair_order
 
+NO_DIFFERENCE = "no difference shown"
 PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text generation)"))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One field of a table: finished text, marks that need attention, and a link to a place on the page."""
+    """One field of a table: finished text, what else there is to say of it, and a link to a place on the page."""
 
     text: str
-    marks: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()  # need attention before the number is used
     target: str = ""
     measured: bool = True
+    note: str = ""  # a second, lesser line
+    findings: tuple[str, ...] = ()  # what the number says, in words
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its first column names the rows."""
+    """A table: its first column names the rows; notes stand below it."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
     of_numbers: bool = True
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from kvsweep.cache_types import Pair
+from kvsweep.figures import _reference_of as reference_of  # the tables compare with what the figures do
+from kvsweep.presentation import (
+    ABSENT,
+    THROUGHPUT_SUBJECT,
+    Row,
+    compare,
+    format_difference,
+    format_with_error,
+)
+from kvsweep.report_parts import (
+    NO_DIFFERENCE,
+    PHASES,
+    Entry,
+    Grid,
+    Section,
+    by_pair,
+    marks_of,
+    pair_entry,
+    ran_as_another,
+    requested,
+)
+from kvsweep.report_warnings import drifts, spreads
+from kvsweep.statistics import relative_difference
+from kvsweep.units import format_bytes, format_count
+
+DIFFERENCE_NOTES = (
+    "In brackets the 95 % interval after Welch, from the repetitions of both cells; an en dash where there is "
+    "one repetition only.",
+    "The interval knows only the repetitions within one process, not what changes between processes: on "
+    "shared machines, cells that differ in nothing but the process vary by 10 to 20 %.",
+)
+
 
 def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
     comparison = compare(rows, THROUGHPUT_SUBJECT[:-1])
     for group in comparison.groups:
-        grids = []
+        grids: list[Grid] = []
         for phase, phase_title in PHASES:
             own = [row for row in group.rows if row["phase"] == phase]
             for n_tokens in sorted({row["n_tokens"] for row in own}, key=lambda n: (n is None, n or 0)):
                 timed = "" if n_tokens is None else f", {n_tokens} tokens timed"
                 cells = [row for row in own if row["n_tokens"] == n_tokens]
                 grids.append(_by_depth(f"{phase_title}{timed}: tokens/s", cells, _speed_entry))
+                grids += _differences(f"{phase_title}{timed}", cells)
         caches = [row for row in group.rows if row["kv_bytes"] is not None]
         if caches:
             grids.append(_by_depth("Size of the KV cache", caches, _cache_entry))
@@ -42,3 +78,38 @@ def _speed_entry(row: Row) -> Entry:
 
 def _cache_entry(row: Row) -> Entry:
     return Entry(format_bytes(row["kv_bytes"]))
+
+
+# --- differences --------------------------------------------------------------------------------------------
+
+
+def _differences(title: str, cells: Sequence[Row]) -> Iterable[Grid]:
+    """A table of the cells against the reference's at equal depth; none where nothing can be compared."""
+    sound = [row for row in cells if row["tokens_per_second"] is not None and not row["fallback"]]
+    reference = reference_of(sound)
+    if reference is None:
+        return
+    pair = Pair(*reference[:2])
+    base = {
+        row["depth"]: row
+        for row in sound
+        if (row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"]) == reference
+    }
+    others = [row for row in cells if requested(row) != pair or ran_as_another(row)]
+    if others:
+        caption = f"{title}: difference from {pair} at equal depth"
+        grid = _by_depth(caption, others, lambda row: _difference_entry(row, base.get(row["depth"])))
+        yield replace(grid, notes=DIFFERENCE_NOTES)
+
+
+def _difference_entry(row: Row, base: Row | None) -> Entry:
+    if row["tokens_per_second"] is None:
+        return Entry(row["status"], measured=False)
+    if base is None:
+        return Entry(ABSENT, marks_of(row))
+    interval = relative_difference(row["samples"] or (), base["samples"] or ())
+    fraction = interval.difference if interval else row["tokens_per_second"] / base["tokens_per_second"] - 1
+    text = format_difference(fraction, interval)
+    if interval and interval.low <= 0 <= interval.high:
+        return Entry(NO_DIFFERENCE, marks_of(row), note=text)
+    return Entry(text, marks_of(row))

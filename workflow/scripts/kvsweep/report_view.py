@@ -5,26 +5,19 @@ Both formats of the report show this same view, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.cache_types import BASELINE_PAIR, Pair
-from kvsweep.figures import kld_error
-from kvsweep.presentation import (
-    ABSENT,
-    QUALITY_SUBJECT,
-    THROUGHPUT_SUBJECT,
-    Row,
-    compare,
-    format_number,
-    format_with_error,
-    in_percent,
-)
-from kvsweep.style import effective_pair, pair_label, pair_order
-from kvsweep.units import format_bytes, format_count, format_duration
+from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row
+from kvsweep.report_cells import quality_status, throughput_status
+from kvsweep.report_parts import Caution, Entry, Grid, Section, count, is_measured, listed, plural
+from kvsweep.report_quality import quality_sections
+from kvsweep.report_speed import throughput_sections
+from kvsweep.report_warnings import warnings_of
+from kvsweep.units import format_bytes
 
 # --- the view: what both formats show -----------------------------------------------------------------------
 
@@ -77,7 +70,6 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
     )
 
 
-
 # --- what was measured --------------------------------------------------------------------------------------
 
 
@@ -85,15 +77,15 @@ def _summary(throughput: Sequence[Row], quality: Sequence[Row]) -> str:
     rows = [*throughput, *quality]
     if not rows:
         return "No cell has been measured yet."
-    cells = len(cells_of(throughput)) + len(quality)
-    measured = sum(all(map(is_measured, c)) for c in cells_of(throughput)) + sum(map(is_measured, quality))
+    cells = len(_cells_of(throughput)) + len(quality)
+    measured = sum(all(map(is_measured, c)) for c in _cells_of(throughput)) + sum(map(is_measured, quality))
     started = sorted(row["started_at"] for row in rows if row["started_at"] is not None)
     days = sorted({f"{time:%Y-%m-%d}" for time in (*started[:1], *started[-1:])})
     when = f", between {days[0]} and {days[-1]}" if len(days) > 1 else f", on {days[0]}" if days else ""
     return f"{plural(cells, 'cell')}, {measured:,} of them measured{when} (UTC)."
 
 
-def cells_of(throughput: Sequence[Row]) -> list[list[Row]]:
+def _cells_of(throughput: Sequence[Row]) -> list[list[Row]]:
     """Throughput rows by cell: both phases come from one process."""
     columns = (*THROUGHPUT_SUBJECT[:-1], "ctk", "ctv", "depth")
     cells: dict[tuple[Any, ...], list[Row]] = {}

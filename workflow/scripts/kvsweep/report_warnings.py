@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from kvsweep.presentation import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, compare, format_with_error
-from kvsweep.report_parts import PHASES, Caution, label_of, is_measured, ran_as_another
+from kvsweep.report_parts import PHASES, Caution, is_measured, label_of, ran_as_another
 from kvsweep.style import pair_order
 from kvsweep.units import format_count
 
@@ -34,6 +34,11 @@ def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[C
 
     yield from warning("Another pair ran than was asked for", ran_as_another, lambda _: "")
     yield from warning(
+        "Unknown what ran: the engine's log does not tell the cache types, the names are those asked for",
+        what_ran_is_unknown,
+        lambda _: "",
+    )
+    yield from warning(
         "Fallback: part of the graph left the device, so these speeds are not the device's",
         lambda row: bool(row["fallback"]),
         lambda row: f"{row['graph_splits']} graph splits" if row["graph_splits"] is not None else "",
@@ -60,6 +65,16 @@ def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[C
         under_load,
         lambda row: f"{row['load_before']:.1f}",
     )
+    yield from warning(
+        "The engine had to be started more than once",
+        lambda row: row["attempts"] is not None and bool(row["attempts"] > 1),
+        lambda row: f"{row['attempts']} times",
+    )
+
+
+def what_ran_is_unknown(row: Row) -> bool:
+    """Whether a cell was measured without a word on its cache types in the engine's log."""
+    return is_measured(row) and (row["effective_ctk"] is None or row["effective_ctv"] is None)
 
 
 def drifts(row: Row) -> bool:

@@ -35,13 +35,10 @@ def format_count(tokens: int) -> str:
 
 def format_bytes(size_bytes: float) -> str:
     """Bytes with a binary unit and three significant digits: ``5.00 GiB``."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            break
-        size /= 1024
-    else:
-        unit = "TiB"
+    size, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while abs(size) >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    unit = units[0]
     return f"{size:.0f} {unit}" if unit == "B" or abs(size) >= 100 else f"{size:.3g} {unit}"
 
 
