@@ -18,9 +18,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "results" / "engines" / "mainline" / "bin"
 
 
-def test_killed_at_random_moments_a_run_loses_no_cell_and_keeps_no_torn_file(
-    demo: str, tmp_path: Path
-) -> None:
+def test_killed_at_random_moments_a_run_loses_no_cell_and_keeps_no_torn_file(tmp_path: Path) -> None:
     path = ROOT / "benchmarks" / "kill_at_random.py"
     specification = importlib.util.spec_from_file_location("kill_at_random", path)
     assert specification is not None and specification.loader is not None

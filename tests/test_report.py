@@ -443,7 +443,15 @@ def test_a_perplexity_ratio_that_may_be_one_shows_no_difference(token_error, win
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(0.00014, "0.00014"), (0.0996, "0.10"), (4.2e-6, "4.2e−6"), (12.3, "12"), (0.0, "0"), (None, "–")],
+    [
+        (0.00014, "0.00014"),
+        (0.000034, "0.000034"),
+        (0.0996, "0.10"),
+        (4.2e-6, "4.2e−6"),
+        (12.3, "12"),
+        (0.0, "0"),
+        (None, "–"),
+    ],
 )
 def test_an_error_alone_has_two_digits(error, text):
     assert format_error(error) == text
@@ -471,7 +479,7 @@ def test_the_error_between_windows_stands_beside_that_of_tokens():
     [
         (0.00014, 0.00006, "windows ± 0.00014"),
         (0.00014, 0.00007, "windows ± 0.00014 †"),
-        (1.4e-21, 5.27e-6, "windows: less than rounding, 5.3e−6 †"),
+        (1.4e-21, 5.27e-6, "windows < 5.3e−6 †"),
         (0.00014, None, "windows ± 0.00014"),
         (None, None, ""),
     ],

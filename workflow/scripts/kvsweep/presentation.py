@@ -81,10 +81,10 @@ def format_with_error(value: float | None, error: float | None) -> str:
 
 
 def format_error(error: float | None) -> str:
-    """An error alone, with two significant digits: `0.00014`, `4.2e−6`; an en dash for none."""
+    """An error alone, with two significant digits: `0.000034`, `4.2e−6`; an en dash for none."""
     if error is None or not math.isfinite(error):
         return ABSENT
-    if 0 < error < 1e-4:
+    if 0 < error < 1e-5:
         return f"{error:.1e}".replace("e-0", "e-").replace("-", "−")
     return _fixed(error, _decimals_for(error)) if error > 0 else "0"
 

@@ -121,13 +121,13 @@ def _is_at_the_floor(row: Row, floor: float | None) -> bool:
 
 
 def _window_note(error: float | None, rounding: float | None) -> str:
-    """The error between windows, with a dagger where it may be mere rounding."""
+    """The error between windows; with a dagger where it may be mere rounding, which bounds what is even less."""
     if error is None:
         return ""
     if rounding is None or rounding < MOSTLY_ROUNDING * error:
         return f"windows ± {format_error(error)}"
     if rounding > error:
-        return f"windows: less than rounding, {format_error(rounding)} †"
+        return f"windows < {format_error(rounding)} †"
     return f"windows ± {format_error(error)} †"
 
 
@@ -138,18 +138,18 @@ def _notes(lines: Sequence[Sequence[Entry]]) -> Iterable[str]:
     notes = [entry.note for entry in entries if entry.note]
     if notes:
         yield (
-            "± is one standard error that takes tokens as independent; the line below has the one from the "
-            "spread between windows."
+            "± is one standard error that takes tokens as independent; “windows ±” the one from the spread "
+            "between windows."
         )
     if any(note.endswith("†") for note in notes):
         yield (
-            "† Half of this error or more can be rounding: it comes from running means, which "
-            "llama-perplexity prints with five decimals only."
+            "† Half of this error or more can be rounding, because it comes from running means, which "
+            "llama-perplexity prints with five decimals only; after “<” stands the rounding."
         )
     if NO_DIFFERENCE in findings:
-        yield f"{NO_DIFFERENCE}: ln PPL ratio ± {TWO_SIDED_95:g} of the larger of its two errors covers zero."
+        yield f"“{NO_DIFFERENCE}”: ln PPL ratio ± {TWO_SIDED_95:g} of the larger of its two errors covers zero."
     if AT_THE_FLOOR in findings:
         yield (
-            f"{AT_THE_FLOOR}: below the control's mean KLD plus {FLOOR_ERRORS:g} of the larger of the pair's "
+            f"“{AT_THE_FLOOR}”: below the control's mean KLD plus {FLOOR_ERRORS:g} of the larger of the pair's "
             "own two errors; it cannot be told from f16."
         )
