@@ -90,4 +90,7 @@ onerror:
     if last_words.exists():
         print(f"kvsweep: {last_words.read_text()}", file=sys.stderr)
         last_words.unlink()
-    print("kvsweep: stopped; what is finished stays, and the same command goes on from here", file=sys.stderr)
+    print(
+        "kvsweep: stopped; what is finished stays, and the same command goes on from here",
+        file=sys.stderr,
+    )
