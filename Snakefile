@@ -3,12 +3,15 @@ import json
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+STARTED_AT = time.time()
 
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
@@ -56,6 +59,7 @@ rule all:
     input:
         "results/report.html",
         "results/report.md",
+        "results/tables/claims.parquet",
         PAIRS_CHECKED,
         # Named here too, because of a cell that was forgotten nothing else would be missed.
         CELL_RECORDS,

@@ -32,11 +32,32 @@ CELLS = [*cells.quality_cells(STUDY), *cells.throughput_cells(STUDY)]
 CELL_RECORDS = [f"results/{cell.directory}/run.json" for cell in CELLS]
 
 
+def of_workflow(path):
+    """A path of the workflow that stays the same in another checkout, if Snakemake is started there."""
+    return (
+        path.relative_to(workflow.basedir)
+        if Path.cwd() == Path(workflow.basedir)
+        else path
+    )
+
+
 def source_files(*patterns):
     """Files of the workflow as inputs: tracked by checksum, so that a touch or a checkout changes nothing."""
-    at_home = Path.cwd() == Path(workflow.basedir)
-    root = SCRIPTS.relative_to(workflow.basedir) if at_home else SCRIPTS
-    return [str(path) for pattern in patterns for path in sorted(root.glob(pattern))]
+    return [
+        str(of_workflow(path))
+        for pattern in patterns
+        for path in sorted(SCRIPTS.glob(pattern))
+    ]
+
+
+def published_files():
+    """The published numbers, as data."""
+    directory = Path(workflow.basedir, "resources", "published")
+    return [
+        str(of_workflow(path))
+        for path in sorted(directory.iterdir())
+        if path.suffix in (".csv", ".yaml")
+    ]
 
 
 def from_base(path):

@@ -39,3 +39,19 @@ rule tables:
         "../envs/kvsweep.yaml"
     shell:
         "make_tables.py --results results 2>&1 | tee {log:q}"
+
+
+rule claims:
+    """Checks the study's statements on its own numbers and on the measured ones."""
+    input:
+        tables=rules.tables.output,
+        published=published_files(),
+        sources=source_files("make_claims.py", "kvsweep/*.py"),
+    output:
+        "results/tables/claims.parquet",
+    log:
+        "results/logs/claims.log",
+    conda:
+        "../envs/kvsweep.yaml"
+    shell:
+        "make_claims.py --tables results/tables --out {output:q} 2>&1 | tee {log:q}"

@@ -283,7 +283,7 @@ def decode_by_depth(table: pd.DataFrame) -> Figure:
 REFERENCES = (BASELINE_PAIR, Pair("q8_0", "q8_0"))
 
 
-def _reference_of(rows: Sequence[Row]) -> PairKey | None:
+def reference_of(rows: Sequence[Row]) -> PairKey | None:
     """The pair to compare speeds with: f16, or q8_0 where that ran at more depths."""
     depths = {
         pair: len({row["depth"] for row in rows if _pair(row) == pair})
@@ -302,10 +302,10 @@ def _speed_by_depth_relative(table: pd.DataFrame, phase: str, title: str) -> Fig
     left_out = [row for row in measured if row["fallback"]]
     smallest = min((row["depth"] for row in rows if row["depth"] > 0), default=1)
     groups = compare(rows, THROUGHPUT_SUBJECT).groups
-    comparable = [row for group in groups if _reference_of(group.rows) for row in group.rows]
+    comparable = [row for group in groups if reference_of(group.rows) for row in group.rows]
 
     def draw(axes: Axes, group: Sequence[Row], legend: Legend) -> None:
-        reference = _reference_of(group)
+        reference = reference_of(group)
         assert reference is not None
         base = {row["depth"]: row for row in group if _pair(row) == reference}
         for pair in _pairs_in_order(group):

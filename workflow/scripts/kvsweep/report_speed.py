@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from kvsweep.cache_types import Pair
-from kvsweep.figures import _reference_of as reference_of  # the tables compare with what the figures do
+from kvsweep.figures import reference_of as reference_of  # the tables compare with what the figures do
 from kvsweep.presentation import (
     ABSENT,
     THROUGHPUT_SUBJECT,

@@ -190,3 +190,43 @@ MODELS = _schema(
 )
 
 TABLES = {"engines": ENGINES, "models": MODELS, "throughput": THROUGHPUT, "quality": QUALITY}
+
+# Not in TABLES: it is made from two of them and from what was published.
+CLAIMS = _schema(
+    [
+        ("claim", INTEGER, "", "number of the statement"),
+        ("statement", TEXT, "", "what the study says, in our words"),
+        ("subject", TEXT, "", "what it is checked on: measured, published:NAME or slice:NAME"),
+        (
+            "verdict",
+            TEXT,
+            "",
+            "holds, fails, or no data: cells are missing or their errors are too large to tell",
+        ),
+        ("value", REAL, "see unit", "the computed number that decides; null where there is none"),
+        ("expected", REAL, "see unit", "what the statement makes of that number"),
+        (
+            "tolerance",
+            REAL,
+            "see unit",
+            "about: how far value may be from expected; an order: its error",
+        ),
+        ("unit", TEXT, "", "unit of value, expected and tolerance; empty for a plain ratio"),
+        ("cells", TEXTS, "", "the rows that were used"),
+        (
+            "note",
+            TEXT,
+            "",
+            "every part of the statement with its number; what is missing and why; null if nothing",
+        ),
+        (
+            "relation",
+            TEXT,
+            "",
+            "how value must stand to expected: about, above, below or not below; null where there is no value",
+        ),
+        ("tolerance_reason", TEXT, "", "where the tolerance comes from"),
+        *_ENGINE_AND_MODEL,
+        ("corpus", TEXT, "", "corpus of the quality cells; null for a statement about speed"),
+    ]
+)
