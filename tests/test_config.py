@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kvsweep import config
 from kvsweep.cache_types import Pair
 from kvsweep.config import ConfigError, Study, parse_study
+from kvsweep.origin import HubFile, Origin
 from support import ROOT
 
 Config = dict[str, Any]
@@ -46,6 +47,9 @@ throughput:
 limits:
   cell_hours: 0.5
 """)
+
+
+HUB = {"repo": "owner/name", "revision": "11a241d0db78a68e0a5b99fe6f36de6683100f6a", "file": "q8/tiny.gguf"}
 
 
 def changed(*path: str | int, to: Any) -> Config:
@@ -119,6 +123,28 @@ def test_a_section_that_asks_for_nothing_is_none(section: str) -> None:
     assert getattr(parse_study(changed(section, key, to=[])), section) is None
 
 
+def test_where_models_and_texts_come_from() -> None:
+    study = parse_study(
+        changed("models", "hub", to={"huggingface": HUB, "sha256": "a" * 64})
+        | {"corpora": {
+            "hub": {"huggingface": HUB | {"file": "a.zip"}, "member": "a/b.txt", "archive_sha256": "b" * 64},
+            "model": {"huggingface": HUB | {"type": "model"}},
+            "url": {"url": "https://example.org/a.txt?download=true"},
+            "made": {"generate": {"seed": 2, "bytes": "128K"}},
+        }}
+    )  # fmt: skip
+    assert study.models["tiny"].origin == Origin(path="tiny.gguf")
+    assert study.models["hub"].origin == Origin(huggingface=HubFile(**HUB, type="model"))
+    assert study.models["hub"].origin.file_name == "tiny.gguf"
+    corpora = study.corpora
+    assert corpora["hub"].origin is not None and corpora["hub"].origin.huggingface is not None
+    assert corpora["hub"].origin.huggingface.type == "dataset"
+    assert (corpora["hub"].member, corpora["hub"].archive_sha256) == ("a/b.txt", "b" * 64)
+    assert corpora["model"].origin == Origin(huggingface=HubFile(**HUB, type="model"))
+    assert corpora["url"].origin == Origin(url="https://example.org/a.txt?download=true")
+    assert (corpora["made"].origin, corpora["made"].seed) == (None, 2)
+
+
 WRONG: list[tuple[Config, str]] = [
     # a key
     (
@@ -143,7 +169,7 @@ WRONG: list[tuple[Config, str]] = [
     ),
     (
         without("models", "tiny", "path"),
-        "models.tiny: the key 'path' is missing.",
+        "models.tiny: give exactly one of path, url, huggingface; found none.",
     ),
     (
         without("engines", "fork", "source"),
@@ -314,11 +340,77 @@ WRONG: list[tuple[Config, str]] = [
     # a text to score
     (
         changed("corpora", "text", "generate", to={"seed": 1, "bytes": 10}),
-        "corpora.text: give exactly one of path and generate.",
+        "corpora.text: give exactly one of path, url, huggingface, generate; found path and generate.",
     ),
     (
         changed("corpora", "text", to={}),
-        "corpora.text: give exactly one of path and generate.",
+        "corpora.text: give exactly one of path, url, huggingface, generate; found none.",
+    ),
+    (
+        changed("corpora", "text", "member", to="../text.txt"),
+        "corpora.text.member: '../text.txt' leads out of the archive; write a path inside it.",
+    ),
+    (
+        changed("corpora", "text", "member", to="/etc/hosts"),
+        "corpora.text.member: '/etc/hosts' leads out of the archive; write a path inside it.",
+    ),
+    (
+        changed("corpora", "text", "archive_sha256", to="a" * 64),
+        "corpora.text.archive_sha256: there is no archive without a member; name the text in it, or write sha256.",
+    ),
+    (
+        changed("corpora", "made", "member", to="text.txt"),
+        "corpora.made.member: a generated text is in no archive; remove one of the two keys.",
+    ),
+    # where a file is fetched from
+    (
+        changed("models", "tiny", "url", to="https://example.org/tiny.gguf"),
+        "models.tiny: give exactly one of path, url, huggingface; found path and url.",
+    ),
+    (
+        changed("models", "tiny", to={"url": "example.org/tiny.gguf"}),
+        "models.tiny.url: 'example.org/tiny.gguf' is not valid here; write an address that starts with http:// or "
+        "https://.",
+    ),
+    (
+        changed("models", "tiny", to={"url": "file:///models/tiny.gguf"}),
+        "models.tiny.url: 'file:///models/tiny.gguf' is not valid here; write an address that starts with http:// or "
+        "https://.",
+    ),
+    (
+        changed("models", "tiny", to={"url": "https://me:secret@example.org/tiny.gguf"}),
+        "models.tiny.url: user name and password would end up in the results; write them into ~/.netrc instead.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"revision": "main"}}),
+        "models.tiny.huggingface.revision: 'main' is not a full commit; write all 40 hexadecimal digits, because a "
+        "branch or a tag can mean another file tomorrow.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": {"repo": "owner/name", "file": "a.gguf"}}),
+        "models.tiny.huggingface: the key 'revision' is missing.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"repo": "https://example.org/owner/name"}}),
+        "models.tiny.huggingface.repo: 'https://example.org/owner/name' is not valid here; write a repository's name, "
+        "OWNER/NAME.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"file": "../tiny.gguf"}}),
+        "models.tiny.huggingface.file: '../tiny.gguf' is no file of a repository; write its path inside it.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"type": "dataset"}}),
+        "models.tiny.huggingface.type: unknown key; valid here: repo, revision, file.",
+    ),
+    (
+        changed("corpora", "text", to={"huggingface": HUB | {"type": "data"}}),
+        "corpora.text.huggingface.type: 'data' is not known; the nearest valid one is 'dataset'.",
+    ),
+    (
+        changed("models", "tiny", "path", to="big-00002-of-00003.gguf"),
+        "models.tiny.path: 'big-00002-of-00003.gguf' is not the first part of a split model; name "
+        "big-00001-of-00003.gguf.",
     ),
     (
         changed("corpora", to={}),
@@ -436,6 +528,7 @@ def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_def
 
     used = {key for path in SHIPPED for key in keys(yaml.safe_load(path.read_text()))}
     optional = {"machine", "cmake", "programs", "pairs", "sha256", "tree"}
+    optional |= {"huggingface", "repo", "revision", "file", "member", "archive_sha256"}
     leftover = {
         path for path, said in properties(schema())
         if path.rpartition(".")[2] not in used | optional and "default" not in said

@@ -1,5 +1,7 @@
 # Shared by all rules: names, what the cells are, and what the rules read from the configuration.
 
+from kvsweep.model_files import checksum_memory, part_paths
+
 
 wildcard_constraints:
     engine=r"[^/]+",
@@ -88,8 +90,24 @@ def ready_binaries(wildcards):
     )
 
 
-def model_path(wildcards):
-    return str(from_base(STUDY.models[wildcards.model].path))
+def origin_of(entry):
+    """Where a file comes from: its path here, or for one to fetch what the configuration says of it."""
+    local = entry.origin.path
+    return entry.origin.definition() if local is None else str(from_base(local))
+
+
+def model_origin(wildcards):
+    return origin_of(STUDY.models[wildcards.model])
+
+
+def model_content(wildcards):
+    """What a local model holds. What is fetched is what its definition says, once and for all."""
+    model = STUDY.models[wildcards.model]
+    if model.origin.path is None:
+        return ""
+    directory = Path("results", "models", model.name)
+    parts = part_paths(from_base(model.origin.path))
+    return " ".join(content(part, checksum_memory(directory, part)) for part in parts)
 
 
 def expected_sha256(entry):
@@ -99,18 +117,22 @@ def expected_sha256(entry):
 def corpus_source(wildcards):
     """Where a corpus comes from, as options of the program that makes it."""
     corpus = STUDY.corpora[wildcards.corpus]
-    if corpus.path is None:
+    if corpus.origin is None:
         return f"--seed {corpus.seed} --bytes {corpus.n_bytes}"
-    return f"--path {shlex.quote(str(from_base(corpus.path)))}"
+    options = f"--path {shlex.quote(origin_of(corpus))}"
+    if corpus.member is not None:
+        options += f" --member {shlex.quote(corpus.member)}"
+    if corpus.archive_sha256 is not None:
+        options += f" --archive-sha256 {corpus.archive_sha256}"
+    return options
 
 
 def corpus_content(wildcards):
     corpus = STUDY.corpora[wildcards.corpus]
-    return (
-        ""
-        if corpus.path is None
-        else content(corpus.path, f"results/corpora/{corpus.name}/checksum.json")
-    )
+    if corpus.origin is None or corpus.origin.path is None:
+        return ""
+    memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
+    return content(corpus.origin.path, f"results/corpora/{corpus.name}/{memory}")
 
 
 def quality_priority(wildcards):

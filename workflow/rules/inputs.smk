@@ -1,8 +1,9 @@
-# Needs: the models and corpora of the configuration. Makes: one small manifest for each, which all cells depend on.
+# Needs: the models and corpora of the configuration; fetches what is not on this machine. Makes: one small manifest for
+# each, which all cells depend on.
 
 
 rule model:
-    """Reads a model's header and checksum."""
+    """Brings a model here and reads its header and checksum."""
     output:
         "results/models/{model}/model.json",
     log:
@@ -10,18 +11,16 @@ rule model:
     conda:
         "../envs/kvsweep.yaml"
     params:
-        path=model_path,
-        content=lambda wildcards: content(
-            model_path(wildcards), f"results/models/{wildcards.model}/checksum.json"
-        ),
+        origin=model_origin,
+        content=model_content,
         expected=lambda wildcards: expected_sha256(STUDY.models[wildcards.model]),
     shell:
-        "inspect_model.py --name {wildcards.model} --path {params.path:q} {params.expected}"
+        "inspect_model.py --name {wildcards.model} --path {params.origin:q} {params.expected}"
         " --model-json {output:q} 2>&1 | tee {log:q}"
 
 
 rule corpus:
-    """Makes or takes a text to score."""
+    """Makes, takes or fetches a text to score."""
     output:
         "results/corpora/{corpus}/corpus.json",
     log:

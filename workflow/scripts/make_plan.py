@@ -18,7 +18,9 @@ from kvsweep.config import Model, Study, parse_study
 from kvsweep.engine_build import choose_backend
 from kvsweep.files import read_json, sha256, write_json
 from kvsweep.free_memory import available_memory_bytes
+from kvsweep.inputs import local_path
 from kvsweep.machine import memory_bytes, this_machine
+from kvsweep.model_files import part_paths
 from kvsweep.model_header import ModelHeader, read_header
 from kvsweep.plan import Known, ModelFile, Resources, make_plan
 from kvsweep.plan_view import as_json, as_text
@@ -70,24 +72,26 @@ def read_models(study: Study, results: Path, base: Path) -> dict[str, ModelFile]
     """The models whose files are there."""
     models = {}
     for model in study.models.values():
-        path = base / Path(model.path).expanduser()
-        if path.is_file():
-            models[model.name] = ModelFile(header_of(model, path, results), path.stat().st_size)
+        path = base / local_path(model.origin, results.absolute() / "models" / model.name).expanduser()
+        files = part_paths(path)
+        if all(file.is_file() for file in files):
+            size_bytes = sum(file.stat().st_size for file in files)
+            models[model.name] = ModelFile(header_of(model, path, size_bytes, results), size_bytes)
     return models
 
 
-def header_of(model: Model, path: Path, results: Path) -> ModelHeader:
+def header_of(model: Model, path: Path, size_bytes: int, results: Path) -> ModelHeader:
     """From the model's manifest if that is of this file: a large vocabulary takes long to read."""
     manifest = results / "models" / model.name / "model.json"
     if manifest.is_file():
         values = read_json(manifest)
         names = [field.name for field in dataclasses.fields(ModelHeader)]
-        same_file = (values["path"], values["size_bytes"]) == (str(path.resolve()), path.stat().st_size)
+        same_file = (values["path"], values["size_bytes"]) == (str(path.resolve()), size_bytes)
         if same_file and all(name in values for name in names):
             known = {name: values[name] for name in names}
             return ModelHeader(**{**known, "n_kv_heads": tuple(values["n_kv_heads"])})
     say(f"reading the header of {path}")
-    return read_header(path, f"models.{model.name}.path")
+    return read_header(path, f"models.{model.name}.{model.origin.kind}")
 
 
 def read_cells(study: Study, results: Path) -> dict[str, RawCell]:

@@ -6,14 +6,16 @@ names the key.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from jsonschema import Draft202012Validator, validators
@@ -21,10 +23,12 @@ from jsonschema.exceptions import ValidationError
 
 from kvsweep.cache_types import BASELINE_PAIR, KNOWN_TYPES, Pair
 from kvsweep.errors import KvsweepError
+from kvsweep.origin import HubFile, Origin
 from kvsweep.units import format_count, parse_count
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 SOURCE_KINDS = ("git", "pypi", "path")
+ORIGIN_KINDS = ("path", "url", "huggingface")
 
 
 class ConfigError(KvsweepError):
@@ -47,18 +51,25 @@ class Engine:
 
 @dataclass(frozen=True)
 class Model:
+    """A GGUF file; of a split one ``origin`` names the first part and ``sha256`` is that of all parts."""
+
     name: str
-    path: str
+    origin: Origin
     sha256: str | None
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text: a file, or ``n_bytes`` of kvsweep's generator with ``seed``."""
+    """A text: a file, a ``member`` of an archive, or ``n_bytes`` of kvsweep's generator with ``seed``.
+
+    ``origin`` is the file's or the archive's, None where the text is generated. ``sha256`` is the text's.
+    """
 
     name: str
-    path: str | None
+    origin: Origin | None
+    member: str | None
     sha256: str | None
+    archive_sha256: str | None
     seed: int | None
     n_bytes: int | None
 
@@ -111,7 +122,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     engines = {
         name: _engine(name, value, pairs, f"engines.{name}") for name, value in config["engines"].items()
     }
-    models = {name: Model(name, m["path"], m.get("sha256")) for name, m in config["models"].items()}
+    models = {name: _model(name, m, f"models.{name}") for name, m in config["models"].items()}
     corpora = {name: _corpus(name, c, f"corpora.{name}") for name, c in config.get("corpora", {}).items()}
     quality = _quality(config.get("quality"), corpora)
     limits = config.get("limits", {})
@@ -301,14 +312,76 @@ def _cmake_value(value: object) -> str:
     return {True: "ON", False: "OFF"}[value] if isinstance(value, bool) else str(value)
 
 
+def _model(name: str, value: Mapping[str, Any], where: str) -> Model:
+    _exactly_one(value, ORIGIN_KINDS, where)
+    origin = _origin(value, where)
+    try:
+        origin.parts()
+    except ValueError as error:
+        raise ConfigError(f"{where}.{origin.kind}: {error}.") from None
+    return Model(name, origin, value.get("sha256"))
+
+
 def _corpus(name: str, value: Mapping[str, Any], where: str) -> Corpus:
-    if ("path" in value) == ("generate" in value):
-        raise ConfigError(f"{where}: give exactly one of path and generate.")
-    generate = value.get("generate")
-    if generate is None:
-        return Corpus(name, value["path"], value.get("sha256"), None, None)
+    kind = _exactly_one(value, (*ORIGIN_KINDS, "generate"), where)
+    member, archive_sha256 = value.get("member"), value.get("archive_sha256")
+    if archive_sha256 is not None and member is None:
+        raise ConfigError(
+            f"{where}.archive_sha256: there is no archive without a member; name the text in it, or write sha256."
+        )
+    if member is not None and (member.startswith("/") or ".." in PurePosixPath(member).parts):
+        raise ConfigError(
+            f"{where}.member: {_shown(member)} leads out of the archive; write a path inside it."
+        )
+    if kind != "generate":
+        origin = _origin(value, where)
+        return Corpus(name, origin, member, value.get("sha256"), archive_sha256, None, None)
+    if member is not None:
+        raise ConfigError(f"{where}.member: a generated text is in no archive; remove one of the two keys.")
+    generate = value["generate"]
     n_bytes = _tokens(generate["bytes"], f"{where}.generate.bytes")
-    return Corpus(name, None, value.get("sha256"), generate["seed"], n_bytes)
+    return Corpus(name, None, None, value.get("sha256"), None, generate["seed"], n_bytes)
+
+
+def _exactly_one(value: Mapping[str, Any], kinds: tuple[str, ...], where: str) -> str:
+    found = [kind for kind in kinds if kind in value]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{where}: give exactly one of {', '.join(kinds)}; found {' and '.join(found) or 'none'}."
+        )
+    return found[0]
+
+
+def _origin(value: Mapping[str, Any], where: str) -> Origin:
+    """Where a model, a text or an archive comes from. Messages about addresses do not repeat them: they may hold a
+    password."""
+    if "path" in value:
+        return Origin(path=value["path"])
+    if "url" in value:
+        try:
+            address = urlsplit(value["url"])
+            user = address.username or address.password
+        except ValueError as error:
+            raise ConfigError(f"{where}.url: not a valid address ({error}).") from None
+        if user:
+            raise ConfigError(
+                f"{where}.url: user name and password would end up in the results; write them into ~/.netrc instead."
+            )
+        return Origin(url=value["url"])
+    hub = value["huggingface"]
+    file = HubFile(hub["repo"], hub["revision"], hub["file"], hub.get("type", "model"))
+    if "type" not in hub and where.startswith("corpora."):
+        file = dataclasses.replace(file, type="dataset")
+    if not re.fullmatch(r"[0-9a-f]{40}", file.revision):
+        raise ConfigError(
+            f"{where}.huggingface.revision: {_shown(file.revision)} is not a full commit; write all 40 hexadecimal "
+            "digits, because a branch or a tag can mean another file tomorrow."
+        )
+    if file.file.startswith("/") or ".." in PurePosixPath(file.file).parts or file.file.endswith("/"):
+        raise ConfigError(
+            f"{where}.huggingface.file: {_shown(file.file)} is no file of a repository; write its path inside it."
+        )
+    return Origin(huggingface=file)
 
 
 def _quality(value: Mapping[str, Any] | None, corpora: Mapping[str, Corpus]) -> Quality | None:

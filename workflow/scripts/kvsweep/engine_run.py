@@ -14,6 +14,7 @@ from kvsweep.environment import engine_environment
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
 from kvsweep.machine import Machine, load_average, read_out_of_memory_kills
+from kvsweep.model_files import checksum_memory
 from kvsweep.process import ProcessRecord, run
 
 # Ends of an engine that somebody else decided on.
@@ -36,7 +37,7 @@ def load_engine(build_json: Path) -> dict[str, Any]:
 
 
 def load_model(model_json: Path) -> dict[str, Any]:
-    """model.json, after making sure that the model is still the one it describes."""
+    """model.json, after making sure that the model, of a split one each part, is still the one it describes."""
     return _load_input(model_json, "model")
 
 
@@ -47,15 +48,17 @@ def load_corpus(corpus_json: Path) -> dict[str, Any]:
 
 def _load_input(manifest: Path, what: str) -> dict[str, Any]:
     values: dict[str, Any] = read_json(manifest)
-    path = Path(values["path"])
-    if not path.is_file():
-        raise KvsweepError(
-            f"{path}: the {what} is gone; put it back, or correct its path in the configuration."
-        )
-    if sha256_once(path, manifest.with_name("checksum.json")) != values["sha256"]:
-        raise KvsweepError(
-            f"{path}: the {what} changed since {manifest} was written; run the workflow again."
-        )
+    for file in values.get("parts") or [values]:
+        path = Path(file["path"])
+        if not path.is_file():
+            act = "put it back, or correct its path in the configuration"
+            if "path" not in values.get("source", {"path": ""}):
+                act = f"remove {manifest} to get it again"
+            raise KvsweepError(f"{path}: the {what} is gone; {act}.")
+        if sha256_once(path, checksum_memory(manifest.parent, path)) != file["sha256"]:
+            raise KvsweepError(
+                f"{path}: the {what} changed since {manifest} was written; run the workflow again."
+            )
     return values
 
 

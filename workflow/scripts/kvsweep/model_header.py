@@ -1,8 +1,12 @@
-"""What a GGUF file's header says of a model, read with llama.cpp's own ``gguf`` package."""
+"""What a GGUF file's header says of a model, read with llama.cpp's own ``gguf`` package.
+
+Of a split model the first part has the header; each part has the shapes of its own tensors.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from typing import Any
 import gguf
 
 from kvsweep.errors import KvsweepError
+from kvsweep.model_files import part_paths
 
 # Architectures that keep a KV cache only in every n-th layer, n = 4 where the header does not say
 # (llama-model.cpp, `full_attn_interval`).
@@ -58,10 +63,38 @@ class ModelHeader:
 
 
 def read_header(path: Path, where: str) -> ModelHeader:
-    """The header of the GGUF file at ``path``. ``where`` is the configuration key to name in errors.
+    """The header of the model at ``path``, its GGUF file or the first part of a split one.
 
-    Raises KvsweepError if the file is missing, is not GGUF, is cut short, or lacks what kvsweep needs.
+    ``where`` is the configuration key to name in errors. Raises KvsweepError if a file is missing, is not GGUF, is cut
+    short, or lacks what kvsweep needs, and if the parts do not belong together.
     """
+    try:
+        paths = part_paths(path)
+    except ValueError as error:
+        raise KvsweepError(f"{where}: {error}.") from None
+    missing = [part.name for part in paths if not part.is_file()]
+    if path.is_file() and missing:
+        raise KvsweepError(
+            f"{where}: of the {len(paths)} parts of {path}, {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''} cannot be found; put all of them into one directory."
+        )
+    readers = [_open(part, where) for part in paths]
+    _check_parts(paths, readers, where)
+    first = readers[0].fields
+    # The tokenizer's lists are long and only the number of tokens is needed: decoding them takes seconds.
+    values = {n: field.contents() for n, field in first.items() if not n.startswith("tokenizer.")}
+    if _TOKENS in first:
+        values[_TOKENS] = len(first[_TOKENS].data)
+    try:
+        tensors = [tensor for reader in readers for tensor in reader.tensors]
+        return _header(str(values["general.architecture"]), values, tensors)
+    except KeyError as error:
+        raise KvsweepError(
+            f"{where}: the header of {path} lacks {error.args[0]!r}; kvsweep needs a language model's GGUF file."
+        ) from error
+
+
+def _open(path: Path, where: str) -> Any:
     if not path.is_file():
         raise KvsweepError(f"{where}: there is no file {path}; correct the path or put the model there.")
     size = path.stat().st_size
@@ -70,22 +103,35 @@ def read_header(path: Path, where: str) -> ModelHeader:
     if magic != b"GGUF":
         raise KvsweepError(f"{where}: {path} is not a GGUF file (it starts with {magic!r}).")
     try:
-        reader = gguf.GGUFReader(path)
+        return gguf.GGUFReader(path)
     except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
         raise KvsweepError(
             f"{where}: {path} is cut short or damaged ({size} bytes; its header promises more: {error}); "
             "fetch the model again."
         ) from error
-    # The tokenizer's lists are long and only the number of tokens is needed: decoding them takes seconds.
-    values = {n: field.contents() for n, field in reader.fields.items() if not n.startswith("tokenizer.")}
-    if _TOKENS in reader.fields:
-        values[_TOKENS] = len(reader.fields[_TOKENS].data)
-    try:
-        return _header(str(values["general.architecture"]), values, reader.tensors)
-    except KeyError as error:
+
+
+def _check_parts(paths: Sequence[Path], readers: Sequence[Any], where: str) -> None:
+    """Raise KvsweepError unless the files are, in order, all the parts of one model."""
+    for number, (path, reader) in enumerate(zip(paths, readers, strict=True)):
+        # A file that was never split does not say so.
+        found = _number(reader, "split.no", 0), _number(reader, "split.count", 1)
+        if found != (number, len(paths)) and not (len(paths) == 1 and found[1] <= 1):
+            raise KvsweepError(
+                f"{where}: {path} is part {found[0] + 1} of {found[1]} by its header, and not part {number + 1} of "
+                f"{len(paths)}; give the parts the names that they were made with."
+            )
+    tensors = sum(len(reader.tensors) for reader in readers)
+    promised = _number(readers[0], "split.tensors.count", tensors)
+    if len(paths) > 1 and tensors != promised:
         raise KvsweepError(
-            f"{where}: the header of {path} lacks {error.args[0]!r}; kvsweep needs a language model's GGUF file."
-        ) from error
+            f"{where}: the parts of {paths[0]} have {tensors} tensors and should have {promised}; "
+            "they are not of one model, fetch them again."
+        )
+
+
+def _number(reader: Any, key: str, default: int) -> int:
+    return int(reader.fields[key].contents()) if key in reader.fields else default
 
 
 def _header(architecture: str, values: dict[str, Any], tensors: Any) -> ModelHeader:

@@ -33,7 +33,7 @@ def warnings(plan: Plan) -> list[str]:
 
 def _unknown_sizes(plan: Plan) -> list[str]:
     return [
-        f"models.{name}: its sizes are unknown until {model.path} is there"
+        f"models.{name}: its sizes are unknown until {model.origin} is {'there' if model.origin.path else 'fetched'}"
         for name, model in plan.study.models.items()
         if name not in plan.known.models
     ]

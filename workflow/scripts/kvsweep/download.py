@@ -1,0 +1,422 @@
+"""Fetches one file over HTTP, however often it is interrupted: complete or absent, and never fetched twice.
+
+Beside ``NAME`` lie, while it is being fetched, ``.NAME.partial`` and ``.NAME.partial.json``, which says of what the
+partial file is the beginning; afterwards ``.NAME.fetched.json``, which says where NAME came from.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, not_writable, partial, read_json, write_json
+from kvsweep.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    # Imported where it is used: it takes long, and most runs fetch nothing.
+    import requests
+
+# Before each new attempt after a network error; one that brought something starts the list again.
+PAUSES_SECONDS: Sequence[float] = (1, 4, 15, 60)
+_LONGEST_PAUSE_SECONDS = 600.0
+_WORTH_BYTES = 2**20
+_PROGRESS_SECONDS = 15.0
+_CHUNK_BYTES = 64 * 1024
+_CONNECT_SECONDS, _READ_SECONDS = 20, 60
+_BAD_CERTIFICATE = "the server's certificate is not accepted"
+_TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says of a file. ``version`` is its ETag or date, usable to ask whether it is still the same.
+
+    ``sha256`` is what the file must have, None where the server does not say.
+    """
+
+    size_bytes: int | None
+    version: str | None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file on a server. ``shown`` names it in messages, without secrets."""
+
+    url: str = field(repr=False)
+    shown: str
+
+    @property
+    def key(self) -> str:
+        """Tells this file from others in what is left of a download; a hash, because an address may be a secret."""
+        return hashlib.sha256(self.url.encode()).hexdigest()
+
+    @property
+    def is_immutable(self) -> bool:
+        """Whether the address can never name another content, so that a beginning of it stays one."""
+        return False
+
+    def authorization(self) -> Callable[[Any], Any] | None:
+        """What requests calls with each new request; None leaves it to ~/.netrc."""
+        return None
+
+    def refusal(self, response: requests.Response) -> str:
+        """What an error status means, and what to do, as a clause."""
+        status = response.status_code
+        if status in (404, 410):
+            return "there is no such file on the server (404); correct the address"
+        if status in (401, 403):
+            return f"the server does not give it without permission ({status}); write user and password into ~/.netrc"
+        return f"the server refuses it with status {status}"
+
+    def answer(self, response: requests.Response) -> Answer:
+        """Raises KvsweepError if what answers is not what was meant."""
+        return plain_answer(response)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What stands in ``.NAME.fetched.json``."""
+
+    key: str
+    shown: str
+    size_bytes: int
+    version: str | None
+    sha256: str | None
+
+
+class _Transient(Exception):
+    """Something that may be over soon. ``wait_seconds`` is what the server asks for."""
+
+    def __init__(self, reason: str, wait_seconds: float = 0) -> None:
+        super().__init__(reason)
+        self.reason, self.wait_seconds = reason, wait_seconds
+
+
+def fetch(
+    remote: Remote,
+    target: Path,
+    where: str,
+    say: Callable[[str], None],
+    check: Callable[[Answer], None] = lambda _: None,
+) -> Fetched:
+    """Make ``target`` the remote file; one that was fetched before from there is left as it is.
+
+    ``where`` is the configuration key to name in errors. ``check`` sees what the server says before anything is
+    fetched, and may refuse it. Raises KvsweepError, and leaves what there is for the next attempt.
+    """
+    known = fetched_before(remote, target)
+    if known is not None:
+        return known
+    make_directory(target.parent)
+    try:
+        return _finish(remote, target, _with_patience(remote, target, where, say, check))
+    except KeyboardInterrupt:
+        say(f"stopped while {remote.shown} was being fetched; {_kept(target)}run again to go on")
+        raise
+
+
+def _with_patience(
+    remote: Remote, target: Path, where: str, say: Callable[[str], None], check: Callable[[Answer], None]
+) -> Answer:
+    failures, got = 0, _size(partial(target))
+    while True:
+        try:
+            return _transfer(remote, target, where, say, check)
+        except _Transient as error:
+            now = _size(partial(target))
+            if now - got >= _WORTH_BYTES:
+                failures = 0
+            got = now
+            if failures >= len(PAUSES_SECONDS):
+                raise KvsweepError(
+                    f"{where}: {remote.shown} cannot be fetched: {error.reason}; {_kept(target)}run again to go on."
+                ) from None
+            pause = min(max(PAUSES_SECONDS[failures], error.wait_seconds), _LONGEST_PAUSE_SECONDS)
+            failures += 1
+            say(f"{error.reason}; trying again in {format_duration(pause)}")
+        time.sleep(pause)
+
+
+def fetched_before(remote: Remote, target: Path) -> Fetched | None:
+    """What is known of ``target`` if it was fetched from this very place and is complete."""
+    try:
+        known = Fetched(**read_json(_record_of(target)))
+        return known if known.key == remote.key and _size(target) == known.size_bytes else None
+    except (KvsweepError, TypeError):
+        return None
+
+
+def forget(target: Path) -> None:
+    """Let the next ``fetch`` fetch it again."""
+    _record_of(target).unlink(missing_ok=True)
+
+
+def plain_answer(response: requests.Response) -> Answer:
+    """What the usual headers say. A weak ETag or none at all makes the date the version."""
+    headers = response.headers
+    etag = headers.get("ETag", "")
+    version = etag if etag.startswith('"') else headers.get("Last-Modified")
+    total = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
+    return Answer(int(total) if total.isdigit() else None, version)
+
+
+# -- one attempt ------------------------------------------------------------------------------------------------------
+
+
+def _transfer(
+    remote: Remote, target: Path, where: str, say: Callable[[str], None], check: Callable[[Answer], None]
+) -> Answer:
+    """Fetch what is missing of the partial file. Raises _Transient where another attempt may do better."""
+    import requests
+
+    beside = partial(target)
+    held, known = _begun(remote, target)
+    if known is not None and held == known.size_bytes:
+        return known
+    try:
+        with requests.Session() as session:
+            response = _ask(session, remote, held, known)
+            _check_status(response, remote, held, where)
+            if held and known is not None and not _continues(response, remote, held, known):
+                same = response.status_code == 200 and remote.answer(response).version == known.version
+                why = "the server does not continue a file" if same else "the file on the server has changed"
+                say(f"starting again from the beginning: {why}")
+                if response.status_code != 200:
+                    response.close()
+                    response = _ask(session, remote, 0, None)
+                    _check_status(response, remote, 0, where)
+                held = 0
+            with response:
+                answer = remote.answer(response)
+                if held and known is not None:
+                    answer = known
+                else:
+                    check(answer)
+                _check_room(target, answer, held, where)
+                _announce(remote, answer, held, say)
+                _begin(remote, target, answer, held)
+                _write(response, beside, held, answer, _Progress(answer.size_bytes, held, say))
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.TooManyRedirects,
+    ) as error:
+        raise KvsweepError(
+            f"{where}: {remote.shown} cannot be fetched ({type(error).__name__}); correct the address."
+        ) from None
+    except requests.exceptions.RequestException as error:
+        reason = _reason(error)
+        if reason == _BAD_CERTIFICATE:
+            raise KvsweepError(
+                f"{where}: {remote.shown} cannot be fetched: {reason}; check the address, and the certificates and the "
+                "clock of this machine."
+            ) from None
+        raise _Transient(reason) from None
+    size = _size(beside)
+    if answer.size_bytes is not None and size > answer.size_bytes:
+        beside.unlink()
+        raise _Transient(f"the server sent {size} bytes of a file of {answer.size_bytes}")
+    if answer.size_bytes is not None and size < answer.size_bytes:
+        raise _Transient("the connection ended early")
+    if answer.size_bytes is None:
+        say("the server did not say how long the file is; give its sha256 to be sure that it is whole")
+    return answer
+
+
+def _ask(session: requests.Session, remote: Remote, held: int, known: Answer | None) -> requests.Response:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "kvsweep"}
+    if held:
+        headers["Range"] = f"bytes={held}-"
+        if known is not None and known.version is not None and not remote.is_immutable:
+            headers["If-Range"] = known.version
+    return session.get(
+        remote.url,
+        headers=headers,
+        auth=remote.authorization(),
+        stream=True,
+        timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+    )
+
+
+def _begun(remote: Remote, target: Path) -> tuple[int, Answer | None]:
+    """How much there is of the file and what the server said of it; 0 and None where that cannot be gone on with."""
+    held = _size(partial(target))
+    with suppress(KvsweepError, TypeError, KeyError, AttributeError):
+        state = read_json(_state_of(target))
+        if held > 0 and state.pop("key") == remote.key:
+            known = Answer(**state)
+            if remote.is_immutable or known.version is not None:
+                return held, known
+    return 0, None
+
+
+def _continues(response: requests.Response, remote: Remote, held: int, known: Answer) -> bool:
+    """Whether the response is the rest of what is held."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if response.status_code != 206 or match is None or int(match[1]) != held:
+        return False
+    if known.size_bytes is not None and match[2] not in ("*", str(known.size_bytes)):
+        return False
+    # Some servers do not know If-Range and give the rest of another file.
+    version = remote.answer(response).version
+    return remote.is_immutable or version is None or version == known.version
+
+
+def _check_status(response: requests.Response, remote: Remote, held: int, where: str) -> None:
+    # To who asks for the rest: 206, here it is; 416, there is none.
+    if response.status_code == 200 or (held and response.status_code in (206, 416)):
+        return
+    if response.status_code in _TRANSIENT_STATUS:
+        wait = response.headers.get("Retry-After", "")
+        raise _Transient(
+            f"the server is not ready (status {response.status_code})", float(wait) if wait.isdigit() else 0
+        )
+    raise KvsweepError(f"{where}: {remote.shown}: {remote.refusal(response)}.")
+
+
+def _check_room(target: Path, answer: Answer, held: int, where: str) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if answer.size_bytes is not None and answer.size_bytes - held > free:
+        raise KvsweepError(
+            f"{where}: {target.name} needs {format_bytes(answer.size_bytes - held)} of disk in {target.parent} and "
+            f"{format_bytes(free)} are free; free some and run again."
+        )
+
+
+def _announce(remote: Remote, answer: Answer, held: int, say: Callable[[str], None]) -> None:
+    size = "" if answer.size_bytes is None else f" ({format_bytes(answer.size_bytes)})"
+    if held:
+        say(f"going on with {remote.shown}{size} at {format_bytes(held)}")
+    else:
+        say(f"fetching {remote.shown}{size}")
+
+
+def _begin(remote: Remote, target: Path, answer: Answer, held: int) -> None:
+    """Write down of what the partial file is the beginning, after removing one of something else."""
+    if not held:
+        try:
+            partial(target).unlink(missing_ok=True)
+        except OSError as error:
+            raise not_writable(partial(target), error) from error
+    write_json(_state_of(target), {"key": remote.key, **asdict(answer)})
+
+
+def _write(response: requests.Response, beside: Path, held: int, answer: Answer, progress: _Progress) -> None:
+    import urllib3
+
+    try:
+        with beside.open("r+b" if held else "wb") as file:
+            file.seek(held)
+            # As it is stored: some servers call a .gz file a compressed one of another name.
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                file.write(chunk)
+                progress.more(len(chunk))
+    except urllib3.exceptions.HTTPError as error:
+        raise _Transient(_reason(error)) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            size = "" if answer.size_bytes is None else f" of {format_bytes(answer.size_bytes)}"
+            raise KvsweepError(
+                f"{beside}: no space left on the disk after {format_bytes(_size(beside))}{size}; free some and run "
+                "again to go on."
+            ) from None
+        raise not_writable(beside, error) from error
+
+
+def _finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
+    try:
+        # A record of what was there before must not speak for the new file.
+        forget(target)
+        partial(target).replace(target)
+        fetched = Fetched(remote.key, remote.shown, _size(target), answer.version, answer.sha256)
+        write_json(_record_of(target), asdict(fetched))
+        _state_of(target).unlink(missing_ok=True)
+    except OSError as error:
+        raise not_writable(target, error) from error
+    return fetched
+
+
+class _Progress:
+    """Says now and then how far it is, how fast, and how long the rest takes."""
+
+    def __init__(self, total_bytes: int | None, held_bytes: int, say: Callable[[str], None]) -> None:
+        self._total, self._held, self._say = total_bytes, held_bytes, say
+        self._got = 0
+        self._start = self._said_at = time.monotonic()
+
+    def more(self, n_bytes: int) -> None:
+        self._got += n_bytes
+        now = time.monotonic()
+        if now - self._said_at < _PROGRESS_SECONDS:
+            return
+        self._said_at = now
+        rate = self._got / (now - self._start)
+        here = self._held + self._got
+        line = f"{format_bytes(here)}, {format_bytes(rate)}/s"
+        if self._total is not None:
+            left = format_duration((self._total - here) / rate)
+            line = f"{format_bytes(here)} of {format_bytes(self._total)}, {format_bytes(rate)}/s, about {left} left"
+        self._say(line)
+
+
+# -- small things -----------------------------------------------------------------------------------------------------
+
+
+def _reason(error: BaseException) -> str:
+    """The system's own word for what is wrong with the connection. Not the exception's text: it repeats the address."""
+    seen: list[BaseException] = []
+    todo: list[object] = [error]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, BaseException) and item not in seen:
+            seen.append(item)
+            todo += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
+    names = [type(item).__name__ for item in seen]
+    if any("NameResolution" in name for name in names):
+        return "the server's name is not known here; is this machine on the network?"
+    if any("Timeout" in name for name in names):
+        return "the server does not answer in time"
+    if any(
+        "Certificate" in name or "Certificate" in str(item) for name, item in zip(names, seen, strict=True)
+    ):
+        return _BAD_CERTIFICATE
+    if any("Proxy" in name for name in names):
+        return "the proxy does not let it through"
+    said = [item.strerror for item in seen if isinstance(item, OSError) and isinstance(item.strerror, str)]
+    if said:
+        return said[0][0].lower() + said[0][1:]
+    if any("IncompleteRead" in name or "ChunkedEncoding" in name for name in names):
+        return "the connection ended early"
+    return "the connection failed"
+
+
+def _kept(target: Path) -> str:
+    held = _size(partial(target))
+    return f"{format_bytes(held)} of it stay, " if held else ""
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 for what is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _state_of(target: Path) -> Path:
+    return partial(target).with_suffix(".partial.json")
+
+
+def _record_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.fetched.json")
