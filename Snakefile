@@ -17,6 +17,7 @@ SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from kvsweep import cells, config as configuration
+from kvsweep.engine_run import INTERRUPTED
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, sha256_once
@@ -73,6 +74,9 @@ rule measurements:
 
 
 onstart:
+    # Snakemake removes the outputs of jobs that it was killed before it could book; the runner brings finished ones back.
+    interrupted = workflow.async_run(workflow.dag.incomplete_files())
+    os.environ[INTERRUPTED] = "\n".join(sorted(map(str, interrupted)))
     knobs = knobs_in(os.environ)
     if knobs:
         print(

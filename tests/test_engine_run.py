@@ -88,7 +88,7 @@ def test_a_record(subject: Subject) -> None:
     # What was kept is the last attempt's, and the sha256s are those of the files.
     record = read_recorded(subject.directory)
     assert (record.stdout, record.stderr) == ("0\n", "log\n")
-    assert sorted(path.name for path in subject.directory.iterdir()) == [
+    assert sorted(path.name for path in subject.directory.iterdir() if path.is_file()) == [
         "bench.jsonl",
         "run.json",
         "stderr.log",
@@ -96,14 +96,16 @@ def test_a_record(subject: Subject) -> None:
 
 
 def test_the_record_is_written_last(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    there: list[str] = []
+    there: dict[Path, list[str]] = {}
 
     def look(path: Path, _value: Any) -> None:
-        there.extend(sorted(file.name for file in path.parent.iterdir()))
+        there[path.parent] = sorted(file.name for file in path.parent.iterdir() if file.is_file())
 
     monkeypatch.setattr(engine_run, "write_json", look)
     keep(subject, [attempt(subject, "print('one')")])
-    assert there == ["bench.jsonl", "stderr.log"]
+    spare = subject.directory / ".finished"
+    assert list(there) == [spare, subject.directory]
+    assert all(names == ["bench.jsonl", "stderr.log"] for names in there.values())
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT"])

@@ -51,8 +51,8 @@ def test_throughput(workplace: Workplace, fault: str, prefill: str, decode: str,
     found = rows["decode"]["reason"]
     assert (found is None) if reason is None else reason in found
     cell = workplace.throughput("q8_0/q8_0")
-    assert not any(path.name.startswith(".") for path in cell.iterdir())
-    assert all(path.stat().st_size < 1.1 * 2**20 for path in cell.iterdir())
+    assert set(content(cell)) == {"bench.jsonl", "run.json", "stderr.log"}
+    assert all(size_bytes < 1.1 * 2**20 for size_bytes in content(cell).values())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,8 @@ def test_a_kill_from_outside_stops_the_run(with_baseline: Workplace, kind: str) 
 
 
 def content(cell: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in cell.iterdir()} if cell.exists() else {}
+    """The cell's files and their sizes, in bytes."""
+    return {path.name: path.stat().st_size for path in cell.glob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

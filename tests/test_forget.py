@@ -135,7 +135,9 @@ def test_exactly_the_named_cells_are_removed(measured: Workplace) -> None:
     assert done.stdout.endswith("k-q8_0/v-q4_0: timeout (not finished after the limit of 0 s)\n")
     gone = before - files(measured)
     directory = "throughput/stand-in/tiny/d0/k-q8_0/v-q4_0"
-    assert gone == {f"{directory}/{name}" for name in ("run.json", "bench.jsonl", "stderr.log")}
+    record = {f"{directory}/{name}" for name in ("run.json", "bench.jsonl", "stderr.log")}
+    assert record <= gone
+    assert all(name.startswith(f"{directory}/") for name in gone)
     assert not (measured.results / directory).exists()
     assert measured.throughput("q8_0/q8_0").is_dir()
     assert files(measured) == before - gone

@@ -15,7 +15,8 @@ from support import SCRIPTS, Workplace, measure, run_json
 
 
 def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    """The files of a cell."""
+    return sorted(path.name for path in directory.glob("*") if path.is_file())
 
 
 def test_a_throughput_cell(workplace: Workplace) -> None:
@@ -209,3 +210,47 @@ def test_a_probe_of_another_engine_predicts_nothing(workplace: Workplace) -> Non
     deep = [*workplace.throughput_command("f16/f16", depth=2**20, cell_hours=0.01), "--skip"]
     assert measure(deep).returncode == 0
     assert "skipped" not in run_json(workplace.throughput("f16/f16", depth=2**20))
+
+
+def remove_outputs(cell: Path) -> None:
+    """What Snakemake does with the outputs of a job that it was killed before it could book."""
+    for file in cell.iterdir():
+        if file.is_file():
+            file.unlink()
+
+
+def test_a_cell_that_was_finished_when_the_run_was_killed_is_kept(with_baseline: Workplace) -> None:
+    for cell, command in (
+        (with_baseline.throughput("q8_0/turbo4"), with_baseline.throughput_command("q8_0/turbo4")),
+        (with_baseline.quality("q8_0/turbo4"), with_baseline.quality_command("q8_0/turbo4")),
+        (with_baseline.baseline, with_baseline.baseline_command()),
+    ):
+        assert measure(command).returncode == 0
+        before = {file.name: file.read_bytes() for file in cell.iterdir() if file.is_file()}
+        remove_outputs(cell)
+        again = measure(command, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
+        assert "had been finished when the last run was killed; kept" in again.stderr
+        assert {file.name: file.read_bytes() for file in cell.iterdir() if file.is_file()} == before
+
+
+def test_a_cell_that_is_to_be_measured_again_is_measured_again(workplace: Workplace) -> None:
+    cell, command = workplace.throughput("q8_0/turbo4"), workplace.throughput_command("q8_0/turbo4")
+    measure(command)
+    first = run_json(cell)["started_at"]
+    remove_outputs(cell)
+    measure(command)
+    second = run_json(cell)["started_at"]
+    assert second != first
+    # Another request is another measurement, whatever was interrupted.
+    remove_outputs(cell)
+    other = [*command, "--repetitions", "2"]
+    measure(other, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
+    assert run_json(cell)["started_at"] != second
+
+
+def test_a_baseline_that_cells_have_used_leaves_no_second_name_on_the_disk(with_baseline: Workplace) -> None:
+    assert measure(with_baseline.baseline_command()).returncode == 0
+    logits = with_baseline.baseline / "logits.kld"
+    assert logits.stat().st_nlink == 2
+    measure(with_baseline.quality_command("f16/f16"))
+    assert logits.stat().st_nlink == 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from kvsweep.engine_run import drop_spare
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.forget import NAMES, parse_selection, select, why_nothing
@@ -68,6 +69,7 @@ def remove_record(directory: Path, results: Path) -> None:
     record = directory / "run.json"
     try:
         record.unlink()
+        drop_spare(directory)
         for path in sorted(directory.iterdir()):
             if path.is_symlink() or not path.is_dir():
                 path.unlink()

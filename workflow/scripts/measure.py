@@ -94,6 +94,8 @@ def baseline(arguments: argparse.Namespace) -> None:
         chunks,
         partial(logits),
     )
+    if kept_from_before(subject, command):
+        return
     try:
         attempt = run(arguments, subject, command, "stdout.log", describe_perplexity(chunks))
         check_baseline_run(subject, attempt, partial(logits), corpus["corpus"], n_ctx, chunks)
@@ -102,7 +104,7 @@ def baseline(arguments: argparse.Namespace) -> None:
         engine_run.discard(subject.directory, "stdout.log")
         raise
     partial(logits).replace(logits)
-    engine_run.keep(subject, [attempt])
+    engine_run.keep(subject, [attempt], beside=[logits.name])
     say(
         f"  {format_bytes(logits.stat().st_size)} of log-probabilities, {format_duration(attempt.record.wall_seconds)}"
     )
@@ -139,7 +141,10 @@ def quality(arguments: argparse.Namespace) -> None:
         # Its run.json goes too, so that the next run makes it again.
         arguments.logits.unlink(missing_ok=True)
         arguments.logits.with_name("run.json").unlink(missing_ok=True)
+        engine_run.drop_spare(arguments.logits.parent)
         raise
+    # That this cell was started proves the baseline booked; a second name would keep its disk space from being freed.
+    engine_run.drop_spare(arguments.logits.parent)
     announce(arguments, f"quality of {pair} at context {n_ctx}")
     command = commands.kl_divergence(
         subject.program("llama-perplexity"),
@@ -149,6 +154,8 @@ def quality(arguments: argparse.Namespace) -> None:
         pair,
         arguments.logits,
     )
+    if kept_from_before(subject, command):
+        return
     attempts: list[Attempt] = []
     summary = ""
     while len(attempts) < KL_ATTEMPTS:
@@ -175,6 +182,8 @@ def throughput(arguments: argparse.Namespace) -> None:
     subject = prepare(arguments)
     command = commands.bench(subject.program("llama-bench"), subject.model["path"], arguments.pair, request)
     announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}")
+    if kept_from_before(subject, command):
+        return
     if arguments.skip:
         own = shallower(subject, arguments.pair)
         predicted = predicted_seconds(request, own, shallower(subject, BASELINE_PAIR))
@@ -222,6 +231,14 @@ def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
             "time_limit_seconds": arguments.cell_hours * 3600,
         },
     )
+
+
+def kept_from_before(subject: Subject, command: Sequence[str]) -> bool:
+    """Whether an earlier run had finished this cell and was killed before Snakemake could book it."""
+    if not engine_run.restore_finished(subject, command):
+        return False
+    say("  had been finished when the last run was killed; kept")
+    return True
 
 
 def run(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ from kvsweep.files import make_directory, partial, read_json, sha256, sha256_onc
 from kvsweep.machine import Machine, load_average, read_out_of_memory_kills
 from kvsweep.model_files import checksum_memory
 from kvsweep.process import ProcessRecord, run
+from kvsweep.recorded import read_recorded
+
+# Set by the Snakefile: run.json of every cell whose job an earlier run could not book, a line each.
+INTERRUPTED = "KVSWEEP_INTERRUPTED"
+_SPARE = ".finished"
+# What may differ between two descriptions of the same measurement.
+_NOT_THE_CELL = ("machine", "time_limit_seconds")
 
 # Ends of an engine that somebody else decided on.
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
@@ -164,25 +172,72 @@ def read_stream(directory: Path, name: str) -> str:
     return partial(directory / name).read_bytes().decode("utf-8", errors="replace")
 
 
-def keep(subject: Subject, attempts: Sequence[Attempt]) -> None:
-    """Give the last attempt's streams their names and write run.json last: a cell is there when its run.json is."""
+def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = ()) -> None:
+    """Give the last attempt's streams their names and write run.json last: a cell is there when its run.json is.
+
+    ``beside`` names other files of the cell, which are there already.
+    """
     last = attempts[-1]
     process = dataclasses.asdict(last.record)
     streams = process.pop("streams")
     for stream in streams:
         stream["name"] = stream["name"].removeprefix(".").removesuffix(".partial")
         partial(subject.directory / stream["name"]).replace(subject.directory / stream["name"])
-    write_json(
-        subject.directory / "run.json",
-        {
-            **subject.describe(last.command),
-            "load_before": last.load_before,
-            "killed_for_memory": last.killed_for_memory,
-            "attempts": len(attempts),
-            **process,
-            "streams": streams,
-        },
-    )
+    record = {
+        **subject.describe(last.command),
+        "load_before": last.load_before,
+        "killed_for_memory": last.killed_for_memory,
+        "attempts": len(attempts),
+        **process,
+        "streams": streams,
+    }
+    _spare(subject.directory, [*beside, *(stream["name"] for stream in streams)], record)
+    write_json(subject.directory / "run.json", record)
+
+
+def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
+    """Second names for a finished cell's files, complete before run.json is.
+
+    Snakemake removes the outputs of a job that it was killed before it could book, which may be a finished one.
+    """
+    drop_spare(directory)
+    spare = directory / _SPARE
+    make_directory(spare)
+    try:
+        for name in names:
+            (spare / name).hardlink_to(directory / name)
+    except OSError:  # a file system without hard links: such a cell is measured again
+        drop_spare(directory)
+        return
+    write_json(spare / "run.json", record)
+
+
+def drop_spare(directory: Path) -> None:
+    shutil.rmtree(directory / _SPARE, ignore_errors=True)
+
+
+def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
+    """Whether this cell had been finished, by the same engine, model and command, when an earlier run was killed.
+
+    Then its files are back. Only cells that Snakemake itself reports as interrupted are asked for: a cell that a user
+    wants measured again is measured again.
+    """
+    directory = subject.directory
+    if str(directory / "run.json") not in os.environ.get(INTERRUPTED, "").split("\n"):
+        return False
+    try:
+        found = read_recorded(directory / _SPARE).run
+    except KvsweepError:
+        return False
+    wanted = subject.describe(command)
+    if any(found.get(key) != value for key, value in wanted.items() if key not in _NOT_THE_CELL):
+        return False
+    for file in sorted((directory / _SPARE).iterdir(), key=lambda path: path.name == "run.json"):
+        beside = partial(directory / file.name)
+        beside.unlink(missing_ok=True)
+        beside.hardlink_to(file)
+        beside.replace(directory / file.name)
+    return True
 
 
 def keep_skipped(subject: Subject, command: Sequence[str], stream_names: Sequence[str], reason: str) -> None:
