@@ -17,7 +17,7 @@ SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from kvsweep import cells, config as configuration
-from kvsweep.engine_run import INTERRUPTED
+from kvsweep.engine_run import INTERRUPTED, was_finished
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, sha256_once
@@ -75,8 +75,15 @@ rule measurements:
 
 onstart:
     # Snakemake removes the outputs of jobs that it was killed before it could book; the runner brings finished ones back.
-    interrupted = workflow.async_run(workflow.dag.incomplete_files())
-    os.environ[INTERRUPTED] = "\n".join(sorted(map(str, interrupted)))
+    unbooked = {
+        str(path) for path in workflow.async_run(workflow.dag.incomplete_files())
+    }
+    removed = {
+        record
+        for record in [*BASELINE_RECORDS, *CELL_RECORDS]
+        if was_finished(Path(record))
+    }
+    os.environ[INTERRUPTED] = "\n".join(sorted(unbooked | removed))
     knobs = knobs_in(os.environ)
     if knobs:
         print(

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kvsweep.engine_run import was_finished
 from kvsweep.files import sha256
 from kvsweep.recorded import read_recorded
 from support import SCRIPTS, Workplace, measure, run_json
@@ -246,6 +247,19 @@ def test_a_cell_that_is_to_be_measured_again_is_measured_again(workplace: Workpl
     other = [*command, "--repetitions", "2"]
     measure(other, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
     assert run_json(cell)["started_at"] != second
+
+
+def test_a_record_that_is_gone_although_its_cell_was_finished_is_noticed(workplace: Workplace) -> None:
+    cell = workplace.throughput("q8_0/turbo4")
+    assert not was_finished(cell / "run.json")
+    measure(workplace.throughput_command("q8_0/turbo4"))
+    assert not was_finished(cell / "run.json")
+    # Snakemake removes the outputs of a job whose process was killed, even after its last line.
+    remove_outputs(cell)
+    assert was_finished(cell / "run.json")
+    # A measurement that did not come to its end leaves nothing of the one before it.
+    measure(workplace.throughput_command("q8_0/turbo4"), {"STAND_IN": "sigkill"})
+    assert not was_finished(cell / "run.json")
 
 
 def test_a_baseline_that_cells_have_used_leaves_no_second_name_on_the_disk(with_baseline: Workplace) -> None:

@@ -31,6 +31,9 @@ ALL_CORES = workflow.cores or os.cpu_count()
 
 PAIRS_CHECKED = [f"results/engines/{engine}/pairs.checked" for engine in STUDY.engines]
 CELLS = [*cells.quality_cells(STUDY), *cells.throughput_cells(STUDY)]
+BASELINE_RECORDS = [
+    f"results/{run.directory}/run.json" for run in cells.baseline_runs(STUDY)
+]
 CELL_RECORDS = [f"results/{cell.directory}/run.json" for cell in CELLS]
 
 

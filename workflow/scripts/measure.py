@@ -104,10 +104,10 @@ def baseline(arguments: argparse.Namespace) -> None:
         engine_run.discard(subject.directory, "stdout.log")
         raise
     partial(logits).replace(logits)
-    engine_run.keep(subject, [attempt], beside=[logits.name])
     say(
         f"  {format_bytes(logits.stat().st_size)} of log-probabilities, {format_duration(attempt.record.wall_seconds)}"
     )
+    engine_run.keep(subject, [attempt], beside=[logits.name])
 
 
 def check_baseline_run(
@@ -171,8 +171,8 @@ def quality(arguments: argparse.Namespace) -> None:
         except KvsweepError:
             pass
         break
-    engine_run.keep(subject, attempts)
     report_end(summary or "no result", attempts[-1])
+    engine_run.keep(subject, attempts)
 
 
 def throughput(arguments: argparse.Namespace) -> None:
@@ -201,8 +201,8 @@ def throughput(arguments: argparse.Namespace) -> None:
         summary = ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
     except KvsweepError:
         summary = ""
-    engine_run.keep(subject, [attempt])
     report_end(summary or "no result", attempt)
+    engine_run.keep(subject, [attempt])
 
 
 def shallower(subject: Subject, pair: Pair) -> Curve:
@@ -288,3 +288,5 @@ def check_disk(directory: Path, needed_bytes: int) -> None:
 
 if __name__ == "__main__":
     run_program(main)
+    # At once: Snakemake throws the record away if this process is killed after it was written.
+    os._exit(0)

@@ -19,7 +19,7 @@ from kvsweep.model_files import checksum_memory
 from kvsweep.process import ProcessRecord, run
 from kvsweep.recorded import read_recorded
 
-# Set by the Snakefile: run.json of every cell whose job an earlier run could not book, a line each.
+# Set by the Snakefile: run.json of every cell that may have been finished when an earlier run was killed, a line each.
 INTERRUPTED = "KVSWEEP_INTERRUPTED"
 _SPARE = ".finished"
 # What may differ between two descriptions of the same measurement.
@@ -120,6 +120,8 @@ def run_engine(
 ) -> Attempt:
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it."""
     make_directory(subject.directory)
+    # What was measured before must not come back in place of what is measured now.
+    drop_spare(subject.directory)
     kills, load = read_out_of_memory_kills(), load_average()
     try:
         record = run(
@@ -212,6 +214,11 @@ def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> 
     write_json(spare / "run.json", record)
 
 
+def was_finished(run_json: Path) -> bool:
+    """Whether a cell's record is gone although it had been finished: a killed run's, or a killed runner's."""
+    return not run_json.exists() and (run_json.parent / _SPARE / "run.json").exists()
+
+
 def drop_spare(directory: Path) -> None:
     shutil.rmtree(directory / _SPARE, ignore_errors=True)
 
@@ -219,8 +226,8 @@ def drop_spare(directory: Path) -> None:
 def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
     """Whether this cell had been finished, by the same engine, model and command, when an earlier run was killed.
 
-    Then its files are back. Only cells that Snakemake itself reports as interrupted are asked for: a cell that a user
-    wants measured again is measured again.
+    Then its files are back. Only cells that are unbooked or gone are asked for: a finished one that a user wants
+    measured again is measured again.
     """
     directory = subject.directory
     if str(directory / "run.json") not in os.environ.get(INTERRUPTED, "").split("\n"):
