@@ -105,10 +105,15 @@ def victim(run: subprocess.Popen[bytes], target: str) -> psutil.Process | None:
     return None
 
 
+def records(directory: Path) -> list[Path]:
+    """run.json of every cell and baseline, without the second names that a finished one's files have for a while."""
+    return [path for path in (directory / "results").rglob("run.json") if path.parent.name != ".finished"]
+
+
 def finished_cells(directory: Path) -> dict[Path, str]:
     """Digest of every finished cell and baseline: of its run.json and all that this names."""
     cells = {}
-    for run_json in (directory / "results").rglob("run.json"):
+    for run_json in records(directory):
         digest = hashlib.sha256(run_json.read_bytes())
         for stream in json.loads(run_json.read_text())["streams"]:
             digest.update((run_json.parent / stream["name"]).read_bytes())
@@ -119,7 +124,7 @@ def finished_cells(directory: Path) -> dict[Path, str]:
 def torn(directory: Path) -> int:
     """Records that exist under their final name and are not whole."""
     count = 0
-    for run_json in (directory / "results").rglob("run.json"):
+    for run_json in records(directory):
         try:
             read_recorded(run_json.parent)
         except KvsweepError as error:

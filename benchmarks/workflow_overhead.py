@@ -47,7 +47,8 @@ def measure(configuration: Path, engine: Path, directory: Path) -> tuple[float, 
     elapsed = time.monotonic() - start
     if done.returncode != 0:
         raise SystemExit(done.stdout[-3000:])
-    runs = [json.loads(path.read_text()) for path in (directory / "results").rglob("run.json")]
+    records = [path for path in (directory / "results").rglob("run.json") if path.parent.name != ".finished"]
+    runs = [json.loads(path.read_text()) for path in records]
     return elapsed, sum(run["wall_seconds"] for run in runs), len(runs)
 
 
