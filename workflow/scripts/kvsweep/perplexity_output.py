@@ -135,9 +135,10 @@ class KlStatistics:
 
     def __post_init__(self) -> None:
         if not self.windows or [w.chunk for w in self.windows] != list(range(1, self.n_chunks + 1)):
-            raise UnparsableOutput(
+            raise ClosingStatisticsMissing(
                 f"the running table must have the windows 1 to {self.n_chunks}, but has"
-                f" {_shortened([window.chunk for window in self.windows])}"
+                f" {_shortened([window.chunk for window in self.windows])}",
+                None,  # a row that the log thread tore is as good as lost
             )
         _check_positive("PPL(Q)", self.ppl)
         _check_positive("PPL(base)", self.ppl_base)
