@@ -36,7 +36,8 @@ TINY_GQA2, TINY_GQA8, LLAMA_8B = model(4, 2), model(10, 1), model(32, 8, 128256)
 RUN = {
     "format": 1, "ctk": "f16", "ctv": "f16", "engine": "e", "model": "m", "model_sha256": "cd34",
     "command": ["llama-bench", "-m", "my model.gguf"], "environment": {"TURBO_X": "0"},
-    "machine": {"name": "AMD EPYC 2 cores 24GB"}, "load_before": 0.5, "killed_for_memory": False, "attempts": 1,
+    "machine": {"name": "AMD EPYC 2 cores 24GB", "memory_bytes": 24 * 2**30},
+    "load_before": 0.5, "killed_for_memory": False, "attempts": 1,
     "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5, "peak_rss_bytes": 10**9, "exit_status": 0,
     "signal": None, "ended_by": None, "time_limit_seconds": 3600,
 }  # fmt: skip
@@ -229,6 +230,20 @@ def test_exit_status_0_without_a_result_is_a_failure(name: str, said: str) -> No
     assert said in row["reason"]
 
 
+def test_buffers_as_the_log_has_them_on_the_device_where_there_is_one() -> None:
+    prefill, decode = tables.throughput_rows(*bench("fork-cuda/bench-f16-f16", 0), BUILD, LLAMA_8B)
+    mib = 2**20
+    assert prefill["compute_buffer_bytes"] == round(258.50 * mib)  # not CUDA_Host's 17.01
+    assert decode["compute_buffer_bytes"] == round(64.62 * mib)
+    assert {row["model_buffer_bytes"] for row in (prefill, decode)} == {round(7605.33 * mib)}
+    assert prefill["device_free_bytes"] == 142_629 * mib
+    (on_host, _) = tables.throughput_rows(*bench("fork/bench-f16-f16", 0), BUILD, TINY_GQA2)
+    assert on_host["compute_buffer_bytes"] == round(2.69 * mib)
+    assert on_host["model_buffer_bytes"] == round(18.52 * mib)
+    assert on_host["device_free_bytes"] is None
+    assert on_host["machine_memory_bytes"] == 24 * 2**30
+
+
 def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     throughput = tables.throughput_rows(*bench("fork/bench-q8_0-turbo4", 512), BUILD, TINY_GQA2)
     quality = [tables.quality_row(*kl("fork/kld-q8_0-turbo4", "q8_0/turbo4"), BUILD, TINY_GQA2)]
@@ -237,7 +252,11 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
         table = tables.as_table(rows, schema)
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
-        assert absent == {"reason", "log_line", "fallback"}
+        of_others = {name for name in schema.names if name.endswith("_rounding") and "window" not in name}
+        of_others |= {"likely_engine_commit", "device_free_bytes"} & set(
+            schema.names
+        )  # published; with a device
+        assert absent == {"reason", "log_line", "fallback"} | of_others
     assert tables.as_table([tables.engine_row(BUILD)], schemas.ENGINES).to_pylist() == [
         {
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",

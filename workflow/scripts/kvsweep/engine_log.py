@@ -74,7 +74,7 @@ class EngineLog:
 
     ``kv_upgrades`` are the messages by which the engine says that it uses other cache types than it was asked
     for; ``offloaded_layers`` is (layers on the device, layers in all); ``kv_layer_devices`` are the devices
-    that hold KV layers, each once.
+    that hold KV layers, each once; ``devices_free_mib`` is what was free on each before the model was loaded.
     """
 
     contexts: tuple[EngineContext, ...] = ()
@@ -82,6 +82,7 @@ class EngineLog:
     kv_upgrades: tuple[str, ...] = ()
     offloaded_layers: tuple[int, int] | None = None
     model_buffers_mib: Mapping[str, float] = field(default_factory=dict)
+    devices_free_mib: Mapping[str, int] = field(default_factory=dict)
     n_threads: int | None = None
 
     @property
@@ -167,6 +168,7 @@ _SPLITS = re.compile(
 )
 _COMPUTE_BUFFER = re.compile(r" *(\S+) compute buffer size = ([ \d]{5,}\.\d\d) MiB")
 _MODEL_BUFFER = re.compile(r" *(\S+) model buffer size = ([ \d]{5,}\.\d\d) MiB")
+_FREE = re.compile(r"using device (\S+) \(.*\) - (\d+) MiB free")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _THREADS = re.compile(r"n_threads = (\d+)(?:, n_threads_batch = \d+| \(n_threads_batch = \d+\) .*)")
 
@@ -218,6 +220,7 @@ class _Reader:
         self.upgrades: dict[str, None] = {}
         self.offloaded: tuple[int, int] | None = None
         self.model_buffers: dict[str, float] = {}
+        self.free: dict[str, int] = {}
         self.threads: set[int] = set()
 
     def log(self) -> EngineLog:
@@ -229,6 +232,7 @@ class _Reader:
             kv_upgrades=tuple(self.upgrades),
             offloaded_layers=self.offloaded,
             model_buffers_mib=self.model_buffers,
+            devices_free_mib=self.free,
             n_threads=self.threads.pop() if len(self.threads) == 1 else None,
         )
         _ = log.attn_rot_k, log.attn_rot_v, log.flash_attn  # raise where contexts differ
@@ -273,6 +277,10 @@ class _Reader:
         elif offloaded := _OFFLOADED.fullmatch(message):
             self.offloaded = int(offloaded[1]), int(offloaded[2])  # of the last load: earlier ones are trials
 
+    def device(self, message: str) -> None:
+        if free := _FREE.fullmatch(message):
+            self.free[free[1]] = int(free[2])
+
     def n_threads(self, message: str) -> None:
         if threads := _THREADS.fullmatch(message):
             self.threads.add(int(threads[1]))
@@ -289,6 +297,8 @@ _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
     "llama_context": _Reader.context,
     "sched_reserve": _Reader.context,
     "load_tensors": _Reader.model,
+    "llama_model_load_from_file_impl": _Reader.device,
+    "llama_prepare_model_devices": _Reader.device,
     "set_n_threads": _Reader.n_threads,
     "system_info": _Reader.n_threads,
 }
@@ -330,6 +340,16 @@ def _one(what: str, values: Iterable[_T | None]) -> _T | None:
     if len(known) > 1:
         raise UnparsableOutput(f"the log contradicts itself about {what}")
     return known.pop() if known else None
+
+
+def on_device(buffers_mib: Mapping[str, float]) -> int | None:
+    """Bytes in the buffers of the devices; where there is none but the host, in the host's. None if none was logged.
+
+    The host's buffers are called ``CPU``, ``CPU_...`` and, of memory that a device can reach, ``NAME_Host``.
+    """
+    devices = {name: mib for name, mib in buffers_mib.items() if not re.match("CPU|.*_Host$", name)}
+    chosen = devices or buffers_mib
+    return round(sum(chosen.values()) * 2**20) if chosen else None
 
 
 # --- lines that explain a failure -----------------------------------------------------------------

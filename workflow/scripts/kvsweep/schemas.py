@@ -19,7 +19,8 @@ REALS = pa.list_(pa.float64())
 Column = tuple[str, pa.DataType, str, str]
 
 
-def _schema(columns: list[Column]) -> pa.Schema:
+def as_schema(columns: list[Column]) -> pa.Schema:
+    """A schema whose fields carry unit and meaning."""
     return pa.schema(
         [
             pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})
@@ -72,6 +73,21 @@ _PROCESS: list[Column] = [
     ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
 ]
 
+# Null in what was measured: what is known of a printed number instead of its repetitions.
+_PUBLISHED: list[Column] = [
+    ("likely_engine_commit", TEXT, "", "commit that was likely run but not stated; published rows only"),
+]
+
+
+def _rounding(column: str, unit: str) -> Column:
+    return (
+        f"{column}_rounding",
+        REAL,
+        unit,
+        f"half a unit of {column}'s last printed digit; published rows only",
+    )
+
+
 # Behind the columns that every reader may rely on: what the report needs to show the evidence.
 _EVIDENCE: list[Column] = [
     ("log_line", TEXT, "", "the line of the engine's output that the status rests on; null where none"),
@@ -80,7 +96,7 @@ _EVIDENCE: list[Column] = [
     ("attempts", INTEGER, "", "how often the engine was started for this cell"),
 ]
 
-THROUGHPUT = _schema(
+THROUGHPUT = as_schema(
     [
         *_ENGINE_AND_MODEL,
         *_PAIR,
@@ -102,10 +118,26 @@ THROUGHPUT = _schema(
             "trend of the rate over the repetitions, as a fraction of the mean",
         ),
         ("drift_stderr", REAL, "", "standard error of the trend"),
+        (
+            "model_buffer_bytes",
+            INTEGER,
+            "bytes",
+            "weights on the device; without one, on the host; as logged",
+        ),
+        ("compute_buffer_bytes", INTEGER, "bytes", "compute buffers, likewise"),
+        (
+            "device_free_bytes",
+            INTEGER,
+            "bytes",
+            "free memory of the devices before the model was loaded, as logged",
+        ),
+        ("machine_memory_bytes", INTEGER, "bytes", "memory of the machine that the cell ran on"),
+        _rounding("tokens_per_second", "tokens/s"),
+        *_PUBLISHED,
     ]
 )
 
-QUALITY = _schema(
+QUALITY = as_schema(
     [
         *_ENGINE_AND_MODEL,
         ("corpus", TEXT, "", "name of the corpus in the configuration"),
@@ -148,10 +180,16 @@ QUALITY = _schema(
             "",
             "part of ln_ppl_ratio_window_stderr that the printed precision can account for",
         ),
+        ("kld_windows", REALS, "nats", "each window's mean KL divergence, in order, from the running means"),
+        _rounding("ppl", ""),
+        _rounding("ppl_stderr", ""),
+        _rounding("kld_mean", "nats"),
+        _rounding("top1_agreement", "fraction"),
+        *_PUBLISHED,
     ]
 )
 
-ENGINES = _schema(
+ENGINES = as_schema(
     [
         ("engine", TEXT, "", "name of the engine in the configuration"),
         ("engine_commit", TEXT, "", "commit of the source; null where the source has none"),
@@ -167,7 +205,7 @@ ENGINES = _schema(
     ]
 )
 
-MODELS = _schema(
+MODELS = as_schema(
     [
         ("model", TEXT, "", "name of the model in the configuration"),
         ("model_sha256", TEXT, "", "sha256 of the GGUF file"),
@@ -186,13 +224,14 @@ MODELS = _schema(
         ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
         ("kv_values_per_token_k", INTEGER, "", "values of K of one token, over all layers"),
         ("kv_values_per_token_v", INTEGER, "", "values of V of one token, over all layers"),
+        ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
     ]
 )
 
 TABLES = {"engines": ENGINES, "models": MODELS, "throughput": THROUGHPUT, "quality": QUALITY}
 
 # Not in TABLES: it is made from two of them and from what was published.
-CLAIMS = _schema(
+CLAIMS = as_schema(
     [
         ("claim", INTEGER, "", "number of the statement"),
         ("statement", TEXT, "", "what the study says, in our words"),

@@ -15,11 +15,11 @@ import pyarrow as pa
 from kvsweep.bench_output import BenchTest, parse_bench
 from kvsweep.cells import QualityCell, ThroughputCell
 from kvsweep.effective import KvShape, effective_cache
-from kvsweep.engine_log import EngineContext, EngineLog, parse_engine_log
+from kvsweep.engine_log import EngineContext, EngineLog, on_device, parse_engine_log
 from kvsweep.errors import UnparsableOutput
 from kvsweep.perplexity_output import KlStatistics, parse_kl
 from kvsweep.recorded import Recorded
-from kvsweep.statistics import drift, window_stderr
+from kvsweep.statistics import drift, window_stderr, window_values
 from kvsweep.status import MEASURED, Verdict, without_result
 
 Row = dict[str, Any]
@@ -67,6 +67,7 @@ def model_row(model: Mapping[str, Any]) -> Row:
         "file_name": model["path"].replace("\\", "/").rpartition("/")[2],
         "file_bytes": model["size_bytes"],
         "n_kv_heads": max(model["n_kv_heads"], default=None),
+        "source": "measured",
     }
 
 
@@ -82,7 +83,8 @@ def throughput_rows(
         tests = {test.phase: test for test in _asked_for(parse_bench(recorded.stdout), cell, run)}
     except UnparsableOutput as error:
         problem = str(error)
-    contexts, problem_of_log = _contexts(recorded.stderr)
+    log, problem_of_log = _log(recorded.stderr)
+    contexts = _contexts(log)
     rows = []
     for index, phase in enumerate(("prefill", "decode")):
         test = tests.get(phase)
@@ -108,6 +110,12 @@ def throughput_rows(
         # llama-bench makes one context for each test, in the order of the tests.
         if len(contexts) <= 2 and index < len(contexts):
             row |= _what_ran(contexts[index], model)
+            row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
+        row |= {
+            "model_buffer_bytes": on_device(log.model_buffers_mib),
+            "device_free_bytes": on_device(log.devices_free_mib),
+            "machine_memory_bytes": run["machine"].get("memory_bytes"),
+        }
         rows.append(row)
     return rows
 
@@ -117,7 +125,8 @@ def quality_row(
 ) -> Row:
     run = recorded.run
     text = f"{recorded.stdout}\n{recorded.stderr}"
-    contexts, problem = _contexts(text)
+    log, problem = _log(text)
+    contexts = _contexts(log)
     found: KlStatistics | None = None
     try:
         found = parse_kl(recorded.stdout, recorded.stderr)
@@ -179,13 +188,17 @@ def _asked_for(tests: Iterable[BenchTest], cell: ThroughputCell, run: Mapping[st
     return tests
 
 
-def _contexts(text: str) -> tuple[list[EngineContext], str | None]:
-    """The contexts that have a KV cache, and what is wrong with the log, if anything is."""
+def _log(text: str) -> tuple[EngineLog, str | None]:
+    """What the log says, and what is wrong with it, if anything is: then it says nothing."""
     try:
-        log: EngineLog = parse_engine_log(text)
+        return parse_engine_log(text), None
     except UnparsableOutput as error:
-        return [], f"the engine's log cannot be trusted: {error}"
-    return [context for context in log.contexts if context.kv_caches], None
+        return EngineLog(), f"the engine's log cannot be trusted: {error}"
+
+
+def _contexts(log: EngineLog) -> list[EngineContext]:
+    """The contexts that have a KV cache."""
+    return [context for context in log.contexts if context.kv_caches]
 
 
 def _common(cell: ThroughputCell | QualityCell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
@@ -254,6 +267,7 @@ def _statistics(found: KlStatistics) -> Row:
         error = window_stderr(means, _WINDOW_DECIMALS)
         row[f"{name}_window_stderr"] = error and error.stderr
         row[f"{name}_window_rounding"] = error and error.rounding
+    row["kld_windows"] = window_values([window.kld_mean for window in found.windows]) or None
     return row
 
 
