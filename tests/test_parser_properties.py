@@ -3,21 +3,26 @@
 ``KVSWEEP_PROPERTY_CASES`` sets the number of damaged outputs tried in all (200 unless set).
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kvsweep import bench_output, engine_log, perplexity_output
 from kvsweep.bench_output import BenchTest
-from kvsweep.errors import UnparsableOutput
+from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.perplexity_output import BaselineEstimate, KlStatistics
+from kvsweep.recorded import read_recorded
 
 RECORDED = Path(__file__).parent / "data" / "engine-output"
-PROPERTIES = 7
+PROPERTIES = 8
 CASES = max(1, int(os.environ.get("KVSWEEP_PROPERTY_CASES", "200")) // PROPERTIES)
 
 damaged = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -97,12 +102,30 @@ def mixed(draw: st.DrawFn, text: str, other: str) -> str:
     return "".join(result + remaining[0] + remaining[1])
 
 
+# What garbage is made of: bytes that are no text, control characters, letters. Other digits in a line's place are no
+# business of a parser: the raw file's sha256 shows them (test_changed_bytes_of_a_record).
+GARBAGE = '\ufffd\0\x1b\n\tnaifXE+,:[]{}"%'
+
+
+@st.composite
+def corrupted(draw: st.DrawFn, text: str) -> str:
+    """Garbage stands in the place of up to 40 characters."""
+    start = draw(st.integers(0, len(text)))
+    garbage = draw(st.text(GARBAGE, min_size=1, max_size=40))
+    return text[:start] + garbage + text[start + len(garbage) :]
+
+
 def any_damage(data: st.DataObject, text: str, other: str) -> str:
-    kind = data.draw(st.sampled_from(["short", "hole", "repeated", "mixed", "two kinds"]))
+    kind = data.draw(st.sampled_from(["short", "hole", "repeated", "corrupted", "mixed", "two kinds"]))
     if kind == "two kinds":
         text = data.draw(with_lines_repeated(text))
-        kind = data.draw(st.sampled_from(["short", "hole"]))
-    strategies = {"short": cut_short, "hole": with_a_hole, "repeated": with_lines_repeated}
+        kind = data.draw(st.sampled_from(["short", "hole", "corrupted"]))
+    strategies = {
+        "short": cut_short,
+        "hole": with_a_hole,
+        "repeated": with_lines_repeated,
+        "corrupted": corrupted,
+    }
     return data.draw(mixed(text, other) if kind == "mixed" else strategies[kind](text))
 
 
@@ -215,3 +238,28 @@ def test_a_truncated_engine_log_gives_the_beginning(data: st.DataObject, name: s
     clean, log = (engine_log.parse_engine_log(t) for t in (text, data.draw(cut_short(text))))
     for what in ("kv_caches", "graph_splits", "kv_upgrades", "kv_layer_devices"):
         assert getattr(log, what) == getattr(clean, what)[: len(getattr(log, what))], what
+
+
+@damaged
+@given(st.data(), st.sampled_from(KL_RUNS))
+def test_changed_bytes_of_a_record(data: st.DataObject, name: str) -> None:
+    """A digit in another's place looks like a result: only the checksum of the raw file tells."""
+    streams = {ending: recorded(name, ending).encode() for ending in ("stdout", "stderr")}
+    with TemporaryDirectory() as place:
+        directory = Path(place)
+        described = [
+            {"name": f"{ending}.log", "sha256": hashlib.sha256(content).hexdigest()}
+            for ending, content in streams.items()
+        ]
+        (directory / "run.json").write_text(json.dumps({"streams": described}))
+        ending = data.draw(st.sampled_from(sorted(streams)))
+        position = data.draw(st.integers(0, len(streams[ending]) - 1))
+        other = data.draw(st.integers(0, 255).filter(lambda byte: byte != streams[ending][position]))
+        for other_ending, content in streams.items():
+            (directory / f"{other_ending}.log").write_bytes(content)
+        assert read_recorded(directory).stdout == streams["stdout"].decode()
+        changed = bytearray(streams[ending])
+        changed[position] = other
+        (directory / f"{ending}.log").write_bytes(changed)
+        with pytest.raises(KvsweepError, match=rf"{ending}\.log: changed since it was measured"):
+            read_recorded(directory)
