@@ -119,6 +119,7 @@ def test_a_whole_last_line_counts_without_its_end_of_line() -> None:
         (line()[:-30] + "\n" + line(n_depth=512), "line 1 .* is not a test"),
         ("[]\n", "is not a test"),
         (line() + line(n_depth=0, test_time="2026-04-24T13:00:00Z"), "lines 1 and 2 .* are the same test"),
+        (line() + line(model_type=":lama"), "lines 1 and 2 .* are the same test"),
         (line() + line(n_depth=512, build_commit="fff"), "line 2 .* another build or machine"),
         (line() + line(n_depth=512, n_batch=None), "line 2 .* another build or machine"),
         (line(type_v="0.00"), "the cache type '0.00'"),

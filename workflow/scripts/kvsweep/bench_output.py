@@ -22,9 +22,6 @@ _Scalar = TypeVar("_Scalar", int, str)
 
 _TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _CACHE_TYPE = re.compile(r"[a-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4
-_RESULT_FIELDS = frozenset(
-    ("test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts")
-)
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
 _FLASH_ATTN = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
@@ -108,7 +105,7 @@ def parse_bench(text: str) -> tuple[BenchTest, ...]:
     """
     lines = text.rstrip().split("\n") if text.strip() else []
     tests: list[BenchTest] = []
-    seen: dict[str, int] = {}
+    seen: dict[tuple[object, ...], int] = {}
     process: dict[str, Any] | None = None
     for number, line in enumerate(lines, start=1):
         try:
@@ -123,7 +120,14 @@ def parse_bench(text: str) -> tuple[BenchTest, ...]:
             tests.append(_bench_test(fields))
         except UnparsableOutput as error:
             raise UnparsableOutput(f"line {number} of llama-bench's output: {error}") from None
-        identity = json.dumps({k: v for k, v in fields.items() if k not in _RESULT_FIELDS}, sort_keys=True)
+        # Not by all that a line says of its test: a repeated line with garbage in a name would count as another test.
+        identity = (
+            tests[-1].n_prompt,
+            tests[-1].n_gen,
+            tests[-1].n_depth,
+            tests[-1].type_k,
+            tests[-1].type_v,
+        )
         if identity in seen:
             raise UnparsableOutput(
                 f"lines {seen[identity]} and {number} of llama-bench's output are the same test"
