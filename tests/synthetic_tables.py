@@ -56,12 +56,14 @@ _SHARED = {
     "model_sha256": _MODEL_SHA256,
     "status": "measured",
     "graph_splits": 2,
+    "kv_devices": ["CUDA0"],
     "fallback": False,
     "rotated_k": False,
     "rotated_v": False,
     "peak_rss_bytes": 38 * 2**30,
     "source": "measured",
     "load_before": 0.2,
+    "busy_cores_before": 0.1,
     "attempts": 1,
     "started_at": datetime(2026, 4, 25, 9, 30, tzinfo=UTC),
 }
@@ -145,6 +147,7 @@ _STAYS_WITHOUT_VALUES = {
         "source",
         "command",
         "load_before",
+        "busy_cores_before",
         "attempts",
     ),
 }
@@ -304,7 +307,7 @@ def study(pairs: Iterable[tuple[str, str]] = PAPER_PAIRS) -> dict[str, pa.Table]
     noisy, drifting, loaded = speeds[19], speeds[4], speeds[21]
     noisy["tokens_per_second_stddev"] = 0.11 * noisy["tokens_per_second"]
     drifting |= {"drift_per_repetition": -0.021, "drift_stderr": 0.0031}
-    loaded["load_before"] = 2.7
+    loaded["busy_cores_before"] = 2.7
     divergence = {"f16": 0.0, "q8_0": 0.0016, "q5_1": 0.003, "q5_0": 0.0042, "q4_1": 0.0079, "q4_0": 0.0089}
     divergence |= {"iq4_nl": 0.0081, "turbo4": 0.0131, "turbo3": 0.0199, "turbo2": 0.061}
     qualities = []

@@ -11,6 +11,7 @@ from kvsweep import engine_run
 from kvsweep.engine_run import Subject, keep, keep_skipped, killed_for_memory, run_engine
 from kvsweep.errors import KvsweepError
 from kvsweep.machine import Machine
+from kvsweep.other_work import OtherWork
 from kvsweep.process import ProcessRecord
 from kvsweep.recorded import read_recorded
 from support import Workplace, run_json
@@ -66,6 +67,7 @@ def attempt(subject: Subject, code: str) -> engine_run.Attempt:
         "bench.jsonl",
         cell_hours=1,
         log_mebibytes=1,
+        other_work=OtherWork([]),
         on_tick=lambda: None,
     )
 
@@ -139,7 +141,13 @@ def test_an_engine_that_crashed_is_a_result(subject: Subject) -> None:
 def test_what_cannot_be_started_leaves_nothing(subject: Subject) -> None:
     with pytest.raises(KvsweepError, match="cannot be started"):
         run_engine(
-            subject, ["/no/engine"], "bench.jsonl", cell_hours=1, log_mebibytes=1, on_tick=lambda: None
+            subject,
+            ["/no/engine"],
+            "bench.jsonl",
+            cell_hours=1,
+            log_mebibytes=1,
+            other_work=OtherWork([]),
+            on_tick=lambda: None,
         )
     assert list(subject.directory.iterdir()) == []
 

@@ -222,7 +222,7 @@ def test_each_kind_of_warning_names_its_cells():
         throughput_row("f16", "turbo4", 8192, fallback=True, graph_splits=22),
         throughput_row("q8_0", "q8_0", 0, drift_per_repetition=-0.021, drift_stderr=0.003),
         throughput_row("q4_0", "q4_0", 0, tokens_per_second=50.0, tokens_per_second_stddev=5.5),
-        throughput_row("q5_0", "q5_0", 0, load_before=2.7),
+        throughput_row("q5_0", "q5_0", 0, busy_cores_before=2.7),
         throughput_row("q5_1", "q5_1", 0, effective_ctk=None, effective_ctv=None),
         throughput_row("q4_1", "q4_1", 0, attempts=3),
         unmeasured(throughput_row("f16", "f16", 1024**2), "oom", "no memory"),
@@ -230,10 +230,10 @@ def test_each_kind_of_warning_names_its_cells():
     assert warnings_of(throughput=rows) == {
         "Another pair ran than was asked for": "turbo3 (ran as q8_0/turbo3): decode at 8K",
         "Unknown what ran": "q5_1: decode at 0",
-        "Fallback": "f16/turbo4: decode at 8K – 22 graph splits",
+        "Fallback": "f16/turbo4: decode at 8K – 22 graph splits, KV cache on CUDA0",
         "Drift over the repetitions": "q8_0: decode at 0 – −2.10 ± 0.30 % a repetition",
         "Spread": "q4_0: decode at 0 – 11.0 %",
-        "The machine was busy": "q5_0: decode at 0 – 2.7",
+        "The machine was busy": "q5_0: decode at 0 – 2.7 cores",
         "The engine had to be started more than once": "q4_1: decode at 0 – 3 times",
         "Not measured": "f16: decode at 1M – no memory",
     }
@@ -245,9 +245,9 @@ def test_each_kind_of_warning_names_its_cells():
         {"drift_per_repetition": 0.02, "drift_stderr": 0.01},  # large, but noise
         {"drift_per_repetition": 0.004, "drift_stderr": 0.0001},  # certain, but small
         {"tokens_per_second": 100.0, "tokens_per_second_stddev": 4.9},
-        {"load_before": 1.0},
+        {"busy_cores_before": 0.5},
         {
-            "load_before": None,
+            "busy_cores_before": None,
             "drift_per_repetition": None,
             "tokens_per_second_stddev": None,
             "fallback": None,
@@ -264,7 +264,10 @@ def test_cells_of_which_there_is_the_same_to_say_share_a_line():
     ]
     rows += [throughput_row("f16", "turbo3", 8192, "prefill", fallback=True)]
     (line,) = warnings_of(throughput=rows).values()
-    assert line == "f16/turbo4: prefill and decode at 0, 8K; f16/turbo3: prefill at 8K – 2 graph splits"
+    assert (
+        line
+        == "f16/turbo4: prefill and decode at 0, 8K; f16/turbo3: prefill at 8K – 2 graph splits, KV cache on CUDA0"
+    )
 
 
 def test_warned_cells_are_marked_where_their_numbers_stand():

@@ -37,7 +37,7 @@ RUN = {
     "format": 1, "ctk": "f16", "ctv": "f16", "engine": "e", "model": "m", "model_sha256": "cd34",
     "command": ["llama-bench", "-m", "my model.gguf"], "environment": {"TURBO_X": "0"},
     "machine": {"name": "AMD EPYC 2 cores 24GB", "memory_bytes": 24 * 2**30},
-    "load_before": 0.5, "killed_for_memory": False, "attempts": 1,
+    "load_before": 0.5, "busy_cores_before": 0.1, "killed_for_memory": False, "attempts": 1,
     "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5, "peak_rss_bytes": 10**9, "exit_status": 0,
     "signal": None, "ended_by": None, "time_limit_seconds": 3600,
 }  # fmt: skip
@@ -115,6 +115,7 @@ def test_a_skipped_cell_knows_nothing_of_a_process() -> None:
         "signal",
         "ended_by",
         "load_before",
+        "busy_cores_before",
     )
     run = {name: value for name, value in record.run.items() if name not in of_a_process}
     record = Recorded(record.directory, run | {"skipped": "predicted to take 7 h", "attempts": 0}, "", "")
@@ -177,9 +178,19 @@ def cuda_rows(*names: str) -> list[tables.Row]:
 def test_more_graph_splits_than_f16_are_a_fallback() -> None:
     rows = cuda_rows("fork-cuda/bench-f16-f16", "fork-cuda/bench-q5_1-q5_1-fallback")
     tables.mark_fallback(rows, tables.throughput_peers)
+    assert {tuple(row["kv_devices"]) for row in rows} == {("CUDA0",)}
     assert [(row["ctk"], row["graph_splits"], row["fallback"]) for row in rows] == [
         ("f16", 2, False), ("f16", 2, False), ("q5_1", 66, True), ("q5_1", 66, True),
     ]  # fmt: skip
+
+
+def test_cache_layers_on_another_device_than_f16s_are_a_fallback() -> None:
+    f16, elsewhere, same = [
+        {"ctk": ctk, "ctv": ctk, "kv_devices": devices}
+        for ctk, devices in (("f16", ["CUDA0"]), ("q8_0", ["CUDA0", "CPU"]), ("q4_0", ["CUDA0"]))
+    ]
+    tables.mark_fallback([f16, elsewhere, same], lambda _: "peers")
+    assert (f16["fallback"], elsewhere["fallback"], same["fallback"]) == (False, True, False)
 
 
 def test_without_an_f16_row_of_the_same_depth_nothing_is_known_of_a_fallback() -> None:
@@ -248,7 +259,11 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     throughput = tables.throughput_rows(*bench("fork/bench-q8_0-turbo4", 512), BUILD, TINY_GQA2)
     quality = [tables.quality_row(*kl("fork/kld-q8_0-turbo4", "q8_0/turbo4"), BUILD, TINY_GQA2)]
     tables.mark_fallback(quality, tables.quality_peers)
-    for rows, schema in ((throughput, schemas.THROUGHPUT), (quality, schemas.QUALITY)):
+    # llama-perplexity's log does not name the devices.
+    for rows, schema, not_logged in (
+        (throughput, schemas.THROUGHPUT, set()),
+        (quality, schemas.QUALITY, {"kv_devices"}),
+    ):
         table = tables.as_table(rows, schema)
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
@@ -256,7 +271,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
         of_others |= {"likely_engine_commit", "device_free_bytes"} & set(
             schema.names
         )  # published; with a device
-        assert absent == {"reason", "log_line", "fallback"} | of_others
+        assert absent == {"reason", "log_line", "fallback"} | of_others | not_logged
     assert tables.as_table([tables.engine_row(BUILD)], schemas.ENGINES).to_pylist() == [
         {
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",

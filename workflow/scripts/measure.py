@@ -23,9 +23,10 @@ from kvsweep.engine_run import Attempt, Subject
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
 from kvsweep.machine import this_machine
+from kvsweep.other_work import OtherWork
 from kvsweep.perplexity_output import ClosingStatisticsMissing, parse_kl
 from kvsweep.prediction import Curve, predicted_seconds
-from kvsweep.process import LIMITS
+from kvsweep.process import LIMITS, WORKFLOW_PID
 from kvsweep.program import run_program, say
 from kvsweep.progress import Progress, count_done, describe_bench, describe_perplexity
 from kvsweep.recorded import measured_curve
@@ -38,7 +39,11 @@ KL_ATTEMPTS = 3
 
 
 def main() -> None:
+    own = [os.getpid(), *map(int, os.environ.get(WORKFLOW_PID, "").split())]
+    # Watched while the engine and its inputs are verified, so that little or no time is spent on it.
+    other_work = OtherWork(own)
     arguments = parse_arguments()
+    arguments.other_work = other_work
     arguments.measure(arguments)
 
 
@@ -254,6 +259,7 @@ def run(
         stdout_name,
         cell_hours=arguments.cell_hours,
         log_mebibytes=arguments.log_mebibytes,
+        other_work=arguments.other_work,
         on_tick=Progress(subject.directory, describe, say).tick,
     )
 

@@ -51,7 +51,7 @@ class EngineContext:
     """One context of the process; None (or empty) is what was not logged.
 
     ``graph_splits`` is the larger one of the graphs for prefill and decode, where the log tells both. Buffers
-    in MiB by device name.
+    in MiB by device name. ``kv_devices`` are the devices that hold KV layers, each once, in the order of the layers.
     """
 
     n_ctx: int | None = None
@@ -60,6 +60,7 @@ class EngineContext:
     n_ubatch: int | None = None
     flash_attn: bool | None = None
     kv_caches: tuple[KvCache, ...] = ()
+    kv_devices: tuple[str, ...] = ()
     attn_rot_k: bool | None = None
     attn_rot_v: bool | None = None
     graph_splits: int | None = None
@@ -73,12 +74,11 @@ class EngineLog:
     """All contexts of a process in order of appearance, and what the log says once for the process.
 
     ``kv_upgrades`` are the messages by which the engine says that it uses other cache types than it was asked
-    for; ``offloaded_layers`` is (layers on the device, layers in all); ``kv_layer_devices`` are the devices
-    that hold KV layers, each once; ``devices_free_mib`` is what was free on each before the model was loaded.
+    for; ``offloaded_layers`` is (layers on the device, layers in all); ``devices_free_mib`` is what was free on each
+    before the model was loaded.
     """
 
     contexts: tuple[EngineContext, ...] = ()
-    kv_layer_devices: tuple[str, ...] = ()
     kv_upgrades: tuple[str, ...] = ()
     offloaded_layers: tuple[int, int] | None = None
     model_buffers_mib: Mapping[str, float] = field(default_factory=dict)
@@ -89,6 +89,11 @@ class EngineLog:
     def kv_caches(self) -> tuple[KvCache, ...]:
         """Every KV cache, in order of appearance. A model with sliding windows has two in each context."""
         return tuple(cache for context in self.contexts for cache in context.kv_caches)
+
+    @property
+    def kv_layer_devices(self) -> tuple[str, ...]:
+        """The devices that hold KV layers, each once, in order of appearance."""
+        return tuple(dict.fromkeys(device for context in self.contexts for device in context.kv_devices))
 
     @property
     def graph_splits(self) -> tuple[int, ...]:
@@ -185,9 +190,11 @@ class _Context:
         self.splits: list[tuple[int, int]] = []
         self.compute_buffers: dict[str, float] = {}
 
-    def kv_devices(self) -> list[str]:
-        """The device of every KV layer, none if not every layer was logged."""
-        return self.devices if len(self.devices) == sum(cache.layers for cache in self.kv_caches) else []
+    def kv_devices(self) -> tuple[str, ...]:
+        """The devices of the KV layers, none if not every layer was logged."""
+        if len(self.devices) != sum(cache.layers for cache in self.kv_caches):
+            return ()
+        return tuple(dict.fromkeys(self.devices))
 
     def finished(self) -> EngineContext:
         # In builds that print them, two lines about rotation follow the size of every cache.
@@ -203,6 +210,7 @@ class _Context:
             n_ubatch=self.parameters.get("n_ubatch"),
             flash_attn=self.flash_attn,
             kv_caches=tuple(self.kv_caches),
+            kv_devices=self.kv_devices(),
             attn_rot_k=_one("the rotation of K", self.rotations["k"]),
             attn_rot_v=_one("the rotation of V", self.rotations["v"]),
             graph_splits=max((max(pair) for pair in self.splits), default=None),
@@ -228,7 +236,6 @@ class _Reader:
             raise UnparsableOutput("the log has a context without parameters before its last one")
         log = EngineLog(
             contexts=tuple(context.finished() for context in self.contexts),
-            kv_layer_devices=tuple(dict.fromkeys(device for c in self.contexts for device in c.kv_devices())),
             kv_upgrades=tuple(self.upgrades),
             offloaded_layers=self.offloaded,
             model_buffers_mib=self.model_buffers,

@@ -16,6 +16,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
 from kvsweep.machine import Machine, load_average, read_out_of_memory_kills
 from kvsweep.model_files import checksum_memory
+from kvsweep.other_work import OtherWork
 from kvsweep.process import ProcessRecord, run
 from kvsweep.recorded import read_recorded
 
@@ -106,6 +107,7 @@ class Attempt:
     command: Sequence[str]
     record: ProcessRecord
     load_before: float | None
+    busy_cores_before: float | None
     killed_for_memory: bool
 
 
@@ -116,13 +118,14 @@ def run_engine(
     *,
     cell_hours: float,
     log_mebibytes: float,
+    other_work: OtherWork,
     on_tick: Callable[[], None],
 ) -> Attempt:
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it."""
     make_directory(subject.directory)
     # What was measured before must not come back in place of what is measured now.
     drop_spare(subject.directory)
-    kills, load = read_out_of_memory_kills(), load_average()
+    kills, load, busy = read_out_of_memory_kills(), load_average(), other_work.cores()
     try:
         record = run(
             command,
@@ -145,7 +148,7 @@ def run_engine(
             f"the engine was ended from outside ({record.signal}) after {record.wall_seconds:.0f} s; "
             "nothing of this cell was kept, run again to measure it."
         )
-    return Attempt(command, record, load, killed)
+    return Attempt(command, record, load, busy, killed)
 
 
 def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes: int | None) -> bool:
@@ -188,6 +191,7 @@ def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = 
     record = {
         **subject.describe(last.command),
         "load_before": last.load_before,
+        "busy_cores_before": last.busy_cores_before,
         "killed_for_memory": last.killed_for_memory,
         "attempts": len(attempts),
         **process,

@@ -84,6 +84,7 @@ def _evidence(identity: str, title: str, rows: Sequence[Row]) -> Cell:
         ("wall time", known(first["wall_seconds"], format_duration)),
         ("peak memory of the process", known(first["peak_rss_bytes"], format_bytes)),
         ("load before", known(first["load_before"], "{:.2f}".format)),
+        ("busy with other work before", known(first["busy_cores_before"], "{:.2f} cores".format)),
         ("times started", known(first["attempts"])),
         ("started", known(first["started_at"], "{:%Y-%m-%d %H:%M:%S} UTC".format)),
         ("source", known(first["source"])),

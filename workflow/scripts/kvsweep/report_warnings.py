@@ -13,7 +13,7 @@ from kvsweep.units import format_count
 DRIFT_STDERRS = 3.0  # |trend| in its standard errors, and at the same time ...
 DRIFT_PER_REPETITION = 0.005  # ... as a fraction of the mean
 SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
-LOAD = 1.0  # load average before the engine was started
+BUSY_CORES = 0.5  # that other programs kept busy before the engine was started
 
 
 def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[Caution]:
@@ -41,7 +41,7 @@ def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[C
     yield from warning(
         "Fallback: part of the graph left the device, so these speeds are not the device's",
         lambda row: bool(row["fallback"]),
-        lambda row: f"{row['graph_splits']} graph splits" if row["graph_splits"] is not None else "",
+        _where_it_ran,
     )
     for status in sorted({row["status"] for row in rows if not is_measured(row)}, key=str):
         yield from warning(
@@ -61,15 +61,22 @@ def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[C
         lambda row: f"{100 * row['tokens_per_second_stddev'] / row['tokens_per_second']:.1f} %",
     )
     yield from warning(
-        f"The machine was busy: load average above {LOAD:g} before the engine was started",
+        f"The machine was busy: other programs took more than {BUSY_CORES:g} cores before the engine was started",
         under_load,
-        lambda row: f"{row['load_before']:.1f}",
+        lambda row: f"{row['busy_cores_before']:.1f} cores",
     )
     yield from warning(
         "The engine had to be started more than once",
         lambda row: row["attempts"] is not None and bool(row["attempts"] > 1),
         lambda row: f"{row['attempts']} times",
     )
+
+
+def _where_it_ran(row: Row) -> str:
+    splits, devices = row["graph_splits"], row["kv_devices"]
+    parts = [] if splits is None else [f"{splits} graph splits"]
+    # An array where the row comes from a table on disk.
+    return ", ".join(parts if devices is None else [*parts, f"KV cache on {', '.join(devices)}"])
 
 
 def what_ran_is_unknown(row: Row) -> bool:
@@ -93,7 +100,7 @@ def spreads(row: Row) -> bool:
 
 def under_load(row: Row) -> bool:
     """Whether the machine had other work when the cell was started."""
-    return row["load_before"] is not None and bool(row["load_before"] > LOAD)
+    return row["busy_cores_before"] is not None and bool(row["busy_cores_before"] > BUSY_CORES)
 
 
 def _signed_percent(fraction: float, stderr: float) -> str:

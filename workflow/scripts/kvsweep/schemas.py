@@ -57,12 +57,13 @@ _CACHE: list[Column] = [
     ("rotated_k", FLAG, "", "whether K was rotated before it was quantized, from the engine's log"),
     ("rotated_v", FLAG, "", "whether V was rotated before it was quantized, from the engine's log"),
     ("graph_splits", INTEGER, "", "splits of the compute graph, from the engine's log"),
+    ("kv_devices", TEXTS, "", "devices that hold layers of the KV cache, from the engine's log"),
     (
         "fallback",
         FLAG,
         "",
-        "more graph splits than the f16/f16 cell of the same engine, model and size: work left the device; "
-        "null where there is no such cell",
+        "more graph splits than the f16/f16 cell of the same engine, model and size, or layers of the KV cache on "
+        "another device: work left the device; null where there is no such cell",
     ),
 ]
 
@@ -93,6 +94,12 @@ _EVIDENCE: list[Column] = [
     ("log_line", TEXT, "", "the line of the engine's output that the status rests on; null where none"),
     ("command", TEXT, "", "the engine's command line, with the environment it was given"),
     ("load_before", REAL, "", "the machine's load average (1 minute) before the engine was started"),
+    (
+        "busy_cores_before",
+        REAL,
+        "cores",
+        "cores that other programs kept busy in the tenth of a second before the engine was started",
+    ),
     ("attempts", INTEGER, "", "how often the engine was started for this cell"),
 ]
 

@@ -147,17 +147,22 @@ def quality_row(
 
 
 def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:
-    """Set ``fallback`` of each row that knows its graph splits and has an f16/f16 row with the same ``same``."""
+    """Set ``fallback`` of each row that has an f16/f16 row with the same ``same`` to compare it with.
+
+    Work left the device where the graph has more splits than that row's, or layers of the cache lie on a device where
+    that row has none. Null where neither is known of both.
+    """
     rows = list(rows)
-    reference = {
-        same(row): row["graph_splits"]
-        for row in rows
-        if row["ctk"] == row["ctv"] == "f16" and row.get("graph_splits") is not None
-    }
+    references = {same(row): row for row in rows if row["ctk"] == row["ctv"] == "f16"}
     for row in rows:
-        splits, expected = row.get("graph_splits"), reference.get(same(row))
-        if splits is not None and expected is not None:
-            row["fallback"] = splits > expected
+        reference = references.get(same(row), {})
+        signs = []
+        if row.get("graph_splits") is not None and reference.get("graph_splits") is not None:
+            signs.append(row["graph_splits"] > reference["graph_splits"])
+        if row.get("kv_devices") and reference.get("kv_devices"):
+            signs.append(not set(row["kv_devices"]) <= set(reference["kv_devices"]))
+        if signs:
+            row["fallback"] = any(signs)
 
 
 def throughput_peers(row: Row) -> object:
@@ -219,6 +224,7 @@ def _common(cell: ThroughputCell | QualityCell, recorded: Recorded, build: Mappi
         "source": "measured",
         "command": " ".join([*knobs, shlex.join(run["command"])]),
         "load_before": run.get("load_before"),
+        "busy_cores_before": run.get("busy_cores_before"),
         "attempts": run["attempts"],
     }
 
@@ -242,6 +248,7 @@ def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
         "rotated_k": context.attn_rot_k,
         "rotated_v": context.attn_rot_v,
         "graph_splits": context.graph_splits,
+        "kv_devices": list(context.kv_devices) or None,
     }
 
 
