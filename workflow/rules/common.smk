@@ -1,5 +1,6 @@
 # Shared by all rules: names, what the cells are, and what the rules read from the configuration.
 
+from kvsweep.code_identity import code_identity
 from kvsweep.model_files import checksum_memory, part_paths
 
 
@@ -37,31 +38,26 @@ BASELINE_RECORDS = [
 CELL_RECORDS = [f"results/{cell.directory}/run.json" for cell in CELLS]
 
 
-def of_workflow(path):
-    """A path of the workflow that stays the same in another checkout, if Snakemake is started there."""
-    return (
-        path.relative_to(workflow.basedir)
-        if Path.cwd() == Path(workflow.basedir)
-        else path
-    )
+def code(program, *data):
+    """A program of workflow/scripts with all that it imports, and files that it reads, as a param of its rule.
 
-
-def source_files(*patterns):
-    """Files of the workflow as inputs: tracked by checksum, so that a touch or a checkout changes nothing."""
-    return [
-        str(of_workflow(path))
-        for pattern in patterns
-        for path in sorted(SCRIPTS.glob(pattern))
-    ]
+    By content and without comments and layout: an edit that means something runs the rule again, a checkout does not.
+    """
+    try:
+        return code_identity(
+            SCRIPTS / program, data, Path(".snakemake", "kvsweep-code.json")
+        )
+    except KvsweepError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def published_files():
     """The published numbers, as data."""
     directory = Path(workflow.basedir, "resources", "published")
     return [
-        str(of_workflow(path))
+        path
         for path in sorted(directory.iterdir())
-        if path.suffix in (".csv", ".yaml")
+        if path.suffix in (".csv", ".yaml", ".json")
     ]
 
 

@@ -16,12 +16,6 @@ rule figures:
     """Draws every figure."""
     input:
         tables=rules.tables.output,
-        sources=source_files(
-            "draw_figures.py",
-            "kvsweep/figures.py",
-            "kvsweep/style.py",
-            "kvsweep/statistics.py",
-        ),
     output:
         expand("results/figures/{figure}.png", figure=FIGURES),
         report(
@@ -33,6 +27,8 @@ rule figures:
         "results/logs/figures.log",
     conda:
         "../envs/kvsweep.yaml"
+    params:
+        code=code("draw_figures.py"),
     shell:
         "draw_figures.py --tables results/tables --out results/figures 2>&1 | tee {log:q}"
 
@@ -42,7 +38,6 @@ rule report:
     input:
         tables=rules.tables.output,
         figures=rules.figures.output,
-        sources=source_files("write_report.py", "kvsweep/*.py", "kvsweep/templates/*"),
     output:
         html=report(
             "results/report.html", category="Report", caption="../report/report.rst"
@@ -52,6 +47,8 @@ rule report:
         "results/logs/report.log",
     conda:
         "../envs/kvsweep.yaml"
+    params:
+        code=code("write_report.py", *sorted(SCRIPTS.glob("kvsweep/templates/[!.]*"))),
     shell:
         "write_report.py --tables results/tables --figures results/figures"
         " --html {output.html:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"

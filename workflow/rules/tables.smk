@@ -27,7 +27,6 @@ rule tables:
         engines=expand("results/engines/{engine}/build.json", engine=STUDY.engines),
         models=expand("results/models/{model}/model.json", model=STUDY.models),
         cells=CELL_RECORDS,
-        sources=source_files("make_tables.py", "kvsweep/*.py"),
     output:
         expand(
             "results/tables/{table}.parquet",
@@ -37,6 +36,8 @@ rule tables:
         "results/logs/tables.log",
     conda:
         "../envs/kvsweep.yaml"
+    params:
+        code=code("make_tables.py"),
     shell:
         "make_tables.py --results results 2>&1 | tee {log:q}"
 
@@ -45,13 +46,13 @@ rule claims:
     """Checks the study's statements on its own numbers and on the measured ones."""
     input:
         tables=rules.tables.output,
-        published=published_files(),
-        sources=source_files("make_claims.py", "kvsweep/*.py"),
     output:
         "results/tables/claims.parquet",
     log:
         "results/logs/claims.log",
     conda:
         "../envs/kvsweep.yaml"
+    params:
+        code=code("make_claims.py", *published_files()),
     shell:
         "make_claims.py --tables results/tables --out {output:q} 2>&1 | tee {log:q}"
