@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from kvsweep import config
+from kvsweep import cells, config
 from kvsweep.cache_types import Pair
 from kvsweep.config import ConfigError, Study, parse_study
 from kvsweep.origin import HubFile, Origin
@@ -90,6 +90,25 @@ def test_pairs_are_the_common_ones_unless_an_engine_has_its_own() -> None:
     assert engines["mainline"].pairs == (Pair("f16", "f16"), Pair("q4_0", "q4_0"))
 
 
+def test_an_engine_may_run_some_of_the_contexts_and_depths_or_none() -> None:
+    own = changed("engines", "mainline", "contexts", to=["4096"])
+    own["engines"]["mainline"]["depths"] = []
+    study = parse_study(own)
+    fork, mainline = study.engines["fork"], study.engines["mainline"]
+    assert (fork.contexts, fork.depths) == ((512, 4096), (0, 8192))
+    assert (mainline.contexts, mainline.depths) == ((4096,), ())
+    assert {(c.engine, c.n_ctx) for c in cells.quality_cells(study)} == {
+        ("fork", 512), ("fork", 4096), ("mainline", 4096),
+    }  # fmt: skip
+    assert {(c.engine, c.depth) for c in cells.throughput_cells(study)} == {("fork", 0), ("fork", 8192)}
+
+
+def test_what_an_engine_runs_does_not_make_it_another_engine() -> None:
+    engine = VALID["engines"]["mainline"]
+    other = engine | {"pairs": ["f16"], "contexts": [512], "depths": [0]}
+    assert config.engine_definition(other) == config.engine_definition(engine)
+
+
 def test_values_of_options_and_environment_are_text_as_their_readers_want_it() -> None:
     fork = parse_study(VALID).engines["fork"]
     assert fork.cmake == {"GGML_NATIVE": "OFF", "CMAKE_CXX_FLAGS": "-O2", "JOBS": "2"}
@@ -161,7 +180,7 @@ WRONG: list[tuple[Config, str]] = [
     ),
     (
         changed("engines", "fork", 5, to=3),
-        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs.",
+        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs, contexts, depths.",
     ),
     (
         without("models"),
@@ -295,6 +314,16 @@ WRONG: list[tuple[Config, str]] = [
         changed("engines", "mainline", "pairs", 0, to="q8_0/turbo5"),
         "engines.mainline.pairs.0: 'turbo5' in 'q8_0/turbo5' is not a cache type; the nearest valid one "
         "is 'turbo4'.",
+    ),
+    # a length that is not among the common ones
+    (
+        changed("engines", "fork", "contexts", to=[512, "16K"]),
+        "engines.fork.contexts.1: 16K is not in quality.contexts, which has 512, 4K; add it there, and give the "
+        "engines that should leave it out their own contexts.",
+    ),
+    (
+        changed("engines", "fork", "depths", to=["9Q"]),
+        "engines.fork.depths.0: '9Q' is not a number of tokens such as 8192, 8K or 1M.",
     ),
     # a number of tokens
     (

@@ -1,5 +1,4 @@
-# Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here; what was read from a
-# cell is kept in results/parsed until the cell or the code that reads it changes.
+# Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here, in one process.
 
 
 rule study:
@@ -37,11 +36,10 @@ rule tables:
         "results/logs/tables.log",
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
     params:
         code=code("make_tables.py"),
     shell:
-        "make_tables.py --results results --processes {threads} 2>&1 | tee {log:q}"
+        "make_tables.py --results results 2>&1 | tee {log:q}"
 
 
 rule claims:

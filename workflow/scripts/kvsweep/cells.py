@@ -89,26 +89,22 @@ Cell = ThroughputCell | QualityCell
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:
     """Shallow depths first: every curve has points early, and they predict the time of the deeper ones."""
-    if study.throughput is None:
-        return []
     return [
         ThroughputCell(engine.name, model, depth, pair)
         for engine in study.engines.values()
         for model in study.models
-        for depth in sorted(study.throughput.depths)
+        for depth in sorted(engine.depths)
         for pair in engine.pairs
     ]
 
 
 def quality_cells(study: Study) -> list[QualityCell]:
-    if study.quality is None:
-        return []
     return [
         QualityCell(engine.name, model, corpus, n_ctx, pair)
         for engine in study.engines.values()
         for model in study.models
         for corpus in study.corpora
-        for n_ctx in study.quality.contexts
+        for n_ctx in engine.contexts
         for pair in quality_pairs(engine)
     ]
 

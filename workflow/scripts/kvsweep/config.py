@@ -35,9 +35,13 @@ class ConfigError(KvsweepError):
     """The configuration is wrong; the message names the key, what was found and what to do."""
 
 
+# Keys of an engine that say what to run with it, and nothing of what it is.
+_SELECTION = ("pairs", "contexts", "depths")
+
+
 @dataclass(frozen=True)
 class Engine:
-    """One build of llama.cpp as the configuration asks for it."""
+    """One build of llama.cpp as the configuration asks for it, and what to run with it (contexts, depths in tokens)."""
 
     name: str
     source_kind: str
@@ -47,6 +51,8 @@ class Engine:
     env: dict[str, str]
     programs: tuple[str, ...]
     pairs: tuple[Pair, ...]
+    contexts: tuple[int, ...] = ()
+    depths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,13 +124,18 @@ class Study:
 def parse_study(config: Mapping[str, Any]) -> Study:
     """The study that a configuration describes. Raises ConfigError with one sentence on the first thing wrong."""
     _check_shape(config)
-    pairs = _pairs(config["pairs"], "pairs")
-    engines = {
-        name: _engine(name, value, pairs, f"engines.{name}") for name, value in config["engines"].items()
-    }
     models = {name: _model(name, m, f"models.{name}") for name, m in config["models"].items()}
     corpora = {name: _corpus(name, c, f"corpora.{name}") for name, c in config.get("corpora", {}).items()}
     quality = _quality(config.get("quality"), corpora)
+    throughput = _throughput(config.get("throughput"))
+    common = _Common(
+        _pairs(config["pairs"], "pairs"),
+        () if quality is None else quality.contexts,
+        () if throughput is None else throughput.depths,
+    )
+    engines = {
+        name: _engine(name, value, common, f"engines.{name}") for name, value in config["engines"].items()
+    }
     limits = config.get("limits", {})
     return Study(
         machine=config.get("machine"),
@@ -132,7 +143,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         models=models,
         corpora=corpora,
         quality=quality,
-        throughput=_throughput(config.get("throughput")),
+        throughput=throughput,
         limits=Limits(
             cell_hours=_finite(limits.get("cell_hours", 12), "limits.cell_hours"),
             skip=limits.get("skip", True),
@@ -142,13 +153,13 @@ def parse_study(config: Mapping[str, Any]) -> Study:
 
 
 def engine_definition(value: Mapping[str, Any]) -> str:
-    """What makes an engine the engine it is, as JSON: its part of the configuration without the pairs to run."""
-    return json.dumps({key: item for key, item in value.items() if key != "pairs"}, sort_keys=True)
+    """What makes an engine the engine it is, as JSON: its part of the configuration without what to run with it."""
+    return json.dumps({key: item for key, item in value.items() if key not in _SELECTION}, sort_keys=True)
 
 
 def parse_engine(name: str, definition: str) -> Engine:
     """The engine that ``engine_definition`` wrote down."""
-    return _engine(name, json.loads(definition), (), f"engines.{name}")
+    return _engine(name, json.loads(definition), _Common(), f"engines.{name}")
 
 
 def check_engine_accepts(engine: str, accepted: Iterable[str], pairs: Iterable[Pair]) -> None:
@@ -282,7 +293,16 @@ def _finite(value: float, where: str) -> float:
     return float(value)
 
 
-def _engine(name: str, value: Mapping[str, Any], common: tuple[Pair, ...], where: str) -> Engine:
+@dataclass(frozen=True)
+class _Common:
+    """What runs with every engine that has no list of its own."""
+
+    pairs: tuple[Pair, ...] = ()
+    contexts: tuple[int, ...] = ()
+    depths: tuple[int, ...] = ()
+
+
+def _engine(name: str, value: Mapping[str, Any], common: _Common, where: str) -> Engine:
     kinds = [kind for kind in SOURCE_KINDS if kind in value["source"]]
     if len(kinds) != 1:
         found = " and ".join(kinds) or "none"
@@ -295,7 +315,6 @@ def _engine(name: str, value: Mapping[str, Any], common: tuple[Pair, ...], where
             f"{where}.source.git.commit: {source['commit']!r} is not a full commit; write all 40 hexadecimal digits, "
             "because a branch or a short commit can mean another source tomorrow."
         )
-    own = value.get("pairs")
     return Engine(
         name=name,
         source_kind=kind,
@@ -304,8 +323,27 @@ def _engine(name: str, value: Mapping[str, Any], common: tuple[Pair, ...], where
         cmake={key: _cmake_value(item) for key, item in value.get("cmake", {}).items()},
         env={key: str(item) for key, item in value.get("env", {}).items()},
         programs=tuple(dict.fromkeys((*value.get("programs", ()), "llama-bench", "llama-perplexity"))),
-        pairs=common if own is None else _pairs(own, f"{where}.pairs"),
+        pairs=common.pairs if "pairs" not in value else _pairs(value["pairs"], f"{where}.pairs"),
+        contexts=_some_of(value, "contexts", common.contexts, "quality.contexts", where),
+        depths=_some_of(value, "depths", common.depths, "throughput.depths", where),
     )
+
+
+def _some_of(
+    value: Mapping[str, Any], key: str, common: tuple[int, ...], common_key: str, where: str
+) -> tuple[int, ...]:
+    """The common lengths, or those of them that the engine's own list names."""
+    if key not in value:
+        return common
+    own = [_tokens(item, f"{where}.{key}.{i}") for i, item in enumerate(value[key])]
+    for index, item in enumerate(own):
+        if item not in common:
+            has = ", ".join(map(format_count, common)) or "none"
+            raise ConfigError(
+                f"{where}.{key}.{index}: {format_count(item)} is not in {common_key}, which has {has}; add it there, "
+                f"and give the engines that should leave it out their own {key}."
+            )
+    return tuple(dict.fromkeys(own))
 
 
 def _cmake_value(value: object) -> str:

@@ -132,8 +132,8 @@ def _overflows(plan: Plan) -> list[str]:
         n_ctx, n_vocab = _n_ctx(item), model.header.n_vocab
         if sizes.baseline_overflows_int(n_ctx, n_vocab):
             lines.append(
-                f"crash: the {item.run}: a llama.cpp from before 2026-05 overflows a 32-bit number and crashes when it "
-                f"writes a baseline of {n_ctx} tokens at a vocabulary of {n_vocab}"
+                f"crash: the {item.run}: if this llama.cpp is from before 2026-05-24, it overflows a 32-bit number "
+                f"and crashes when it writes a baseline of {n_ctx} tokens at a vocabulary of {n_vocab}"
             )
     return lines
 

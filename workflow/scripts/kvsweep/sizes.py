@@ -77,9 +77,10 @@ def perplexity_host_bytes(n_ctx: int, n_vocab: int, writes_baseline: bool) -> in
 
 
 def baseline_overflows_int(n_ctx: int, n_vocab: int) -> bool:
-    """Whether builds of llama.cpp from before 2026-05 crash when they write this baseline.
+    """Whether builds of llama.cpp from before 2026-05-24 crash when they write this baseline.
 
-    They size its buffer with ``n_ctx * nv`` in 32 bits (``perplexity``), which newer ones do in ``size_t``.
+    They size its buffer with ``n_ctx * nv`` in 32 bits (``perplexity``), which newer ones do in ``size_t``: since pull
+    request 23496 (2026-05-21), and for the places in the buffer, which matter from twice that context on, since 23623.
     """
     return n_ctx * _baseline_row(n_vocab) > _INT_MAX
 
