@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 import yaml
 from kvsweep import cells
+from kvsweep import config as configuration_of
 from kvsweep.config import parse_study
 from support import ROOT
 
 
 def dry_run(place: Path, configuration: Path) -> subprocess.CompletedProcess[str]:
+    return snakemake(place, configuration, "--dry-run")
+
+
+def snakemake(place: Path, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
-            *("--configfile", configuration, "--directory", place, "--dry-run", "--cores", "1"),
+            *("--configfile", configuration, "--directory", place, "--cores", "1", *arguments),
         ],
         capture_output=True,
         text=True,
@@ -31,9 +36,16 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
+# Models and texts of these need not be here: a dry run looks at the configuration only.
 @pytest.mark.parametrize(
     ("configuration", "throughput", "quality", "baselines"),
-    [("config.yaml", 7 * 8, 7, 1), ("examples/demo.yaml", 12 * 4, 12 * 2, 2)],
+    [
+        ("config.yaml", 14 * 8 + 10 * 5, 14 * 2 + 10 * 3, 2 + 3),
+        ("examples/demo.yaml", 12 * 4, 12 * 2, 2),
+        ("examples/wider-quants.yaml", (7 + 7) * 4, 7 + 7, 2),
+        ("examples/second-model.yaml", 7 * 4, 7, 1),
+        ("examples/cuda.yaml", (8 + 11) * 4, 8 + 11, 2),
+    ],
 )
 def test_what_would_run(
     tmp_path: Path, configuration: str, throughput: int, quality: int, baselines: int
@@ -41,19 +53,51 @@ def test_what_would_run(
     done = dry_run(tmp_path, ROOT / configuration)
     assert done.returncode == 0, done.stderr
     found = jobs(done.stdout + done.stderr)
-    once = ("engine", "accepted_types", "model", "corpus", "study", "tables", "figures", "report", "all")
+    study = parse_study(yaml.safe_load((ROOT / configuration).read_text()))
+    once = ("study", "tables", "figures", "report", "all")
     assert {name: found[name] for name in once} == dict.fromkeys(once, 1)
+    assert (found["engine"], found["accepted_types"]) == (len(study.engines), len(study.engines))
+    assert (found["model"], found["corpus"]) == (len(study.models), len(study.corpora))
     assert (found["throughput_cell"], found["quality_cell"], found["baseline"]) == (
         throughput,
         quality,
         baselines,
     )
-    study = parse_study(yaml.safe_load((ROOT / configuration).read_text()))
     assert len(cells.throughput_cells(study)) == throughput
     assert len(cells.quality_cells(study)) == quality
     assert len(cells.baseline_runs(study)) == baselines
     # To look changes nothing.
     assert not (tmp_path / "results" / "throughput").exists()
+
+
+def test_every_example_is_tried() -> None:
+    tried = {Path(case[0]).name for case in test_what_would_run.pytestmark[0].args[1]}  # type: ignore[attr-defined]
+    assert tried == {"config.yaml", *(path.name for path in (ROOT / "examples").glob("*.yaml"))}
+
+
+def test_the_head_to_head_is_a_part_of_the_paper() -> None:
+    """Whoever has run one need not run its cells again for the other."""
+    paper, part = (
+        parse_study(yaml.safe_load((ROOT / name).read_text()))
+        for name in ("config.yaml", "examples/wider-quants.yaml")
+    )
+    assert set(cells.throughput_cells(part)) < set(cells.throughput_cells(paper))
+    assert set(cells.quality_cells(part)) < set(cells.quality_cells(paper))
+    definitions = [
+        {name: configuration_of.engine_definition(engine) for name, engine in shipped["engines"].items()}
+        for shipped in (
+            yaml.safe_load((ROOT / name).read_text())
+            for name in ("config.yaml", "examples/wider-quants.yaml")
+        )
+    ]
+    assert definitions[0] == definitions[1]
+    assert part.models == paper.models and part.corpora == paper.corpora
+    assert part.quality is not None and paper.quality is not None
+    assert part.quality.chunks[4096] == paper.quality.chunks[4096]
+    assert part.throughput is not None and paper.throughput is not None
+    assert (part.throughput.prompt, part.throughput.generate, part.throughput.repetitions) == (
+        paper.throughput.prompt, paper.throughput.generate, paper.throughput.repetitions,
+    )  # fmt: skip
 
 
 def test_a_wrong_configuration_is_one_sentence(tmp_path: Path) -> None:
