@@ -1,4 +1,5 @@
-# Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here, in one process.
+# Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here; what was read from a
+# cell is kept in results/parsed until the cell or the code that reads it changes.
 
 
 rule study:
@@ -36,10 +37,11 @@ rule tables:
         "results/logs/tables.log",
     conda:
         "../envs/kvsweep.yaml"
+    threads: ALL_CORES
     params:
         code=code("make_tables.py"),
     shell:
-        "make_tables.py --results results 2>&1 | tee {log:q}"
+        "make_tables.py --results results --processes {threads} 2>&1 | tee {log:q}"
 
 
 rule claims:

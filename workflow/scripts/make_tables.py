@@ -4,53 +4,65 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kvsweep import schemas, tables
+from kvsweep.cell_tables import Group, groups_of, read_tables
 from kvsweep.cells import quality_cells, throughput_cells
+from kvsweep.code_identity import code_identity
 from kvsweep.config import parse_study
 from kvsweep.files import complete_or_absent, read_json
 from kvsweep.program import run_program, say
-from kvsweep.recorded import read_recorded
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
-    results: Path = parser.parse_args().results
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="how many read cells side by side"
+    )
+    arguments = parser.parse_args()
+    results: Path = arguments.results
     study = parse_study(read_json(results / "config.json"))
     builds = {name: read_json(results / "engines" / name / "build.json") for name in study.engines}
     models = {name: read_json(results / "models" / name / "model.json") for name in study.models}
-
-    throughput: list[tables.Row] = []
-    for cell in throughput_cells(study):
-        recorded = read_recorded(results / cell.directory)
-        throughput += tables.throughput_rows(cell, recorded, builds[cell.engine], models[cell.model])
-    tables.mark_fallback(throughput, tables.throughput_peers)
-
-    quality = [
-        tables.quality_row(
-            cell, read_recorded(results / cell.directory), builds[cell.engine], models[cell.model]
-        )
-        for cell in quality_cells(study)
-    ]
-    tables.mark_fallback(quality, tables.quality_peers)
-
-    write(results, "engines", [tables.engine_row(build) for build in builds.values()])
-    write(results, "models", [tables.model_row(model) for model in models.values()])
-    write(results, "throughput", throughput)
-    write(results, "quality", quality)
+    write(
+        results,
+        "engines",
+        [tables.as_table([tables.engine_row(build) for build in builds.values()], schemas.ENGINES)],
+    )
+    write(
+        results,
+        "models",
+        [tables.as_table([tables.model_row(model) for model in models.values()], schemas.MODELS)],
+    )
+    throughput = groups_of("throughput", throughput_cells(study), builds, models)
+    quality = groups_of("quality", quality_cells(study), builds, models)
+    code = code_identity(Path(__file__))
+    write_cells(results, [*throughput, *quality], code, arguments.processes)
 
 
-def write(results: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    table: pa.Table = tables.as_table(rows, schemas.TABLES[name])
-    path = results / "tables" / f"{name}.parquet"
-    with complete_or_absent(path) as beside:
-        pq.write_table(table, beside, compression="zstd")
-    say(f"{path}: {table.num_rows} rows")
+def write_cells(results: Path, groups: Sequence[Group], code: str, processes: int) -> None:
+    """The tables of the cells, one engine and model after the other."""
+    found = read_tables(results, groups, code, processes)
+    for kind in ("throughput", "quality"):
+        write(results, kind, (next(found) for group in groups if group.kind == kind))
+
+
+def write(results: Path, name: str, parts: Iterable[pa.Table]) -> None:
+    path, n_rows = results / "tables" / f"{name}.parquet", 0
+    with (
+        complete_or_absent(path) as beside,
+        pq.ParquetWriter(beside, schemas.TABLES[name], compression="zstd") as writer,
+    ):
+        for part in parts:
+            writer.write_table(part)
+            n_rows += part.num_rows
+    say(f"{path}: {n_rows} rows")
 
 
 if __name__ == "__main__":

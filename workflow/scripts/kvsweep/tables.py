@@ -24,6 +24,13 @@ from kvsweep.status import MEASURED, Verdict, without_result
 
 Row = dict[str, Any]
 
+# What ``mark_fallback`` looks at.
+FALLBACK_COLUMNS = ("ctk", "ctv", "graph_splits", "kv_devices")
+PEER_COLUMNS = {
+    "throughput": ("engine", "model", "machine", "depth", "phase"),
+    "quality": ("engine", "model", "machine", "corpus", "n_ctx"),
+}
+
 # Decimals of the running means in llama-perplexity's table of windows.
 _WINDOW_DECIMALS = 5
 
@@ -166,11 +173,11 @@ def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:
 
 
 def throughput_peers(row: Row) -> object:
-    return row["engine"], row["model"], row["machine"], row["depth"], row["phase"]
+    return tuple(row[name] for name in PEER_COLUMNS["throughput"])
 
 
 def quality_peers(row: Row) -> object:
-    return row["engine"], row["model"], row["machine"], row["corpus"], row["n_ctx"]
+    return tuple(row[name] for name in PEER_COLUMNS["quality"])
 
 
 def _asked_for(tests: Iterable[BenchTest], cell: ThroughputCell, run: Mapping[str, Any]) -> list[BenchTest]:
