@@ -31,6 +31,11 @@ def recorded(name: str) -> str:
     return (RECORDED / name).read_text(encoding="utf-8")
 
 
+def machine_output(name: str) -> str:
+    """What a command said of a machine, such as ``nvidia-smi-query.csv``."""
+    return (TESTS / "data" / "machine-output" / name).read_text(encoding="utf-8")
+
+
 TINY = {
     "llama.context_length": 131072,
     "llama.embedding_length": 512,

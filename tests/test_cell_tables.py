@@ -53,7 +53,7 @@ def read(
     builds = {"stand-in": json.loads(place.build_json.read_text())}
     models = {"tiny": json.loads(place.model_json.read_text())}
     groups = cell_tables.groups_of(kind, cells(kind, pairs), builds, models)
-    (table,) = cell_tables.read_tables(results, groups, code, processes)
+    (table,) = cell_tables.read_tables(results, groups, code, processes, {})
     return table
 
 
@@ -160,3 +160,27 @@ def test_several_processes_read_the_same(results: Path, monkeypatch: pytest.Monk
     (Workplace(results.parent).throughput(PAIRS[0]) / "stderr.log").unlink()
     with pytest.raises(KvsweepError, match=r"stderr\.log: cannot be read"):
         read(results, "throughput", processes=2)
+
+
+def test_where_cells_were_measured(results: Path) -> None:
+    place = Workplace(results.parent)
+    build, model = (json.loads(path.read_text()) for path in (place.build_json, place.model_json))
+    moved = results / cells("throughput")[0].directory / "run.json"
+    run = json.loads(moved.read_text())
+    run["machine"] |= {
+        "name": "another",
+        "host": "elsewhere",
+        "gpus": [{"name": "NVIDIA H100", "driver": "1"}],
+    }
+    moved.write_text(json.dumps(run))
+    found: dict[str, cell_tables.MachineUse] = {}
+    groups = [
+        *cell_tables.groups_of("throughput", cells("throughput"), {"stand-in": build}, {"tiny": model}),
+        *cell_tables.groups_of("quality", cells("quality"), {"stand-in": build}, {"tiny": model}),
+    ]
+    assert len(list(cell_tables.read_tables(results, groups, "", 1, found))) == 2
+    by_host = {tuple(use.hosts): use for use in found.values()}
+    assert by_host["elsewhere",].n_cells == 1
+    assert by_host["elsewhere",].cell == str(cells("throughput")[0].directory)
+    here = next(use for use in found.values() if use.hosts != {"elsewhere"})
+    assert here.n_cells == len(cells("throughput")) + len(cells("quality")) - 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kvsweep import engine_run
+from kvsweep.conditions import Conditions
 from kvsweep.engine_run import Subject, keep, keep_skipped, killed_for_memory, run_engine
 from kvsweep.errors import KvsweepError
 from kvsweep.machine import Machine
@@ -68,6 +69,7 @@ def attempt(subject: Subject, code: str) -> engine_run.Attempt:
         cell_hours=1,
         log_mebibytes=1,
         other_work=OtherWork([]),
+        conditions=Conditions("Battery Power"),
         on_tick=lambda: None,
     )
 
@@ -86,6 +88,7 @@ def test_a_record(subject: Subject) -> None:
     assert run["command"][:2] == [sys.executable, "-c"]
     assert (run["exit_status"], run["signal"], run["ended_by"], run["attempts"]) == (3, None, None, 2)
     assert run["machine"]["name"] == "bench"
+    assert run["conditions"]["power_source"] == "Battery Power"
     assert [stream["name"] for stream in run["streams"]] == ["bench.jsonl", "stderr.log"]
     # What was kept is the last attempt's, and the sha256s are those of the files.
     record = read_recorded(subject.directory)
@@ -147,6 +150,7 @@ def test_what_cannot_be_started_leaves_nothing(subject: Subject) -> None:
             cell_hours=1,
             log_mebibytes=1,
             other_work=OtherWork([]),
+            conditions=Conditions(),
             on_tick=lambda: None,
         )
     assert list(subject.directory.iterdir()) == []

@@ -45,6 +45,32 @@ def test_what_people_call_it(cpu: str | None, cores: int | None, memory: int | N
     assert machine.machine_name(cpu, cores, memory, "Linux") == name
 
 
+def test_the_kinds_of_its_gpus_are_part_of_its_name() -> None:
+    """Two kinds of node are two machines; how many devices a node has does not matter to a cell that uses one."""
+    xeon = ("Intel Xeon", 16, 2**37, "Linux")
+    assert machine.machine_name(*xeon, ["NVIDIA H100"]) == "Intel Xeon 16 cores 128GB, NVIDIA H100"
+    assert machine.machine_name(*xeon, ["NVIDIA H200"]) != machine.machine_name(*xeon, ["NVIDIA H100"])
+
+
+def test_a_record_is_of_a_kind_of_machine_as_it_was() -> None:
+    here = machine.this_machine().as_dict()
+    other_node = here | {"host": "node2"}
+    other_driver = here | {"gpus": [{"name": "NVIDIA H100", "driver": "581.0"}]}
+    assert machine.machine_record(other_node) == machine.machine_record(here)
+    assert machine.machine_record(other_driver) != machine.machine_record(here)
+
+
+def test_what_linux_says_in_files() -> None:
+    debian = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\n'
+    assert machine.distribution(debian) == "Debian GNU/Linux 12 (bookworm)"
+    assert machine.distribution("") is None
+    assert machine.count_of_list("0-1,4\n") == 3
+    assert machine.count_of_list("0\n") == 1
+    assert machine.count_of_list("") is None
+    assert machine.mhz_of_khz("4200000\n") == 4200
+    assert machine.mhz_of_khz("") is None
+
+
 def test_kills_for_want_of_memory_are_counted_on_the_machine_and_in_the_cgroup() -> None:
     assert machine.out_of_memory_kills(VMSTAT, CGROUP_EVENTS) == 4
     assert machine.out_of_memory_kills(VMSTAT, "") == 3
@@ -66,7 +92,7 @@ def test_a_name_of_ones_own_and_the_node_of_a_cluster(monkeypatch: pytest.Monkey
 
 
 def test_a_probe_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_file(_path: Path) -> str:
+    def no_file(_path: Path, **_options: str) -> str:
         raise PermissionError("no")
 
     def no_load() -> None:

@@ -10,6 +10,7 @@ import pytest
 from kvsweep import schemas, tables
 from kvsweep.cache_types import Pair
 from kvsweep.cells import QualityCell, ThroughputCell
+from kvsweep.conditions import Conditions
 from kvsweep.recorded import Recorded
 from support import recorded
 
@@ -36,7 +37,10 @@ TINY_GQA2, TINY_GQA8, LLAMA_8B = model(4, 2), model(10, 1), model(32, 8, 128256)
 RUN = {
     "format": 1, "ctk": "f16", "ctv": "f16", "engine": "e", "model": "m", "model_sha256": "cd34",
     "command": ["llama-bench", "-m", "my model.gguf"], "environment": {"TURBO_X": "0"},
-    "machine": {"name": "AMD EPYC 2 cores 24GB", "memory_bytes": 24 * 2**30},
+    "machine": {"name": "AMD EPYC 2 cores 24GB", "host": "node1", "memory_bytes": 24 * 2**30},
+    "conditions": Conditions(
+        "AC Power", 100, False, "nominal", ("power limit",), ("chrome (process 7)",), 2**34, 0
+    ).as_dict(),
     "load_before": 0.5, "busy_cores_before": 0.1, "killed_for_memory": False, "attempts": 1,
     "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5, "peak_rss_bytes": 10**9, "exit_status": 0,
     "signal": None, "ended_by": None, "time_limit_seconds": 3600,
@@ -253,6 +257,25 @@ def test_buffers_as_the_log_has_them_on_the_device_where_there_is_one() -> None:
     assert on_host["model_buffer_bytes"] == round(18.52 * mib)
     assert on_host["device_free_bytes"] is None
     assert on_host["machine_memory_bytes"] == 24 * 2**30
+
+
+def test_a_machine() -> None:
+    gpu = {"vendor": "nvidia", "name": "NVIDIA H100", "memory_bytes": 2**36, "driver": "580.1", "arch": "9.0"}
+    record = {
+        "name": "m",
+        "host": "node1",
+        "cpu": "Intel Xeon",
+        "cores": 16,
+        "gpus": [gpu, {"name": "other"}],
+    }
+    row = tables.machine_row(record, {"node2", "node1"}, 7)
+    assert (row["machine"], row["hosts"], row["cells"]) == ("m", ["node1", "node2"], 7)
+    assert (row["gpus"], row["gpu_driver"], row["gpu_memory_bytes"]) == (
+        ["NVIDIA H100", "other"], ["580.1", None], [2**36, None],
+    )  # fmt: skip
+    assert tables.as_table([row], schemas.MACHINES).num_rows == 1
+    # Of a record from before there were details, what there is.
+    assert tables.machine_row({"name": "m", "host": "h"}, ["h"], 1)["gpus"] == []
 
 
 def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:

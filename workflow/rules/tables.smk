@@ -31,7 +31,7 @@ rule tables:
     output:
         expand(
             "results/tables/{table}.parquet",
-            table=["engines", "models", "throughput", "quality"],
+            table=["engines", "models", "machines", "throughput", "quality"],
         ),
     log:
         "results/logs/tables.log",

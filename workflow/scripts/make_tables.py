@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kvsweep import schemas, tables
-from kvsweep.cell_tables import Group, groups_of, read_tables
+from kvsweep.cell_tables import Group, MachineUse, groups_of, read_tables
 from kvsweep.cells import quality_cells, throughput_cells
 from kvsweep.code_identity import code_identity
 from kvsweep.config import parse_study
@@ -47,10 +47,17 @@ def main() -> None:
 
 
 def write_cells(results: Path, groups: Sequence[Group], code: str, processes: int) -> None:
-    """The tables of the cells, one engine and model after the other."""
-    found = read_tables(results, groups, code, processes)
+    """The tables of the cells, one engine and model after the other, and that of the machines they ran on."""
+    machines: dict[str, MachineUse] = {}
+    found = read_tables(results, groups, code, processes, machines)
     for kind in ("throughput", "quality"):
         write(results, kind, (next(found) for group in groups if group.kind == kind))
+    rows = [
+        tables.machine_row(read_json(results / use.cell / "run.json")["machine"], use.hosts, use.n_cells)
+        for use in machines.values()
+    ]
+    rows.sort(key=lambda row: (row["machine"], row["machine_record"]))
+    write(results, "machines", [tables.as_table(rows, schemas.MACHINES)])
 
 
 def write(results: Path, name: str, parts: Iterable[pa.Table]) -> None:

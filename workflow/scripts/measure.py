@@ -19,9 +19,10 @@ from pathlib import Path
 from kvsweep import baseline_file, commands, engine_run
 from kvsweep.bench_output import parse_bench
 from kvsweep.cache_types import BASELINE_PAIR, Pair
+from kvsweep.conditions import read_conditions, remarks
 from kvsweep.engine_run import Attempt, Subject
 from kvsweep.errors import KvsweepError
-from kvsweep.files import partial
+from kvsweep.files import partial, read_json, write_json
 from kvsweep.machine import this_machine
 from kvsweep.other_work import OtherWork
 from kvsweep.perplexity_output import ClosingStatisticsMissing, parse_kl
@@ -253,6 +254,9 @@ def run(
     stdout_name: str,
     describe: Callable[[Path, float], str | None],
 ) -> Attempt:
+    conditions = read_conditions()
+    for remark in new_remarks(arguments.results / "logs", subject.machine.host, remarks(conditions)):
+        say(f"  note: {remark}")
     return engine_run.run_engine(
         subject,
         command,
@@ -260,8 +264,23 @@ def run(
         cell_hours=arguments.cell_hours,
         log_mebibytes=arguments.log_mebibytes,
         other_work=arguments.other_work,
+        conditions=conditions,
         on_tick=Progress(subject.directory, describe, say).tick,
     )
+
+
+def new_remarks(directory: Path, host: str, found: Sequence[str]) -> list[str]:
+    """Those that were not said of this machine before in this run of the workflow: once is enough in a night."""
+    memory = directory / f"said-{host}.json"
+    run_id = os.environ.get(WORKFLOW_PID, "")
+    try:
+        before = read_json(memory)
+    except KvsweepError:
+        before = {}
+    said = before.get("said", []) if before.get("run") == run_id else []
+    new = [remark for remark in found if remark not in said]
+    write_json(memory, {"run": run_id, "said": [*said, *new]})
+    return new
 
 
 def announce(arguments: argparse.Namespace, what: str) -> None:

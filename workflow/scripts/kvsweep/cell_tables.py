@@ -34,6 +34,15 @@ _CELL, _KEY, _READ_WITH = "_cell", "_key", b"read_with"
 _CHUNK, _MANY = 32, 256
 
 
+@dataclass
+class MachineUse:
+    """What of a run was measured on one machine as it was: one of the cells, their number, the hosts."""
+
+    cell: str
+    n_cells: int
+    hosts: set[str]
+
+
 @dataclass(frozen=True)
 class Group:
     """The cells of one engine and model of one kind, ``throughput`` or ``quality``, with the manifests of both."""
@@ -58,8 +67,12 @@ def groups_of(
     return [Group(kind, list(found), builds[engine], models[model]) for (engine, model), found in by_subject]
 
 
-def read_tables(results: Path, groups: Sequence[Group], code: str, processes: int) -> Iterator[pa.Table]:
+def read_tables(
+    results: Path, groups: Sequence[Group], code: str, processes: int, machines: dict[str, MachineUse]
+) -> Iterator[pa.Table]:
     """The rows of each group, in the order of its cells. ``code`` identifies the code that reads the cells.
+
+    ``machines`` is filled on the way: by ``machine_record``, what was measured where.
 
     Raises KvsweepError if a cell's record is missing or is not the one that was measured.
     """
@@ -73,7 +86,7 @@ def read_tables(results: Path, groups: Sequence[Group], code: str, processes: in
             apply = pool.imap
         chunks = apply(_read_chunk, [chunk for one in work for chunk in one.chunks()])
         for one in work:
-            yield one.finish([next(chunks) for _ in range(one.n_chunks)])
+            yield one.finish([next(chunks) for _ in range(one.n_chunks)], machines)
 
 
 class _Work:
@@ -102,7 +115,7 @@ class _Work:
             cells = self.missing[start : start + _CHUNK]
             yield partial(_rows_of, self.results, self.group.kind, cells, self.group.build, self.group.model)
 
-    def finish(self, read: Sequence[pa.Table]) -> pa.Table:
+    def finish(self, read: Sequence[pa.Table], machines: dict[str, MachineUse]) -> pa.Table:
         """The group's table from what was kept and what was ``read``; that is kept as well."""
         added = [_with_keys(table, self.keys) for table in read]
         parts = [table for table in (self.kept, *added) if table is not None]
@@ -121,6 +134,7 @@ class _Work:
             together = together.take(order)
         if read or self.kept is None or together.num_rows != self.kept.num_rows:
             self._keep(together)
+        _count_machines(together, machines)
         return _with_fallback(together.select(self.schema.names).cast(self.schema), self.group.kind)
 
     def _load(self) -> pa.Table | None:
@@ -173,6 +187,17 @@ def _with_fallback(table: pa.Table, kind: str) -> pa.Table:
     return table.set_column(
         index, table.schema.field(index), pa.array([row.get("fallback") for row in rows], pa.bool_())
     )
+
+
+def _count_machines(table: pa.Table, machines: dict[str, MachineUse]) -> None:
+    used = table.group_by("machine_record").aggregate(
+        [(_CELL, "min"), (_CELL, "count_distinct"), ("host", "distinct")]
+    )
+    for row in used.to_pylist():
+        cell, n_cells = row[f"{_CELL}_min"], row[f"{_CELL}_count_distinct"]
+        found = machines.setdefault(row["machine_record"], MachineUse(cell, 0, set()))
+        found.n_cells += n_cells
+        found.hosts |= {host for host in row["host_distinct"] if host is not None}
 
 
 def _key(directory: Path) -> str:

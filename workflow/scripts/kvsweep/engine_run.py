@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kvsweep.conditions import Conditions
 from kvsweep.environment import engine_environment
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
@@ -108,6 +109,7 @@ class Attempt:
     record: ProcessRecord
     load_before: float | None
     busy_cores_before: float | None
+    conditions: Conditions
     killed_for_memory: bool
 
 
@@ -119,6 +121,7 @@ def run_engine(
     cell_hours: float,
     log_mebibytes: float,
     other_work: OtherWork,
+    conditions: Conditions,
     on_tick: Callable[[], None],
 ) -> Attempt:
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it."""
@@ -148,7 +151,7 @@ def run_engine(
             f"the engine was ended from outside ({record.signal}) after {record.wall_seconds:.0f} s; "
             "nothing of this cell was kept, run again to measure it."
         )
-    return Attempt(command, record, load, busy, killed)
+    return Attempt(command, record, load, busy, conditions, killed)
 
 
 def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes: int | None) -> bool:
@@ -192,6 +195,7 @@ def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = 
         **subject.describe(last.command),
         "load_before": last.load_before,
         "busy_cores_before": last.busy_cores_before,
+        "conditions": last.conditions.as_dict(),
         "killed_for_memory": last.killed_for_memory,
         "attempts": len(attempts),
         **process,

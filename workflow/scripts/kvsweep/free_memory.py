@@ -24,6 +24,13 @@ def from_meminfo(text: str) -> int | None:
     return int(match[1]) * 1024 if match else None
 
 
+def swap_used_linux(meminfo: str) -> int | None:
+    """``SwapTotal`` less ``SwapFree`` of Linux's /proc/meminfo."""
+    found = [re.search(rf"^Swap{name}:\s+(\d+) kB$", meminfo, re.MULTILINE) for name in ("Total", "Free")]
+    total, free = (int(match[1]) * 1024 if match else None for match in found)
+    return None if total is None or free is None else total - free
+
+
 def from_vm_stat(text: str) -> int | None:
     """Free, speculative and inactive pages of macOS's vm_stat."""
     size = re.search(r"page size of (\d+) bytes", text)

@@ -15,6 +15,7 @@ FLAG = pa.bool_()
 TIME = pa.timestamp("ms", tz="UTC")
 TEXTS = pa.list_(pa.string())
 REALS = pa.list_(pa.float64())
+INTEGERS = pa.list_(pa.int64())
 
 Column = tuple[str, pa.DataType, str, str]
 
@@ -101,6 +102,20 @@ _EVIDENCE: list[Column] = [
         "cores that other programs kept busy in the tenth of a second before the engine was started",
     ),
     ("attempts", INTEGER, "", "how often the engine was started for this cell"),
+    ("host", TEXT, "", "host or node that the cell ran on"),
+    ("machine_record", TEXT, "", "row of the table of machines: what the machine was when the cell ran"),
+    ("power_source", TEXT, "", "AC Power, Battery Power or UPS Power; null where the machine does not say"),
+    ("low_power_mode", FLAG, "", "whether the machine saved power"),
+    ("thermal_state", TEXT, "", "nominal, or what the machine limited because it was hot"),
+    ("slowed_by", TEXTS, "", "what held an NVIDIA GPU's clocks down before the engine was started"),
+    ("gpu_users", TEXTS, "", "other programs that used the GPU before the engine was started"),
+    (
+        "available_memory_bytes",
+        INTEGER,
+        "bytes",
+        "memory that was free for a new program before the engine was started",
+    ),
+    ("swap_used_bytes", INTEGER, "bytes", "memory that was swapped out before the engine was started"),
 ]
 
 THROUGHPUT = as_schema(
@@ -235,7 +250,46 @@ MODELS = as_schema(
     ]
 )
 
-TABLES = {"engines": ENGINES, "models": MODELS, "throughput": THROUGHPUT, "quality": QUALITY}
+MACHINES = as_schema(
+    [
+        ("machine_record", TEXT, "", "name of this row: another driver or power limit is another row"),
+        ("machine", TEXT, "", "name of the machine, stable over updates: the one that all tables have"),
+        ("hosts", TEXTS, "", "hosts or nodes of this kind that cells of this run were measured on"),
+        ("cells", INTEGER, "", "cells that ran on it"),
+        ("cpu", TEXT, "", "processor"),
+        ("cores", INTEGER, "", "cores as the system counts them"),
+        ("physical_cores", INTEGER, "", "cores without hyper-threading"),
+        ("numa_nodes", INTEGER, "", "parts of the memory that are nearer to some cores than to others"),
+        ("cpu_governor", TEXT, "", "what decides the processor's frequency (Linux)"),
+        ("cpu_max_mhz", REAL, "MHz", "the processor's highest frequency, as Linux has it"),
+        ("memory_bytes", INTEGER, "bytes", "memory"),
+        ("system", TEXT, "", "kernel, its version and architecture"),
+        ("distribution", TEXT, "", "name and version of the operating system"),
+        ("gpus", TEXTS, "", "name of each GPU"),
+        ("gpu_arch", TEXTS, "", "compute capability or gfx name of each GPU"),
+        ("gpu_driver", TEXTS, "", "driver of each GPU"),
+        ("gpu_memory_bytes", INTEGERS, "bytes", "memory of each GPU; null where it is the machine's own"),
+        ("gpu_power_limit_watts", REALS, "W", "power limit of each GPU"),
+        ("gpu_max_clock_mhz", REALS, "MHz", "highest clock of each GPU"),
+        ("gpu_max_memory_clock_mhz", REALS, "MHz", "highest memory clock of each GPU"),
+        ("gpu_cores", INTEGERS, "", "cores of each GPU (Apple)"),
+        (
+            "gpu_limit_bytes",
+            INTEGER,
+            "bytes",
+            "what the GPU may hold of the machine's memory (iogpu.wired_limit_mb); null where macOS decides",
+        ),
+        ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
+    ]
+)
+
+TABLES = {
+    "machines": MACHINES,
+    "engines": ENGINES,
+    "models": MODELS,
+    "throughput": THROUGHPUT,
+    "quality": QUALITY,
+}
 
 # Not in TABLES: it is made from two of them and from what was published.
 CLAIMS = as_schema(

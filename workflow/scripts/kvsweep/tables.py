@@ -17,6 +17,7 @@ from kvsweep.cells import QualityCell, ThroughputCell
 from kvsweep.effective import KvShape, effective_cache
 from kvsweep.engine_log import EngineContext, EngineLog, on_device, parse_engine_log
 from kvsweep.errors import UnparsableOutput
+from kvsweep.machine import machine_record
 from kvsweep.perplexity_output import KlStatistics, parse_kl
 from kvsweep.recorded import Recorded
 from kvsweep.statistics import drift, window_stderr, window_values
@@ -74,6 +75,34 @@ def model_row(model: Mapping[str, Any]) -> Row:
         "file_name": model["path"].replace("\\", "/").rpartition("/")[2],
         "file_bytes": model["size_bytes"],
         "n_kv_heads": max(model["n_kv_heads"], default=None),
+        "source": "measured",
+    }
+
+
+def machine_row(machine: Mapping[str, Any], hosts: Iterable[str], n_cells: int) -> Row:
+    """``machine`` is what run.json says of it; ``hosts`` are those that are alike, on which ``n_cells`` ran."""
+    same = (
+        *("cpu", "cores", "physical_cores", "numa_nodes", "cpu_governor", "cpu_max_mhz", "memory_bytes"),
+        *("system", "distribution", "gpu_limit_bytes"),
+    )
+    gpus = machine.get("gpus", [])
+    of_each = (
+        "arch",
+        "driver",
+        "memory_bytes",
+        "power_limit_watts",
+        "max_clock_mhz",
+        "max_memory_clock_mhz",
+        "cores",
+    )
+    return {
+        "machine_record": machine_record(machine),
+        "machine": machine["name"],
+        "hosts": sorted(hosts),
+        "cells": n_cells,
+        **{name: machine.get(name) for name in same},
+        "gpus": [gpu["name"] for gpu in gpus],
+        **{f"gpu_{name}": [gpu.get(name) for gpu in gpus] for name in of_each},
         "source": "measured",
     }
 
@@ -233,7 +262,18 @@ def _common(cell: ThroughputCell | QualityCell, recorded: Recorded, build: Mappi
         "load_before": run.get("load_before"),
         "busy_cores_before": run.get("busy_cores_before"),
         "attempts": run["attempts"],
+        "host": run["machine"].get("host"),
+        "machine_record": machine_record(run["machine"]),
+        **_conditions(run.get("conditions") or {}),
     }
+
+
+def _conditions(conditions: Mapping[str, Any]) -> Row:
+    names = (
+        *("power_source", "low_power_mode", "thermal_state", "slowed_by", "gpu_users"),
+        *("available_memory_bytes", "swap_used_bytes"),
+    )
+    return {name: conditions.get(name) for name in names}
 
 
 def _outcome(verdict: Verdict) -> Row:

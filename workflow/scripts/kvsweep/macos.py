@@ -1,0 +1,93 @@
+"""What macOS says of itself: power, heat, sleep, memory, users of the GPU.
+
+Every function takes what a command printed and gives back what it says, None where it does not. The forms are those of
+recorded output (tests/data/machine-output); none of it has been run on a Mac by the people who wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+
+BATTERY = ("pmset", "-g", "batt")
+SETTINGS = ("pmset", "-g")
+THERMAL = ("pmset", "-g", "therm")
+WIRED_LIMIT = ("sysctl", "-n", "iogpu.wired_limit_mb")
+SWAP = ("sysctl", "-n", "vm.swapusage")
+GPU_CLIENTS = ("ioreg", "-c", "AGXDeviceUserClient", "-r", "-d", "1")
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+# The window server draws the screen: it is always there.
+_ALWAYS = ("WindowServer",)
+
+
+def power_source(battery: str | None) -> str | None:
+    """``AC Power``, ``Battery Power`` or ``UPS Power``, from ``BATTERY``."""
+    match = re.search(r"^Now drawing from '([^']+)'", battery or "", re.MULTILINE)
+    return match[1] if match else None
+
+
+def battery_percent(battery: str | None) -> int | None:
+    match = re.search(r"InternalBattery\S*.*?\t?(\d+)%;", battery or "")
+    return int(match[1]) if match else None
+
+
+def low_power_mode(settings: str | None) -> bool | None:
+    """From ``SETTINGS``: ``lowpowermode``, or on Macs with three modes ``powermode`` (1 is low, 2 is high)."""
+    match = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)", settings or "", re.MULTILINE)
+    return match[1] == "1" if match else None
+
+
+def thermal_state(thermal: str | None) -> str | None:
+    """From ``THERMAL``: ``nominal``, or what is limited and how much.
+
+    Apple silicon prints notes instead of limits as long as there are none.
+    """
+    text = thermal or ""
+    limited = [
+        f"{name} {value} %"
+        for name, value in re.findall(r"(CPU_\w*Limit)\s*=\s*(\d+)", text)
+        if int(value) < 100
+    ]
+    level = re.search(
+        r"^(?!Note: No).*(?:Thermal|Performance) [Ww]arning [Ll]evel\D+([1-9]\d*)", text, re.MULTILINE
+    )
+    if level:
+        limited.append(f"warning level {level[1]}")
+    if limited:
+        return ", ".join(limited)
+    seen = "No thermal warning level has been recorded" in text or "CPU_Speed_Limit" in text
+    return "nominal" if seen else None
+
+
+def wired_limit_bytes(limit: str | None) -> int | None:
+    """From ``WIRED_LIMIT``; None also for 0, which leaves it to macOS by a rule that Apple does not publish."""
+    match = re.search(r"(\d+)\s*$", limit or "")
+    return int(match[1]) * 2**20 or None if match else None
+
+
+def swap_used_bytes(swap: str | None) -> int | None:
+    """From ``SWAP``: ``total = 2048.00M  used = 605.88M  free = 1442.12M  (encrypted)``."""
+    match = re.search(r"used = (\d+)[.,]?(\d*)([KMGT]?)", swap or "")
+    return int(float(f"{match[1]}.{match[2] or 0}") * _UNITS[match[3]]) if match else None
+
+
+def gpu_seconds(clients: str | None) -> dict[str, float]:
+    """From ``GPU_CLIENTS``: how long each program has used the GPU since it was started, over all its connections."""
+    seconds: dict[str, float] = {}
+    for block in re.split(r"^(?=[ |]*\+-o )", clients or "", flags=re.MULTILINE):
+        creator = re.search(r'"IOUserClientCreator" = "pid (\d+), ([^"]*)"', block)
+        if creator and creator[2] not in _ALWAYS:
+            name = f"{creator[2]} (process {creator[1]})"
+            times = re.findall(r'"accumulatedGPUTime"\s*=\s*(\d+)', block)
+            seconds[name] = seconds.get(name, 0.0) + sum(map(int, times)) / 1e9
+    return seconds
+
+
+def gpu_users(before: dict[str, float], after: dict[str, float], elapsed_seconds: float) -> tuple[str, ...]:
+    """Who used the GPU for more than a twentieth of the time between two readings."""
+    used = {name: seconds - before.get(name, seconds) for name, seconds in after.items()}
+    return tuple(
+        f"{name}, {round(100 * share)} %"
+        for name, share in sorted((name, s / elapsed_seconds) for name, s in used.items())
+        if share > 0.05
+    )
