@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo paper plan forget test check lint requirements
+.PHONY: setup demo paper plan status forget test check lint requirements
 
 setup: .venv/ready
 
@@ -23,6 +23,10 @@ paper: setup
 # CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
 plan: setup
 	$(BIN)/snakemake --nolock --quiet all $(if $(CONFIG),--configfile $(CONFIG)) -- plan
+
+# How far a run has come, from another terminal while it runs.
+status: setup
+	$(BIN)/python workflow/scripts/show_status.py --results results
 
 # make forget STATUS=timeout PAIR=q8_0/q4_0; DRY=1 only lists.
 forget: setup

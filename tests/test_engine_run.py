@@ -22,7 +22,7 @@ GIB = 2**30
 
 def ended(signal: str | None = None, ended_by: str | None = None, peak: int = GIB) -> ProcessRecord:
     return ProcessRecord(
-        "2026-11-23T14:51:20.123+00:00", 1.0, 1.0, peak, None if signal else 0, signal, ended_by, ()
+        "2026-11-23T14:51:20.123+00:00", 1.0, 0.0, 1.0, peak, None if signal else 0, signal, ended_by, ()
     )
 
 

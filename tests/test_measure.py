@@ -3,14 +3,17 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from kvsweep import clock
 from kvsweep.engine_run import was_finished
 from kvsweep.files import sha256
+from kvsweep.progress import RUNNING
 from kvsweep.recorded import read_recorded
 from support import SCRIPTS, Workplace, measure, run_json
 
@@ -25,7 +28,7 @@ def test_a_throughput_cell(workplace: Workplace) -> None:
     assert done.returncode == 0
     first, last = done.stderr.splitlines()
     assert first == "kvsweep: throughput of q8_0/turbo4 at depth 1024 (stand-in, tiny)"
-    assert last.startswith("kvsweep:   prefill ") and "decode" in last and " tokens/s" in last
+    assert last.startswith("kvsweep:   q8_0/turbo4 at depth 1K: prefill ") and "decode" in last
     cell = workplace.throughput("q8_0/turbo4", depth=1024)
     assert names(cell) == ["bench.jsonl", "run.json", "stderr.log"]
     run = run_json(cell)
@@ -81,6 +84,59 @@ def test_limits_can_come_with_the_environment(workplace: Workplace) -> None:
 
 
 # -- what stops it ----------------------------------------------------------------------------------------------------
+
+
+def test_the_line_of_a_finished_cell_says_what_is_left(workplace: Workplace) -> None:
+    this, other = workplace.throughput("q8_0/turbo4", depth=1024), workplace.throughput("f16/f16", depth=1024)
+    results = workplace.root / "results"
+    names_of = [str(cell.relative_to(results)) for cell in (this, other)]
+    (results / "cells.txt").write_text("\n".join(names_of) + "\n")
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.stderr.splitlines()[-1].endswith(" s; 1 of 2 cells left")
+    # Measured again, it is no new one.
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.stderr.splitlines()[-1].endswith(" s; 1 of 2 cells left")
+
+
+@pytest.mark.parametrize(("times", "attempts"), [(1, 2), (9, 3)])
+def test_a_cell_that_was_timed_while_the_machine_slept_is_timed_again(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, times: int, attempts: int
+) -> None:
+    """A closed laptop is no timeout, but what the engine's clock says of that repetition is worth nothing."""
+    slept = [0.0]
+
+    def with_sleep() -> float:
+        # Read at the start and at the end of every engine.
+        slept.append(slept[-1] + (36_000 if len(slept) % 2 == 0 and len(slept) < 2 * times + 1 else 0))
+        return time.monotonic() + slept[-1]
+
+    monkeypatch.setattr(clock, "with_sleep_seconds", with_sleep)
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.returncode == 0
+    assert done.stderr.count("this machine slept for 10 h 00 min meanwhile; measuring the cell again") == min(
+        times, 3
+    )
+    run = run_json(workplace.throughput("q8_0/turbo4", depth=1024))
+    assert (run["attempts"], run["ended_by"]) == (attempts, None)
+    assert run["wall_seconds"] < 3600
+    assert run["suspended_seconds"] == pytest.approx(0 if times == 1 else 36_000, abs=1)
+
+
+def test_while_it_runs_a_cell_has_a_sign_of_life(workplace: Workplace) -> None:
+    process = subprocess.Popen(
+        [sys.executable, SCRIPTS / "measure.py", *workplace.throughput_command("q8_0/turbo4", depth=1024)],
+        env=os.environ | {"STAND_IN": "hang"},
+        stderr=subprocess.DEVNULL,
+    )
+    cell = workplace.throughput("q8_0/turbo4", depth=1024)
+    sign, end = cell / RUNNING, time.monotonic() + 60
+    while not (sign.exists() and (cell / ".stderr.log.partial").exists()) and time.monotonic() < end:
+        time.sleep(0.05)
+    said = json.loads(sign.read_text())
+    assert (said["pid"], said["host"]) == (process.pid, socket.gethostname())
+    process.terminate()
+    process.wait()
+    assert not sign.exists()
 
 
 def test_a_corpus_that_is_too_short(workplace: Workplace) -> None:
@@ -177,7 +233,7 @@ def test_a_run_that_lost_its_end_is_repeated_at_most_twice(
     done = measure(with_baseline.quality_command("q8_0/q8_0"), fault)
     assert done.returncode == 0
     assert done.stderr.count("lost the end of its output; running it again") == attempts - 1
-    assert f"kvsweep:   {summary}" in done.stderr
+    assert f"kvsweep:   q8_0 at context 1K: {summary}" in done.stderr
     run = run_json(with_baseline.quality("q8_0/q8_0"))
     assert run["attempts"] == attempts
     assert count.stat().st_size == attempts

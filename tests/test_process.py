@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvsweep import process
+from kvsweep import clock, process
 from kvsweep.errors import KvsweepError
 from kvsweep.process import Interrupted, ProcessRecord
 from support import SCRIPTS
@@ -152,6 +152,23 @@ def test_the_time_limit_ends_the_whole_group(run: Callable[..., ProcessRecord], 
     record = run(WITH_A_CHILD + "    time.sleep(3600)", time_limit_seconds=1.5)
     assert (record.exit_status, record.signal, record.ended_by) == (None, "SIGKILL", "time limit")
     gone(child_of(tmp_path / "out"))
+
+
+def test_a_time_limit_counts_no_sleep(
+    run: Callable[..., ProcessRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a closed laptop nor a date that is set forward makes a timeout."""
+    hours = iter([0.0, 36_000.0])
+    monkeypatch.setattr(clock, "with_sleep_seconds", lambda: time.monotonic() + next(hours))
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    record = run("print('done')", time_limit_seconds=PATIENCE_SECONDS)
+    assert (record.exit_status, record.ended_by) == (0, None)
+    assert record.suspended_seconds == pytest.approx(36_000, abs=1)
+    assert record.wall_seconds < PATIENCE_SECONDS
+
+
+def test_a_machine_that_is_awake(run: Callable[..., ProcessRecord]) -> None:
+    assert run("print('done')").suspended_seconds == 0
 
 
 def test_what_the_engine_leaves_behind_is_ended(run: Callable[..., ProcessRecord], tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ RUN = {
         "AC Power", 100, False, "nominal", ("power limit",), ("chrome (process 7)",), 2**34, 0
     ).as_dict(),
     "load_before": 0.5, "busy_cores_before": 0.1, "killed_for_memory": False, "attempts": 1,
-    "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5, "peak_rss_bytes": 10**9, "exit_status": 0,
+    "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5,
+    "suspended_seconds": 0.0, "peak_rss_bytes": 10**9, "exit_status": 0,
     "signal": None, "ended_by": None, "time_limit_seconds": 3600,
 }  # fmt: skip
 

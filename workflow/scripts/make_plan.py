@@ -40,12 +40,20 @@ def main() -> None:
     arguments = parser.parse_args()
     results: Path = arguments.results
     study = parse_study(json.loads(arguments.config))
+    plan = make_plan(study, read_known(study, results, arguments.base))
+    print(as_text(plan, this_machine(study.machine).name), end="", flush=True)
+    write_json(results / "plan.json", as_json(plan))
+    say(f"every cell with its figures: {results / 'plan.json'}")
+
+
+def read_known(study: Study, results: Path, base: Path) -> Known:
+    """Everything outside the configuration that a plan rests on."""
     cells = read_cells(study, results)
     there = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
-    known = Known(
+    return Known(
         Resources(memory_bytes(), available_memory_bytes(), shutil.disk_usage(there).free),
         backends={name: backend(study, name, results) for name in study.engines},
-        models=read_models(study, results, arguments.base),
+        models=read_models(study, results, base),
         cells=cells,
         baselines={
             str(run.directory): read_json(path)
@@ -54,10 +62,6 @@ def main() -> None:
         },
         curves=read_curves(study, results, cells),
     )
-    plan = make_plan(study, known)
-    print(as_text(plan, this_machine(study.machine).name), end="", flush=True)
-    write_json(results / "plan.json", as_json(plan))
-    say(f"every cell with its figures: {results / 'plan.json'}")
 
 
 def backend(study: Study, engine: str, results: Path) -> str:

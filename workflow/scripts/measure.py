@@ -32,11 +32,13 @@ from kvsweep.program import run_program, say
 from kvsweep.progress import Progress, count_done, describe_bench, describe_perplexity
 from kvsweep.recorded import measured_curve
 from kvsweep.status import corpus_shortage, how_it_ended, last_line
-from kvsweep.units import format_bytes, format_duration
+from kvsweep.units import format_bytes, format_count, format_duration
 
 # Mainline's log thread can lose the last lines of a good run, above all on a busy machine; such a run is repeated
 # before it counts as crashed.
-KL_ATTEMPTS = 3
+ATTEMPTS = 3
+# A cell whose engine was asleep for longer than this is timed again.
+SLEPT_SECONDS = 1.0
 
 
 def main() -> None:
@@ -164,20 +166,20 @@ def quality(arguments: argparse.Namespace) -> None:
         return
     attempts: list[Attempt] = []
     summary = ""
-    while len(attempts) < KL_ATTEMPTS:
+    while len(attempts) < ATTEMPTS:
         attempts.append(run(arguments, subject, command, "stdout.log", describe_perplexity(chunks)))
         texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
         try:
             found = parse_kl(*texts)
             summary = f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
         except ClosingStatisticsMissing:
-            if attempts[-1].record.exit_status == 0 and len(attempts) < KL_ATTEMPTS:
+            if attempts[-1].record.exit_status == 0 and len(attempts) < ATTEMPTS:
                 say("  the engine ended well but lost the end of its output; running it again")
                 continue
         except KvsweepError:
             pass
         break
-    report_end(summary or "no result", attempts[-1])
+    report_end(arguments, summary or "no result", attempts[-1])
     engine_run.keep(subject, attempts)
 
 
@@ -201,14 +203,21 @@ def throughput(arguments: argparse.Namespace) -> None:
             engine_run.keep_skipped(subject, command, ("bench.jsonl", "stderr.log"), reason)
             say(f"  skipped: {reason}")
             return
-    attempt = run(arguments, subject, command, "bench.jsonl", describe_bench)
+    attempts: list[Attempt] = []
+    while len(attempts) < ATTEMPTS:
+        attempts.append(run(arguments, subject, command, "bench.jsonl", describe_bench))
+        slept = attempts[-1].record.suspended_seconds
+        if slept < SLEPT_SECONDS:
+            break
+        # The clock of some systems goes on meanwhile, and with it the engine's.
+        say(f"  this machine slept for {format_duration(slept)} meanwhile; measuring the cell again")
     try:
         tests = parse_bench(engine_run.read_stream(subject.directory, "bench.jsonl"))
         summary = ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
     except KvsweepError:
         summary = ""
-    report_end(summary or "no result", attempt)
-    engine_run.keep(subject, [attempt])
+    report_end(arguments, summary or "no result", attempts[-1])
+    engine_run.keep(subject, attempts)
 
 
 def shallower(subject: Subject, pair: Pair) -> Curve:
@@ -257,16 +266,17 @@ def run(
     conditions = read_conditions()
     for remark in new_remarks(arguments.results / "logs", subject.machine.host, remarks(conditions)):
         say(f"  note: {remark}")
-    return engine_run.run_engine(
-        subject,
-        command,
-        stdout_name,
-        cell_hours=arguments.cell_hours,
-        log_mebibytes=arguments.log_mebibytes,
-        other_work=arguments.other_work,
-        conditions=conditions,
-        on_tick=Progress(subject.directory, describe, say).tick,
-    )
+    with Progress(subject.directory, describe, say, subject.machine.host) as progress:
+        return engine_run.run_engine(
+            subject,
+            command,
+            stdout_name,
+            cell_hours=arguments.cell_hours,
+            log_mebibytes=arguments.log_mebibytes,
+            other_work=arguments.other_work,
+            conditions=conditions,
+            on_tick=progress.tick,
+        )
 
 
 def new_remarks(directory: Path, host: str, found: Sequence[str]) -> list[str]:
@@ -290,15 +300,29 @@ def announce(arguments: argparse.Namespace, what: str) -> None:
     say(f"{number}{what} ({', '.join(names)})")
 
 
-def report_end(summary: str, attempt: Attempt) -> None:
+def report_end(arguments: argparse.Namespace, summary: str, attempt: Attempt) -> None:
+    """One line for a cell that will be kept at once: which, what came out, how long it took, what is left."""
     record = attempt.record
     ended = (
         record.ended_by
         or record.signal
         or (f"exit status {record.exit_status}" if record.exit_status else "")
     )
-    took = format_duration(record.wall_seconds)
-    say(f"  {summary}, {took}" + (f", ended by {ended}" if ended else ""))
+    done = count_done(arguments.results, arguments.results / "cells.txt")
+    is_new = not (arguments.results / arguments.cell / "run.json").exists()
+    parts = [
+        f"{arguments.pair} at {what_length(arguments)}: {summary}",
+        *([f"ended by {ended}"] if ended else []),
+        format_duration(record.wall_seconds),
+        *([f"{done[1] - done[0] - is_new} of {done[1]} cells left"] if done else []),
+    ]
+    say("  " + "; ".join(parts))
+
+
+def what_length(arguments: argparse.Namespace) -> str:
+    if arguments.kind == "throughput":
+        return f"depth {format_count(arguments.depth)}"
+    return f"context {format_count(arguments.n_ctx)}"
 
 
 def check_disk(directory: Path, needed_bytes: int) -> None:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
 
+from kvsweep import clock
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
 
@@ -54,10 +54,14 @@ class StreamRecord:
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """How an engine process went. ``ended_by`` is ``time limit`` where the runner ended it, else None."""
+    """How an engine process went. ``ended_by`` is ``time limit`` where the runner ended it, else None.
+
+    ``wall_seconds`` is without ``suspended_seconds``, for which the machine slept meanwhile.
+    """
 
     started_at: str
     wall_seconds: float
+    suspended_seconds: float
     cpu_seconds: float
     peak_rss_bytes: int
     exit_status: int | None
@@ -83,7 +87,7 @@ def run(
     """
     with _signals() as signals, _guard() as watch, _output(stdout) as out_file, _output(stderr) as err_file:
         started_at = datetime.now(UTC)
-        start = time.monotonic()
+        start, start_with_sleep = clock.awake_seconds(), clock.with_sleep_seconds()
         try:
             engine = subprocess.Popen(
                 command,
@@ -117,7 +121,7 @@ def run(
                 thread.start()
             signals.raise_now()
             while not ended.wait(_POLL_SECONDS):
-                if time_limit_seconds is not None and time.monotonic() - start > time_limit_seconds:
+                if time_limit_seconds is not None and clock.awake_seconds() - start > time_limit_seconds:
                     ended_by = "time limit"
                     break
                 failed = next((s.error for s in streams if s.error), None)
@@ -126,7 +130,8 @@ def run(
                 if _workflow_is_gone():
                     raise Interrupted(signal.SIGHUP)
                 on_tick()
-            wall_seconds = time.monotonic() - start
+            wall_seconds = clock.awake_seconds() - start
+            suspended_seconds = clock.with_sleep_seconds() - start_with_sleep - wall_seconds
         finally:
             signals.hold()  # a second Ctrl-C must not stop this
             # Also after a normal end: what the engine left behind must not go on using the device.
@@ -146,6 +151,8 @@ def run(
     return ProcessRecord(
         started_at=started_at.isoformat(timespec="milliseconds"),
         wall_seconds=round(wall_seconds, 3),
+        # Two clocks are never read at the same moment.
+        suspended_seconds=round(suspended_seconds, 3) if suspended_seconds > 0.1 else 0.0,
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),  # type: ignore[attr-defined]
         peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),  # type: ignore[attr-defined]
         exit_status=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kvsweep.bench_output import bench_progress
-from kvsweep.files import partial
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, partial, write_json
 from kvsweep.perplexity_output import progress as perplexity_progress
 from kvsweep.units import format_duration
 
+# In the directory of a cell while its engine runs: what runs where, and what it said last. Its time stamp is the last
+# sign of life.
+RUNNING = ".running.json"
 _QUIET_SECONDS = 15.0
 _TAIL_BYTES = 4096
 
 
 class Progress:
-    """Says every 15 seconds where the running engine is, if it has got on since."""
+    """Says every 15 seconds where the running engine is, if it has got on since; leaves a sign of life each time."""
 
     def __init__(
-        self, directory: Path, describe: Callable[[Path, float], str | None], say: Callable[[str], None]
+        self,
+        directory: Path,
+        describe: Callable[[Path, float], str | None],
+        say: Callable[[str], None],
+        host: str | None = None,
     ) -> None:
-        self._directory, self._describe, self._say = directory, describe, say
+        self._directory, self._describe, self._say, self._host = directory, describe, say, host
         self._start = self._said_at = time.monotonic()
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._said: str | None = None
+
+    def __enter__(self) -> Progress:
+        make_directory(self._directory)
+        self._leave_sign()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with suppress(OSError):
+            (self._directory / RUNNING).unlink()
 
     def tick(self) -> None:
         now = time.monotonic()
@@ -34,6 +55,20 @@ class Progress:
         if text is not None and text != self._said:
             self._said = text
             self._say(f"  {text}")
+        self._leave_sign()
+
+    def _leave_sign(self) -> None:
+        """Nobody misses it: what cannot be written is not worth an error in the middle of a measurement."""
+        with suppress(KvsweepError):
+            write_json(
+                self._directory / RUNNING,
+                {
+                    "pid": os.getpid(),
+                    "host": self._host,
+                    "started_at": self._started_at,
+                    "said": self._said,
+                },
+            )
 
 
 def describe_bench(directory: Path, elapsed_seconds: float) -> str | None:

@@ -116,6 +116,12 @@ _EVIDENCE: list[Column] = [
         "memory that was free for a new program before the engine was started",
     ),
     ("swap_used_bytes", INTEGER, "bytes", "memory that was swapped out before the engine was started"),
+    (
+        "suspended_seconds",
+        REAL,
+        "s",
+        "how long the machine slept while the engine ran; not part of wall_seconds",
+    ),
 ]
 
 THROUGHPUT = as_schema(

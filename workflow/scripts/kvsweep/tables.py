@@ -257,6 +257,7 @@ def _common(cell: ThroughputCell | QualityCell, recorded: Recorded, build: Mappi
         "wall_seconds": run.get("wall_seconds"),
         "peak_rss_bytes": run.get("peak_rss_bytes"),
         "started_at": _time(run.get("started_at")),
+        "suspended_seconds": run.get("suspended_seconds"),
         "source": "measured",
         "command": " ".join([*knobs, shlex.join(run["command"])]),
         "load_before": run.get("load_before"),

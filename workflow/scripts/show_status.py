@@ -1,0 +1,78 @@
+#!/usr/bin/env python
+"""Shows how far a run has come. Reads only the results directory, and changes nothing in it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kvsweep.cells import baseline_runs, quality_cells, throughput_cells
+from kvsweep.config import Study, parse_study
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json
+from kvsweep.overview import Finished, Running, as_text, result_of
+from kvsweep.plan import Known, make_plan
+from kvsweep.program import run_program
+from kvsweep.progress import RUNNING
+from kvsweep.recorded import read_recorded
+from make_plan import read_known
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results directory")
+    parser.add_argument("--last", type=int, default=5, help="how many finished cells to show")
+    parser.add_argument(
+        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
+    )
+    arguments = parser.parse_args()
+    results: Path = arguments.results
+    if not (results / "config.json").is_file():
+        raise KvsweepError(
+            f"{results}: no run was started here yet; start one with snakemake, or name another directory with "
+            "--results."
+        )
+    study = parse_study(read_json(results / "config.json"))
+    known = read_known(study, results, arguments.base)
+    text = as_text(
+        make_plan(study, known),
+        running(study, results),
+        finished(known, arguments.last),
+        datetime.now(UTC),
+    )
+    print(text, end="", flush=True)
+
+
+def running(study: Study, results: Path) -> list[Running]:
+    found = []
+    for cell in (*baseline_runs(study), *throughput_cells(study), *quality_cells(study)):
+        path = results / cell.directory / RUNNING
+        try:
+            sign = read_json(path)
+            since = datetime.fromisoformat(sign["started_at"])
+            silent_seconds = time.time() - path.stat().st_mtime
+            found.append(Running(cell, sign["host"], since, sign["said"], silent_seconds))
+        except (KvsweepError, OSError, KeyError, TypeError, ValueError):
+            continue  # there is none, or it has ended in between
+    return found
+
+
+def finished(known: Known, most: int) -> list[Finished]:
+    """The cells whose engines were started last, the last one first."""
+    started = [raw for raw in known.cells.values() if raw.run.get("started_at")]
+    started.sort(key=lambda raw: str(raw.run["started_at"]), reverse=True)
+    return [
+        Finished(
+            raw.cell,
+            datetime.fromisoformat(raw.run["started_at"]),
+            raw.run["wall_seconds"],
+            result_of(raw.cell, read_recorded(raw.directory)),
+        )
+        for raw in started[:most]
+    ]
+
+
+if __name__ == "__main__":
+    run_program(main)
