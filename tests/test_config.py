@@ -359,7 +359,7 @@ WRONG: list[tuple[Config, str]] = [
     (
         changed("engines", "fork", "backend", to="opencl-adreno"),
         "engines.fork.backend: 'opencl-adreno' is not known; valid here: auto, cpu, metal, cuda, vulkan, "
-        "hip.",
+        "hip, sycl.",
     ),
     # a checksum
     (

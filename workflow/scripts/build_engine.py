@@ -7,7 +7,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from kvsweep import engine_build, engine_source
+from kvsweep import backends, engine_build, engine_source
 from kvsweep.config import Engine, parse_engine
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, write_json
@@ -49,9 +49,11 @@ def take_ready(engine: Engine, base: Path) -> dict[str, object]:
 
 def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str, object]:
     """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was."""
-    engine_build.find_compiler()
-    backend = engine_build.choose_backend(engine.backend)
-    options = engine_build.cmake_options(backend, engine.cmake)
+    backend = backends.choose_backend(engine.backend)
+    if backend != "sycl":
+        engine_build.find_compiler()
+    here = backends.options_here(backend, engine.cmake, f"engines.{engine.name}.backend")
+    options = engine_build.cmake_options(backend, here, engine.cmake)
     work, binaries = directory / "work", directory / "bin"
     source = fetched_before(engine, work)
     if source is None:
@@ -74,6 +76,7 @@ def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str
         threads,
         directory / "cmake.log",
         lambda line: say(f"engine {engine.name}: {line}"),
+        lambda error: backends.hint(backend, error),
     )
     engine_build.collect(build_directory, binaries, engine.programs)
     manifest = engine_build.manifest(

@@ -12,10 +12,10 @@ import json
 import shutil
 from pathlib import Path
 
+from kvsweep.backends import choose_backend
 from kvsweep.cache_types import BASELINE_PAIR, Pair
 from kvsweep.cells import Cell, baseline_runs, quality_cells, throughput_cells
 from kvsweep.config import Model, Study, parse_study
-from kvsweep.engine_build import choose_backend
 from kvsweep.files import read_json, sha256, write_json
 from kvsweep.free_memory import available_memory_bytes
 from kvsweep.inputs import local_path

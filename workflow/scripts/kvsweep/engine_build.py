@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from kvsweep.backends import options_of
 from kvsweep.config import Engine
 from kvsweep.engine_log import accepted_cache_types
 from kvsweep.engine_source import describe
@@ -28,36 +28,16 @@ _COMMON_OPTIONS = {
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_SERVER": "OFF",
 }
-_BACKEND_OPTIONS: dict[str, dict[str, str]] = {
-    "cpu": {"GGML_METAL": "OFF"},
-    # The embedded library lets the binary be moved.
-    "metal": {"GGML_METAL": "ON", "GGML_METAL_EMBED_LIBRARY": "ON"},
-    # Without FA_ALL_QUANTS most cache type pairs have no attention kernel and run on the CPU without a word.
-    "cuda": {"GGML_CUDA": "ON", "GGML_CUDA_FA_ALL_QUANTS": "ON"},
-    "vulkan": {"GGML_VULKAN": "ON"},
-    "hip": {"GGML_HIP": "ON"},
-}
 _SHARED_LIBRARIES = ("*.so", "*.so.*", "*.dylib", "*.metallib", "ggml-metal.metal")
 _PROGRESS = re.compile(r"^\[\s*(\d+)% ")
 _COMPILER_ERROR = re.compile(
-    r"^(.+?: (?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|CMake Error.*)$"
+    r"^(.+?: (?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|nvcc fatal\s*: .+|CMake Error.*)$"
 )
 
 
-def choose_backend(wanted: str) -> str:
-    """What ``auto`` stands for here: metal on macOS, cuda where its compiler and a device are, else cpu."""
-    if wanted != "auto":
-        return wanted
-    if platform.system() == "Darwin":
-        return "metal"
-    if shutil.which("nvcc") and shutil.which("nvidia-smi"):
-        return "cuda"
-    return "cpu"
-
-
-def cmake_options(backend: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """All options of the build; those of the configuration win."""
-    return {**_COMMON_OPTIONS, **_BACKEND_OPTIONS[backend], **extra}
+def cmake_options(backend: str, here: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
+    """All options of the build: what every build has, what the back end and this machine want, what the user wants."""
+    return {**_COMMON_OPTIONS, **options_of(backend), **here, **configured}
 
 
 def find_compiler() -> str:
@@ -82,10 +62,11 @@ def build(
     threads: int,
     log: Path,
     say: Callable[[str], None],
+    explain: Callable[[str], str] = lambda _error: "",
 ) -> None:
     """Configure and build ``programs``; everything the tools print goes to ``log``, percentages to ``say``.
 
-    Raises KvsweepError with the first compiler error.
+    Raises KvsweepError with the first compiler error, and with what ``explain`` makes of it.
     """
     # Without the ceiling the build would take the commit of whatever repository encloses the tree.
     environment = {
@@ -104,7 +85,9 @@ def build(
             status, lines = _run_step(command, environment, log_file, say)
             if status != 0:
                 reason = first_error(lines) or (lines[-1] if lines else f"cmake ended with status {status}")
-                raise KvsweepError(f"cmake could not {step} the engine: {reason} (whole log: {log})")
+                raise KvsweepError(
+                    f"cmake could not {step} the engine: {reason}{explain(reason)} (whole log: {log})"
+                )
 
 
 def first_error(lines: Iterable[str]) -> str | None:
