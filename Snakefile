@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import os
 import shlex
@@ -20,7 +21,7 @@ from kvsweep import cells, config as configuration
 from kvsweep.engine_run import INTERRUPTED, was_finished
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
-from kvsweep.files import check_writable, sha256_once
+from kvsweep.files import check_writable, sha256, write_text
 from kvsweep.process import LIMITS, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
 from kvsweep.provenance import CONFIG_FILES
@@ -40,6 +41,7 @@ except KvsweepError as error:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/needs.smk"
 include: "workflow/rules/engine.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/quality.smk"
@@ -61,6 +63,7 @@ rule all:
         "results/report.html",
         "results/report.md",
         "results/tables/claims.parquet",
+        MANIFESTS,
         PAIRS_CHECKED,
         # Named here too, because of a cell that was forgotten nothing else would be missed.
         CELL_RECORDS,
@@ -69,6 +72,7 @@ rule all:
 # Every cell, without tables and report.
 rule measurements:
     input:
+        MANIFESTS,
         PAIRS_CHECKED,
         CELL_RECORDS,
 
@@ -83,7 +87,13 @@ onstart:
         for record in [*BASELINE_RECORDS, *CELL_RECORDS]
         if was_finished(Path(record))
     }
-    os.environ[INTERRUPTED] = "\n".join(sorted(unbooked | removed))
+    # What is fetched from elsewhere may turn out to be what was measured.
+    perhaps = {
+        f"results/{directory}/run.json"
+        for directory in RUNS
+        if (change := standing(directory)[1]) and not change.certain
+    }
+    os.environ[INTERRUPTED] = "\n".join(sorted(unbooked | removed | perhaps))
     knobs = knobs_in(os.environ)
     if knobs:
         print(

@@ -54,7 +54,7 @@ def subject(tmp_path: Path) -> Subject:
     return Subject(
         directory=tmp_path / "cell",
         build_json=build_json,
-        build={"engine": "e", "directory": "/engine", "environment": {"TURBO_X": "0"}},
+        build={"engine": "e", "directory": "/engine", "environment": {"TURBO_X": "0"}, "files": {}},
         model={"model": "m", "sha256": "cd34"},
         machine=Machine("bench", "host", "cpu", 2, 16 * GIB, "Linux"),
         cell={"kind": "throughput", "ctk": "f16", "ctv": "q8_0"},
@@ -163,9 +163,11 @@ def test_a_directory_that_cannot_be_made(subject: Subject) -> None:
 
 
 def test_a_skipped_cell_is_a_record_too(subject: Subject) -> None:
-    keep_skipped(subject, ["llama-bench"], ("bench.jsonl", "stderr.log"), "predicted to take too long")
+    reason = "predicted to take too long"
+    keep_skipped(subject, ["llama-bench"], ("bench.jsonl", "stderr.log"), reason, 7200.0)
     record = read_recorded(subject.directory)
-    assert (record.run["skipped"], record.run["attempts"]) == ("predicted to take too long", 0)
+    assert (record.run["skipped"], record.run["attempts"]) == (reason, 0)
+    assert record.run["predicted_seconds"] == 7200
     assert "exit_status" not in record.run
     assert (record.stdout, record.stderr) == ("", "")
 

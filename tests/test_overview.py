@@ -99,7 +99,7 @@ def test_the_program_at_another_terminal(workplace: Workplace) -> None:
     assert nothing.returncode == 1
     assert nothing.stderr.startswith("kvsweep: error: ") and "no run was started here yet" in nothing.stderr
     study = {
-        "engines": {"stand-in": {"source": {"path": "bin"}, "backend": "cpu"}},
+        "engines": {"stand-in": {"source": {"path": "bin"}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}}},
         "models": {"tiny": {"path": "tiny.gguf"}},
         "pairs": ["f16", "q8_0/turbo4"],
         "throughput": {"depths": [512, 1024], "prompt": 64, "generate": 16, "repetitions": 3},
@@ -137,7 +137,9 @@ def test_a_sign_of_life_that_is_being_written_is_none(workplace: Workplace, brok
     (results / "config.json").write_text(
         json.dumps(
             {
-                "engines": {"stand-in": {"source": {"path": "bin"}, "backend": "cpu"}},
+                "engines": {
+                    "stand-in": {"source": {"path": "bin"}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}}
+                },
                 "models": {"tiny": {"path": "tiny.gguf"}},
                 "pairs": ["q8_0/turbo4"],
                 "throughput": {"depths": [1024]},

@@ -264,7 +264,7 @@ def test_done_is_what_has_a_record_with_the_values_of_the_configuration(moe: Mod
     totals = as_json(plan)["totals"]
     assert (totals["throughput"]["done"], totals["throughput"]["by_status"]) == (1, {"oom": 1})
     assert (totals["quality"]["done"], totals["quality"]["cells"]) == (1, 4)
-    assert "1 run of those to do were made with other values" in as_text(plan, "machine")
+    assert "  fork: generate 64 -> 128: 1 throughput\n" in as_text(plan, "machine")
 
 
 # -- warnings ---------------------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def test_the_program_needs_no_engine_no_model_and_no_results(tmp_path: Path) -> 
 def run_plan(place: Workplace, model: str) -> dict[str, Any]:
     """The plan.json of a small configuration of the stand-in engine."""
     config = {
-        "engines": {"stand-in": {"source": {"path": "."}, "backend": "cpu"}},
+        "engines": {"stand-in": {"source": {"path": "."}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}}},
         "models": {"tiny": {"path": model}},
         "corpora": {"text": {"path": "text.txt"}},
         "pairs": ["f16", "q8_0"],

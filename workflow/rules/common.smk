@@ -1,7 +1,7 @@
 # Shared by all rules: names, what the cells are, and what the rules read from the configuration.
 
+from kvsweep import current
 from kvsweep.code_identity import code_identity
-from kvsweep.model_files import checksum_memory, part_paths
 
 
 wildcard_constraints:
@@ -30,7 +30,7 @@ os.environ |= {
 
 ALL_CORES = workflow.cores or os.cpu_count()
 
-PAIRS_CHECKED = [f"results/engines/{engine}/pairs.checked" for engine in STUDY.engines]
+BASE, RESULTS = Path(workflow.basedir), Path("results")
 CELLS = [*cells.quality_cells(STUDY), *cells.throughput_cells(STUDY)]
 BASELINE_RECORDS = [
     f"results/{run.directory}/run.json" for run in cells.baseline_runs(STUDY)
@@ -61,38 +61,16 @@ def published_files():
     ]
 
 
-def from_base(path):
-    """A path of the configuration: a relative one starts where the Snakefile is."""
-    return Path(workflow.basedir, Path(path).expanduser())
-
-
-def content(path, memory):
-    """What a big file holds, as a param: other bytes count as a change, another time stamp does not.
-
-    Read again only when size or time stamp changed.
-    """
-    path = from_base(path)
-    return sha256_once(path, Path(memory)) if path.is_file() else "missing"
-
-
 def ready_binaries(wildcards):
     """What the binaries of a ready-made engine hold; nothing for one that is built."""
-    engine = STUDY.engines[wildcards.engine]
-    if engine.source_kind != "path":
-        return ""
-    return " ".join(
-        content(
-            Path(engine.source["path"], name),
-            f"results/engines/{engine.name}/checksums/{name}.json",
-        )
-        for name in engine.programs
-    )
+    files = current.ready_files(STUDY.engines[wildcards.engine], RESULTS, BASE)
+    return "" if files is None else " ".join(files.values())
 
 
 def origin_of(entry):
-    """Where a file comes from: its path here, or for one to fetch what the configuration says of it."""
+    """Where a file comes from: its path, or for one to fetch what the configuration says of it."""
     local = entry.origin.path
-    return entry.origin.definition() if local is None else str(from_base(local))
+    return entry.origin.definition() if local is None else local
 
 
 def model_origin(wildcards):
@@ -104,9 +82,7 @@ def model_content(wildcards):
     model = STUDY.models[wildcards.model]
     if model.origin.path is None:
         return ""
-    directory = Path("results", "models", model.name)
-    parts = part_paths(from_base(model.origin.path))
-    return " ".join(content(part, checksum_memory(directory, part)) for part in parts)
+    return current.local_model_sha256(model, RESULTS, BASE) or "missing"
 
 
 def expected_sha256(entry):
@@ -130,8 +106,7 @@ def corpus_content(wildcards):
     corpus = STUDY.corpora[wildcards.corpus]
     if corpus.origin is None or corpus.origin.path is None:
         return ""
-    memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
-    return content(corpus.origin.path, f"results/corpora/{corpus.name}/{memory}")
+    return current.local_text_sha256(corpus, RESULTS, BASE) or "missing"
 
 
 def quality_priority(wildcards):

@@ -3,6 +3,8 @@
 
 rule engine:
     """Fetches and builds an engine, or takes ready binaries."""
+    input:
+        outdated_engine,
     output:
         "results/engines/{engine}/build.json",
     log:

@@ -4,6 +4,8 @@
 
 rule model:
     """Brings a model here and reads its header and checksum."""
+    input:
+        outdated_model,
     output:
         "results/models/{model}/model.json",
     log:
@@ -21,6 +23,8 @@ rule model:
 
 rule corpus:
     """Makes, takes or fetches a text to score."""
+    input:
+        outdated_corpus,
     output:
         "results/corpora/{corpus}/corpus.json",
     log:

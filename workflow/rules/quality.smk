@@ -5,9 +5,7 @@
 rule baseline:
     """Writes the log-probabilities that every quality cell of a context is compared with."""
     input:
-        engine="results/engines/{engine}/build.json",
-        model="results/models/{model}/model.json",
-        corpus="results/corpora/{corpus}/corpus.json",
+        baseline_inputs,
     output:
         logits="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/logits.kld",
         run="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json",
@@ -26,18 +24,15 @@ rule baseline:
     shell:
         "measure.py baseline --results results --cell baseline/"
         "{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}"
-        " --engine {input.engine:q} --model {input.model:q} --corpus {input.corpus:q}"
+        " --engine results/engines/{wildcards.engine}/build.json --model results/models/{wildcards.model}/model.json"
+        " --corpus results/corpora/{wildcards.corpus}/corpus.json"
         " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"
 
 
 rule quality_cell:
     """Measures perplexity and KL divergence of one pair at one context."""
     input:
-        engine="results/engines/{engine}/build.json",
-        model="results/models/{model}/model.json",
-        corpus="results/corpora/{corpus}/corpus.json",
-        # Not the log-probabilities themselves: their time stamp says nothing, their content is checked before use.
-        baseline="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json",
+        quality_inputs,
     output:
         run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
         stdout="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",
@@ -52,11 +47,10 @@ rule quality_cell:
         device=1,
     params:
         chunks=chunks,
-        logits=lambda wildcards, input: str(
-            Path(input.baseline).with_name("logits.kld")
-        ),
     shell:
         "measure.py quality --results results --pair {wildcards.ctk}/{wildcards.ctv} --cell quality/"
         "{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}/k-{wildcards.ctk}/v-{wildcards.ctv}"
-        " --engine {input.engine:q} --model {input.model:q} --corpus {input.corpus:q} --logits {params.logits:q}"
+        " --engine results/engines/{wildcards.engine}/build.json --model results/models/{wildcards.model}/model.json"
+        " --corpus results/corpora/{wildcards.corpus}/corpus.json"
+        " --logits results/baseline/{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}/logits.kld"
         " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"

@@ -4,6 +4,8 @@
 
 rule study:
     """Writes down what is to be measured: for the tables, and for counting the cells while they are measured."""
+    input:
+        outdated_study,
     output:
         config="results/config.json",
         cells="results/cells.txt",
@@ -13,10 +15,7 @@ rule study:
     conda:
         "../envs/kvsweep.yaml"
     params:
-        # Which machine, how long and where to stop do not change what a table says of a finished cell.
-        config=json.dumps(
-            {key: config[key] for key in config if key not in ("machine", "limits")}
-        ),
+        config=json.dumps(OF_THE_STUDY),
     shell:
         "write_study.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
 
@@ -25,8 +24,8 @@ rule tables:
     """Reads all raw cells, decides each status, checks what really ran."""
     input:
         study="results/config.json",
-        engines=expand("results/engines/{engine}/build.json", engine=STUDY.engines),
-        models=expand("results/models/{model}/model.json", model=STUDY.models),
+        # An engine or a model that is made again and comes out the same changes no table.
+        manifests=missing_manifests,
         cells=CELL_RECORDS,
     output:
         expand(
@@ -40,6 +39,7 @@ rule tables:
     threads: ALL_CORES
     params:
         code=code("make_tables.py"),
+        manifests=manifest_contents,
     shell:
         "make_tables.py --results results --processes {threads} 2>&1 | tee {log:q}"
 

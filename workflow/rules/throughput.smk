@@ -4,8 +4,7 @@
 rule throughput_cell:
     """Measures prefill and decode speed of one pair at one depth, in one process."""
     input:
-        engine="results/engines/{engine}/build.json",
-        model="results/models/{model}/model.json",
+        throughput_inputs,
     output:
         run="results/throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/run.json",
         bench="results/throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/bench.jsonl",
@@ -23,5 +22,6 @@ rule throughput_cell:
     shell:
         "measure.py throughput --results results --pair {wildcards.ctk}/{wildcards.ctv} "
         "--cell throughput/{wildcards.engine}/{wildcards.model}/d{wildcards.depth}/k-{wildcards.ctk}/v-{wildcards.ctv}"
-        " --engine {input.engine:q} --model {input.model:q} --depth {wildcards.depth} {params.request}"
+        " --engine results/engines/{wildcards.engine}/build.json --model results/models/{wildcards.model}/model.json"
+        " --depth {wildcards.depth} {params.request}"
         " 2>&1 | tee {log:q}"

@@ -25,10 +25,13 @@ def main() -> None:
         required=True,
         help="the GGUF file, or the first part of a split one; or as JSON, the url or huggingface of a configuration",
     )
+    parser.add_argument(
+        "--base", type=Path, default=Path(__file__).parents[2], help="where a relative path starts"
+    )
     parser.add_argument("--sha256", help="what its sha256 must be")
     parser.add_argument("--model-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()
-    origin: Origin = arguments.origin
+    origin: Origin = arguments.origin.at(arguments.base)
     directory: Path = arguments.model_json.parent
     key = f"models.{arguments.name}"
     path = bring_all(origin, directory, key, arguments.sha256)

@@ -29,13 +29,16 @@ def main() -> None:
     parser.add_argument("--archive-sha256", help="what the archive's sha256 must be")
     parser.add_argument("--seed", type=int, help="seed of the text to generate")
     parser.add_argument("--bytes", type=int, help="length of the text to generate")
+    parser.add_argument(
+        "--base", type=Path, default=Path(__file__).parents[2], help="where a relative path starts"
+    )
     parser.add_argument("--sha256", help="what the text's sha256 must be")
     parser.add_argument("--corpus-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()
     key = f"corpora.{arguments.name}"
     directory: Path = arguments.corpus_json.parent
     text, archive_sha256 = directory / "text.txt", None
-    origin: Origin | None = arguments.origin
+    origin: Origin | None = arguments.origin and arguments.origin.at(arguments.base)
     source: dict[str, Any]
     if origin is None:
         write_text(text, demo_text.generate(arguments.seed, arguments.bytes))

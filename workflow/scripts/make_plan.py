@@ -16,6 +16,7 @@ from kvsweep.backends import choose_backend
 from kvsweep.cache_types import BASELINE_PAIR, Pair
 from kvsweep.cells import Cell, baseline_runs, quality_cells, throughput_cells
 from kvsweep.config import Model, Study, parse_study
+from kvsweep.current import look
 from kvsweep.files import read_json, sha256, write_json
 from kvsweep.free_memory import available_memory_bytes
 from kvsweep.inputs import local_path
@@ -61,6 +62,7 @@ def read_known(study: Study, results: Path, base: Path) -> Known:
             if (path := results / run.directory / "run.json").is_file()
         },
         curves=read_curves(study, results, cells),
+        now=look(study, results, base),
     )
 
 

@@ -200,7 +200,7 @@ def throughput(arguments: argparse.Namespace) -> None:
                 f"predicted to take {format_duration(predicted)}, over the limit of {arguments.cell_hours:g} h, "
                 f"from the cells at depth {', '.join(str(depth) for depth in sorted(own))}"
             )
-            engine_run.keep_skipped(subject, command, ("bench.jsonl", "stderr.log"), reason)
+            engine_run.keep_skipped(subject, command, ("bench.jsonl", "stderr.log"), reason, predicted)
             say(f"  skipped: {reason}")
             return
     attempts: list[Attempt] = []

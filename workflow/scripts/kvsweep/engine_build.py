@@ -12,6 +12,8 @@ from pathlib import Path
 
 from kvsweep.backends import options_of
 from kvsweep.config import Engine
+from kvsweep.current import engine_identity
+from kvsweep.engine_files import engine_files
 from kvsweep.engine_log import accepted_cache_types
 from kvsweep.engine_source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
@@ -28,7 +30,6 @@ _COMMON_OPTIONS = {
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_SERVER": "OFF",
 }
-_SHARED_LIBRARIES = ("*.so", "*.so.*", "*.dylib", "*.metallib", "ggml-metal.metal")
 _PROGRESS = re.compile(r"^\[\s*(\d+)% ")
 _COMPILER_ERROR = re.compile(
     r"^(.+?: (?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|nvcc fatal\s*: .+|CMake Error.*)$"
@@ -106,9 +107,8 @@ def collect(build_directory: Path, binaries: Path, programs: Sequence[str]) -> N
     """Copy the programs, and shared libraries where the options asked for them, into one directory."""
     shutil.rmtree(binaries, ignore_errors=True)
     binaries.mkdir(parents=True)
-    for file in (build_directory / "bin").iterdir():
-        if file.name in programs or any(file.match(pattern) for pattern in _SHARED_LIBRARIES):
-            shutil.copy2(file, binaries / file.name, follow_symlinks=False)
+    for file in engine_files(build_directory / "bin", programs):
+        shutil.copy2(file, binaries / file.name, follow_symlinks=False)
 
 
 def manifest(
@@ -137,6 +137,8 @@ def manifest(
     return {
         "format": 1,
         "engine": engine.name,
+        "definition": engine_identity(engine),
+        "programs": list(engine.programs),
         "source_kind": engine.source_kind,
         "source": describe(engine),
         "commit": commit,
@@ -145,12 +147,7 @@ def manifest(
         "compiler": compiler,
         "environment": engine.env,
         "directory": str(binaries.resolve()),
-        "files": {
-            file.name: sha256(file)
-            for file in sorted(binaries.iterdir())
-            if file.is_file()
-            and (file.name in engine.programs or any(file.match(pattern) for pattern in _SHARED_LIBRARIES))
-        },
+        "files": {file.name: sha256(file) for file in engine_files(binaries, engine.programs)},
         "cache_types": list(types),
         "version": next((line.strip() for line in version.splitlines() if line.startswith("version")), None),
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.conditions import Conditions
+from kvsweep.engine_files import measuring_files
 from kvsweep.environment import engine_environment
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
@@ -24,8 +25,8 @@ from kvsweep.recorded import read_recorded
 # Set by the Snakefile: run.json of every cell that may have been finished when an earlier run was killed, a line each.
 INTERRUPTED = "KVSWEEP_INTERRUPTED"
 _SPARE = ".finished"
-# What may differ between two descriptions of the same measurement.
-_NOT_THE_CELL = ("machine", "time_limit_seconds")
+# What may differ between two descriptions of the same measurement. The engine's files say more than their manifest.
+_NOT_THE_CELL = ("machine", "time_limit_seconds", "build_sha256")
 
 # Ends of an engine that somebody else decided on.
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
@@ -92,6 +93,8 @@ class Subject:
             "format": 1,
             **self.cell,
             "engine": self.build["engine"],
+            "engine_definition": self.build.get("definition"),
+            "engine_files": measuring_files(self.build["files"], self.build.get("programs", ())),
             "build_sha256": sha256(self.build_json),
             "model": self.model["model"],
             "model_sha256": self.model["sha256"],
@@ -255,7 +258,13 @@ def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
     return True
 
 
-def keep_skipped(subject: Subject, command: Sequence[str], stream_names: Sequence[str], reason: str) -> None:
+def keep_skipped(
+    subject: Subject,
+    command: Sequence[str],
+    stream_names: Sequence[str],
+    reason: str,
+    predicted_seconds: float,
+) -> None:
     """Write down that the engine was not started for this cell, and why."""
     make_directory(subject.directory)
     for name in stream_names:
@@ -264,5 +273,11 @@ def keep_skipped(subject: Subject, command: Sequence[str], stream_names: Sequenc
     streams = [{"name": n, "size_bytes": 0, "left_out_bytes": 0, "sha256": nothing} for n in stream_names]
     write_json(
         subject.directory / "run.json",
-        {**subject.describe(command), "skipped": reason, "attempts": 0, "streams": streams},
+        {
+            **subject.describe(command),
+            "skipped": reason,
+            "predicted_seconds": predicted_seconds,
+            "attempts": 0,
+            "streams": streams,
+        },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -65,6 +66,12 @@ class Origin:
         assert self.path is not None
         folder, slash, name = self.path.rpartition("/")
         return tuple(Origin(path=folder + slash + part) for part in part_names(name))
+
+    def at(self, base: Path) -> Origin:
+        """The same; a relative path starts at ``base``."""
+        return (
+            self if self.path is None else replace(self, path=str(Path(base, Path(self.path).expanduser())))
+        )
 
     def definition(self) -> str:
         """All of it as JSON, for a command line; ``parse_origin`` reads it back."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from kvsweep import sizes
+from kvsweep import changes, sizes
 from kvsweep.baseline_file import expected_size_bytes
 from kvsweep.cache_types import BASELINE_PAIR, Pair
 from kvsweep.cells import BaselineRun, Cell, QualityCell, ThroughputCell, baseline_runs
@@ -20,6 +20,7 @@ from kvsweep.cells import quality_cells as quality_cells_of
 from kvsweep.cells import throughput_cells as throughput_cells_of
 from kvsweep.commands import BenchRequest
 from kvsweep.config import Study
+from kvsweep.current import Current
 from kvsweep.model_header import ModelHeader
 from kvsweep.prediction import Curve, predicted_seconds
 from kvsweep.raw_cells import DAMAGED, RawCell
@@ -62,7 +63,7 @@ class Known:
     """Everything outside the configuration that a plan rests on.
 
     ``backends`` by engine; ``models`` by name (those whose file is there); ``cells`` and ``baselines`` by directory:
-    raw cells, and run.json of baselines; ``curves`` by engine, model and pair.
+    raw cells, and run.json of baselines; ``curves`` by engine, model and pair; ``now``: what they would be run with.
     """
 
     resources: Resources
@@ -71,6 +72,7 @@ class Known:
     cells: Mapping[str, RawCell] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Mapping[tuple[str, str, Pair], Curve] = field(default_factory=dict)
+    now: Current = field(default_factory=Current)
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,22 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Item:
-    """A cell or a baseline. ``status`` is None without a record; ``outdated``: of other values, to do again."""
+    """A cell or a baseline. ``status`` is None without a record; ``reason`` says why it is to do, None if it is not."""
 
     run: Cell | BaselineRun
     status: str | None
-    outdated: bool
+    reason: str | None
     needs: Needs | None
     estimate: Estimate | None
 
     @property
     def done(self) -> bool:
-        return self.status is not None and not self.outdated
+        return self.reason is None
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it was measured, but not what is asked for now."""
+        return self.status is not None and not self.done
 
 
 @dataclass(frozen=True)
@@ -161,14 +168,15 @@ class Plan:
 def make_plan(study: Study, known: Known) -> Plan:
     scored = finished_quality(known.cells.values())
     written = [_finished_baseline(run) for run in known.baselines.values()]
+    finished = changes.Finished(raw.cell for raw in known.cells.values())
     return Plan(
         study,
         known,
         (
-            *(_throughput_item(cell, study, known) for cell in throughput_cells_of(study)),
-            *(_quality_item(cell, study, known, scored) for cell in quality_cells_of(study)),
+            *(_throughput_item(cell, study, known, finished) for cell in throughput_cells_of(study)),
+            *(_quality_item(cell, study, known, finished, scored) for cell in quality_cells_of(study)),
         ),
-        tuple(_baseline_item(run, study, known, written) for run in baseline_runs(study)),
+        tuple(_baseline_item(run, study, known, finished, written) for run in baseline_runs(study)),
     )
 
 
@@ -209,14 +217,8 @@ def perplexity_estimate(
 # -- one item ---------------------------------------------------------------------------------------------------------
 
 
-def _throughput_item(cell: ThroughputCell, study: Study, known: Known) -> Item:
+def _throughput_item(cell: ThroughputCell, study: Study, known: Known, finished: changes.Finished) -> Item:
     request = request_of(study, cell)
-    raw = known.cells.get(str(cell.directory))
-    asked = {
-        "prompt": request.prompt,
-        "generate": request.generate,
-        "repetitions": request.repetitions,
-    }
     model = known.models.get(cell.model)
     needs = None
     if model is not None:
@@ -235,29 +237,38 @@ def _throughput_item(cell: ThroughputCell, study: Study, known: Known) -> Item:
     if seconds is not None:
         depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
         estimate = Estimate(seconds, f"measured at depth {depths}")
-    return _item(cell, raw, asked, needs, estimate)
+    return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
 
 
-def _quality_item(cell: QualityCell, study: Study, known: Known, finished: Sequence[Finished]) -> Item:
+def _quality_item(
+    cell: QualityCell,
+    study: Study,
+    known: Known,
+    finished: changes.Finished,
+    scored: Sequence[Finished],
+) -> Item:
     chunks = _chunks(study, cell.n_ctx)
-    raw = known.cells.get(str(cell.directory))
     model = known.models.get(cell.model)
     needs = None if model is None else _perplexity_needs(model, cell.pair, cell.n_ctx, writes_baseline=False)
-    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, finished)
-    return _item(cell, raw, {"chunks": chunks}, needs, estimate)
+    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, scored)
+    return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
 
 
-def _baseline_item(run: BaselineRun, study: Study, known: Known, finished: Sequence[Finished]) -> Item:
+def _baseline_item(
+    run: BaselineRun,
+    study: Study,
+    known: Known,
+    finished: changes.Finished,
+    written: Sequence[Finished],
+) -> Item:
     chunks = _chunks(study, run.n_ctx)
-    record = known.baselines.get(str(run.directory))
     model = known.models.get(run.model)
     needs = None
     if model is not None:
         disk = expected_size_bytes(run.n_ctx, model.header.n_vocab, chunks)
         needs = _perplexity_needs(model, BASELINE_PAIR, run.n_ctx, writes_baseline=True, disk_bytes=disk)
-    estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, finished)
-    outdated = record is not None and record["chunks"] != chunks
-    return Item(run, "measured" if record is not None else None, outdated, needs, estimate)
+    estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, written)
+    return Item(run, *_standing(run, study, known, finished), needs, estimate)
 
 
 def _perplexity_needs(
@@ -271,17 +282,20 @@ def _perplexity_needs(
     )
 
 
-def _item(
-    cell: Cell,
-    raw: RawCell | None,
-    asked: Mapping[str, object],
-    needs: Needs | None,
-    estimate: Estimate | None,
-) -> Item:
-    if raw is None:
-        return Item(cell, None, False, needs, estimate)
-    outdated = raw.status != DAMAGED and any(raw.run.get(key) != value for key, value in asked.items())
-    return Item(cell, raw.status, outdated, needs, estimate)
+def _standing(
+    run: Cell | BaselineRun, study: Study, known: Known, finished: changes.Finished
+) -> tuple[str | None, str | None]:
+    """How it ended, if there is a record, and why it is to do, if it is."""
+    status: str | None
+    if isinstance(run, BaselineRun):
+        record, status = known.baselines.get(str(run.directory)), "measured"
+    else:
+        raw = known.cells.get(str(run.directory))
+        record, status = (None, None) if raw is None else (raw.run, raw.status)
+    if record is None:
+        return None, finished.why_new(run)
+    change = None if status == DAMAGED else changes.change(run, record, study, known.now)
+    return status, change and change.reason
 
 
 def _chunks(study: Study, n_ctx: int) -> int:

@@ -18,6 +18,8 @@ ABSENT = "–"
 _MOST_TABLES = 6
 _MOST_PAIRS = 24
 _MOST_WARNINGS = 20
+_MOST_REASONS = 20
+_KINDS = {"throughput": ThroughputCell, "quality": QualityCell, "baseline": BaselineRun}
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def _as_row(item: Item, known: Known) -> dict[str, Any]:
         "done": item.done,
         "status": item.status,
         "outdated": item.outdated,
+        "reason": item.reason,
         "weight_bytes": needs and needs.weight_bytes,
         "kv_bytes": needs and needs.kv_bytes,
         "host_bytes": needs and needs.host_bytes,
@@ -138,12 +141,25 @@ def _totals(plan: Plan) -> list[str]:
             how = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
             line = f"{kind + ':':12} {len(done)} of {len(items)} done, {len(items) - len(done)} to do"
             lines.append(line + (f" ({how})" if done and kind != "baseline" else ""))
-    outdated = sum(item.outdated for item in plan.to_do)
-    if outdated:
-        lines.append(
-            f"{number(outdated, 'run')} of those to do were made with other values than the configuration's now"
-        )
-    return lines
+    return lines + reasons(plan)
+
+
+def reasons(plan: Plan) -> list[str]:
+    """Why what is to do is to do, a line for each reason and engine that not all runs share."""
+    if not plan.to_do:
+        return []
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for item in plan.to_do:
+        assert item.reason is not None
+        kind = next(kind for kind, items in _KINDS.items() if isinstance(item.run, items))
+        counts.setdefault((item.reason, item.run.engine), Counter())[kind] += 1
+    lines = []
+    for (reason, engine), kinds in list(counts.items())[:_MOST_REASONS]:
+        what = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        lines.append(f"  {engine}: {reason}: {what}")
+    if len(counts) > _MOST_REASONS:
+        lines.append(f"  {number(len(counts) - _MOST_REASONS, 'more reason')} in plan.json")
+    return ["to do because:", *lines, "  then tables and report"]
 
 
 def _machine(plan: Plan, name: str) -> str:

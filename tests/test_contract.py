@@ -1,0 +1,513 @@
+"""Only what changed: the jobs that the real workflow runs after each kind of change, to the job.
+
+Each ``Line`` is a line of the contract. Jobs are those of a dry run over a finished study (study.py); where only a run
+can decide, it is run. A line names the keys of the configuration that it speaks of, and every key must have a line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from study import Job, Place, changed, job, make_finished, write_programs
+from support import ROOT
+
+MODELS, CORPORA, PAIRS, DEPTHS = (
+    ("local", "fetched"),
+    ("generated", "file", "member"),
+    ("f16", "q8_0"),
+    (0, 512),
+)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = make_finished(tmp_path_factory.mktemp("finished") / "study")
+    assert place.planned() == set()
+    return place
+
+
+@pytest.fixture(scope="session")
+def after(finished: Place) -> Callable[[str], set[Job]]:
+    """A step after the measurements with all steps that follow it, whatever they are."""
+    found: dict[str, set[Job]] = {}
+
+    def closure(rule: str) -> set[Job]:
+        if rule not in found:
+            found[rule] = finished.planned(rule)
+            assert rule in found[rule]
+            assert not any(step.startswith(("throughput", "quality", "baseline")) for step in found[rule])
+        return found[rule]
+
+    return closure
+
+
+@pytest.fixture
+def place(finished: Place, tmp_path: Path) -> Place:
+    return finished.copy(tmp_path / "study")
+
+
+# -- sets of jobs -----------------------------------------------------------------------------------------------------
+
+
+def throughput(engine: str, model: str = "", depth: int | None = None, pair: str = "") -> set[Job]:
+    """Cells of the finished study, narrowed by what is given."""
+    pairs, depths = (PAIRS, DEPTHS) if engine == "built" else (PAIRS[:1], DEPTHS[:1])
+    return {
+        job("throughput_cell", engine, m, d, p, p)
+        for m in ([model] if model else MODELS)
+        for d in (depths if depth is None else [depth])
+        for p in ([pair] if pair else pairs)
+    }
+
+
+def quality(model: str = "", corpus: str = "", n_ctx: int = 1024, pair: str = "") -> set[Job]:
+    return {
+        job("quality_cell", "built", m, c, n_ctx, p, p)
+        for m in ([model] if model else MODELS)
+        for c in ([corpus] if corpus else CORPORA)
+        for p in ([pair] if pair else PAIRS)
+    }
+
+
+def baselines(model: str = "", corpus: str = "", n_ctx: int = 1024) -> set[Job]:
+    return {
+        job("baseline", "built", m, c, n_ctx)
+        for m in ([model] if model else MODELS)
+        for c in ([corpus] if corpus else CORPORA)
+    }
+
+
+def everything_of_engine(engine: str) -> set[Job]:
+    found = throughput(engine) | {job("engine", engine), job("accepted_types", engine)}
+    return found | (quality() | baselines() if engine == "built" else set())
+
+
+def everything_of_model(model: str) -> set[Job]:
+    found = {job("model", model)} | quality(model) | baselines(model)
+    return found | throughput("built", model) | throughput("ready", model)
+
+
+def everything_of_corpus(corpus: str) -> set[Job]:
+    return {job("corpus", corpus)} | quality(corpus=corpus) | baselines(corpus=corpus)
+
+
+# -- the contract -----------------------------------------------------------------------------------------------------
+
+# What runs after the measurements: from the list of what is to be measured on (the configuration's cells), or from the
+# tables on (new records or new code of an old configuration), or nothing.
+STUDY, TABLES, NOTHING = "study", "tables", ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """``change`` changes the configuration or files; then exactly ``jobs`` run and the steps after from ``then`` on."""
+
+    name: str
+    change: Callable[[Place], dict[str, Any] | None]
+    jobs: set[Job]
+    then: str = STUDY
+    keys: tuple[str, ...] = ()
+    # What make plan says of each cell that runs, where it is the same for all.
+    reason: str | None = None
+
+
+def value(path: str, new: Any) -> Callable[[Place], dict[str, Any]]:
+    return lambda place: changed(place.configuration, path, new)
+
+
+def other_model(place: Place) -> dict[str, Any]:
+    """One more byte at its end."""
+    with (place.root / "local.gguf").open("ab") as file:
+        file.write(b"\0")
+    return moved(place)
+
+
+def moved(place: Place) -> dict[str, Any]:
+    """The configuration with every local input in the copy."""
+    text = place.configfile.read_text()
+    (old,) = set(re.findall(r"(\S+)/local\.gguf", text))
+    found: dict[str, Any] = yaml.safe_load(text.replace(old, str(place.root)))
+    # Git's address stays: another one is another build.
+    found["engines"]["built"]["source"] = place.configuration["engines"]["built"]["source"]
+    return found
+
+
+def new_programs(place: Place) -> dict[str, Any]:
+    write_programs(place.root / "ready", "second")
+    return moved(place)
+
+
+def same_bytes(place: Place) -> dict[str, Any]:
+    """Files replaced by copies of themselves, with another inode and time stamp; what leads to them stays the same."""
+    for path in [place.root / "local.gguf", place.root / "texts.zip", *(place.root / "ready").iterdir()]:
+        beside = path.with_name("beside")
+        shutil.copyfile(path, beside)
+        beside.chmod(path.stat().st_mode)
+        beside.replace(path)
+    return moved(place)
+
+
+HUB = {"repo": "a/b", "revision": "0" * 40, "file": "fetched.gguf"}
+DIGEST = "0123456789abcdef" * 4
+
+CONTRACT = [
+    # -- pairs, depths, contexts ---------------------------------------------------------------------------------------
+    Line(
+        "a pair added",
+        value("pairs", ["f16", "q8_0", "q8_0/q4_0"]),
+        {
+            *(job("quality_cell", "built", m, c, 1024, "q8_0", "q4_0") for m in MODELS for c in CORPORA),
+            *(job("throughput_cell", "built", m, d, "q8_0", "q4_0") for m in MODELS for d in DEPTHS),
+        },
+        keys=("pairs[]",),
+        reason="new pair",
+    ),
+    Line("a pair removed", value("pairs", ["f16"]), set()),
+    Line("a pair removed that is the control of others", value("pairs", ["q8_0"]), set()),
+    Line(
+        "a pair added to one engine",
+        value("engines.ready.pairs", ["f16", "q8_0"]),
+        throughput("ready", pair="q8_0"),
+        keys=("engines.*.pairs[]",),
+        reason="new pair",
+    ),
+    Line(
+        "a depth added",
+        value("throughput.depths", [0, 512, 2048]),
+        throughput("built", depth=2048),
+        keys=("throughput.depths[]",),
+        reason="new depth 2K",
+    ),
+    Line("a depth removed", value("throughput.depths", [0]), set()),
+    Line(
+        "a depth added to one engine",
+        value("engines.ready.depths", [0, 512]),
+        throughput("ready", depth=512),
+        keys=("engines.*.depths[]",),
+        reason="new depth 512",
+    ),
+    Line(
+        "a context added",
+        value("quality", {"contexts": [1024, 512], "chunks": 8}),
+        quality(n_ctx=512) | baselines(n_ctx=512),
+        keys=("quality.contexts[]",),
+        reason="new context 512",
+    ),
+    Line("a context removed", value("quality", {"contexts": [], "chunks": 8}), set()),
+    Line(
+        "a context added to one engine",
+        value("engines.ready.contexts", [1024]),
+        {job("baseline", "ready", m, c, 1024) for m in MODELS for c in CORPORA}
+        | {job("quality_cell", "ready", m, c, 1024, "f16", "f16") for m in MODELS for c in CORPORA},
+        keys=("engines.*.contexts[]",),
+    ),
+    # -- engines, models, texts added ----------------------------------------------------------------------------------
+    Line(
+        "an engine added",
+        lambda place: changed(
+            place.configuration,
+            "engines.third",
+            {
+                "source": {"path": str(place.root / "ready")},
+                "pairs": ["f16"],
+                "depths": [0],
+                "contexts": [],
+            },
+        ),
+        {job("engine", "third"), job("accepted_types", "third")}
+        | {job("throughput_cell", "third", m, 0, "f16", "f16") for m in MODELS},
+        reason="new engine",
+    ),
+    Line(
+        "a model added",
+        lambda place: changed(
+            place.configuration, "models.more", {"path": str(place.root / "fetched-copy.gguf")}
+        ),
+        everything_of_model("more"),
+        reason="new model",
+    ),
+    Line(
+        "a text added",
+        value("corpora.more", {"generate": {"seed": 2, "bytes": 8192}}),
+        everything_of_corpus("more"),
+        reason="new corpus",
+    ),
+    Line("an engine removed", value("engines.ready", None), set()),
+    Line("a model removed", value("models.fetched", None), set()),
+    Line("a text removed", value("corpora.file", None), set()),
+    # -- what is asked of a cell ---------------------------------------------------------------------------------------
+    *(
+        Line(
+            f"another {name}",
+            value(f"throughput.{name}", new),
+            throughput("built") | throughput("ready"),
+            keys=(f"throughput.{name}",),
+            reason=f"{name} {old} -> {new}",
+        )
+        for name, old, new in (("prompt", 64, 128), ("generate", 16, 32), ("repetitions", 2, 3))
+    ),
+    Line(
+        "other chunks",
+        value("quality.chunks", {1024: 4}),
+        quality() | baselines(),
+        keys=("quality.chunks", "quality.chunks.*"),
+        reason="chunks 8 -> 4",
+    ),
+    Line("the same chunks, written by context", value("quality.chunks", {"1K": 8}), set()),
+    # -- an engine is another one --------------------------------------------------------------------------------------
+    Line(
+        "another commit",
+        lambda place: changed(
+            place.configuration, "engines.built.source.git.commit", place.commits["second"]
+        ),
+        everything_of_engine("built"),
+        keys=("engines.*.source.git.commit",),
+    ),
+    Line(
+        "another tree of the same commit",
+        value("engines.built.source.git.tree", "."),
+        everything_of_engine("built"),
+        keys=("engines.*.source.git.tree", "engines.*.source.pypi.tree"),
+        reason="engine changed: tree none -> .",
+    ),
+    Line(
+        "another source",
+        value("engines.built.source", {"pypi": {"package": "llama", "version": "1", "sha256": DIGEST}}),
+        everything_of_engine("built"),
+        keys=("engines.*.source.pypi.version", "engines.*.source.pypi.sha256"),
+        reason="engine changed: source git -> pypi",
+    ),
+    Line(
+        "a CMake option",
+        value("engines.built.cmake.STAND_IN_WORD", "two"),
+        everything_of_engine("built"),
+        keys=("engines.*.cmake.*",),
+        reason="engine changed: CMake option STAND_IN_WORD one -> two",
+    ),
+    Line(
+        "a knob",
+        value("engines.built.env.TURBO_EXAMPLE", 0),
+        everything_of_engine("built"),
+        keys=("engines.*.env.*",),
+        reason="engine changed: knob TURBO_EXAMPLE 1 -> 0",
+    ),
+    Line(
+        "a knob removed",
+        value("engines.built.env", {}),
+        everything_of_engine("built"),
+        reason="engine changed: knob TURBO_EXAMPLE 1 -> none",
+    ),
+    Line(
+        "another back end",
+        value("engines.built.backend", "vulkan"),
+        everything_of_engine("built"),
+        keys=("engines.*.backend",),
+        reason="engine changed: back end cpu -> vulkan",
+    ),
+    Line(
+        "other bytes in ready programs",
+        new_programs,
+        everything_of_engine("ready") | {job("model", "local"), job("corpus", "member")},
+        reason="engine changed: other contents of llama-bench, llama-perplexity",
+    ),
+    Line(
+        "a commit fetched from elsewhere",
+        value("engines.built.source.git.url", "https://example.org/mirror"),
+        {job("engine", "built")},
+        keys=("engines.*.source.git.url", "engines.*.source.pypi.package"),
+    ),
+    Line(
+        "one more program built",
+        value("engines.built.programs", ["llama-cli"]),
+        {job("engine", "built")},
+        keys=("engines.*.programs[]",),
+    ),
+    # -- a model or a text is another one ------------------------------------------------------------------------------
+    Line(
+        "other bytes in a model",
+        other_model,
+        everything_of_model("local") | {job("engine", "ready"), job("corpus", "member")},
+    ),
+    Line(
+        "a model fetched from elsewhere",  # its cells come back if it turns out to be the same
+        value("models.fetched.url", "http://127.0.0.1:1/fetched.gguf"),
+        everything_of_model("fetched"),
+        keys=("models.*.url",),
+        reason="model from elsewhere: http://127.0.0.1:1/fetched.gguf",
+    ),
+    Line(
+        "a model from a hub instead",
+        value("models.fetched", {"huggingface": HUB}),
+        everything_of_model("fetched"),
+        keys=tuple(f"models.*.huggingface.{key}" for key in HUB),
+    ),
+    Line(
+        "the checksum that a model must have",
+        value("models.fetched.sha256", DIGEST),
+        {job("model", "fetched")},
+        keys=("models.*.sha256",),
+    ),
+    Line(
+        "files that moved, with the same bytes",
+        moved,
+        {job("engine", "ready"), job("model", "local"), job("corpus", "member")},
+        keys=("engines.*.source.path", "models.*.path", "corpora.*.path"),
+    ),
+    Line(
+        "files replaced by the same bytes",
+        same_bytes,
+        {job("engine", "ready"), job("model", "local"), job("corpus", "member")},  # because they moved
+    ),
+    *(
+        Line(
+            f"a generated text with another {key}",
+            value(f"corpora.generated.generate.{key}", new),
+            everything_of_corpus("generated"),
+            keys=(f"corpora.*.generate.{key}",),
+        )
+        for key, new in (("seed", 2), ("bytes", "16K"))
+    ),
+    Line(
+        "another member of an archive",
+        value("corpora.member.member", "b.txt"),
+        everything_of_corpus("member"),
+        keys=("corpora.*.member",),
+    ),
+    Line(
+        "a text from a hub instead",
+        value("corpora.generated", {"huggingface": HUB | {"type": "dataset"}}),
+        everything_of_corpus("generated"),
+        keys=tuple(f"corpora.*.huggingface.{key}" for key in (*HUB, "type")),
+    ),
+    Line(
+        "a text from an address instead",
+        value("corpora.generated", {"url": "http://127.0.0.1:1/text.txt"}),
+        everything_of_corpus("generated"),
+        keys=("corpora.*.url",),
+    ),
+    Line(
+        "the checksums that a text must have",
+        lambda place: changed(
+            changed(place.configuration, "corpora.member.sha256", DIGEST),
+            "corpora.member.archive_sha256",
+            DIGEST,
+        ),
+        {job("corpus", "member")},
+        keys=("corpora.*.sha256", "corpora.*.archive_sha256"),
+    ),
+    # -- what is no part of a measurement ------------------------------------------------------------------------------
+    Line("nothing", lambda _: None, set(), NOTHING),
+    Line("the name of the machine", value("machine", "my bench"), set(), NOTHING, keys=("machine",)),
+    Line(
+        "limits that no cell ran into",
+        value("limits", {"cell_hours": 20, "skip": False, "log_mebibytes": 1}),
+        set(),
+        NOTHING,
+        keys=("limits.log_mebibytes",),
+    ),
+]
+
+
+@pytest.mark.parametrize("line", CONTRACT, ids=lambda line: line.name)
+def test_exactly_what_changed_runs(
+    line: Line, place: Place, after: Callable[[str], set[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = line.change(place)
+    if configuration is not None:
+        place.configure(configuration)
+    assert place.planned() == line.jobs | (after(line.then) if line.then else set())
+    # The plan says the same of every measurement, with a reason.
+    reasons = plan(place, monkeypatch)
+    assert set(reasons) == {name for name in line.jobs if name.split()[0] in MEASURED}
+    if line.reason is not None:
+        assert {reasons[name] for name in reasons if not name.startswith("baseline")} == {line.reason}
+    assert all(reasons.values())
+
+
+MEASURED = ("throughput_cell", "quality_cell", "baseline")
+
+
+def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:
+    """What ``make plan`` says is to be measured, and why."""
+    import make_plan
+
+    arguments = ["--results", place.results, "--base", ROOT, "--config", json.dumps(place.configuration)]
+    monkeypatch.setattr(sys, "argv", ["make_plan.py", *map(str, arguments)])
+    make_plan.main()
+    found = {}
+    for cell in json.loads((place.results / "plan.json").read_text())["cells"]:
+        if not cell["done"]:
+            place_of = {"throughput": ("depth",)}.get(cell["kind"], ("corpus", "n_ctx"))
+            values = [cell["engine"], cell["model"], *(cell[name] for name in place_of)]
+            if cell["kind"] == "baseline":
+                name = job("baseline", *values)
+            else:
+                name = job(f"{cell['kind']}_cell", *values, cell["ctk"], cell["ctv"])
+            found[name] = cell["reason"]
+    return found
+
+
+def test_a_changed_commit_is_named_in_the_plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = place.commits["second"]
+    place.configure(changed(place.configuration, "engines.built.source.git.commit", commit))
+    reason = f"engine changed: commit {place.commits['first'][:9]} -> {commit[:9]}"
+    assert set(plan(place, monkeypatch).values()) == {reason}
+
+
+# -- every key has a line ---------------------------------------------------------------------------------------------
+
+
+def leaves(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Every key of the configuration: ``*`` is a name that the user chooses, ``[]`` an item of a list."""
+    if "$ref" in schema:
+        schema = {**definitions[schema["$ref"].rpartition("/")[2]], **schema}
+        del schema["$ref"]
+    inner = [(f".{name}" if path else name, item) for name, item in schema.get("properties", {}).items()]
+    if isinstance(schema.get("additionalProperties"), dict):
+        inner.append((".*", schema["additionalProperties"]))
+    if isinstance(schema.get("items"), dict):
+        inner.append(("[]", schema["items"]))
+    for name, item in inner:
+        yield from leaves(item, definitions, path + name)
+    for one in schema.get("oneOf", []):
+        yield from leaves(one, definitions, path)
+    if not inner and "oneOf" not in schema:
+        yield path
+
+
+def test_every_key_of_the_configuration_has_a_line() -> None:
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    found = set(leaves(schema, schema["$defs"]))
+    spoken_of = {key for line in CONTRACT for key in line.keys} | LIMITS
+    without = sorted(found - spoken_of)
+    assert not without, (
+        f"no line of the contract speaks of {', '.join(without)}. What runs when one of them changes? Add a Line to "
+        "CONTRACT in tests/test_contract.py with the key in `keys`; if nothing runs but the steps that use it, write "
+        "them as a set of jobs with then=NOTHING (see 'the name of the machine')."
+    )
+    assert not spoken_of - found, (
+        f"the contract speaks of keys that do not exist: {sorted(spoken_of - found)}"
+    )
+
+
+# Their own tests are below: only cells that ran into a limit can show what a relaxed one does.
+LIMITS = {"limits.cell_hours", "limits.skip"}
+
+
+def test_every_profile_runs_the_same_again() -> None:
+    profiles = {
+        path.parent.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("profiles/*/profile.yaml")
+    }
+    default = profiles["default"]["rerun-triggers"]
+    assert {name: profile.get("rerun-triggers") for name, profile in profiles.items()} == dict.fromkeys(
+        profiles, default
+    )

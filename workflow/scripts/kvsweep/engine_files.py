@@ -1,0 +1,28 @@
+"""Which files make an engine: its programs, and the libraries that they load from beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+# What cells are measured with. An engine may have more programs; they change no measurement.
+MEASURING = ("llama-bench", "llama-perplexity")
+_LIBRARIES = ("*.so", "*.so.*", "*.dylib", "*.metallib", "ggml-metal.metal")
+
+
+def engine_files(directory: Path, programs: Collection[str]) -> list[Path]:
+    """The engine's files in a directory, by name, links among them."""
+    return [
+        path
+        for path in sorted(directory.iterdir())
+        if path.is_file() and (path.name in programs or _is_library(path))
+    ]
+
+
+def measuring_files(files: Mapping[str, str], programs: Collection[str] = ()) -> dict[str, str]:
+    """Of ``files`` (sha256 by name) those that measurements depend on: not the ``programs`` that measure nothing."""
+    return {name: digest for name, digest in files.items() if name in MEASURING or name not in programs}
+
+
+def _is_library(path: Path) -> bool:
+    return any(path.match(pattern) for pattern in _LIBRARIES)
