@@ -111,6 +111,24 @@ def test_a_probe_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.this_machine().cpu is None
 
 
+def test_a_mac_as_it_says_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    displays = (Path(__file__).parent / "data" / "machine-output" / "system-profiler-displays.json").resolve()
+    for name, body in (
+        ("sysctl", 'case "$2" in iogpu*) echo 118000;; *) echo Apple M5 Max;; esac'),
+        ("system_profiler", f"cat {displays}"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "mac_ver", lambda: ("26.1", ("", "", ""), "arm64"))
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 128 * 2**30)
+    here = machine.this_machine()
+    assert here.name == "Apple M5 Max 128GB"
+    assert (here.distribution, here.gpu_limit_bytes) == ("macOS 26.1", 118000 * 2**20)
+    assert [(gpu.name, gpu.cores) for gpu in here.gpus] == [("Apple M5 Max", 40)]
+
+
 def test_a_mac_says_its_processor_by_a_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sysctl = tmp_path / "sysctl"
     sysctl.write_text("#!/bin/sh\necho Apple M5 Max\n")

@@ -1,5 +1,6 @@
 """What a run will need, do and take: sizes as real engines log them, and nothing invented."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -298,6 +299,30 @@ def test_weights_that_do_not_fit_are_said_once(moe: ModelHeader) -> None:
         line
         == "memory: the weights of qwen alone take 35 GiB, this machine has 24 GiB (no cell of fork, qwen will fit)"
     )
+
+
+def gpu_line(plan: Plan) -> str | None:
+    return next((line for line in warnings(plan) if line.startswith("gpu: ")), None)
+
+
+def test_what_a_mac_s_gpu_may_hold(moe: ModelHeader) -> None:
+    """35 GiB of weights, up to 5 GiB of cache."""
+    roomy = Resources(128 * GIB, 120 * GIB, 1000 * GIB)
+    assert gpu_line(plan_of(moe, roomy)) is None
+    told = dataclasses.replace(roomy, gpu_limit_bytes=38 * GIB)
+    assert gpu_line(plan_of(moe, told)) == (
+        "gpu: 1 run may need up to 40 GiB for the GPU, which may hold 38 GiB (as it was told); "
+        "sudo sysctl iogpu.wired_limit_mb=43018 raises that until the next restart"
+    )
+    # Left to macOS, it is about three quarters; 40 GiB can be had of 48, but not with compute buffers beside them.
+    small = gpu_line(plan_of(moe, Resources(48 * GIB, 40 * GIB, 1000 * GIB)))
+    assert small is not None and "which may hold 36 GiB (about three quarters, if macOS decides)" in small
+    assert small.endswith(" for 1 of them; the others do not fit")
+    none = gpu_line(plan_of(moe, Resources(41 * GIB, 40 * GIB, 1000 * GIB)))
+    assert none is not None and none.endswith("no more to give it, expect them to run out of memory")
+    # It concerns no other back end, and no one who does not know the memory.
+    assert gpu_line(plan_of(moe, told, backends={"fork": "cpu"})) is None
+    assert gpu_line(plan_of(moe, Resources(None, None, 0, 2**30))) is None
 
 
 def test_weights_on_a_graphics_card_need_no_memory_of_the_machine(moe: ModelHeader) -> None:

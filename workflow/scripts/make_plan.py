@@ -20,11 +20,12 @@ from kvsweep.current import look
 from kvsweep.files import read_json, sha256, write_json
 from kvsweep.free_memory import available_memory_bytes
 from kvsweep.inputs import local_path
-from kvsweep.machine import memory_bytes, this_machine
+from kvsweep.machine import gpu_limit_bytes, memory_bytes, this_machine
 from kvsweep.model_files import part_paths
 from kvsweep.model_header import ModelHeader, read_header
 from kvsweep.plan import Known, ModelFile, Resources, make_plan
 from kvsweep.plan_view import as_json, as_text
+from kvsweep.plan_warnings import warnings
 from kvsweep.prediction import Curve
 from kvsweep.program import run_program, say
 from kvsweep.raw_cells import RawCell, read_raw_cell
@@ -38,10 +39,17 @@ def main() -> None:
         "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
     )
     parser.add_argument("--config", required=True, help="the configuration, as JSON")
+    parser.add_argument(
+        "--warnings", action="store_true", help="say only what will not fit, or not do what its name says"
+    )
     arguments = parser.parse_args()
     results: Path = arguments.results
     study = parse_study(json.loads(arguments.config))
     plan = make_plan(study, read_known(study, results, arguments.base))
+    if arguments.warnings:
+        for warning in warnings(plan):
+            say(f"note: {warning}")
+        return
     print(as_text(plan, this_machine(study.machine).name), end="", flush=True)
     write_json(results / "plan.json", as_json(plan))
     say(f"every cell with its figures: {results / 'plan.json'}")
@@ -52,7 +60,12 @@ def read_known(study: Study, results: Path, base: Path) -> Known:
     cells = read_cells(study, results)
     there = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
     return Known(
-        Resources(memory_bytes(), available_memory_bytes(), shutil.disk_usage(there).free),
+        Resources(
+            memory_bytes(),
+            available_memory_bytes(),
+            shutil.disk_usage(there).free,
+            gpu_limit_bytes(),
+        ),
         backends={name: backend(study, name, results) for name in study.engines},
         models=read_models(study, results, base),
         cells=cells,

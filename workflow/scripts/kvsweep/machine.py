@@ -68,8 +68,15 @@ def this_machine(name: str | None = None) -> Machine:
         cpu_governor=content(f"{cpufreq}/scaling_governor").strip() or None,
         cpu_max_mhz=mhz_of_khz(content(f"{cpufreq}/cpuinfo_max_freq")),
         gpus=found,
-        gpu_limit_bytes=macos.wired_limit_bytes(output(*macos.WIRED_LIMIT)) if mac else None,
+        gpu_limit_bytes=gpu_limit_bytes(),
     )
+
+
+def gpu_limit_bytes() -> int | None:
+    """What a Mac was told to let its GPU hold; None elsewhere, and where macOS decides."""
+    if platform.system() != "Darwin":
+        return None
+    return macos.wired_limit_bytes(output(*macos.WIRED_LIMIT))
 
 
 def machine_record(machine: Mapping[str, Any]) -> str:

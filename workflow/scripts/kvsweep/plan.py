@@ -40,11 +40,15 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Resources:
-    """What this machine has, in bytes; None where it does not say."""
+    """What this machine has, in bytes; None where it does not say.
+
+    ``gpu_limit_bytes`` is what a Mac was told to let its GPU hold, None where macOS decides.
+    """
 
     memory_bytes: int | None
     available_memory_bytes: int | None
     free_disk_bytes: int
+    gpu_limit_bytes: int | None = None
 
 
 @dataclass(frozen=True)

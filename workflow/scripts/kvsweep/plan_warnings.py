@@ -14,6 +14,10 @@ from kvsweep.units import format_bytes, format_count
 
 # From this ratio of heads to KV heads on the fork runs K of a symmetric turbo pair as q8_0 (llama-kv-cache.cpp).
 _UPGRADED_GQA_RATIO = 6
+# What macOS lets the GPU hold by itself. Apple does not publish the rule; logs show two thirds to five sixths.
+_MACOS_SHARE = 0.75
+# Compute buffers beside weights and cache, and what macOS needs for itself.
+_COMPUTE_BYTES, _LEFT_TO_MACOS = 2 * 2**30, 8 * 2**30
 # Fewer layers than this are all kept at the type asked for (llama-kv-cache.cpp).
 _ADAPTED_LAYERS = 8
 
@@ -27,6 +31,7 @@ def warnings(plan: Plan) -> list[str]:
         *_overflows(plan),
         *_other_types(plan),
         *_over_the_limit(plan),
+        *_gpu_limit(plan),
         *_memory(plan),
     ]
 
@@ -90,6 +95,34 @@ def _memory(plan: Plan) -> list[str]:
             f"that are free now, up to {format_bytes(max(tight))}; close what else is running"
         )
     return lines
+
+
+def _gpu_limit(plan: Plan) -> list[str]:
+    """Where a Mac's GPU may not hold what a cell needs, although the memory is there."""
+    resources, total = plan.known.resources, plan.known.resources.memory_bytes
+    if total is None:
+        return []
+    limit = resources.gpu_limit_bytes or int(_MACOS_SHARE * total)
+    needs = [
+        item.needs.weight_bytes + item.needs.kv_bytes
+        for item in plan.to_do
+        if item.needs is not None and plan.known.backends.get(item.run.engine) == "metal"
+    ]
+    over = [need for need in needs if limit < need <= total]
+    if not over:
+        return []
+    told = "as it was told" if resources.gpu_limit_bytes else "about three quarters, if macOS decides"
+    line = (
+        f"gpu: {number(len(over), 'run')} may need up to {format_bytes(max(over))} for the GPU, which may hold "
+        f"{format_bytes(limit)} ({told})"
+    )
+    helped = [need + _COMPUTE_BYTES for need in over if need + _COMPUTE_BYTES <= total - _LEFT_TO_MACOS]
+    if not helped:
+        return [f"{line}; there is no more to give it, expect them to run out of memory"]
+    rest = "" if len(helped) == len(over) else f" for {len(helped)} of them; the others do not fit"
+    return [
+        f"{line}; sudo sysctl iogpu.wired_limit_mb={-(-max(helped) // 2**20)} raises that until the next restart{rest}"
+    ]
 
 
 def _weights(plan: Plan, total: int) -> tuple[list[str], set[tuple[str, str]]]:

@@ -1,0 +1,36 @@
+"""How kvsweep runs on one machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from support import ROOT
+
+
+def test_the_mac_s_profile_is_the_default_one_that_goes_on() -> None:
+    """A profile replaces the other as a whole, so that what both have must be in both."""
+    default, mac = (
+        yaml.safe_load((ROOT / "profiles" / name / "profile.yaml").read_text()) for name in ("default", "mac")
+    )
+    assert mac == default | {"keep-going": True}
+
+
+def test_snakemake_takes_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
+            *(
+                "--workflow-profile",
+                ROOT / "profiles" / "mac",
+                "--configfile",
+                ROOT / "examples" / "demo.yaml",
+            ),
+            *("--directory", tmp_path, "--dry-run"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "profiles/mac" in done.stdout + done.stderr
