@@ -17,22 +17,26 @@ from kvsweep import greeting
 from kvsweep.names import (
     NAME,
 )
+from kvsweep.signs import end
 
 def main() -> None:
     """Docstring."""
-    print(greeting.of(NAME))  # a comment
+    print(greeting.of(NAME) + end.MARK)  # a comment
 '''
 MODULES = {
     "greeting": "import kvsweep.words\n\ndef of(name): return kvsweep.words.HELLO + name\n",
     "words": "HELLO = 'hello '\n",
     "names": "NAME = 'you'\n",
+    "signs/__init__": "MARKS = '.!'\n",
+    "signs/end": "MARK = '.'\n",
+    "signs/apart": "MARK = '!'\n",
     "apart": "X = 1\n",
 }
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    (tmp_path / "kvsweep").mkdir()
+    (tmp_path / "kvsweep" / "signs").mkdir(parents=True)
     for name, text in MODULES.items():
         (tmp_path / "kvsweep" / f"{name}.py").write_text(text)
     path = tmp_path / "hello.py"
@@ -48,6 +52,7 @@ def program(tmp_path: Path) -> Path:
         ("hello.py", "Docstring.", "What it says."),
         ("kvsweep/words.py", "'hello '", '"hello "'),
         ("kvsweep/apart.py", "1", "2"),
+        ("kvsweep/signs/apart.py", "!", "?"),
     ],
 )
 def test_what_changes_nothing(program: Path, name: str, old: str, new: str) -> None:
@@ -64,6 +69,8 @@ def test_what_changes_nothing(program: Path, name: str, old: str, new: str) -> N
         ("kvsweep/names.py", "you", "me"),
         ("kvsweep/greeting.py", "+ name", "+ name + '!'"),
         ("kvsweep/words.py", "hello", "good day"),  # imported by what the program imports
+        ("kvsweep/signs/end.py", "'.'", "'!'"),
+        ("kvsweep/signs/__init__.py", ".!", ".!?"),
     ],
 )
 @pytest.mark.parametrize("remembered", [False, True])
@@ -79,8 +86,8 @@ def test_what_makes_another_program(program: Path, name: str, old: str, new: str
 
 def test_another_checkout_is_the_same_program(program: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    (other / "kvsweep").mkdir(parents=True)
-    for path in (program, *program.parent.glob("kvsweep/*.py")):
+    (other / "kvsweep" / "signs").mkdir(parents=True)
+    for path in (program, *program.parent.glob("kvsweep/**/*.py")):
         (other / path.relative_to(program.parent)).write_bytes(path.read_bytes())
     assert code_identity(other / "hello.py") == code_identity(program)
 
@@ -127,10 +134,13 @@ def test_every_module_that_a_program_loads_is_a_part_of_it(name: str) -> None:
         text=True,
         check=True,
     ).stdout.split()
-    found = {path.stem for path in program_files(SCRIPTS / f"{name}.py")}
-    assert {module.removeprefix("kvsweep.") for module in loaded} | {name} <= found
+    found = {
+        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts).removesuffix(".__init__")
+        for path in program_files(SCRIPTS / f"{name}.py")
+    }
+    assert {*loaded, name} <= found
 
 
 def test_nothing_is_imported_by_a_name_that_is_made_while_running() -> None:
-    for path in [*SCRIPTS.glob("*.py"), *SCRIPTS.glob("kvsweep/*.py")]:
+    for path in [*SCRIPTS.glob("*.py"), *SCRIPTS.glob("kvsweep/**/*.py")]:
         assert not re.search(r"import_module|__import__|runpy", path.read_text()), path

@@ -53,7 +53,8 @@ def _walk(program: Path, known: Mapping[str, Any]) -> dict[Path, dict[str, Any]]
         path = to_read.pop()
         if path not in found:
             found[path] = _of_file(path, known)
-            modules = (program.parent / PACKAGE / f"{name}.py" for name in found[path]["imports"])
+            places = (program.parent / PACKAGE / name.replace(".", "/") for name in found[path]["imports"])
+            modules = (file for at in places for file in (at.with_suffix(".py"), at / "__init__.py"))
             to_read += [module for module in modules if module.is_file()]
     return found
 
@@ -99,20 +100,21 @@ def python_meaning(text: str, path: Path) -> tuple[str, list[str]]:
     for node in ast.walk(tree):
         match node:
             case ast.Import():
-                imports |= {
-                    part[1]
-                    for alias in node.names
-                    if (part := alias.name.split("."))[0] == PACKAGE and part[1:]
-                }
-            case ast.ImportFrom(module=str(module)) if module.split(".")[0] == PACKAGE:
-                inner = module.split(".")[1:]
-                imports |= set(inner[:1]) or {alias.name for alias in node.names}
-            case ast.ImportFrom(level=1):
-                imports |= {node.module} if node.module else {alias.name for alias in node.names}
+                for alias in node.names:
+                    imports |= _modules(alias.name)
+            case ast.ImportFrom(module=str(module), level=0):
+                for alias in node.names:
+                    imports |= _modules(f"{module}.{alias.name}")
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 if ast.get_docstring(node, clean=False) is not None:
                     node.body = node.body[1:]
     return ast.dump(tree), sorted(imports)
+
+
+def _modules(name: str) -> set[str]:
+    """What may be a module of the package in a dotted name, without the package: ``figures`` and ``figures.speed``."""
+    package, *inner = name.split(".")
+    return {".".join(inner[:n]) for n in range(1, len(inner) + 1)} if package == PACKAGE else set()
 
 
 def data_meaning(text: str, suffix: str) -> str:
