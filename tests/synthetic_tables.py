@@ -255,6 +255,28 @@ def model_row(model: str = "Qwen3.6-35B-A3B-Q8_0", **replaced: Any) -> dict[str,
     )
 
 
+def machine_row(machine: str = "Apple M5 Max 128GB", **replaced: Any) -> dict[str, Any]:
+    return _filled(
+        "machines",
+        {
+            "machine_record": "0123456789ab",
+            "machine": machine,
+            "hosts": ["studio"],
+            "cells": 62,
+            "cpu": "Apple M5 Max",
+            "cores": 18,
+            "physical_cores": 18,
+            "memory_bytes": 128 * 2**30,
+            "system": "Darwin 25.4.0 arm64",
+            "distribution": "macOS 26.4",
+            "gpus": ["Apple M5 Max"],
+            "gpu_cores": [40],
+            "source": "measured",
+            **replaced,
+        },
+    )
+
+
 def table_of(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """The rows as a table in the schema of `name`."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=TABLES[name])
@@ -324,6 +346,7 @@ def study(pairs: Iterable[tuple[str, str]] = PAPER_PAIRS) -> dict[str, pa.Table]
         "kl_divergence: 12.41 seconds per pass - ETA 58 minutes",
     )
     return {
+        "machines": table_of("machines", [machine_row()]),
         "engines": table_of("engines", [engine_row()]),
         "models": table_of("models", [model_row()]),
         "throughput": table_of("throughput", speeds),

@@ -1,30 +1,65 @@
 #!/usr/bin/env python
-"""Draws every figure of the report from the Parquet tables: NAME.svg and NAME.png for each."""
+"""Draws every figure from the Parquet tables.
+
+NAME.svg and NAME.png show all set-ups, as in the report; NAME.pdf has a page for each, as wide as a paper's column
+(89 mm), NAME-slide.pdf a 16:9 slide for each; NAME.csv has the numbers.
+"""
 
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
-from kvsweep.figures import FIGURES, save
-from kvsweep.files import complete_or_absent
+from kvsweep.errors import KvsweepError
+from kvsweep.figures.catalogue import FIGURES
+from kvsweep.figures.draw import draw, save
+from kvsweep.presentation import Row
 from kvsweep.program import run_program, say
+from kvsweep.report.tables import read_table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=Path, required=True, help="directory of the Parquet tables")
     parser.add_argument("--out", type=Path, required=True, help="directory to write the figures to")
+    parser.add_argument(
+        "--where",
+        nargs="*",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="draw only rows with these values, such as engine=mainline or model=NAME",
+    )
+    parser.add_argument("--processes", type=int, default=1, help="figures to draw side by side")
     arguments = parser.parse_args()
-    for name, picture in FIGURES.items():
-        path = arguments.tables / f"{picture.table}.parquet"
-        table = pq.read_table(path).to_pandas()
-        figure = picture.draw(table)
-        for kind in ("svg", "png"):
-            with complete_or_absent(arguments.out / f"{name}.{kind}") as beside:
-                save(figure, beside, kind)
-        say(f"figure {name}: {len(figure.axes)} panels from {len(table)} rows of {path.name}")
+    work = partial(write_figure, arguments.tables, arguments.out, arguments.where)
+    if arguments.processes == 1:
+        told = map(work, FIGURES)
+    else:
+        told = ProcessPoolExecutor(arguments.processes).map(work, FIGURES)
+    for line in told:
+        say(line)
+
+
+def write_figure(tables: Path, folder: Path, where: list[str], name: str) -> str:
+    """Writes the figure in every form; returns what there is to say of it."""
+    table = FIGURES[name].table
+    rows = chosen(read_table(tables, table).to_pylist(), where)
+    drawing = draw(name, rows)
+    save(drawing, folder, name)
+    return f"figure {name}: {len(drawing.panels)} panels from {len(rows)} rows of {table}"
+
+
+def chosen(rows: list[Row], where: list[str]) -> list[Row]:
+    for condition in where:
+        column, equals, value = condition.partition("=")
+        if not equals:
+            raise KvsweepError(f"--where {condition}: write COLUMN=VALUE, such as engine=mainline.")
+        if rows and column not in rows[0]:
+            raise KvsweepError(f"--where {condition}: the table has no column {column}.")
+        rows = [row for row in rows if str(row[column]) == value]
+    return rows
 
 
 if __name__ == "__main__":

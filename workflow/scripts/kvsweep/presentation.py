@@ -143,10 +143,14 @@ _ONLY_IF_NEEDED = ("backend", "engine_commit", "model_sha256")
 
 
 class Group(NamedTuple):
-    """Rows that may be compared; `title` says what sets them apart from the other groups."""
+    """Rows that may be compared; `title` says what sets them apart from the other groups.
+
+    `published` are others' rows of the same model, to be drawn beside them.
+    """
 
     title: str
     rows: tuple[Row, ...]
+    published: tuple[Row, ...] = ()
 
 
 class Comparison(NamedTuple):
@@ -158,6 +162,10 @@ class Comparison(NamedTuple):
     def full_title(self, group: Group) -> str:
         """Everything that the group is about, what sets it apart first."""
         return " · ".join(part for part in (group.title, self.shared) if part)
+
+
+def is_published(row: Row) -> bool:
+    return str(row["source"]).startswith("published:")
 
 
 def _described(column: str, value: Any) -> str | None:
@@ -202,4 +210,36 @@ def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
     return Comparison(
         describe(next(iter(by_key)), shared) if by_key else "",
         tuple(Group(describe(key, naming), tuple(group)) for key, group in by_key.items()),
+    )
+
+
+# What must be equal for published rows to stand in the same panel as ours: the rest is what is compared.
+_SAME_THING = ("model", "corpus", "n_ctx", "n_tokens", "phase")
+
+
+def compare_beside_published(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
+    """As `compare`, but published rows join the groups of the same model, where there are any; groups of their own
+    come last.
+    """
+    rows = list(rows)
+    columns = [column for column in _SAME_THING if column in subject]
+
+    def thing(row: Row) -> tuple[Any, ...]:
+        return tuple(row[column] for column in columns)
+
+    of_others: dict[tuple[Any, ...], list[Row]] = {}
+    for row in filter(is_published, rows):
+        of_others.setdefault(thing(row), []).append(row)
+    ours = [row for row in rows if not is_published(row)]
+    measured_too = {thing(row) for row in ours}
+    alone = [row for key, own in of_others.items() if key not in measured_too for row in own]
+    shared, groups = compare([*ours, *alone], subject)
+    return Comparison(
+        shared,
+        tuple(
+            group
+            if is_published(group.rows[0])
+            else group._replace(published=tuple(of_others.get(thing(group.rows[0]), ())))
+            for group in groups
+        ),
     )

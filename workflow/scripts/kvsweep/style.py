@@ -58,44 +58,82 @@ _DASHES_OF_K: dict[str, Dashes] = {
     "turbo3": (0, (3, 1.2)),
     "turbo2": (0, (2, 4)),
 }
+# What a colour becomes on a dark page; all others stay as they are.
+ON_DARK = {
+    "#000000": "#f2f2f4",
+    "#222222": "#dcdce0",
+    "#444444": "#b4b4bc",
+    "#555555": "#bdbdc4",
+    "#777777": "#909098",
+    "#888888": "#9a9aa2",
+    "#999999": "#86868e",
+    "#dddddd": "#37373d",
+    "#ffffff": "#161618",
+    "#0072b2": "#4fb0ec",
+    "#332288": "#9d8df0",
+    "#882255": "#e0709f",
+    "#8a8a2e": "#c3c35a",
+    "#d55e00": "#f58a3c",
+    "#009e73": "#35c79a",
+    "#661100": "#d9745c",
+    "#117733": "#4fbf75",
+    "#aa4499": "#d67cc6",
+}
 # For types that this table does not know yet: chosen by the name alone, so that they stay the same, too.
 _SPARE_COLOURS = ("#44AA99", "#AA4499", "#661100", "#6699CC", "#117733", "#CC6677")
 _SPARE_MARKERS = (">", "d", "*")
 _SPARE_DASHES: tuple[Dashes, ...] = ((0, (6, 1)), (0, (2, 1)), (0, (4, 1, 1, 1)))
 
-SMALLEST_FONT = 9  # points, at the size at which the figures are made
 
-RC: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-    "font.size": SMALLEST_FONT,
-    "axes.titlesize": SMALLEST_FONT,
-    "axes.titlelocation": "left",
-    "axes.labelsize": SMALLEST_FONT,
-    "xtick.labelsize": SMALLEST_FONT,
-    "ytick.labelsize": SMALLEST_FONT,
-    "legend.fontsize": SMALLEST_FONT,
-    "figure.titlesize": SMALLEST_FONT + 2,
-    "figure.titleweight": "bold",
-    "figure.facecolor": "white",
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#444444",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 5.5,
-    "lines.markeredgewidth": 1.2,
-    "errorbar.capsize": 2.5,
-    "legend.frameon": False,
-    "legend.handlelength": 3.2,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "svg.fonttype": "path",  # letters as outlines: the same picture where the font is missing
-    "svg.hashsalt": "kvsweep",  # the same picture has the same bytes
-}
+class Size(NamedTuple):
+    """What a figure is made for: inches, and points of its letters. Without a height it grows with its content."""
+
+    width: float
+    height: float | None
+    font: float
+
+
+PAGE = Size(5.0, None, 9)  # the report: a column of print, and still readable when shrunk to a phone
+COLUMN = Size(3.5, None, 7)  # one column of a two-column paper, 89 mm
+SLIDE = Size(13.333, 7.5, 18)  # 16:9
+
+LINE, THIN = 1.4, 0.8  # points
+
+
+def rc(size: Size) -> Any:
+    """Matplotlib's settings."""
+    return {
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+        "font.size": size.font,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.labelsize": "medium",
+        "xtick.labelsize": "medium",
+        "ytick.labelsize": "medium",
+        "legend.fontsize": "medium",
+        "figure.titlesize": "large",
+        "figure.titleweight": "bold",
+        "figure.facecolor": "white",
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#444444",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": LINE,
+        "lines.markersize": 0.6 * size.font,
+        "lines.markeredgewidth": 1.2,
+        "errorbar.capsize": 0.28 * size.font,
+        "legend.frameon": False,
+        "legend.handlelength": 3.2,
+        "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+        "svg.fonttype": "path",  # letters as outlines: the same picture where the font is missing
+        "svg.hashsalt": "kvsweep",  # the same picture has the same bytes
+        "pdf.fonttype": 42,  # letters that can be searched and edited
+    }
 
 
 class PairStyle(NamedTuple):
@@ -104,7 +142,7 @@ class PairStyle(NamedTuple):
     colour: str
     marker: str
     dashes: Dashes | str
-    hollow: bool
+    ran_as_another: bool
 
 
 def effective_pair(
@@ -130,10 +168,16 @@ def pair_order(ctk: str, ctv: str) -> tuple[float, float, str, str]:
     return (-float(bits_k + bits_v), -float(bits_k), ctk, ctv)
 
 
+def nominal_bits(ctk: str, ctv: str) -> float | None:
+    """(K + V)/2 in bits per value, from the types' block sizes; None where a type is not known."""
+    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
+    return None if bits_k is None or bits_v is None else float(bits_k + bits_v) / 2
+
+
 def pair_style(
     ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None
 ) -> PairStyle:
-    """Colour by the type of V, marker and dashes by the type of K, hollow where another pair ran."""
+    """Colour by the type of V, marker and dashes by the type of K, and whether another pair ran."""
 
     def spare(name: str) -> int:
         return zlib.crc32(name.encode())
@@ -143,5 +187,5 @@ def pair_style(
         colour=_COLOUR_OF_V.get(ctv) or _SPARE_COLOURS[spare(ctv) % len(_SPARE_COLOURS)],
         marker=_MARKER_OF_K.get(ctk) or _SPARE_MARKERS[spare(ctk) % len(_SPARE_MARKERS)],
         dashes="solid" if ctk == ctv else dashes,
-        hollow=effective_pair(ctk, ctv, effective_ctk, effective_ctv) is not None,
+        ran_as_another=effective_pair(ctk, ctv, effective_ctk, effective_ctv) is not None,
     )

@@ -1,0 +1,129 @@
+"""The figures by name: which table each is drawn from, its title and caption, where it stands in the report.
+
+Light to import: the workflow's rules take the names from here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    table: str
+    section: str  # of the report
+    title: str
+    caption: str
+    nothing: str  # what is said where there is nothing to draw
+
+
+_LOOK = (
+    "Colour is the type of V, the marker the type of K, a solid line means both are equal; open markers were "
+    "published by others, half-filled ones are pairs that ran as another pair than asked for, crosses are cells "
+    "where part of the graph left the device."
+)
+_SPREAD = (
+    "Error bars: sample standard deviation over the repetitions. "
+    "Cells that were not measured interrupt their line."
+)
+_INTERVAL = (
+    "Fallback cells, and pairs that are slower by more than three times, are left out. Error bars: 95 % confidence "
+    "intervals after Welch, from the repetitions of both cells. They know nothing of what changes between processes, "
+    "such as the machine's temperature."
+)
+_NO_SPEED = "No cell gave a {} rate."
+_NO_REFERENCE = (
+    "Neither f16 nor q8_0 was measured at a depth of another pair, so there is nothing to compare with."
+)
+
+FIGURES: dict[str, Entry] = {
+    "kld_by_bits": Entry(
+        "quality",
+        "quality",
+        "KL divergence by cache size",
+        "What quality the bits buy: mean KL divergence against bits per cached value, from the logged cache "
+        "size (of published pairs from their types). Pairs on the grey line are beaten by no other in both. Error "
+        f"bars as in the next figure. {_LOOK}",
+        "No pair has both a KL divergence and a known size.",
+    ),
+    "kld_by_pair": Entry(
+        "quality",
+        "quality",
+        "KL divergence by pair",
+        "Mean KL divergence of the next-token distribution from that of an f16 cache on the same tokens. "
+        "Error bars: the larger of two standard errors, one taking tokens as independent, one from the "
+        "spread between windows. The floor is f16 against its own stored baseline: what the method shows "
+        "where nothing changed.",
+        "No cell gave a KL divergence.",
+    ),
+    "kld_by_k_and_v": Entry(
+        "k_or_v",
+        "quality",
+        "KL divergence by type of K and type of V",
+        "Mean KL divergence, nats, of each type of K (down) with each type of V (across); the darker, the more. What "
+        "was not measured is blank. Below each name stands what this type adds on its side.",
+        "No set-up has the KL divergence of two pairs.",
+    ),
+    "top1_by_pair": Entry(
+        "quality",
+        "quality",
+        "Top-1 agreement by pair",
+        "Share of tokens at which the most likely next token is the same as with an f16 cache. Error bars: "
+        "standard error.",
+        "No cell gave a top-1 agreement.",
+    ),
+    "prefill_by_depth": Entry(
+        "throughput",
+        "speed",
+        "Prefill speed by depth",
+        f"Prompt processing rate with that many tokens already in the KV cache. {_SPREAD} {_LOOK}",
+        _NO_SPEED.format("prompt processing"),
+    ),
+    "decode_by_depth": Entry(
+        "throughput",
+        "speed",
+        "Decode speed by depth",
+        f"Text generation rate with that many tokens already in the KV cache. {_SPREAD} {_LOOK}",
+        _NO_SPEED.format("text generation"),
+    ),
+    "prefill_relative": Entry(
+        "throughput",
+        "speed",
+        "Prefill speed, compared at equal depth",
+        "Difference from the prompt processing rate of f16, or of q8_0 where that ran at more depths, in "
+        f"the same panel at the same depth. {_INTERVAL}",
+        _NO_REFERENCE,
+    ),
+    "decode_relative": Entry(
+        "throughput",
+        "speed",
+        "Decode speed, compared at equal depth",
+        "Difference from the text generation rate of f16, or of q8_0 where that ran at more depths, in the "
+        f"same panel at the same depth. {_INTERVAL}",
+        _NO_REFERENCE,
+    ),
+    "kld_by_decode": Entry(
+        "pareto",
+        "speed",
+        "KL divergence by decode speed",
+        "What quality costs in speed: mean KL divergence against decode at one depth, with each pair's bits per value. "
+        "Right and low is better. Small markers: pairs that another beats in one and equals in the others.",
+        "No pair has both a KL divergence and a decode rate at a common depth.",
+    ),
+    "crossovers": Entry(
+        "crossovers",
+        "speed",
+        "Where one pair overtakes another",
+        "Depth at which the rates of two pairs cross, interpolated between measured depths. Bars: 95 % of where it "
+        "can be, as far as the errors are known.",
+        "No pair overtakes another between measured depths.",
+    ),
+    "memory_by_depth": Entry(
+        "memory",
+        "memory",
+        "KV cache by depth, and what ran",
+        "Size of the KV cache, as logged, or computed from the model's header where nothing was logged. A marker is a "
+        "measured cell, a cross one that ran out of memory, a bar one that was skipped. A ring marks what the model of "
+        "memory does not explain.",
+        "The size of the KV cache is not known for any cell.",
+    ),
+}

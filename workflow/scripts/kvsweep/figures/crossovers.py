@@ -1,0 +1,95 @@
+"""Crossovers: the depth at which one pair overtakes another."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from kvsweep import style
+from kvsweep.cache_types import Pair
+from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
+from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.figures.memory import SET_UP
+from kvsweep.presentation import Group, Row, compare_beside_published, is_published
+
+MOST_LINES = 30  # of a panel: the shallowest crossings
+
+
+def crossovers(found: Sequence[Row]) -> Drawing:
+    """Where one pair overtakes another in speed, interpolated between measured depths."""
+    crossings = [row for row in found if row["depth"] is not None and row["ahead_after"] is not None]
+    comparison = compare_beside_published(crossings, (*SET_UP, "phase", "n_tokens"))
+    return Drawing(
+        "Where one pair overtakes another",
+        tuple(_panel(comparison.full_title(group), group) for group in comparison.groups),
+    )
+
+
+def _panel(title: str, group: Group) -> Panel:
+    rows = sorted((*group.rows, *group.published), key=lambda row: float(row["depth"]))
+    shown = list(dict.fromkeys(map(_words, rows)))[:MOST_LINES]
+    rows = [row for row in rows if _words(row) in shown]
+    points = tuple(
+        {
+            "crossing": _words(row),
+            "depth, tokens": row["depth"],
+            "95 % from, tokens": row["depth_low"],
+            "95 % to, tokens": row["depth_high"],
+            "between, tokens": f"{row['between_low']} and {row['between_high']}",
+            "mark": ", ".join(
+                filter(
+                    None,
+                    (
+                        source_of(row) if is_published(row) else "",
+                        "within the errors" if _is_uncertain(row) else "",
+                    ),
+                )
+            )
+            or None,
+        }
+        for row in rows
+    )
+    return Panel(title, 1.1 + 0.3 * len(shown), partial(_draw, rows, shown), points)
+
+
+def _words(row: Row) -> str:
+    return f"{row['ahead_after']} overtakes {row['ahead_before']}"
+
+
+def _is_uncertain(row: Row) -> bool:
+    return str(row["verdict"]) != "crosses"
+
+
+def _draw(rows: Sequence[Row], lines: Sequence[str], axes: Axes, legend: Legend) -> None:
+    measured = sorted({depth for row in rows for depth in row["depths"]})
+    smallest = smallest_depth(measured)
+    for row in rows:
+        pair = Pair.parse(row["ahead_after"])
+        look = style.pair_style(pair.ctk, pair.ctv)
+        x = depth_position(row["depth"], smallest) if row["depth"] >= smallest else row["depth"] / smallest
+        ends = [
+            None if end is None else (depth_position(end, smallest) if end >= smallest else end / smallest)
+            for end in (row["depth_low"], row["depth_high"])
+        ]
+        known = ends[0] is not None and ends[1] is not None
+        bars = axes.errorbar(
+            [x],
+            [lines.index(_words(row))],
+            xerr=[[max(x - (ends[0] or 0), 0)], [max((ends[1] or 0) - x, 0)]] if known else None,
+            linestyle="none",
+            color=look.colour,
+            marker=look.marker,
+            markerfacecolor=PAPER_COLOUR if is_published(row) else look.colour,
+            markersize=4 if _is_uncertain(row) else None,
+            label=_words(row),
+        )
+        if _is_uncertain(row):
+            legend.setdefault("small: crosses within the errors", bars.lines[0])
+    explain_published(filter(is_published, rows), legend)
+    axes.set_yticks(range(len(lines)), [textwrap.fill(line, 26) for line in lines])
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    depth_axis(axes, measured, smallest)

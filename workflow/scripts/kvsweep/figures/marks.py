@@ -1,0 +1,91 @@
+"""How a cell is marked: its pair's look, and what a reader must know of it.
+
+Filled: measured, and the pair ran that was asked for. Half filled: another pair ran. Open: published by others.
+Crossed: part of the graph left the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from kvsweep import style
+from kvsweep.figures.drawing import Legend
+from kvsweep.presentation import Row, is_published
+
+PairKey = tuple[str, str, str, str]
+
+FALLBACK_NOTE = "fallback: left the device"
+PAPER_COLOUR = "#ffffff"
+
+
+def pair_of(row: Row) -> PairKey:
+    """What was asked for, and what ran; where that is not known, what was asked for."""
+    ctk, ctv = row["ctk"], row["ctv"]
+    return ctk, ctv, row["effective_ctk"] or ctk, row["effective_ctv"] or ctv
+
+
+def pairs_in_order(rows: Iterable[Row]) -> list[PairKey]:
+    return sorted(
+        {pair_of(row) for row in rows}, key=lambda pair: (style.pair_order(pair[0], pair[1]), str(pair))
+    )
+
+
+def marker(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
+    look = style.pair_style(*pair)
+    size: float = matplotlib.rcParams["lines.markersize"]
+    return {
+        # Behind ours and a little larger, so that both are seen where they agree.
+        "markersize": 1.6 * size if published else size,
+        "zorder": 2.2 if published else 3,
+        "color": look.colour,
+        "marker": look.marker,
+        "markeredgecolor": look.colour,
+        "markerfacecolor": PAPER_COLOUR if published else look.colour,
+        "markerfacecoloralt": PAPER_COLOUR,
+        "fillstyle": "bottom" if look.ran_as_another and not published else "full",
+    }
+
+
+def curve(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
+    line = {"linestyle": style.pair_style(*pair).dashes, "linewidth": style.THIN if published else style.LINE}
+    return {**marker(pair, published=published), **line}
+
+
+def cross_out(axes: Axes, points: Sequence[tuple[float, float]], legend: Legend) -> None:
+    """Mark fallback cells: a cross on top of the marker, explained in the legend."""
+    if points:
+        x, y = zip(*points, strict=True)
+        (cross,) = axes.plot(
+            x, y, linestyle="none", marker="x", color="#000000", markersize=10, zorder=5, label="fallback"
+        )
+        legend.setdefault(FALLBACK_NOTE, cross)
+
+
+def explain_published(rows: Iterable[Row], legend: Legend) -> None:
+    """One line of the legend for each published source among the rows."""
+    for row in rows:
+        open_marker = Line2D(
+            [], [], linestyle="none", marker="o", color="#444444", markerfacecolor=PAPER_COLOUR
+        )
+        legend.setdefault(f"open: {source_of(row)}", open_marker)
+
+
+def source_of(row: Row) -> str:
+    """`published m5max-part2, Apple M5 Max 128GB`."""
+    parts = (str(row["source"]).replace(":", " ", 1), row["machine"])
+    return ", ".join(part for part in parts if part)
+
+
+def words_for(row: Row) -> str | None:
+    """What is special about a cell, for the figure's table; None where nothing is."""
+    words = [
+        source_of(row) if is_published(row) else "",
+        "another pair ran" if style.effective_pair(*pair_of(row)) else "",
+        "fallback" if row["fallback"] else "",
+    ]
+    return ", ".join(filter(None, words)) or None

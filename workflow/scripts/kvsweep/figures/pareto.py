@@ -1,0 +1,99 @@
+"""What a pair costs in quality against how fast it decodes: which are beaten by no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from kvsweep import style
+from kvsweep.figures.axes import log_axis
+from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.labels import label_points
+from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.presentation import (
+    QUALITY_SUBJECT,
+    Group,
+    Row,
+    compare_beside_published,
+    format_number,
+    is_published,
+)
+from kvsweep.units import format_count
+
+SMALL = 0.6  # size of a pair that another beats
+
+
+def kld_by_decode(pareto: Sequence[Row]) -> Drawing:
+    """Mean KL divergence against decode speed at one depth, with the bits per value of each pair."""
+    rows = [row for row in pareto if row["kld_mean"] is not None and row["decode"] is not None]
+    comparison = compare_beside_published(rows, QUALITY_SUBJECT)
+    return Drawing(
+        "KL divergence by decode speed",
+        tuple(
+            _panel(comparison.full_title(group), group)
+            for group in comparison.groups
+            if any(row["kld_mean"] > 0 for row in group.rows)
+        ),
+    )
+
+
+def _panel(title: str, group: Group) -> Panel:
+    rows = [*group.rows, *group.published]
+    low = min(row["kld_mean"] for row in rows if row["kld_mean"] > 0)
+    # f16 itself diverges by nothing, or by noise: it stands at the axis' end.
+    places = [(row["decode"], max(row["kld_mean"], low / 3)) for row in rows]
+    labels = [(x, y, _label(row, low)) for row, (x, y) in zip(rows, places, strict=True)]
+    points = tuple(
+        {
+            "pair": style.pair_label(row["ctk"], row["ctv"]),
+            "decode, tokens/s": row["decode"],
+            "at depth, tokens": row["depth"],
+            "mean KLD, nats": row["kld_mean"],
+            "bits per value": row["bits_per_value"],
+            "beaten by": ", ".join(row["dominated_by"] or []) or None,
+            "mark": source_of(row) if is_published(row) else None,
+        }
+        for row in rows
+    )
+    return Panel(title, 4.2, partial(_draw, rows, places), points, finish=partial(_name, labels))
+
+
+def _label(row: Row, low: float) -> str:
+    bits = "" if row["bits_per_value"] is None else f" ({format_number(row['bits_per_value'], 4)} bits)"
+    below = f", KLD {format_number(row['kld_mean'], 2)}" if row["kld_mean"] < low / 3 else ""
+    return f"{style.pair_label(row['ctk'], row['ctv'])}{bits}{below}"
+
+
+def _name(labels: Sequence[tuple[float, float, str]], axes: Axes) -> None:
+    label_points(axes, labels, ())
+
+
+def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes, legend: Legend) -> None:
+    for row, (x, y) in zip(rows, places, strict=True):
+        look = style.pair_style(row["ctk"], row["ctv"])
+        beaten = row["on_front"] is not True
+        (drawn,) = axes.plot(
+            [x],
+            [y],
+            linestyle="none",
+            marker=look.marker,
+            color=look.colour,
+            markerfacecolor=PAPER_COLOUR if is_published(row) else look.colour,
+            markersize=SMALL * style.PAGE.font * (SMALL if beaten else 1),
+            label=style.pair_label(row["ctk"], row["ctv"]),
+            zorder=3,
+        )
+        if beaten:
+            legend.setdefault(
+                "small: another pair is as good in bits, KLD and decode, and better in one", drawn
+            )
+    explain_published(filter(is_published, rows), legend)
+    log_axis(axes, "y", [y for _, y in places], margin=0.12)
+    low, high = min(x for x, _ in places), max(x for x, _ in places)
+    room = 0.12 * (high - low) or 0.1 * high
+    axes.set_xlim(low - room, high + room)
+    depths = sorted({format_count(row["depth"]) for row in rows if row["depth"] is not None})
+    axes.set_xlabel(f"decode, tokens/s at depth {', '.join(depths)} (right is better)")
+    axes.set_ylabel("mean KL divergence, nats (log scale; low is better)")

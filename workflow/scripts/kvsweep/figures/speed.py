@@ -1,0 +1,260 @@
+"""Speed by depth: rates, and differences from a reference at equal depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from kvsweep import style
+from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
+from kvsweep.figures.drawing import Drawing, Legend, Panel, Point
+from kvsweep.figures.marks import (
+    PairKey,
+    cross_out,
+    curve,
+    explain_published,
+    pair_of,
+    pairs_in_order,
+    words_for,
+)
+from kvsweep.presentation import (
+    THROUGHPUT_SUBJECT,
+    Comparison,
+    Group,
+    Row,
+    compare_beside_published,
+)
+from kvsweep.reference import is_reference, reference_of
+from kvsweep.statistics import relative_difference
+
+_HEIGHT = 3.9  # inches
+SLOWER_BY_FACTORS = (
+    -100 * 2 / 3
+)  # percent; beside a slower one no difference between the others could be seen
+
+
+def prefill_by_depth(throughput: Sequence[Row]) -> Drawing:
+    """Prompt processing rate against depth; error bars: sample standard deviation over repetitions."""
+    return _by_depth(throughput, "prefill", "Prefill speed by depth")
+
+
+def decode_by_depth(throughput: Sequence[Row]) -> Drawing:
+    """Text generation rate against depth; error bars: sample standard deviation over repetitions."""
+    return _by_depth(throughput, "decode", "Decode speed by depth")
+
+
+def prefill_relative(throughput: Sequence[Row]) -> Drawing:
+    """Prompt processing rate against that of a reference pair; error bars are 95 % confidence intervals."""
+    return _relative(throughput, "prefill", "Prefill speed, compared at equal depth")
+
+
+def decode_relative(throughput: Sequence[Row]) -> Drawing:
+    """Text generation rate against that of a reference pair; error bars are 95 % confidence intervals."""
+    return _relative(throughput, "decode", "Decode speed, compared at equal depth")
+
+
+def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
+    """Our rows of a panel, then each published source's: what is never mixed, with whether it was published."""
+    sources: dict[str, list[Row]] = {}
+    for row in group.published:
+        sources.setdefault(row["source"], []).append(row)
+    own_is_published = str(group.rows[0]["source"]).startswith("published:")
+    return [(own_is_published, group.rows), *((True, rows) for rows in sources.values())]
+
+
+# --- rates --------------------------------------------------------------------------------------------------
+
+
+def _by_depth(throughput: Sequence[Row], phase: str, title: str) -> Drawing:
+    rows = [row for row in throughput if row["phase"] == phase]
+    comparison = compare_beside_published(
+        [row for row in rows if row["tokens_per_second"] is not None], THROUGHPUT_SUBJECT
+    )
+    missing: dict[tuple[Any, ...], set[int]] = {}
+    for row in rows:
+        if row["tokens_per_second"] is None:
+            missing.setdefault(_curve_of(row), set()).add(row["depth"])
+    return Drawing(title, tuple(_rates(comparison, group, missing) for group in comparison.groups))
+
+
+def _curve_of(row: Row) -> tuple[Any, ...]:
+    """What the points of one curve share."""
+    return (*(row[column] for column in THROUGHPUT_SUBJECT[:-1]), row["ctk"], row["ctv"])
+
+
+def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], set[int]]) -> Panel:
+    rows = [*group.rows, *group.published]
+    smallest = smallest_depth([row["depth"] for row in rows])
+
+    def draw(axes: Axes, legend: Legend) -> None:
+        fallback: list[tuple[float, float]] = []
+        for published, own in by_source(group):
+            for pair in pairs_in_order(own):
+                cells = {row["depth"]: row for row in own if pair_of(row) == pair}
+                # Cells that were not measured interrupt the curve.
+                gaps = missing.get(_curve_of(next(iter(cells.values()))), set()) - set(cells)
+                depths = sorted(cells.keys() | gaps)
+                label = style.pair_label(*pair)
+                bars = axes.errorbar(
+                    [depth_position(d, smallest) for d in depths],
+                    [cells[d]["tokens_per_second"] if d in cells else math.nan for d in depths],
+                    yerr=[
+                        _or_nan(cells[d]["tokens_per_second_stddev"]) if d in cells else math.nan
+                        for d in depths
+                    ],
+                    label=label,
+                    **curve(pair, published=published),
+                )
+                legend.setdefault(label, bars.lines[0])
+                fallback += [
+                    (depth_position(d, smallest), row["tokens_per_second"])
+                    for d, row in cells.items()
+                    if row["fallback"]
+                ]
+            if published:
+                explain_published(own, legend)
+        cross_out(axes, fallback, legend)
+        log_axis(
+            axes,
+            "y",
+            [
+                row["tokens_per_second"] + sign * (row["tokens_per_second_stddev"] or 0)
+                for row in rows
+                for sign in (-1, 0, 1)
+            ],
+        )
+        axes.set_ylabel("tokens/s (log scale)")
+        depth_axis(axes, sorted({row["depth"] for row in rows}), smallest)
+
+    points = [
+        {
+            "pair": style.pair_label(*pair_of(row)),
+            "depth, tokens": row["depth"],
+            "tokens/s": row["tokens_per_second"],
+            "±, tokens/s": row["tokens_per_second_stddev"],
+            "mark": words_for(row),
+        }
+        for row in _in_order(rows)
+    ]
+    return Panel(comparison.full_title(group), _HEIGHT, draw, tuple(points))
+
+
+def _in_order(rows: Iterable[Row]) -> list[Row]:
+    return sorted(
+        rows, key=lambda row: (style.pair_order(row["ctk"], row["ctv"]), row["depth"], str(row["source"]))
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+# --- differences --------------------------------------------------------------------------------------------
+
+
+def _relative(throughput: Sequence[Row], phase: str, title: str) -> Drawing:
+    measured = [row for row in throughput if row["phase"] == phase and row["tokens_per_second"] is not None]
+    comparison = compare_beside_published(
+        [row for row in measured if not row["fallback"]], THROUGHPUT_SUBJECT
+    )
+    left_out: dict[tuple[Any, ...], list[Row]] = {}
+    for row in measured:
+        if row["fallback"]:
+            left_out.setdefault(tuple(row[column] for column in THROUGHPUT_SUBJECT), []).append(row)
+    panels = (
+        _differences(
+            comparison, group, left_out.get(tuple(group.rows[0][column] for column in THROUGHPUT_SUBJECT), [])
+        )
+        for group in comparison.groups
+    )
+    return Drawing(title, tuple(panel for panel in panels if panel is not None))
+
+
+def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) -> Panel | None:
+    """None where nothing can be compared."""
+    reference = reference_of(group.rows)
+    if reference is None:
+        return None
+    points: list[Point] = []
+    curves = []
+    too_slow: list[PairKey] = []
+    for published, own in by_source(group):
+        base = {row["depth"]: row for row in own if is_reference(row, reference)}
+        for pair in pairs_in_order(row for row in own if not is_reference(row, reference)):
+            cells = sorted(
+                (row for row in own if pair_of(row) == pair and row["depth"] in base),
+                key=lambda row: int(row["depth"]),
+            )
+            changes = [_change(row, base[row["depth"]]) for row in cells]
+            if not cells:
+                continue
+            if min(change for change, _, _ in changes) < SLOWER_BY_FACTORS:
+                too_slow.append(pair)
+                continue
+            curves.append((published, pair, cells, changes))
+            points += [
+                {
+                    "pair": style.pair_label(*pair),
+                    "depth, tokens": row["depth"],
+                    f"difference from {reference}, %": change[0],
+                    "95 % from, %": change[1],
+                    "95 % to, %": change[2],
+                    "mark": words_for(row),
+                }
+                for row, change in zip(cells, changes, strict=True)
+            ]
+    if not curves:
+        return None
+    depths = sorted({row["depth"] for _, _, cells, _ in curves for row in cells})
+    smallest = smallest_depth(depths)
+
+    def draw(axes: Axes, legend: Legend) -> None:
+        for published, pair, cells, changes in curves:
+            label = style.pair_label(*pair)
+            bars = axes.errorbar(
+                [depth_position(row["depth"], smallest) for row in cells],
+                [change for change, _, _ in changes],
+                yerr=[
+                    [change - low if low is not None else math.nan for change, low, _ in changes],
+                    [high - change if high is not None else math.nan for change, _, high in changes],
+                ],
+                label=label,
+                **curve(pair, published=published),
+            )
+            legend.setdefault(label, bars.lines[0])
+            if published:
+                explain_published(cells, legend)
+        name = str(reference)
+        axes.axhline(0, color="#444444", linewidth=1, zorder=1.5, label="reference")
+        for pair in pairs_in_order(left_out):
+            legend[f"left out (fallback): {style.pair_label(*pair)}"] = Line2D([], [], linestyle="none")
+        for pair in dict.fromkeys(too_slow):
+            legend[f"left out (slower by factors): {style.pair_label(*pair)}"] = Line2D(
+                [], [], linestyle="none"
+            )
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %".replace("-", "−") if value else name)
+        axes.set_ylabel(f"difference from {name} at the same depth")
+        depth_axis(axes, depths, smallest)
+
+    return Panel(comparison.full_title(group), _HEIGHT, draw, tuple(points))
+
+
+def _change(row: Row, base: Row) -> tuple[float, float | None, float | None]:
+    """The difference in percent and the ends of its 95 % interval, None where repetitions are not known."""
+    span = relative_difference(_samples(row), _samples(base))
+    if span is None:
+        return 100 * (row["tokens_per_second"] / base["tokens_per_second"] - 1), None, None
+    return (
+        100 * (row["tokens_per_second"] / base["tokens_per_second"] - 1),
+        100 * span.low,
+        100 * span.high,
+    )
+
+
+def _samples(row: Row) -> list[float]:
+    samples = row["samples"]
+    return [] if samples is None else [float(sample) for sample in samples]
