@@ -1,19 +1,31 @@
 """The report: what must be in it, what must not, and that data never becomes markup."""
 
+import base64
+import hashlib
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from kvsweep.analysis_schemas import ANALYSIS
 from kvsweep.errors import KvsweepError
-from kvsweep.figures import FIGURES, save
+from kvsweep.figures.catalogue import FIGURES
+from kvsweep.figures.draw import draw, save
 from kvsweep.presentation import format_difference, format_error
-from kvsweep.report import embeddable_svg, escape_markdown, read_drawings, render_html, render_markdown
-from kvsweep.report_view import Provenance, view_of
+from kvsweep.report.figures import Figure, numbers_of, read_figures
+from kvsweep.report.html import render_html, sort_key
+from kvsweep.report.markdown import escape_markdown, render_markdown
+from kvsweep.report.parts import Entry
+from kvsweep.report.svg import embeddable_svg
+from kvsweep.report.view import Provenance, view_of
 from kvsweep.schemas import TABLES
 from kvsweep.statistics import Interval
+from synthetic_analysis import answer, answers, answers_of
 from synthetic_tables import (
     engine_row,
     model_row,
@@ -28,21 +40,28 @@ from synthetic_tables import (
 EMPTY_SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><g id="a"><path d="M 0 0"/></g></svg>'
 )
-DRAWINGS = dict.fromkeys(FIGURES, EMPTY_SVG)
+DRAWN = [
+    Figure(name, listed, EMPTY_SVG, numbers_of("set-up,pair,value\na,f16,1.5\n"))
+    for name, listed in FIGURES.items()
+]
 PROGRAM = Path(__file__).parents[1] / "workflow" / "scripts" / "write_report.py"
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
 
 def tables_with(**rows):
-    return {name: table_of(name, rows.get(name, [])) for name in TABLES}
+    """Every table of the report; those not given are empty."""
+    return {
+        **{name: table_of(name, rows.get(name, [])) for name in TABLES},
+        **{name: answers_of(name, rows.get(name, [])) for name in ANALYSIS},
+    }
 
 
 def page_of(**rows):
-    return render_html(view_of(tables_with(**rows)), DRAWINGS)
+    return render_html(view_of(tables_with(**rows)), DRAWN)
 
 
 def markdown_of(**rows):
-    return render_markdown(view_of(tables_with(**rows)), "figures")
+    return render_markdown(view_of(tables_with(**rows)))
 
 
 class Page(HTMLParser):
@@ -50,7 +69,7 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.open, self.ids, self.references, self.text, self.tags = [], [], [], [], set()
+        self.open, self.ids, self.references, self.text, self.tags = [], [], [], [], Counter()
         self.feed(html)
         self.close()
         assert self.open == []
@@ -61,18 +80,20 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
-        self.tags.add(tag)
+        self.tags[tag] += 1
         for name, value in attributes:
             if name == "id":
                 self.ids.append(value)
-            if name in ("href", "src", "srcset", "action", "data", "poster") or "url(" in (value or ""):
+            if name in ("href", "src", "srcset", "action", "data", "poster"):
                 self.references.append(value)
+            self.references += re.findall(r"url\(([^)]*)\)", value or "")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.text.append(data)
 
     def words(self):
         return " ".join(" ".join(self.text).split())
@@ -82,17 +103,20 @@ class Page(HTMLParser):
 def drawn(tmp_path_factory):
     """The tables of a whole study and its figures, in a directory."""
     folder = tmp_path_factory.mktemp("study")
-    tables = study()
+    tables = study() | answers() | {"claims": answers_of("claims", [])}
     write_tables(folder / "tables", tables)
+    for name in ANALYSIS:
+        pq.write_table(tables[name], folder / "tables" / f"{name}.parquet")
     (folder / "figures").mkdir()
-    for name, picture in FIGURES.items():
-        save(picture.draw(tables[picture.table].to_pandas()), folder / "figures" / f"{name}.svg", "svg")
+    for name, listed in FIGURES.items():
+        save(draw(name, tables[listed.table].to_pylist()), folder / "figures", name)
     return folder
 
 
 @pytest.fixture(scope="module")
 def whole(drawn):
-    return Page(render_html(view_of(study()), read_drawings(drawn / "figures")))
+    tables = study() | answers() | {"claims": answers_of("claims", [])}
+    return Page(render_html(view_of(tables), read_figures(drawn / "figures")))
 
 
 # --- one page, well-formed, alone -------------------------------------------------------------------------------------
@@ -100,13 +124,14 @@ def whole(drawn):
 
 def test_the_page_needs_nothing_else(whole):
     assert whole.references
-    assert not [target for target in whole.references if not re.fullmatch(r"#[\w-]+|url\(#[\w-]+\)", target)]
-    assert not whole.tags & {"script", "img", "link", "iframe", "object", "base"}
+    assert [target for target in whole.references if not target.startswith("#")] == []
+    assert not whole.tags.keys() & {"img", "link", "iframe", "object", "base"}
+    assert whole.tags["script"] == 2  # the cells' evidence, and the page's own
 
 
 def test_every_id_is_there_once_and_every_reference_leads_somewhere(whole):
     assert len(whole.ids) == len(set(whole.ids))
-    assert {re.sub(r"url\(|\)", "", target)[1:] for target in whole.references} <= set(whole.ids)
+    assert {target[1:] for target in whole.references} <= set(whole.ids)
 
 
 def test_a_page_of_nothing_is_well_formed():
@@ -126,7 +151,7 @@ def test_the_program_writes_both_formats(drawn, tmp_path):
 
 def test_a_missing_figure_is_an_error(tmp_path):
     with pytest.raises(KvsweepError, match="missing"):
-        read_drawings(tmp_path)
+        read_figures(tmp_path)
 
 
 # --- every number -----------------------------------------------------------------------------------------------------
@@ -161,14 +186,13 @@ def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves
     ]
     numbers += [
         "75.41 ± 0.23",
-        "5 GiB",
         "8K",
         "11a241d0db78a68e0a5b99fe6f36de6683100f6a",
         "5b" * 32,
         "ab" * 32,
     ]
-    for text in (Page(page_of(**rows)).words(), markdown_of(**rows)):
-        assert [number for number in numbers if number not in text] == []
+    text = Page(page_of(**rows)).words()
+    assert [number for number in numbers if number not in text] == []
 
 
 def test_what_is_not_known_is_a_dash_never_zero_or_nan():
@@ -177,12 +201,13 @@ def test_what_is_not_known_is_a_dash_never_zero_or_nan():
     agreement = quality_row(
         "q8_0", "q8_0", **dict.fromkeys(("kld_mean", "kld_mean_stderr", "kld_p999", "ppl_stderr"))
     )
-    for text in (
+    page, post = (
         Page(page_of(throughput=[speed], quality=[agreement])).words(),
         markdown_of(throughput=[speed], quality=[agreement]),
-    ):
-        assert "57.9 ± –" in text
-        assert not re.search(r"\b(nan|None|null|inf)\b", text)
+    )
+    assert "57.9 ± –" in page
+    for text in (page, post):
+        assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
 def test_a_cell_that_was_not_measured_shows_its_status_in_the_speed_table():
@@ -191,7 +216,7 @@ def test_a_cell_that_was_not_measured_shows_its_status_in_the_speed_table():
     view = view_of(tables_with(throughput=rows))
     (line,) = view.throughput[0].grids[0].rows
     assert [entry.text for entry in line][2] == "oom"
-    (cell,) = [cell for cell in view.status[0].cells if cell.status == "oom"]
+    (cell,) = [cell for cell in view.cells if cell.status == "oom"]
     assert (cell.reason, cell.log_line) == ("no memory for the KV cache", "cudaMalloc failed: out of memory")
     assert cell.command.startswith("llama-bench") and "-d 8192" in cell.command
 
@@ -336,11 +361,9 @@ def test_speeds_are_compared_with_f16_at_equal_depth():
     slower = rate_of("q8_0", "q8_0", [88.0, 89.0, 87.5])
     (entry,) = decode_differences(F16, slower)["q8_0"]
     assert entry.text == "−11.8 % [−13.7, −9.9]"
-    for text in (Page(page_of(throughput=[F16, slower])).words(), markdown_of(throughput=[F16, slower])):
-        assert (
-            "decode (text generation), 128 tokens timed: difference from f16 at equal depth" in text.lower()
-        )
-        assert "within one process" in text and "10 to 20 %" in text
+    words = Page(page_of(throughput=[F16, slower])).words()
+    assert "decode (text generation), 128 tokens timed: difference from f16 at equal depth" in words.lower()
+    assert "within one process" in words and "10 to 20 %" in words
 
 
 def test_a_difference_whose_interval_covers_zero_is_not_shown_but_its_interval_is():
@@ -348,7 +371,6 @@ def test_a_difference_whose_interval_covers_zero_is_not_shown_but_its_interval_i
     (entry,) = decode_differences(F16, alike)["q8_0"]
     assert (entry.text, entry.note) == ("no difference shown", "+0.5 % [−2.5, +3.5]")
     assert "no difference shown +0.5 % [−2.5, +3.5]" in Page(page_of(throughput=[F16, alike])).words()
-    assert "no difference shown (+0.5 % \\[−2.5, +3.5\\])" in markdown_of(throughput=[F16, alike])
 
 
 def test_one_repetition_has_no_interval():
@@ -438,7 +460,6 @@ def test_a_perplexity_ratio_that_may_be_one_shows_no_difference(token_error, win
     row = quality_row("q8_0", "q8_0", ln_ppl_ratio=0.002, **errors)
     assert quality_entries(row)["q8_0"]["ln PPL ratio"].findings == findings
     assert ('<span class="finding">no difference shown</span>' in page_of(quality=[row])) is bool(findings)
-    assert ("*no difference shown*" in markdown_of(quality=[row])) is bool(findings)
 
 
 # --- errors between windows -------------------------------------------------------------------------------------------
@@ -474,7 +495,6 @@ def test_the_error_between_windows_stands_beside_that_of_tokens():
     )
     assert entries["ln PPL ratio"].note == "windows ± 0.00062"
     assert "†" not in quality_notes(row)
-    assert "(windows ± 0.00014)" in markdown_of(quality=[row])
 
 
 @pytest.mark.parametrize(
@@ -491,7 +511,6 @@ def test_what_may_be_rounding_is_marked(window_error, rounding, note):
     row = quality_row("q8_0", "q8_0", kld_window_stderr=window_error, kld_window_rounding=rounding)
     assert quality_entries(row)["q8_0"]["mean KLD, nats"].note == note
     assert ("five decimals" in quality_notes(row)) is ("†" in note)
-    assert ("five decimals" in markdown_of(quality=[row])) is ("†" in note)
 
 
 def test_the_methods_say_why_tokens_are_not_independent(whole):
@@ -548,9 +567,20 @@ def hostile_rows():
 
 
 def test_hostile_names_stay_text_on_the_page():
-    page = Page(page_of(**hostile_rows()))
-    assert "script" not in page.tags
+    html = page_of(**hostile_rows())
+    page = Page(html)
+    assert page.tags["script"] == 2
     assert page.words().count(HOSTILE) > 10
+    (evidence,) = re.findall(r'<script type="application/json" id="evidence">(.*?)</script>', html, re.DOTALL)
+    assert not re.search("[<>&]", evidence)
+    assert HOSTILE in json.loads(evidence)["texts"]
+
+
+def test_only_the_pages_own_script_may_run():
+    html = page_of()
+    script = re.findall("<script>(.*?)</script>", html, re.DOTALL)[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'\"" in html
 
 
 def test_hostile_names_stay_text_in_markdown():
@@ -560,14 +590,16 @@ def test_hostile_names_stay_text_in_markdown():
     assert "\\<script\\>" in text
     assert not re.search(r"(?<!\\)[<>]|(?<!\\)`", text)
     rows = [line for line in text.splitlines() if line.startswith("|") and "script" in line]
-    assert rows and all(len(re.split(r"(?<!\\)\|", row)) in (4, 5, 7, 11) for row in rows)
+    assert rows and all(len(re.split(r"(?<!\\)\|", row)) in (4, 5, 6) for row in rows)
 
 
 def test_hostile_names_stay_text_in_figures(tmp_path):
     tables = tables_with(**hostile_rows())
-    for name, picture in FIGURES.items():
-        save(picture.draw(tables[picture.table].to_pandas()), tmp_path / f"{name}.svg", "svg")
-    assert "script" not in Page(render_html(view_of(tables), read_drawings(tmp_path))).tags
+    for name, listed in FIGURES.items():
+        save(draw(name, tables[listed.table].to_pylist()), tmp_path, name)
+    page = Page(render_html(view_of(tables), read_figures(tmp_path)))
+    assert page.tags["script"] == 2
+    assert page.tags["svg"] >= 3
 
 
 def test_only_drawings_are_taken_from_a_figure():
@@ -577,9 +609,20 @@ def test_only_drawings_are_taken_from_a_figure():
         '<defs><path id="m" d="M 0 0"/></defs><g id="g" onclick="alert(1)" clip-path="url(#m)">'
         '<use xlink:href="#m"/><use xlink:href="https://example.org/x"/><foreignObject/></g></svg>'
     )
-    assert embeddable_svg(svg, "kld") == (
-        '<svg viewBox="0 0 1 1" role="img" aria-labelledby="kld-title"><defs><path id="kld-m" d="M 0 0" /></defs>'
-        '<g id="kld-g" clip-path="url(#kld-m)"><use href="#kld-m" /><use /></g></svg>'
+    assert embeddable_svg(svg, "f1") == (
+        '<svg viewBox="0 0 1 1" role="img" aria-labelledby="f1-title"><defs><path d="M 0 0" id="f1-0" /></defs>'
+        '<g clip-path="url(#f1-0)"><use href="#f1-0" /><use /></g></svg>'
+    )
+
+
+def test_a_figures_colours_follow_the_page_and_its_numbers_are_short():
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1">'
+        '<path d="M 10.123456 20.999999 L 1.5 -0.0001" style="fill: none; stroke: #0072b2"/></svg>'
+    )
+    assert (
+        '<path d="M 10.12 21 L 1.5 -0" style="fill:none;stroke:var(--c-0072b2,#0072b2)" />'
+        in embeddable_svg(svg, "f1")
     )
 
 
@@ -618,9 +661,8 @@ def test_markdown_shows_text_as_it_is(text, escaped):
 def test_an_engine_says_where_it_comes_from(kind, source, text):
     engine = engine_row(source_kind=kind, source=source)
     words = Page(page_of(engines=[engine])).words()
-    assert f" source {text} version it states" in words
     assert f" source {text} commit" in words
-    assert f"from {escape_markdown(text)}, knobs" in markdown_of(engines=[engine])
+    assert f"from {escape_markdown(text)}, compiler" in markdown_of(engines=[engine])
 
 
 # --- provenance -------------------------------------------------------------------------------------------------------
@@ -634,5 +676,242 @@ def test_the_report_says_how_to_get_it_again():
         "make setup",
         "snakemake --configfile config.yaml",
     )
-    words = Page(render_html(view_of(tables_with(engines=[engine_row()]), provenance), DRAWINGS)).words()
+    words = Page(render_html(view_of(tables_with(engines=[engine_row()]), provenance), DRAWN)).words()
     assert all(part in words for part in (*provenance.commands, "-DGGML_METAL=ON", "ab" * 32, "9.27"))
+
+
+# --- the answer first -------------------------------------------------------------------------------------------------
+
+
+def words_of(**rows):
+    return Page(page_of(**rows)).words()
+
+
+def test_the_answer_comes_first_and_says_why():
+    words = words_of(advice=answers()["advice"].to_pylist())
+    first = words.index("coding agent: deep context, many generated tokens")
+    assert first < words.index("Before you use the numbers")
+    for said in (
+        "q8_0 41 [40.6, 41.4] s a request, mean KLD 0.0016 nats, 8.5 bits per value",
+        "fastest: 41.0 s a request",
+        "Next: q8_0/turbo4 , 41.8 s a request",
+        "What would change it: below 40 GiB of memory q8_0/turbo4",
+    ):
+        assert said in words or said.replace(" ,", ",") in words
+
+
+def test_without_a_pick_nothing_is_recommended():
+    row = answer(
+        "advice", workload="rag", title="RAG", verdict="no data", why="no decode at 64K was measured"
+    )
+    words = words_of(advice=[row])
+    assert "RAG No recommendation no decode at 64K was measured" in words
+    assert "RAG: no recommendation. no decode at 64K was measured" in markdown_of(advice=[row])
+
+
+def test_set_ups_with_an_answer_come_before_those_without():
+    rows = [
+        answer("advice", workload="rag", verdict="no data", why="nothing", engine="a"),
+        answer(
+            "advice", workload="rag", verdict="pick", rank=1, ctk="f16", ctv="f16", why="fast", engine="b"
+        ),
+    ]
+    titles = [one.title.split(" · ")[0] for one in view_of(tables_with(advice=rows)).answers]
+    assert titles == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "No advice: nothing was measured that a workload of the configuration needs.",
+        "No quality cell.",
+        "No throughput cell.",
+        "No claim was evaluated.",
+        "No two pairs within half a bit per value were measured on one set-up.",
+        "No cell was both measured here and published.",
+        "Neither the engine's logs nor a model's header tell the size of the KV cache.",
+    ],
+)
+def test_a_section_without_data_says_so(sentence):
+    assert sentence in words_of()
+
+
+def test_a_figure_without_numbers_is_a_sentence_not_a_blank():
+    nothing = [Figure(f.name, f.listed, EMPTY_SVG, numbers_of("\n")) for f in DRAWN]
+    page = Page(render_html(view_of(tables_with()), nothing))
+    assert page.tags["svg"] == 0
+    assert "No figure “Decode speed by depth”: No cell gave a text generation rate." in page.words()
+
+
+def test_the_numbers_of_a_figure_stand_behind_it():
+    text = "set-up,pair,depth,tokens/s,mark\na,f16,131072,82.7341234,\na,q8_0,0,,\nb,f16,0,1.5,fallback\n"
+    one, other = numbers_of(text)
+    assert (one.caption, other.caption) == ("a", "b")
+    assert one.columns == ("pair", "depth", "tokens/s")
+    assert [[entry.text for entry in row] for row in one.rows] == [
+        ["f16", "131,072", "82.734"],
+        ["q8_0", "0", "–"],
+    ]
+
+
+# --- tables of answers ------------------------------------------------------------------------------------------------
+
+
+def section_of(name, **rows):
+    (section,) = getattr(view_of(tables_with(**rows)), name)
+    return section
+
+
+def test_a_duel_says_who_is_better_and_by_how_much():
+    section = section_of("duels", head_to_head=answers()["head_to_head"].to_pylist())
+    quality, decode = section.grids
+    assert quality.columns == (
+        "pairs",
+        "mean KLD, nats",
+        "99.9 % KLD, nats",
+        "same top-1, %",
+        "KV cache of a token",
+    )
+    (line,) = quality.rows
+    assert [entry.text for entry in line] == [
+        "q4_0 : turbo4",
+        "q4_0 by 16 %",
+        "q4_0 ahead by 15 %",
+        "no difference shown",
+        "turbo4 by 5.9 %",
+    ]
+    assert line[1].note == "0.00809 : 0.00963 [−17.6, −14.4] %"
+    assert line[2].findings == ("error unknown",)
+    assert [entry.text for entry in decode.rows[0]] == ["q4_0 : turbo4", "turbo4 by 2.2 %"]
+
+
+def test_a_claim_has_verdict_value_and_tolerance():
+    row = {
+        **dict.fromkeys(ANALYSIS["claims"].names),
+        **{
+            "claim": 3,
+            "statement": "about 12 times",
+            "subject": "measured",
+            "verdict": "holds",
+            "value": 12.44,
+        },
+        **{"expected": 12.0, "tolerance": 0.92, "unit": "times", "relation": "about", "engine": "fork"},
+    }
+    section = section_of("claims", claims=[row])
+    assert section.summary == "1 holds"
+    assert [entry.text for entry in section.grids[0].rows[0]][:6] == [
+        "3",
+        "about 12 times",
+        "holds",
+        "12.44 times",
+        "12 times",
+        "0.92 times",
+    ]
+
+
+def test_ours_stand_beside_theirs():
+    section = section_of("comparisons", comparisons=answers()["comparisons"].to_pylist())
+    lines = [[entry.text for entry in row] for row in section.grids[0].rows]
+    assert lines[0][:6] == [
+        "q8_0/turbo4, decode at 64K, tokens/s",
+        "m5max-part2",
+        "55.1",
+        "55.9",
+        "0.9857 [0.9801, 0.9914]",
+        "yes",
+    ]
+    assert lines[1][3:7] == [
+        "oom",
+        "–",
+        "no",
+        "machine: ours AMD EPYC 2 cores 24GB, theirs Apple M5 Max 128GB",
+    ]
+
+
+def test_memory_tells_what_fits_and_what_is_not_explained():
+    tables = answers()
+    section = section_of(
+        "memory", memory=tables["memory"].to_pylist(), largest_context=tables["largest_context"].to_pylist()
+    )
+    limits, sizes, surprises = section.grids
+    assert limits.columns[1:4] == ("in 24 GiB", "in 48 GiB", "in 128 GiB (this machine)")
+    assert [entry.text for entry in sizes.rows[0]][-1].endswith("(computed)")
+    assert {row[2].text for row in surprises.rows} == {"ran out although it fits"}
+
+
+def test_a_crossing_says_who_overtakes_whom_and_where():
+    section = section_of("crossovers", crossovers=answers()["crossovers"].to_pylist())
+    (line,) = section.grids[0].rows
+    assert [entry.text for entry in line][2:6] == [
+        "turbo3 overtakes q8_0",
+        "78,300",
+        "74,100 to 83,900",
+        "64K and 128K",
+    ]
+    assert section.grids[0].notes == ("Without a crossing: 1 (none), 1 (too few depths).",)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "key"),
+    [
+        ("5.761 ± 0.036", 5.76123, ""),
+        ("1,352.5", 1352.5, ""),
+        ("−12.3 % [−14.1, −10.4]", -0.123, "-0.123"),
+        ("(1.20 ± 0.12)e−7", 1.2e-7, "1.2e-07"),
+        ("1.92e−5", 1.92e-5, "1.92e-05"),
+        ("10 MiB", 10 * 2**20, "1.04858e+07"),
+        ("no difference shown", 0.004, "0.004"),
+        ("oom", None, ""),
+    ],
+)
+def test_a_column_is_sorted_by_values_not_by_their_words(text, value, key):
+    assert sort_key(Entry(text, value=value)) == key
+
+
+# --- the post: the study's own tables ---------------------------------------------------------------------------------
+
+
+def test_the_post_has_the_studys_three_tables_in_its_form():
+    speeds = [
+        throughput_row(k, v, depth, phase, tokens_per_second=rate)
+        for k, v in (("f16", "f16"), ("q8_0", "turbo4"))
+        for depth in (0, 65536)
+        for phase, rate in (("prefill", 602.04), ("decode", 59.83))
+    ]
+    qualities = [quality_row("f16", "f16", 0.0), quality_row("q8_0", "turbo4", 0.0068, top1_agreement=0.9646)]
+    post = markdown_of(throughput=speeds, quality=qualities)
+    for line in (
+        "**Quality, context 4096 (wikitext-2-test)**",
+        "| pair | PPL | mean KL vs f16 | same top-1 |",
+        "| f16 | 5.744 ± 0.036 | baseline | n/a |",
+        "**Decode, tokens/s (tg128)**",
+        "| depth | f16 | q8\\_0/turbo4 |",
+        "| 64K | 59.8 | 59.8 |",
+        "**The 64K row (depth 65536), tokens/s**",
+        "| pair | pp512 | tg128 |",
+        "| q8\\_0/turbo4 | 602.0 | 59.8 |",
+    ):
+        assert line in post
+
+
+def test_where_64k_was_not_measured_the_row_is_that_of_the_deepest_common_depth():
+    rows = [throughput_row("f16", "f16", depth) for depth in (0, 512, 8192)]
+    rows += [throughput_row("q8_0", "q8_0", depth) for depth in (0, 512)]
+    post = markdown_of(throughput=rows)
+    assert "**The 512 row (depth 512), tokens/s**" in post
+    assert "The study shows depth 64K, which was not measured here; 512 is the deepest" in post
+
+
+def test_published_numbers_fill_the_post_only_where_nothing_was_measured():
+    theirs = throughput_row("f16", "f16", 65536, source="published:m5", tokens_per_second=59.8)
+    ours = throughput_row("f16", "f16", 65536, tokens_per_second=71.2)
+    assert "59.8" in markdown_of(throughput=[theirs])
+    post = markdown_of(throughput=[theirs, ours])
+    assert "71.2" in post and "59.8" not in post
+
+
+def test_a_cell_that_ran_as_another_pair_is_marked_in_the_post():
+    post = markdown_of(
+        throughput=[throughput_row("turbo3", "turbo3", 65536, effective_ctk="q8_0", fallback=True)]
+    )
+    assert "turbo3 (ran as q8\\_0/turbo3)" in post and "**fallback**" in post

@@ -1,23 +1,22 @@
 # Needs: the Parquet tables and nothing else. Makes: figures and the report.
 
-# The names in kvsweep/figures.py, which is too slow to import here; a test compares them.
-FIGURES = [
-    "prefill_by_depth",
-    "prefill_relative",
-    "decode_by_depth",
-    "decode_relative",
-    "kld_by_pair",
-    "kld_by_bits",
-    "top1_by_pair",
-]
+from kvsweep.figures.catalogue import FIGURES
+from kvsweep.schemas import TABLES as MEASURED
 
 
 rule figures:
-    """Draws every figure."""
+    """Draws every figure: for the report, a paper's column and a slide, with the numbers drawn."""
     input:
-        tables=rules.tables.output,
+        tables=expand(
+            "results/tables/{table}.parquet",
+            table=["throughput", "quality"],
+        ),
     output:
-        expand("results/figures/{figure}.png", figure=FIGURES),
+        expand(
+            "results/figures/{figure}{form}",
+            figure=FIGURES,
+            form=[".png", ".pdf", "-slide.pdf", ".csv"],
+        ),
         report(
             expand("results/figures/{figure}.svg", figure=FIGURES),
             category="Figures",
@@ -27,17 +26,21 @@ rule figures:
         "results/logs/figures.log",
     conda:
         "../envs/kvsweep.yaml"
+    threads: ALL_CORES
     params:
         code=code("draw_figures.py"),
     shell:
-        "draw_figures.py --tables results/tables --out results/figures 2>&1 | tee {log:q}"
+        "draw_figures.py --tables results/tables --out results/figures --processes {threads}"
+        " 2>&1 | tee {log:q}"
 
 
 rule report:
     """Writes the report, as one self-contained HTML file and as Markdown."""
     input:
-        tables=rules.tables.output,
-        figures=rules.figures.output,
+        tables=expand("results/tables/{table}.parquet", table=[*MEASURED, "claims"]),
+        figures=expand(
+            "results/figures/{figure}{form}", figure=FIGURES, form=[".svg", ".csv"]
+        ),
     output:
         html=report(
             "results/report.html", category="Report", caption="../report/report.rst"
@@ -48,7 +51,9 @@ rule report:
     conda:
         "../envs/kvsweep.yaml"
     params:
-        code=code("write_report.py", *sorted(SCRIPTS.glob("kvsweep/templates/[!.]*"))),
+        code=code(
+            "write_report.py", *sorted(SCRIPTS.glob("kvsweep/report/templates/[!.]*"))
+        ),
     shell:
         "write_report.py --tables results/tables --figures results/figures"
         " --html {output.html:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"

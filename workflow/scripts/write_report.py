@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes the report from the Parquet tables and the figures: one self-contained HTML page, and Markdown."""
+"""Writes the report from the Parquet tables and the figures: one self-contained HTML page, and a post in Markdown."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import argparse
 import os
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from kvsweep.files import write_text
 from kvsweep.program import run_program, say
 from kvsweep.provenance import CONFIG_FILES, kvsweep_version, repository, snakemake_version
-from kvsweep.report import read_drawings, render_html, render_markdown
-from kvsweep.report_view import Provenance, view_of
-from kvsweep.schemas import TABLES
+from kvsweep.report.figures import read_figures
+from kvsweep.report.html import render_html
+from kvsweep.report.markdown import render_markdown
+from kvsweep.report.tables import SCHEMAS, read_table
+from kvsweep.report.view import Provenance, view_of
 
 
 def main() -> None:
@@ -33,11 +34,10 @@ def main() -> None:
         repository=repository(base),
         configfile=arguments.configfile,
     )
-    tables = {name: pq.read_table(arguments.tables / f"{name}.parquet") for name in TABLES}
+    tables = {name: read_table(arguments.tables, name) for name in SCHEMAS}
     view = view_of(tables, provenance)
-    figures = Path(os.path.relpath(arguments.figures, arguments.markdown.parent)).as_posix()
-    write_text(arguments.html, render_html(view, read_drawings(arguments.figures)))
-    write_text(arguments.markdown, render_markdown(view, figures))
+    write_text(arguments.html, render_html(view, read_figures(arguments.figures)))
+    write_text(arguments.markdown, render_markdown(view))
     say(f"report: {view.summary} Kinds of warnings: {len(view.warnings)}.")
 
 

@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from kvsweep.cache_types import Pair
-from kvsweep.figures import reference_of as reference_of  # the tables compare with what the figures do
 from kvsweep.presentation import (
     ABSENT,
     THROUGHPUT_SUBJECT,
     Row,
-    compare,
     format_difference,
     format_with_error,
 )
-from kvsweep.report_parts import (
+from kvsweep.reference import is_reference, reference_of
+from kvsweep.report.parts import (
     NO_DIFFERENCE,
     PHASES,
     Entry,
     Grid,
     Section,
     by_pair,
+    by_set_up,
     marks_of,
     pair_entry,
-    ran_as_another,
-    requested,
 )
-from kvsweep.report_warnings import drifts, spreads
+from kvsweep.report.warnings import drifts, spreads
 from kvsweep.statistics import relative_difference
-from kvsweep.units import format_bytes, format_count
+from kvsweep.units import format_count
 
 DIFFERENCE_NOTES = (
     "In brackets the 95 % interval after Welch, from the repetitions of both cells; an en dash where there is "
@@ -40,23 +37,19 @@ DIFFERENCE_NOTES = (
 
 
 def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
-    comparison = compare(rows, THROUGHPUT_SUBJECT[:-1])
-    for group in comparison.groups:
+    for title, group in by_set_up(rows, THROUGHPUT_SUBJECT[:-1]):
         grids: list[Grid] = []
         for phase, phase_title in PHASES:
-            own = [row for row in group.rows if row["phase"] == phase]
+            own = [row for row in group if row["phase"] == phase]
             for n_tokens in sorted({row["n_tokens"] for row in own}, key=lambda n: (n is None, n or 0)):
                 timed = "" if n_tokens is None else f", {n_tokens} tokens timed"
                 cells = [row for row in own if row["n_tokens"] == n_tokens]
-                grids.append(_by_depth(f"{phase_title}{timed}: tokens/s", cells, _speed_entry))
+                grids.append(by_depth(f"{phase_title}{timed}: tokens/s", cells, _speed_entry))
                 grids += _differences(f"{phase_title}{timed}", cells)
-        caches = [row for row in group.rows if row["kv_bytes"] is not None]
-        if caches:
-            grids.append(_by_depth("Size of the KV cache", caches, _cache_entry))
-        yield Section(comparison.full_title(group), tuple(grids))
+        yield Section(title, tuple(grids))
 
 
-def _by_depth(caption: str, rows: Sequence[Row], entry: Callable[[Row], Entry]) -> Grid:
+def by_depth(caption: str, rows: Sequence[Row], entry: Callable[[Row], Entry]) -> Grid:
     """Pairs down, depths across; what was never asked for stays empty."""
     depths = sorted({row["depth"] for row in rows})
     lines = []
@@ -76,10 +69,6 @@ def _speed_entry(row: Row) -> Entry:
     return Entry(text, (*marks_of(row), *noise))
 
 
-def _cache_entry(row: Row) -> Entry:
-    return Entry(format_bytes(row["kv_bytes"]))
-
-
 # --- differences --------------------------------------------------------------------------------------------
 
 
@@ -89,16 +78,11 @@ def _differences(title: str, cells: Sequence[Row]) -> Iterable[Grid]:
     reference = reference_of(sound)
     if reference is None:
         return
-    pair = Pair(*reference[:2])
-    base = {
-        row["depth"]: row
-        for row in sound
-        if (row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"]) == reference
-    }
-    others = [row for row in cells if requested(row) != pair or ran_as_another(row)]
+    base = {row["depth"]: row for row in sound if is_reference(row, reference)}
+    others = [row for row in cells if not is_reference(row, reference)]
     if others:
-        caption = f"{title}: difference from {pair} at equal depth"
-        grid = _by_depth(caption, others, lambda row: _difference_entry(row, base.get(row["depth"])))
+        caption = f"{title}: difference from {reference} at equal depth"
+        grid = by_depth(caption, others, lambda row: _difference_entry(row, base.get(row["depth"])))
         yield replace(grid, notes=DIFFERENCE_NOTES)
 
 
@@ -111,5 +95,5 @@ def _difference_entry(row: Row, base: Row | None) -> Entry:
     fraction = interval.difference if interval else row["tokens_per_second"] / base["tokens_per_second"] - 1
     text = format_difference(fraction, interval)
     if interval and interval.low <= 0 <= interval.high:
-        return Entry(NO_DIFFERENCE, marks_of(row), note=text)
-    return Entry(text, marks_of(row))
+        return Entry(NO_DIFFERENCE, marks_of(row), note=text, value=fraction)
+    return Entry(text, marks_of(row), value=fraction)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from kvsweep.presentation import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, compare, format_with_error
-from kvsweep.report_parts import PHASES, Caution, is_measured, label_of, ran_as_another
+from kvsweep.presentation import (
+    QUALITY_SUBJECT,
+    THROUGHPUT_SUBJECT,
+    Row,
+    compare,
+    format_with_error,
+    is_published,
+)
+from kvsweep.report.parts import PHASES, Caution, is_measured, label_of, ran_as_another
 from kvsweep.style import pair_order
 from kvsweep.units import format_count
 
@@ -18,6 +25,8 @@ BUSY_CORES = 0.5  # that other programs kept busy before the engine was started
 
 def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[Caution]:
     """At most one for each kind, the most misleading kind first."""
+    published = sorted({str(row["source"]) for row in (*throughput, *quality) if is_published(row)})
+    throughput, quality = ([row for row in table if not is_published(row)] for table in (throughput, quality))
     rows = [*throughput, *quality]
     group_of = _group_titles(throughput, quality)
 
@@ -66,10 +75,21 @@ def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[C
         lambda row: f"{row['busy_cores_before']:.1f} cores",
     )
     yield from warning(
+        "The machine was slowed or shared before the engine was started",
+        lambda row: bool(what_slowed(row)),
+        lambda row: ", ".join(what_slowed(row)),
+    )
+    yield from warning(
         "The engine had to be started more than once",
         lambda row: row["attempts"] is not None and bool(row["attempts"] > 1),
         lambda row: f"{row['attempts']} times",
     )
+    if published:
+        yield Caution(
+            "Published by others: which cache types really ran, whether work left the device, and errors from "
+            "repetitions are not known of these numbers",
+            tuple(published),
+        )
 
 
 def _where_it_ran(row: Row) -> str:
@@ -96,6 +116,17 @@ def spreads(row: Row) -> bool:
     """Whether a throughput cell's repetitions scatter too widely."""
     mean, stddev = row.get("tokens_per_second"), row.get("tokens_per_second_stddev")
     return bool(mean is not None and stddev is not None and stddev > SPREAD * mean)
+
+
+def what_slowed(row: Row) -> list[str]:
+    """What the machine's own record says against a cell's speed."""
+    return [
+        *(["on battery"] if row["power_source"] == "Battery Power" else []),
+        *(["low power mode"] if row["low_power_mode"] else []),
+        *([f"hot: {row['thermal_state']}"] if row["thermal_state"] not in (None, "nominal") else []),
+        *(f"clocks held down by {reason}" for reason in row["slowed_by"] or ()),
+        *(f"{user} on the GPU" for user in row["gpu_users"] or ()),
+    ]
 
 
 def under_load(row: Row) -> bool:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.cache_types import BASELINE_PAIR
-from kvsweep.figures import PRINTED_KLD_ERROR, kld_error
 from kvsweep.presentation import (
     ABSENT,
     QUALITY_SUBJECT,
     Row,
-    compare,
     format_error,
     format_number,
     format_with_error,
     in_percent,
     larger,
 )
-from kvsweep.report_parts import (
+from kvsweep.reference import PRINTED_KLD_ERROR, control_of, is_control, kld_error
+from kvsweep.report.parts import (
     NO_DIFFERENCE,
     Entry,
     Grid,
     Section,
     by_pair,
+    by_set_up,
     count,
     is_measured,
     marks_of,
     pair_entry,
-    ran_as_another,
-    requested,
 )
 
 AT_THE_FLOOR = "at the floor"
@@ -50,38 +47,37 @@ QUALITY_COLUMNS = (
 
 
 def quality_sections(rows: Sequence[Row]) -> Iterable[Section]:
-    comparison = compare(rows, QUALITY_SUBJECT)
-    for group in comparison.groups:
-        floor = _floor_of(group.rows)
-        lines = [_quality_line(row, floor) for own in by_pair(group.rows).values() for row in own]
-        title = comparison.full_title(group)
-        grid = Grid(f"Quality: {title}", QUALITY_COLUMNS, tuple(lines), notes=tuple(_notes(lines)))
+    for title, group in by_set_up(rows, QUALITY_SUBJECT):
+        floor = _floor_of(group)
+        lines = [_quality_line(row, floor) for own in by_pair(group).values() for row in own]
+        grid = Grid(
+            "Perplexity, divergence, agreement", QUALITY_COLUMNS, tuple(lines), notes=tuple(_notes(lines))
+        )
         yield Section(title, (grid,))
 
 
-def _is_control(row: Row) -> bool:
-    return requested(row) == BASELINE_PAIR
-
-
-def _floor_of(rows: Iterable[Row]) -> float | None:
+def _floor_of(rows: Sequence[Row]) -> float | None:
     """The control's mean KLD; None where there is no control, or something else ran in its place."""
-    controls = (row for row in rows if _is_control(row) and is_measured(row) and not ran_as_another(row))
-    return next((row["kld_mean"] for row in controls), None)
+    control = control_of(rows)
+    return None if control is None else control["kld_mean"]
 
 
 def _quality_line(row: Row, floor: float | None) -> tuple[Entry, ...]:
     head = pair_entry([row])
-    head = Entry(head.text + (" (control)" if _is_control(row) else ""), head.marks + marks_of(row))
+    head = Entry(head.text + (" (control)" if is_control(row) else ""), head.marks + marks_of(row))
     if not is_measured(row):
         ppl = format_with_error(row["ppl"], row["ppl_stderr"]) if row["ppl"] is not None else row["status"]
         return (head, Entry(ppl, measured=False), *(Entry(ABSENT) for _ in QUALITY_COLUMNS[2:]))
     return (
         head,
         Entry(format_with_error(row["ppl"], row["ppl_stderr"])),
-        Entry(format_with_error(row["ppl_difference"], row["ppl_difference_stderr"])),
+        Entry(
+            format_with_error(row["ppl_difference"], row["ppl_difference_stderr"]),
+            value=row["ppl_difference"],
+        ),
         _ln_ppl_ratio_entry(row),
         _kld_entry(row, floor),
-        Entry(format_number(row["kld_p999"], 3)),
+        Entry(format_number(row["kld_p999"], 3), value=row["kld_p999"]),
         Entry(format_with_error(in_percent(row["top1_agreement"]), in_percent(row["top1_agreement_stderr"]))),
         Entry(f"{format_number(row['bits_per_value_k'], 4)} / {format_number(row['bits_per_value_v'], 4)}"),
         Entry(count(row["chunks"])),
@@ -92,6 +88,7 @@ def _ln_ppl_ratio_entry(row: Row) -> Entry:
     return Entry(
         format_with_error(row["ln_ppl_ratio"], row["ln_ppl_ratio_stderr"]),
         note=_window_note(row["ln_ppl_ratio_window_stderr"], row["ln_ppl_ratio_window_rounding"]),
+        value=row["ln_ppl_ratio"],
         findings=(NO_DIFFERENCE,) if _may_be_equal(row) else (),
     )
 
@@ -109,13 +106,14 @@ def _kld_entry(row: Row, floor: float | None) -> Entry:
     return Entry(
         format_with_error(row["kld_mean"], None if of_tokens is None else max(of_tokens, PRINTED_KLD_ERROR)),
         note=_window_note(row["kld_window_stderr"], row["kld_window_rounding"]),
+        value=row["kld_mean"],
         findings=(AT_THE_FLOOR,) if _is_at_the_floor(row, floor) else (),
     )
 
 
 def _is_at_the_floor(row: Row, floor: float | None) -> bool:
     error = kld_error(row)
-    if floor is None or _is_control(row) or row["kld_mean"] is None or error is None:
+    if floor is None or is_control(row) or row["kld_mean"] is None or error is None:
         return False
     return bool(row["kld_mean"] < floor + FLOOR_ERRORS * error)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.cache_types import Pair
-from kvsweep.presentation import ABSENT, Row
+from kvsweep.presentation import ABSENT, Row, compare
 from kvsweep.style import effective_pair, pair_label, pair_order
 
 NO_DIFFERENCE = "no difference shown"
@@ -16,14 +16,15 @@ PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text g
 
 @dataclass(frozen=True)
 class Entry:
-    """One field of a table: finished text, what else there is to say of it, and a link to a place on the page."""
+    """One field of a table: finished text, what else there is to say of it, and the cell it leads to."""
 
     text: str
     marks: tuple[str, ...] = ()  # need attention before the number is used
-    target: str = ""
+    target: int | None = None  # the number of a cell, whose evidence the entry opens
     measured: bool = True
     note: str = ""  # a second, lesser line
     findings: tuple[str, ...] = ()  # what the number says, in words
+    value: float | None = None  # what a column is sorted by, where the text's first number would mislead
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Grid:
     rows: tuple[tuple[Entry, ...], ...]
     of_numbers: bool = True
     notes: tuple[str, ...] = ()
+    of_status: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Caution:
 class Cell:
     """The evidence of one cell: how it ended, and (name, value) of what is known about its run."""
 
-    identity: str
     title: str
+    set_up: str
     status: str
     reason: str
     log_line: str
@@ -60,11 +62,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Section:
-    """What was measured on one subject: tables, then the cells with their evidence."""
+    """What there is to say of one set-up."""
 
     title: str
     grids: tuple[Grid, ...]
-    cells: tuple[Cell, ...] = ()
+    summary: str = ""
+    says_something: bool = True
+
+
+def by_set_up(rows: Iterable[Row], subject: Sequence[str]) -> list[tuple[str, tuple[Row, ...]]]:
+    """Title and rows of each set-up: what was measured here first, what others published last."""
+    comparison = compare(sorted(rows, key=source_order), subject)
+    return [(comparison.full_title(group), group.rows) for group in comparison.groups]
+
+
+def source_order(row: Row) -> int:
+    source = str(row["source"])
+    return 0 if source == "measured" else 2 if source.startswith("published:") else 1
 
 
 # --- names of things ----------------------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""The study's statements: what each comes to on what was published, on what was measured, and on every slice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.report.parts import Entry, Grid, Section, by_set_up
+
+NO_DATA = "no data"
+COLUMNS = ("no.", "statement", "verdict", "value", "expected", "tolerance", "how it was decided")
+
+
+def claim_sections(claims: Sequence[Row]) -> Iterable[Section]:
+    # The table names what it is about `subject`, the others `source`: the same words.
+    rows = [{**row, "source": row["subject"]} for row in claims]
+    for title, own in by_set_up(rows, THROUGHPUT_SUBJECT[:-1]):
+        counts = Counter(row["verdict"] for row in own)
+        lines = tuple(_line(row) for row in sorted(own, key=lambda row: (row["claim"], str(row["corpus"]))))
+        summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        yield Section(
+            title, (Grid("Statements", COLUMNS, lines, of_numbers=False),), summary, set(counts) != {NO_DATA}
+        )
+
+
+def _line(row: Row) -> tuple[Entry, ...]:
+    statement = row["statement"] + (f" ({row['corpus']})" if row["corpus"] else "")
+    relation = {"about": "", None: ""}.get(row["relation"], f"{row['relation']} ")
+    return (
+        Entry(str(row["claim"]), value=row["claim"]),
+        Entry(statement),
+        Entry(row["verdict"], measured=row["verdict"] != NO_DATA),
+        Entry(in_unit(row["value"], row["unit"]), value=row["value"]),
+        Entry(ABSENT if row["expected"] is None else relation + in_unit(row["expected"], row["unit"])),
+        Entry(in_unit(row["tolerance"], row["unit"]), note=row["tolerance_reason"] or ""),
+        Entry(row["note"] or ABSENT),
+    )
+
+
+def in_unit(value: float | None, unit: str | None) -> str:
+    """A number with its unit; a fraction in percent."""
+    if value is None:
+        return ABSENT
+    if unit == "fraction":
+        return f"{format_number(100 * value, 3)} %"
+    return f"{format_number(value, 4)}{f' {unit}' if unit else ''}"

@@ -1,0 +1,112 @@
+"""Memory: the cache at each depth, what a given memory holds, and what the model of memory does not explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.style import pair_label, pair_order
+from kvsweep.units import format_bytes, format_count
+
+_SET_UP = THROUGHPUT_SUBJECT[:-1]
+SIZE_NOTES = (
+    "The KV cache as logged, or (computed) from the model's header and the types; in small print the weights, cache "
+    "and compute buffers together, as far as they are known.",
+)
+
+
+def memory_sections(memory: Sequence[Row], largest_context: Sequence[Row]) -> Iterable[Section]:
+    sizes = dict(by_set_up(memory, _SET_UP))
+    limits = dict(by_set_up(largest_context, _SET_UP))
+    for title in dict.fromkeys((*sizes, *limits)):
+        grids: list[Grid] = []
+        if title in limits:
+            grids += _limits(limits[title])
+        if any(row["kv_bytes"] is not None for row in sizes.get(title, ())):
+            grids.append(_sizes(sizes[title]))
+        surprises = [row for row in sizes.get(title, ()) if row["surprise"]]
+        if surprises:
+            grids.append(_surprises(surprises))
+        if grids:
+            yield Section(title, tuple(grids))
+
+
+def _sizes(rows: Sequence[Row]) -> Grid:
+    depths = sorted({row["depth"] for row in rows})
+    lines = []
+    for pair, own in by_pair(rows).items():
+        cells = {row["depth"]: row for row in own}
+        lines.append((Entry(str(pair)), *(_size(cells.get(depth)) for depth in depths)))
+    return Grid(
+        "KV cache by depth", ("pair \\ depth", *map(format_count, depths)), tuple(lines), notes=SIZE_NOTES
+    )
+
+
+def _size(row: Row | None) -> Entry:
+    if row is None or row["kv_bytes"] is None:
+        return Entry("" if row is None else ABSENT)
+    computed = "" if row["kv_from"] == "log" else " (computed)"
+    total = "" if row["needed_bytes"] is None else f"{format_bytes(row['needed_bytes'])} in all"
+    ended = (row["status"],) if row["status"] != "measured" else ()
+    return Entry(format_bytes(row["kv_bytes"]) + computed, note=total, findings=ended, value=row["kv_bytes"])
+
+
+def _limits(rows: Sequence[Row]) -> Iterable[Grid]:
+    memories = dict.fromkeys(
+        (row["memory_bytes"], row["memory_is"])
+        for row in sorted(rows, key=lambda row: row["memory_bytes"] or 0)
+    )
+    lines = []
+    for pair, own in by_pair(rows).items():
+        by_memory = {(row["memory_bytes"], row["memory_is"]): row for row in own}
+        ran = own[0]
+        lines.append(
+            (
+                Entry(str(pair)),
+                *(_limit(by_memory.get(memory)) for memory in memories),
+                _tokens(ran["deepest_measured"]),
+                _tokens(ran["shallowest_oom"]),
+            )
+        )
+    notes = tuple(dict.fromkeys(row["note"] for row in rows if row["note"]))
+    names = (
+        f"in {ABSENT if size is None else format_bytes(size)}{' (this machine)' if 'own' in str(what) else ''}"
+        for size, what in memories
+    )
+    trained = sorted({row["n_ctx_train"] for row in rows if row["n_ctx_train"] is not None})
+    if trained:
+        notes += (f"The model was trained for a context of {', '.join(map(format_count, trained))}.",)
+    yield Grid(
+        "Largest context that fits, tokens",
+        ("pair", *names, "deepest measured", "ran out at"),
+        tuple(lines),
+        notes=notes,
+    )
+
+
+def _limit(row: Row | None) -> Entry:
+    if row is None or row["largest_context"] is None:
+        return Entry(ABSENT)
+    return Entry(f"{row['largest_context']:,}", value=row["largest_context"])
+
+
+def _tokens(depth: int | None) -> Entry:
+    return Entry(ABSENT if depth is None else format_count(depth), value=depth)
+
+
+def _surprises(rows: Sequence[Row]) -> Grid:
+    lines = [
+        (
+            Entry(pair_label(row["ctk"], row["ctv"])),
+            Entry(format_count(row["depth"]), value=row["depth"]),
+            Entry(row["surprise"]),
+            Entry(ABSENT if row["needed_bytes"] is None else format_bytes(row["needed_bytes"])),
+            Entry(
+                ABSENT if row["machine_memory_bytes"] is None else format_bytes(row["machine_memory_bytes"])
+            ),
+        )
+        for row in sorted(rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"]))
+    ]
+    columns = ("pair", "depth", "what happened", "needed", "the machine has")
+    return Grid("What the model of memory does not explain", columns, tuple(lines), of_numbers=False)

@@ -1,0 +1,143 @@
+"""The study's own three tables in its own form from our numbers: quality, decode by depth, the row of one depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kvsweep.presentation import (
+    ABSENT,
+    THROUGHPUT_SUBJECT,
+    Row,
+    format_number,
+    format_with_error,
+    in_percent,
+    is_published,
+)
+from kvsweep.reference import is_control
+from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, is_measured, marks_of, pair_entry
+from kvsweep.units import format_count
+
+STUDY_DEPTH = 64 * 1024  # tokens: the row that the study shows for every pair
+STUDY_CONTEXT = 4096
+MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is posted
+
+
+@dataclass(frozen=True)
+class StudyTables:
+    """Of one set-up; what it has no numbers for is left out."""
+
+    title: str
+    grids: tuple[Grid, ...]
+
+
+def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[StudyTables]:
+    """For each set-up that was measured here; for the published ones where there is none."""
+    rows = [*throughput, *quality]
+    ours = [row for row in rows if not is_published(row)] or rows
+    found = []
+    for title, own in by_set_up(ours, THROUGHPUT_SUBJECT[:-1]):
+        speeds = [row for row in own if "phase" in row]
+        qualities = [row for row in own if "phase" not in row]
+        grids = (*_quality(qualities), *_decode(speeds), *_row_of_depth(speeds))
+        if grids:
+            found.append(StudyTables(title, grids))
+    return found
+
+
+def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
+    """The context of the study where it was measured, and every other one below it."""
+    texts = {(row["corpus"], row["n_ctx"]) for row in rows}
+    for corpus, n_ctx in sorted(
+        texts, key=lambda text: (text[1] != STUDY_CONTEXT, str(text[0]), text[1] or 0)
+    ):
+        own = [row for row in rows if (row["corpus"], row["n_ctx"]) == (corpus, n_ctx)]
+        lines = tuple(_quality_line(row) for pairs in by_pair(own).values() for row in pairs)
+        yield Grid(
+            f"Quality, context {n_ctx} ({corpus})", ("pair", "PPL", "mean KL vs f16", "same top-1"), lines
+        )
+
+
+def _quality_line(row: Row) -> tuple[Entry, ...]:
+    head = pair_entry([row])
+    if not is_measured(row):
+        return (head, *[Entry(row["status"], measured=False)] * 3)
+    ppl = _with_error(row["ppl"], row["ppl_stderr"])
+    if is_control(row):
+        return (head, Entry(ppl), Entry("baseline"), Entry("n/a"))
+    top1 = _with_error(in_percent(row["top1_agreement"]), in_percent(row["top1_agreement_stderr"]))
+    return (
+        head,
+        Entry(ppl),
+        Entry(_with_error(row["kld_mean"], row["kld_mean_stderr"])),
+        Entry(f"{top1} %" if row["top1_agreement"] is not None else ABSENT),
+    )
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    """Without the dash for an error that was not published."""
+    return format_number(value) if error is None else format_with_error(value, error)
+
+
+def _decode(rows: Sequence[Row]) -> Iterable[Grid]:
+    """Depths down, pairs across."""
+    own = [row for row in rows if row["phase"] == "decode"]
+    if not own:
+        return
+    pairs = by_pair(own)
+    depths = sorted({row["depth"] for row in own})
+    lines = []
+    for depth in depths:
+        cells = [next((row for row in cell if row["depth"] == depth), None) for cell in pairs.values()]
+        lines.append((Entry(format_count(depth)), *(_rate(cell) for cell in cells)))
+    columns = ("depth", *(pair_entry(cell).text for cell in pairs.values()))
+    yield Grid(f"Decode, tokens/s ({_test(own, 'tg')})", columns, tuple(lines))
+
+
+def _test(rows: Sequence[Row], name: str) -> str:
+    """`tg128`, as llama-bench calls it."""
+    return (
+        ", ".join(sorted({f"{name}{row['n_tokens']}" for row in rows if row["n_tokens"] is not None})) or name
+    )
+
+
+def _rate(row: Row | None) -> Entry:
+    if row is None:
+        return Entry(ABSENT)
+    if row["tokens_per_second"] is None:
+        return Entry(row["status"], measured=False)
+    rate = row["tokens_per_second"]  # with one decimal, as the study writes it
+    return Entry(f"{rate:,.1f}" if rate >= 1 else format_number(rate, 2), marks_of(row))
+
+
+def _row_of_depth(rows: Sequence[Row]) -> Iterable[Grid]:
+    """Every pair at the study's depth; where that was not measured, at the deepest that most pairs have."""
+    measured = [row for row in rows if row["tokens_per_second"] is not None]
+    if not measured:
+        return
+    pairs_at: dict[int, set[tuple[str, str]]] = {}
+    for row in measured:
+        pairs_at.setdefault(row["depth"], set()).add((row["ctk"], row["ctv"]))
+    depth = STUDY_DEPTH
+    notes: tuple[str, ...] = ()
+    if STUDY_DEPTH not in pairs_at:
+        depth = max(pairs_at, key=lambda one: (len(pairs_at[one]), one))
+        notes = (
+            f"The study shows depth {format_count(STUDY_DEPTH)}, which was not measured here; {format_count(depth)} is "
+            "the deepest that the most pairs have in common.",
+        )
+    own = [row for row in rows if row["depth"] == depth]
+    lines = []
+    for cell in by_pair(own).values():
+        phases = {row["phase"]: row for row in cell}
+        lines.append((pair_entry(cell), _rate(phases.get("prefill")), _rate(phases.get("decode"))))
+    names = (
+        _test([row for row in own if row["phase"] == "prefill"], "pp"),
+        _test([row for row in own if row["phase"] == "decode"], "tg"),
+    )
+    yield Grid(
+        f"The {format_count(depth)} row (depth {depth}), tokens/s",
+        ("pair", *names),
+        tuple(lines),
+        notes=notes,
+    )

@@ -1,0 +1,96 @@
+"""What was measured, and on what: models and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from kvsweep.presentation import ABSENT, Row
+from kvsweep.report.parts import Entry, Grid, count, listed
+from kvsweep.units import format_bytes
+
+
+def models_of(models: Sequence[Row]) -> Grid:
+    """Properties down, models across: a checksum is long."""
+
+    def size(n_bytes: int | None) -> str:
+        return ABSENT if n_bytes is None else format_bytes(n_bytes)
+
+    def values_of(model: Row) -> str:
+        k, v = model["kv_values_per_token_k"], model["kv_values_per_token_v"]
+        return f"{count(k)} + {count(v)}"
+
+    properties: dict[str, Callable[[Row], str | None]] = {
+        "file": lambda m: m["file_name"],
+        "architecture": lambda m: m["architecture"],
+        "weights": lambda m: m["weight_type"],
+        "parameters": lambda m: count(m["n_parameters"]),
+        "layers with a KV cache": lambda m: f"{count(m['n_kv_layers'])} of {count(m['n_layers'])}",
+        "heads / KV heads": lambda m: f"{count(m['n_heads'])} / {count(m['n_kv_heads'])}",
+        "head size K / V": lambda m: f"{count(m['head_size_k'])} / {count(m['head_size_v'])}",
+        "cached values a token, K + V": values_of,
+        "vocabulary": lambda m: count(m["n_vocab"]),
+        "trained for a context of": lambda m: count(m["n_ctx_train"]),
+        "file size": lambda m: size(m["file_bytes"]),
+        "sha256": lambda m: m["model_sha256"],
+    }
+    return _properties("Models", "model", properties, models)
+
+
+def records_of(machines: Sequence[Row]) -> Grid:
+    """What each machine was: another driver or power limit is another column."""
+
+    def listed_texts(column: str) -> Callable[[Row], str]:
+        return lambda m: ", ".join(str(value) for value in m[column] or [] if value is not None)
+
+    properties: dict[str, Callable[[Row], str | None]] = {
+        "hosts": listed_texts("hosts"),
+        "cells": lambda m: count(m["cells"]),
+        "processor": lambda m: m["cpu"],
+        "cores (physical)": lambda m: f"{count(m['cores'])} ({count(m['physical_cores'])})",
+        "governor": lambda m: m["cpu_governor"],
+        "memory": lambda m: None if m["memory_bytes"] is None else format_bytes(m["memory_bytes"]),
+        "system": lambda m: m["system"],
+        "distribution": lambda m: m["distribution"],
+        "GPUs": listed_texts("gpus"),
+        "GPU drivers": listed_texts("gpu_driver"),
+        "GPU memory": lambda m: ", ".join(
+            format_bytes(n) for n in m["gpu_memory_bytes"] or [] if n is not None
+        ),
+        "GPU power limits, W": listed_texts("gpu_power_limit_watts"),
+        "GPU may hold": lambda m: (
+            None if m["gpu_limit_bytes"] is None else format_bytes(m["gpu_limit_bytes"])
+        ),
+    }
+    known = {
+        name: text_of for name, text_of in properties.items() if any(text_of(machine) for machine in machines)
+    }
+    return _properties("What the machines were", "machine", known, machines)
+
+
+def _properties(
+    caption: str, named: str, properties: Mapping[str, Callable[[Row], str | None]], rows: Sequence[Row]
+) -> Grid:
+    """Properties down, one column for each row."""
+    lines = tuple(
+        (Entry(name), *(Entry(text_of(row) or ABSENT) for row in rows))
+        for name, text_of in properties.items()
+    )
+    return Grid(
+        caption, ("", *(row[named] or ABSENT for row in rows)), lines if rows else (), of_numbers=False
+    )
+
+
+def machines_of(rows: Sequence[Row]) -> Grid:
+    names = sorted({row["machine"] for row in rows}, key=str)
+
+    def row(name: str | None) -> tuple[Entry, ...]:
+        own = [row for row in rows if row["machine"] == name]
+        columns = ("backend", "engine", "model", "source")
+        return (Entry(name or ABSENT), *(Entry(listed(row[column] for row in own)) for column in columns))
+
+    return Grid(
+        "Machines",
+        ("machine", "back ends", "engines", "models", "sources"),
+        tuple(map(row, names)),
+        of_numbers=False,
+    )

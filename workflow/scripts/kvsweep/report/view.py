@@ -1,0 +1,124 @@
+"""What the report says: finished sentences and tables of finished text, from the Parquet tables alone.
+
+Both formats of the report show this same view, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from kvsweep.presentation import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, is_published
+from kvsweep.report.answer import Answers, answers
+from kvsweep.report.cells import Evidence, quality_status, throughput_status
+from kvsweep.report.claims import claim_sections
+from kvsweep.report.crossovers import crossover_sections
+from kvsweep.report.duels import duel_sections
+from kvsweep.report.memory import memory_sections
+from kvsweep.report.parts import Caution, Cell, Grid, Section, is_measured, plural
+from kvsweep.report.post import StudyTables, study_tables
+from kvsweep.report.published import comparison_sections
+from kvsweep.report.quality import quality_sections
+from kvsweep.report.speed import throughput_sections
+from kvsweep.report.subjects import machines_of, models_of, records_of
+from kvsweep.report.warnings import warnings_of
+
+# --- the view: what both formats show -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the tables do not know about how they came to be."""
+
+    kvsweep_version: str | None = None
+    snakemake_version: str | None = None
+    repository: str | None = None
+    configfile: str | None = None
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to type to measure this again."""
+        clone = (f"git clone {self.repository} kvsweep", "cd kvsweep") if self.repository else ()
+        configured = f" --configfile {self.configfile}" if self.configfile else ""
+        return (*clone, "make setup", f"snakemake{configured}")
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that a report says, apart from the figures."""
+
+    summary: str
+    answers: tuple[Answers, ...]
+    warnings: tuple[Caution, ...]
+    quality: tuple[Section, ...]
+    throughput: tuple[Section, ...]
+    crossovers: tuple[Section, ...]
+    memory: tuple[Section, ...]
+    claims: tuple[Section, ...]
+    duels: tuple[Section, ...]
+    comparisons: tuple[Section, ...]
+    status: tuple[Section, ...]
+    cells: tuple[Cell, ...]  # the evidence, by the number that an entry of `status` has as target
+    engines: tuple[Row, ...]
+    models: Grid
+    machines: Grid
+    machine_records: Grid
+    study_tables: tuple[StudyTables, ...]  # for the post
+    provenance: Provenance
+
+
+def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None) -> View:
+    """The view of the tables of `schemas.TABLES` and `analysis_schemas.ANALYSIS`."""
+    rows = {name: table.to_pylist() for name, table in tables.items()}
+    throughput, quality = rows["throughput"], rows["quality"]
+    evidence = Evidence()
+    status = (*throughput_status(throughput, evidence), *quality_status(quality, evidence))
+    return View(
+        summary=_summary(throughput, quality),
+        answers=tuple(answers(rows["advice"])),
+        warnings=tuple(warnings_of(throughput, quality)),
+        quality=tuple(quality_sections(quality)),
+        throughput=tuple(throughput_sections(throughput)),
+        crossovers=tuple(crossover_sections(rows["crossovers"])),
+        memory=tuple(memory_sections(rows["memory"], rows["largest_context"])),
+        claims=tuple(claim_sections(rows["claims"])),
+        duels=tuple(duel_sections(rows["head_to_head"])),
+        comparisons=tuple(comparison_sections(rows["comparisons"])),
+        status=status,
+        cells=tuple(evidence.cells),
+        engines=tuple(rows["engines"]),
+        models=models_of(rows["models"]),
+        machines=machines_of([*throughput, *quality]),
+        machine_records=records_of(rows["machines"]),
+        study_tables=tuple(study_tables(throughput, quality)),
+        provenance=provenance or Provenance(),
+    )
+
+
+# --- what was measured --------------------------------------------------------------------------------------
+
+
+def _summary(throughput: Sequence[Row], quality: Sequence[Row]) -> str:
+    published = _cells_of(row for row in (*throughput, *quality) if is_published(row))
+    cells = _cells_of(row for row in (*throughput, *quality) if not is_published(row))
+    theirs = f"{plural(len(published), 'cell')} as published by others" if published else ""
+    if not cells:
+        return f"No cell has been measured here; {theirs}." if theirs else "No cell has been measured yet."
+    measured = sum(all(map(is_measured, cell)) for cell in cells)
+    started = sorted(row["started_at"] for cell in cells for row in cell if row["started_at"] is not None)
+    days = sorted({f"{time:%Y-%m-%d}" for time in (*started[:1], *started[-1:])})
+    when = f", between {days[0]} and {days[-1]}" if len(days) > 1 else f", on {days[0]}" if days else ""
+    besides = f" Besides, {theirs}." if theirs else ""
+    return f"{plural(len(cells), 'cell')}, {measured:,} of them measured{when} (UTC).{besides}"
+
+
+def _cells_of(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows by cell: both phases of a throughput cell come from one process."""
+    columns = dict.fromkeys((*THROUGHPUT_SUBJECT[:-1], *QUALITY_SUBJECT, "ctk", "ctv", "depth"))
+    cells: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)
+    return list(cells.values())
