@@ -3,6 +3,7 @@ import functools
 import json
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,10 +19,12 @@ SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from kvsweep import cells, config as configuration
+from kvsweep.awake import hold_awake
 from kvsweep.engine_run import INTERRUPTED, was_finished
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, sha256, write_text
+from kvsweep.notify import notify
 from kvsweep.process import LIMITS, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
 from kvsweep.provenance import CONFIG_FILES
@@ -78,6 +81,15 @@ rule measurements:
 
 
 onstart:
+    jobs = list(workflow.dag.needrun_jobs())
+    check_local_inputs(jobs)
+    measuring.update(
+        job.rule.name for job in jobs if job.rule.name in MEASURING_RULES
+    )
+    if measuring:
+        hold_awake(os.getpid())
+    if measuring and workflow.local_exec:
+        say_what_will_not_fit()
     # Snakemake removes the outputs of jobs that it was killed before it could book; the runner brings finished ones back.
     unbooked = {
         str(path) for path in workflow.async_run(workflow.dag.incomplete_files())
@@ -103,11 +115,10 @@ onstart:
 
 
 onsuccess:
-    if Path("results/report.html").exists():
-        print(
-            f"kvsweep: done; the report is {Path('results/report.html').resolve()}",
-            file=sys.stderr,
-        )
+    report = Path("results/report.html")
+    if report.exists() and report.stat().st_mtime >= STARTED_AT:
+        print(f"kvsweep: done; the report is {report.resolve()}", file=sys.stderr)
+    tell_of_the_end(f"done in {Path.cwd()}")
 
 
 onerror:
@@ -119,3 +130,4 @@ onerror:
         "kvsweep: stopped; what is finished stays, and the same command goes on from here",
         file=sys.stderr,
     )
+    tell_of_the_end(f"stopped in {Path.cwd()}")

@@ -10,7 +10,7 @@ import yaml
 from kvsweep import cells
 from kvsweep import config as configuration_of
 from kvsweep.config import parse_study
-from support import ROOT
+from support import ROOT, STAND_IN, write_model
 
 
 def dry_run(place: Path, configuration: Path) -> subprocess.CompletedProcess[str]:
@@ -98,6 +98,48 @@ def test_the_head_to_head_is_a_part_of_the_paper() -> None:
     assert (part.throughput.prompt, part.throughput.generate, part.throughput.repetitions) == (
         paper.throughput.prompt, paper.throughput.generate, paper.throughput.repetitions,
     )  # fmt: skip
+
+
+def test_a_missing_model_is_said_before_anything_is_built(tmp_path: Path) -> None:
+    wrong = yaml.safe_load((ROOT / "examples" / "demo.yaml").read_text())
+    wrong["models"]["other"] = {"path": "models/other.gguf"}
+    wrong["corpora"]["other"] = {"path": "other.txt"}
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(wrong))
+    done = snakemake(tmp_path, path)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert (
+        f"models.other.path: there is no file {ROOT / 'models/other.gguf'}; "
+        f"corpora.other.path: there is no file {ROOT / 'other.txt'}. Put" in said
+    )
+    assert not (tmp_path / "results" / "engines").exists()
+
+
+@pytest.mark.parametrize(("fault", "ends"), [("", "done"), ("sigkill", "stopped")])
+def test_the_end_of_a_measuring_run_is_told_by_the_users_own_command(
+    tmp_path: Path, fault: str, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "tiny.gguf")
+    study = {
+        "engines": {"stand-in": {"source": {"path": str(STAND_IN)}, "backend": "cpu"}},
+        "models": {"tiny": {"path": str(tmp_path / "tiny.gguf")}},
+        "pairs": ["f16"],
+        "throughput": {"depths": [0], "prompt": 64, "generate": 16, "repetitions": 3},
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    monkeypatch.setenv("STAND_IN", fault)
+    # It fails, and the run does not.
+    monkeypatch.setenv("KVSWEEP_NOTIFY", f'echo "$KVSWEEP_MESSAGE" >> {tmp_path}/told; exit 3')
+    done = snakemake(tmp_path, path, "measurements")
+    assert (done.returncode == 0) == (ends == "done"), done.stderr
+    assert (tmp_path / "told").read_text() == f"kvsweep: {ends} in {tmp_path}\n"
+    assert "the notification was not sent: the command in KVSWEEP_NOTIFY ended with 3" in done.stderr
+    # One that has nothing to measure tells nobody.
+    if ends == "done":
+        assert snakemake(tmp_path, path, "measurements").returncode == 0
+        assert (tmp_path / "told").read_text().count("\n") == 1
 
 
 def test_a_wrong_configuration_is_one_sentence(tmp_path: Path) -> None:

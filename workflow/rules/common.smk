@@ -73,6 +73,45 @@ def origin_of(entry):
     return entry.origin.definition() if local is None else local
 
 
+def check_local_inputs(jobs):
+    """Says which local models and texts are missing before an engine is built for them."""
+    needed = {(job.rule.name, job.wildcards.get(job.rule.name)) for job in jobs}
+    missing = [
+        f"{section}.{entry.name}.path: there is no file {path}"
+        for rule, section in (("model", "models"), ("corpus", "corpora"))
+        for entry in getattr(STUDY, section).values()
+        if (rule, entry.name) in needed and entry.origin and entry.origin.path
+        if not (path := Path(BASE, Path(entry.origin.path).expanduser())).is_file()
+    ]
+    if missing:
+        raise WorkflowError(
+            "; ".join(missing)
+            + ". Put what is missing there, or correct the path; nothing was built or measured."
+        )
+
+
+def say_what_will_not_fit():
+    """What the plan warns of, before hours are spent on it. Nothing of it stops the run."""
+    subprocess.run(
+        [
+            *(sys.executable, SCRIPTS / "make_plan.py", "--warnings"),
+            *("--results", "results", "--config", json.dumps(config)),
+        ],
+        check=False,
+    )
+
+
+MEASURING_RULES = ("baseline", "quality_cell", "throughput_cell")
+measuring = set()
+
+
+def tell_of_the_end(message):
+    """To a run that measured something, by the user's own command."""
+    failure = notify(f"kvsweep: {message}", os.environ) if measuring else None
+    if failure:
+        print(f"kvsweep: {failure}", file=sys.stderr)
+
+
 def model_origin(wildcards):
     return origin_of(STUDY.models[wildcards.model])
 
