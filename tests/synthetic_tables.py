@@ -250,6 +250,8 @@ def model_row(model: str = "Qwen3.6-35B-A3B-Q8_0", **replaced: Any) -> dict[str,
             "n_ctx_train": 262_144,
             "kv_values_per_token_k": 5_120,
             "kv_values_per_token_v": 5_120,
+            "cache_types": ["f16", "q8_0", "turbo4"],
+            "kv_bytes_per_token": [20_480.0, 10_880.0, 5_440.0],
             **replaced,
         },
     )

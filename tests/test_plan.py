@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kvsweep import commands, free_memory, sizes
 from kvsweep.bench_output import parse_bench
-from kvsweep.cache_types import Pair
+from kvsweep.cache_types import KNOWN_TYPES, Pair
 from kvsweep.config import parse_study
 from kvsweep.engine_log import parse_engine_log
 from kvsweep.model_header import ModelHeader, read_header
@@ -59,6 +59,18 @@ def test_the_kv_cache_of_the_paper_s_model(moe: ModelHeader) -> None:
     assert sizes.kv_bytes(moe, F16, sizes.CacheShape(1)) == 20 * 1024
     assert sizes.kv_bytes(moe, F16, sizes.CacheShape(256 * 1024)) == 5 * GIB
     assert sizes.kv_bytes(moe, Pair("q8_0", "turbo4"), sizes.CacheShape(256 * 1024)) / GIB == 5 * 6.375 / 16
+
+
+def test_what_a_token_takes_in_each_cache_type(moe: ModelHeader) -> None:
+    per_token = sizes.kv_bytes_per_token(moe.kv_width_k, moe.kv_width_v, moe.head_size_k, moe.head_size_v)
+    assert set(per_token) == set(KNOWN_TYPES)
+    assert (per_token["f16"], per_token["q8_0"], per_token["q4_0"]) == (20_480, 10_880, 5_760)
+    assert (per_token["turbo4"], per_token["turbo3"]) == (5_440, 4_000)
+    for name, size in per_token.items():
+        assert sizes.kv_bytes(moe, Pair(name, name), sizes.CacheShape(256)) == 256 * size
+    # The fork pads the heads of its own types only: 64 values take the space of 128.
+    small = sizes.kv_bytes_per_token(64, 64, 64, 64)
+    assert (small["q8_0"], small["turbo4"]) == (136, 136)
 
 
 def test_the_kv_cache_of_the_dense_27b(tmp_path: Path) -> None:

@@ -252,6 +252,8 @@ MODELS = as_schema(
         ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
         ("kv_values_per_token_k", INTEGER, "", "values of K of one token, over all layers"),
         ("kv_values_per_token_v", INTEGER, "", "values of V of one token, over all layers"),
+        ("cache_types", TEXTS, "", "cache types, in the order of kv_bytes_per_token"),
+        ("kv_bytes_per_token", REALS, "bytes", "KV cache of one token with K and V of each of cache_types"),
         ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
     ]
 )

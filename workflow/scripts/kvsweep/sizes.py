@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from kvsweep.baseline_file import scored_tokens
-from kvsweep.cache_types import Pair, bits_per_value
+from kvsweep.cache_types import KNOWN_TYPES, Pair, bits_per_value
 from kvsweep.model_header import ModelHeader
 
 # What commands.py asks both tools for with -b.
@@ -56,6 +56,22 @@ def kv_bytes(header: ModelHeader, pair: Pair, cache: CacheShape) -> int:
     return _kv_bytes(header, pair, cache.cells * cache.streams)
 
 
+def kv_bytes_per_token(values_k: int, values_v: int, head_size_k: int, head_size_v: int) -> dict[str, float]:
+    """Bytes that a token takes in a cache with K and V of one type, by type. ``values_k`` and ``values_v`` are those of
+    one token over all layers."""
+    found = {}
+    for cache_type in KNOWN_TYPES:
+        bits = bits_per_value(cache_type)
+        if bits is not None:
+            values = sum(
+                Fraction(n * _head(size, cache_type), size)
+                for n, size in ((values_k, head_size_k), (values_v, head_size_v))
+                if size
+            )
+            found[cache_type] = float(values * bits / 8)
+    return found
+
+
 def saved_state_bytes(header: ModelHeader, pair: Pair, depth: int) -> int:
     """Host memory in which llama-bench keeps the state at a depth, to restore it for every repetition: K and V of the
     tokens themselves, without padding (``llama_state_seq_get_data``)."""
@@ -92,9 +108,13 @@ def _kv_bytes(header: ModelHeader, pair: Pair, tokens: int) -> int:
         bits = bits_per_value(cache_type)
         if bits is None:
             raise ValueError(f"{cache_type!r} has no known size")
-        size = padded(head, _PADDED_TURBO_HEAD) if cache_type.startswith("turbo") else head
-        total += tokens * heads * size * bits / 8
+        total += tokens * heads * _head(head, cache_type) * bits / 8
     return round(total)
+
+
+def _head(size: int, cache_type: str) -> int:
+    """Values of a head as the cache keeps them."""
+    return padded(size, _PADDED_TURBO_HEAD) if cache_type.startswith("turbo") else size
 
 
 def _output_rows(n_ctx: int) -> int:

@@ -20,6 +20,7 @@ from kvsweep.errors import UnparsableOutput
 from kvsweep.machine import machine_record
 from kvsweep.perplexity_output import KlStatistics, parse_kl
 from kvsweep.recorded import Recorded
+from kvsweep.sizes import kv_bytes_per_token
 from kvsweep.statistics import drift, window_stderr, window_values
 from kvsweep.status import MEASURED, Verdict, without_result
 
@@ -69,8 +70,16 @@ def model_row(model: Mapping[str, Any]) -> Row:
         *("head_size_k", "head_size_v", "n_vocab", "n_ctx_train"),
         *("kv_values_per_token_k", "kv_values_per_token_v"),
     )
+    per_token = kv_bytes_per_token(
+        *(
+            model[name]
+            for name in ("kv_values_per_token_k", "kv_values_per_token_v", "head_size_k", "head_size_v")
+        )
+    )
     return {
         **{name: model[name] for name in same},
+        "cache_types": list(per_token),
+        "kv_bytes_per_token": list(per_token.values()),
         "model_sha256": model["sha256"],
         "file_name": model["path"].replace("\\", "/").rpartition("/")[2],
         "file_bytes": model["size_bytes"],
