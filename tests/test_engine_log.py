@@ -287,3 +287,12 @@ def test_a_long_log_is_read_quickly() -> None:
         engine_log.parse_engine_log(text)
         durations.append(time.perf_counter() - started)
     assert min(durations) < 0.015
+
+
+def test_a_type_that_is_cut_short_is_not_what_the_engine_said() -> None:
+    line = "llama_kv_cache: Boundary V mode 7: first2+last2 V=q8_0, rest V={}\n"
+    head = "llama_context: constructing llama_context\n"
+    assert engine_log.parse_engine_log(head + line.format("turbo2")).kv_upgrades
+    for cut in ("t", "turbo", "q8_", "iq4"):
+        with pytest.raises(UnparsableOutput, match="unknown form"):
+            engine_log.parse_engine_log(head + line.format(cut))

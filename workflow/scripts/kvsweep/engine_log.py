@@ -156,11 +156,14 @@ _KV_SIZE = re.compile(
 _KV_ROTATION = re.compile(r"attn_rot_([kv]) = ([01])(?:, .*)?")
 _KV_DEVICE = re.compile(r"layer +\d+: dev = (\S+)")
 _KV_UPGRADE_START = ("auto-asymmetric: ", "Boundary V ", "layer-adaptive mode ", "V-only LA mode ")
+_WHOLE_TYPE = r"(?:turbo\d|q\d_\d|iq4_nl|b?f16|f32)"
 _KV_UPGRADE = re.compile(
-    r"auto-asymmetric: GQA ratio \d+:1 \(n_head=\d+, n_head_kv=\d+\) \S+ upgrading [KV] from \w+ to \w+"
+    r"auto-asymmetric: GQA ratio \d+:1 \(n_head=\d+, n_head_kv=\d+\) \S+ upgrading [KV] from "
+    rf"{_WHOLE_TYPE} to {_WHOLE_TYPE}"
     r" to prevent quality degradation\. Disable with TURBO_AUTO_ASYMMETRIC=0"
     r"|Boundary V auto-enabled for turbo\d-V \(opt-out: TURBO_LAYER_ADAPTIVE=0\)"
-    r"|(?:Boundary V|V-only LA) mode \d+: \S+ V=\w+, rest V=\w+"
+    # Whole names only: one that is cut short is not what the engine said.
+    rf"|(?:Boundary V|V-only LA) mode \d+: \S+ V={_WHOLE_TYPE}, rest V={_WHOLE_TYPE}"
     r"|layer-adaptive mode \d+ enabled \(env\)"
 )
 _PARAMETER = re.compile(r"(n_ctx|n_ctx_seq|n_batch|n_ubatch) += (\d+)")
