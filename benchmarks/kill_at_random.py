@@ -136,9 +136,10 @@ def torn(directory: Path) -> int:
 def engines_left(engine: Path) -> list[psutil.Process]:
     """Engine processes of this study that are still running."""
     left = []
-    for process in psutil.process_iter(["exe"]):
-        exe = process.info["exe"]
-        if exe and Path(exe).parent == engine.resolve() and process.status() != psutil.STATUS_ZOMBIE:
+    # What ends while it is asked is left out.
+    for process in psutil.process_iter(["exe", "status"]):
+        exe, status = process.info["exe"], process.info["status"]
+        if exe and Path(exe).parent == engine.resolve() and status not in (None, psutil.STATUS_ZOMBIE):
             left.append(process)
     return left
 
