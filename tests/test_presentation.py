@@ -97,12 +97,17 @@ def test_a_checksum_is_named_only_where_nothing_else_tells_groups_apart():
 
 
 def test_an_unknown_engine_is_said_to_be_one():
-    published = ROW | {"engine": None, "source": "published:x", "engine_commit": None}
-    assert [group.title for group in compare([ROW, published], tuple(ROW)).groups] == [
+    unnamed = ROW | {"engine": None, "source": "slice:x", "engine_commit": None}
+    assert [group.title for group in compare([ROW, unnamed], tuple(ROW)).groups] == [
         "fork",
-        "engine not stated · published:x",
+        "engine not stated · slice:x",
     ]
 
 
 def test_no_rows_no_groups():
     assert compare([], tuple(ROW)) == ("", ())
+
+
+def test_what_others_published_is_named_by_its_source_not_by_its_engine():
+    published = ROW | {"engine": "a fork, at some commit", "source": "published:x"}
+    assert [group.title for group in compare([ROW, published], tuple(ROW)).groups][1] == "published:x"

@@ -203,7 +203,13 @@ def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
             naming.append(column)
 
     def describe(key: Sequence[Any], columns: Sequence[str]) -> str:
-        parts = (_described(column, key[subject.index(column)]) for column in columns)
+        # Of what others published, the source says it: the engine is a whole sentence there, if anything.
+        published = str(key[subject.index("source")]).startswith("published:")
+        parts = (
+            _described(column, key[subject.index(column)])
+            for column in columns
+            if not (published and column == "engine")
+        )
         return " · ".join(part for part in parts if part)
 
     shared = [column for column in subject if column not in varying and column != "model_sha256"]

@@ -53,7 +53,7 @@ def _panel(title: str, group: Group) -> Panel:
         }
         for row in rows
     )
-    return Panel(title, 1.1 + 0.3 * len(shown), partial(_draw, rows, shown), points)
+    return Panel(title, 1.1 + 0.38 * len(shown), partial(_draw, rows, shown), points, beside=20)
 
 
 def _words(row: Row) -> str:

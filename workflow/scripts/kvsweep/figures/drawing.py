@@ -27,6 +27,7 @@ class Panel:
     height: float
     draw: Callable[[Axes, Legend], None]
     points: tuple[Point, ...]
+    beside: int = 0  # characters that labels to the left take from the line above the panel
     # Called when the layout is fixed: only then is it known where labels collide.
     finish: Callable[[Axes], None] = nothing_to_finish
 

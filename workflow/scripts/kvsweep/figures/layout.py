@@ -17,8 +17,6 @@ PANELS_IN_ONE_COLUMN = 4
 MOST_PANELS = 4  # more can neither be read nor drawn in reasonable time; the first ones are drawn
 NOTHING = "no cell measured"
 
-_NO_BREAK_SPACE = "\u00a0"
-
 
 def one_figure(drawing: Drawing, size: style.Size = style.PAGE) -> Figure:
     """All panels under one title and above one legend."""
@@ -74,7 +72,7 @@ def _slide(title: str, panel: Panel, size: style.Size, height: float) -> Figure:
 
 def _draw(axes: Axes, panel: Panel, size: style.Size, legend: Legend) -> None:
     # Everything a panel shows is said above it, what sets it apart first: panels get passed on alone.
-    axes.set_title(_wrapped(panel.title, size))
+    axes.set_title(_wrapped(panel.title, int(72 * size.width / (0.74 * size.font)) - panel.beside))
     panel.draw(axes, legend)
 
 
@@ -85,11 +83,16 @@ def _finish(figure: Figure, drawn: Sequence[tuple[Axes, Panel]]) -> None:
         panel.finish(axes)
 
 
-def _wrapped(description: str, size: style.Size) -> str:
-    """The description in lines of a panel's width, broken between its parts only."""
-    unbreakable = (part.replace(" ", _NO_BREAK_SPACE) for part in description.split(" · "))
-    characters = int(72 * size.width / (0.74 * size.font))
-    return textwrap.fill(f"{_NO_BREAK_SPACE}· ".join(unbreakable), characters, break_on_hyphens=False)
+def _wrapped(description: str, characters: int) -> str:
+    """The description in lines of so many characters, broken between its parts where they are not too long."""
+    lines = [""]
+    for part in description.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(longer) <= characters:
+            lines[-1] = longer
+        else:
+            lines += textwrap.wrap(part, characters, break_on_hyphens=False)
+    return " ·\n".join(line for line in lines if line)
 
 
 def _nothing(drawing: Drawing, size: style.Size) -> Figure:

@@ -117,7 +117,7 @@ def _kld_by_pair(comparison: Comparison, group: Group) -> Panel:
         explain_published(filter(is_published, rows), legend)
         axes.set_xlabel("mean KL divergence from f16, nats (log scale; left is better)")
 
-    return Panel(comparison.full_title(group), _height(compared), draw, _kld_points(rows))
+    return Panel(comparison.full_title(group), _height(compared), draw, _kld_points(rows), beside=8)
 
 
 def _kld_by_bits(comparison: Comparison, group: Group) -> Panel:
@@ -267,4 +267,4 @@ def _top1_by_pair(comparison: Comparison, group: Group) -> Panel:
         }
         for row in _in_order(rows)
     )
-    return Panel(comparison.full_title(group), _height(rows), draw, tuple(points))
+    return Panel(comparison.full_title(group), _height(rows), draw, tuple(points), beside=8)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
-from kvsweep.report.parts import Entry, Grid, by_set_up
+from kvsweep.report.parts import Entry, Grid, by_set_up, plural
 from kvsweep.style import pair_label
 from kvsweep.units import format_bytes, format_count
 
@@ -80,7 +80,7 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
     pick = next((row for row in ranked if row["verdict"] == PICK), None)
     second = next((row for row in ranked if row["verdict"] == RUNNER_UP), None)
     work = (rows[0]["title"] or rows[0]["workload"]) + (f" (KLD from {text})" if text else "")
-    why = pick["why"] if pick else "; ".join(dict.fromkeys(row["why"] for row in ranked if row["why"]))
+    why = pick["why"] if pick else _why_none(ranked)
     lines = tuple(_line(row) for row in ranked if row["ctk"] is not None)
     return Answer(
         work=work,
@@ -93,6 +93,23 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
         would_change=(pick["would_change"] or "") if pick else "",
         ranking=Grid(f"All pairs for {work}", RANKING_COLUMNS, lines),
     )
+
+
+MOST_REASONS = 2
+
+
+def _why_none(rows: Sequence[Row]) -> str:
+    """The first reasons with their pairs; the others stand in the ranking."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row["why"]:
+            reasons.setdefault(row["why"], []).append(_name(row) if row["ctk"] is not None else "")
+    said = [
+        f"{', '.join(filter(None, pairs))}: {why}" if any(pairs) else why
+        for why, pairs in list(reasons.items())[:MOST_REASONS]
+    ]
+    left_out = len(reasons) - len(said)
+    return "; ".join(said) + (f"; and {plural(left_out, 'more reason')}" if left_out else "")
 
 
 def _name(row: Row) -> str:
@@ -117,9 +134,7 @@ def _request(row: Row) -> str:
 
 def _figures(row: Row) -> str:
     parts = []
-    if row["goal"] == "context" and row["largest_depth"] is not None:
-        parts.append(f"measured down to depth {format_count(row['largest_depth'])}")
-    elif row["request_seconds"] is not None:
+    if row["goal"] != "context" and row["request_seconds"] is not None:
         parts.append(f"{_seconds(row)} s a request")
     if row["kld_mean"] is not None:
         parts.append(f"mean KLD {format_number(row['kld_mean'], 3)} nats")

@@ -27,7 +27,7 @@ _DRAWING_ELEMENTS = {
 def embeddable_svg(text: str, name: str) -> str:
     """A matplotlib SVG as an element of an HTML page: no prolog, links, scripts or ids that another figure has, too.
 
-    `name` is short: it begins the id of every letter's shape. Coordinates are rounded to a hundredth of a point.
+    `name` is short: it begins the id of every letter's shape.
     """
     root = ElementTree.fromstring(text)
     _keep_only_drawing(root)
@@ -48,9 +48,8 @@ def _themed(style: str) -> str:
 
 
 def _rounded(coordinates: str) -> str:
-    shorter = re.sub(
-        r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), coordinates
-    )
+    """Five digits: a hundredth of a point on the page; a scale factor keeps what it needs."""
+    shorter = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.5g}", coordinates)
     return " ".join(shorter.split())
 
 
