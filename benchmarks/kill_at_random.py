@@ -153,7 +153,7 @@ def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome
     study = small_study(engine, directory)
     if start(undisturbed, study).wait() != 0:
         raise SystemExit((undisturbed / "snakemake.log").read_text()[-2000:])
-    expected = pd.read_parquet(undisturbed / "results" / "tables" / "quality.parquet")
+    expected = measured(undisturbed, "quality")
     seconds = 20.0
     killed_before: dict[Path, str] = {}
     work = directory / "work0"
@@ -203,12 +203,18 @@ def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome
     return outcome
 
 
+def measured(directory: Path, table: str) -> pd.DataFrame:
+    """The rows of a table without the published ones."""
+    rows = pd.read_parquet(directory / "results" / "tables" / f"{table}.parquet")
+    return rows[rows.source == "measured"]
+
+
 def wrong_rows(directory: Path, expected: pd.DataFrame) -> int:
     """Rows of the quality table that differ from the undisturbed run's, and throughput rows that are not measured."""
     columns = ["ctk", "ctv", "n_ctx", "status", "ppl", "ppl_base", "kld_mean", "kld_p999", "top1_agreement"]
-    found = pd.read_parquet(directory / "results" / "tables" / "quality.parquet")
+    found = measured(directory, "quality")
     differing = (found[columns] != expected[columns]).any(axis=1).sum() + abs(len(found) - len(expected))
-    throughput = pd.read_parquet(directory / "results" / "tables" / "throughput.parquet")
+    throughput = measured(directory, "throughput")
     return int(differing + (throughput.status != "measured").sum())
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep import cells, config
 from kvsweep.cache_types import Pair
-from kvsweep.config import ConfigError, Study, parse_study
+from kvsweep.config import WORKLOADS_FILE, ConfigError, Study, parse_study
 from kvsweep.origin import HubFile, Origin
 from support import ROOT
 
@@ -123,6 +123,53 @@ def test_what_is_left_out_has_a_default() -> None:
     assert study.engines["e"].backend == "auto"
     assert study.engines["e"].programs == ("llama-bench", "llama-perplexity")
     assert study.limits == config.Limits(cell_hours=12, skip=True, log_mebibytes=64)
+
+
+def test_the_workloads_that_ship_are_those_of_the_study() -> None:
+    workloads = parse_study(VALID).workloads
+    assert list(workloads) == ["coding-agent", "rag", "longest-context", "short-interactive"]
+    assert workloads["coding-agent"].depth == 65536
+    assert [workload.goal for workload in workloads.values()].count("context") == 1
+    # A configuration's own replace them all.
+    mine = {"depth": "8K", "prompt_tokens": 512, "generated_tokens": 64, "memory": "24G", "highest_kld": 0.01}
+    assert parse_study(VALID | {"workloads": {"mine": mine}}).workloads == {
+        "mine": config.Workload("mine", "mine", "seconds", 8192, 512, 64, 24 * 2**30, 0.01)
+    }
+    assert parse_study(VALID | {"workloads": {}}).workloads == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"depth": "8Q"}, "workloads.mine.depth: '8Q' is not a number of tokens such as 8192, 8K or 1M."),
+        ({"memory": "lots"}, "workloads.mine.memory: 'lots' is not a size of memory such as 24G or 512M."),
+        ({"memory": 24}, "workloads.mine.memory: expected text, found 24; put it in quotes."),
+        (
+            {"goal": "second"},
+            "workloads.mine.goal: 'second' is not known; the nearest valid one is 'seconds'.",
+        ),
+        ({"highest_kld": 0}, "workloads.mine.highest_kld: must be more than 0, found 0."),
+        ({"deph": 1}, "workloads.mine.deph: unknown key; the nearest valid one is 'depth'."),
+        (
+            {"prompt_tokens": 0, "generated_tokens": 0},
+            "workloads.mine: a request without prompt_tokens and generated_tokens takes no time.",
+        ),
+    ],
+)
+def test_a_wrong_workload_is_one_sentence(changes: Config, said: str) -> None:
+    mine = {"depth": "8K", "prompt_tokens": 512, "generated_tokens": 64} | changes
+    with pytest.raises(ConfigError) as raised:
+        parse_study(VALID | {"workloads": {"mine": mine}})
+    assert str(raised.value) == said
+
+
+def test_what_the_answers_are_asked_for() -> None:
+    asked = parse_study(VALID | {"analysis": {"pareto_depth": "64K", "memories": ["0.5G", "24GiB"]}}).analysis
+    assert asked == config.Analysis(65536, (2**29, 24 * 2**30))
+    default = schema()["properties"]["analysis"]["properties"]["memories"]["default"]
+    assert parse_study(VALID).analysis == parse_study(VALID | {"analysis": {"memories": default}}).analysis
+    with pytest.raises(ConfigError, match=r"analysis.memories.1: '24' is not a size of memory"):
+        parse_study(VALID | {"analysis": {"memories": ["8G", "24"]}})
 
 
 def test_one_number_of_chunks_for_all_contexts() -> None:
@@ -555,8 +602,9 @@ def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_def
                 yield str(key)
                 yield from keys(item)
 
-    used = {key for path in SHIPPED for key in keys(yaml.safe_load(path.read_text()))}
+    used = {key for path in [*SHIPPED, WORKLOADS_FILE] for key in keys(yaml.safe_load(path.read_text()))}
     optional = {"machine", "cmake", "programs", "pairs", "sha256", "tree"}
+    optional |= {"slices", "workloads", "analysis", "pareto_depth", "memory"}
     optional |= {"huggingface", "repo", "revision", "file", "member", "archive_sha256"}
     leftover = {
         path for path, said in properties(schema())

@@ -1,4 +1,4 @@
-"""Published numbers: read with the rounding of their digits, and compared with measured ones."""
+"""Published numbers: read with the rounding of their digits."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from kvsweep.errors import KvsweepError
 from kvsweep.published import (
     QUALITIES,
     RATES,
-    ROUNDING,
-    compare,
     name_of,
     of_source,
     read_published,
     rounding,
-    table_row,
 )
-from kvsweep.schemas import QUALITY, THROUGHPUT
+from kvsweep.schemas import MODELS, QUALITY, THROUGHPUT
 from kvsweep.tables import as_table
-from synthetic_tables import quality_row, throughput_row, unmeasured
 
 FOLDER = Path(__file__).parents[1] / "resources" / "published"
 PUBLISHED = read_published(FOLDER)
@@ -52,24 +48,24 @@ def cell(rows: tuple[dict[str, Any], ...], name: str) -> dict[str, Any]:
 def test_the_study_as_rows_of_the_tables() -> None:
     row = cell(STUDY.throughput, "throughput q8_0/turbo3 d262144 decode")
     assert row["tokens_per_second"] == 25.0
-    assert row[ROUNDING] == {"tokens_per_second": 0.05}
+    assert row["tokens_per_second_rounding"] == 0.05
     assert (row["source"], row["status"], row["reason"]) == ("published:m5max-part2", "measured", None)
     assert row["backend"] == "metal"
     # Not stated, so not known: likely is not enough.
     for column in ("engine_commit", "effective_ctk", "effective_ctv", "fallback", "samples", "model_sha256"):
         assert row[column] is None
-    assert cell(STUDY.quality, "quality turbo4 c4096")[ROUNDING]["ppl"] == pytest.approx(0.00005)
+    assert cell(STUDY.quality, "quality turbo4 c4096")["ppl_rounding"] == pytest.approx(0.00005)
 
 
 def test_a_cell_without_memory_has_no_value() -> None:
     row = cell(STUDY.throughput, "throughput q8_0 d524288 prefill")
     assert (row["status"], row["reason"], row["tokens_per_second"]) == ("oom", "published as oom", None)
-    assert row[ROUNDING] == {}
+    assert row["tokens_per_second_rounding"] is None
 
 
 def test_all_rows_fit_their_tables() -> None:
-    assert as_table(map(table_row, PUBLISHED.throughput), THROUGHPUT).num_rows == 44
-    assert as_table(map(table_row, PUBLISHED.quality), QUALITY).num_rows == 8
+    assert as_table(PUBLISHED.throughput, THROUGHPUT).num_rows == 44
+    assert as_table(PUBLISHED.quality, QUALITY).num_rows == 8
 
 
 def test_a_cell_is_published_once_by_a_source() -> None:
@@ -117,7 +113,7 @@ def test_damaged_data_is_one_sentence(tmp_path: Path, file: str, before: str, af
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("file", ["throughput.csv", "quality.csv", "sources.yaml"])
+@pytest.mark.parametrize("file", ["throughput.csv", "quality.csv", "models.csv", "sources.yaml"])
 def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
     folder = tmp_path / "published"
     shutil.copytree(FOLDER, folder)
@@ -126,76 +122,9 @@ def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
         read_published(folder)
 
 
-# --- comparing ----------------------------------------------------------------------------------------------
-
-
-def test_our_cell_beside_the_published_one() -> None:
-    ours = throughput_row("q8_0", "turbo4", 8192, "decode", tokens_per_second=150.8)
-    (found,) = compare([ours], STUDY.throughput)
-    assert (found.cell, found.quantity) == ("throughput q8_0/turbo4 d8192 decode", "tokens_per_second")
-    assert (found.ours, found.theirs, found.rounding) == (150.8, 75.4, 0.05)
-    assert found.ratio == pytest.approx(2)
-    assert found.comparable
-    assert found.unknown == ("engine commit", "effective pair", "work left the device")
-
-
-@pytest.mark.parametrize(
-    ("changed", "differs"),
-    [
-        ({"model": "another"}, "model"),
-        ({"engine_commit": "69d8e4be4"}, "engine commit"),
-        ({"backend": "cuda"}, "back end"),
-        ({"machine": "H200"}, "machine"),
-        ({"effective_ctk": "f16"}, "effective pair"),
-        ({"n_tokens": 64}, "tokens timed"),
-    ],
-)
-def test_what_sets_two_set_ups_apart(changed: dict[str, Any], differs: str) -> None:
-    ours = throughput_row("q8_0", "turbo4", 8192, "decode") | changed
-    (found,) = compare([ours], STUDY.throughput)
-    assert found.differs == (differs,)
-    assert not found.comparable
-
-
-def test_the_likely_commit_proves_nothing() -> None:
-    ours = throughput_row("q8_0", "turbo4", 8192, "decode", engine_commit=COMMIT)
-    (found,) = compare([ours], STUDY.throughput)
-    assert "engine commit" in found.unknown
-
-
-def test_another_file_of_the_same_name_is_another_model() -> None:
-    theirs = cell(STUDY.throughput, "throughput q8_0/turbo4 d8192 decode") | {"model_sha256": "00" * 32}
-    ours = throughput_row("q8_0", "turbo4", 8192, "decode")
-    assert compare([ours], [theirs])[0].differs == ("model",)
-    renamed = ours | {"model": "another name", "model_sha256": "00" * 32}
-    assert compare([renamed], [theirs])[0].differs == ()
-
-
-def test_quality_is_compared_by_each_published_quantity() -> None:
-    ours = [quality_row("f16", "f16", 0.0), quality_row("q8_0", "q8_0", 0.0032)]
-    found = compare(ours, STUDY.quality)
-    assert [(one.cell, one.quantity) for one in found] == [
-        ("quality f16 c4096", "ppl"),
-        *(("quality q8_0 c4096", quantity) for quantity in QUALITIES),
-    ]
-    assert found[2].ratio == pytest.approx(2)
-    assert found[2].differs == ("corpus",)  # named otherwise
-
-
-def test_a_cell_that_failed_on_one_side_has_no_ratio() -> None:
-    ours = [
-        throughput_row("q8_0", "q8_0", 524_288, "decode"),
-        unmeasured(throughput_row("q8_0", "q8_0", 262_144, "decode"), "oom", "no memory"),
-    ]
-    first, second = compare(ours, STUDY.throughput)
-    assert (first.our_status, first.their_status, first.ratio) == ("measured", "oom", None)
-    assert (second.our_status, second.their_status, second.ratio) == ("oom", "measured", None)
-
-
-def test_cells_that_only_one_side_has_are_left_out() -> None:
-    assert compare([throughput_row("q4_0", "q4_0", 8192)], STUDY.throughput) == []
-    assert compare([quality_row("q8_0", "q8_0", n_ctx=8192)], STUDY.quality) == []
-    followup = of_source(PUBLISHED, "2x5060ti-followup").quality
-    found = compare([quality_row("q8_0", "q8_0", n_ctx=8192)], followup)
-    assert found[0].differs == ("model", "machine", "corpus")
-    assert "engine commit" in found[0].unknown
+def test_what_is_known_of_the_models() -> None:
+    first, second = PUBLISHED.models
+    assert (first["kv_values_per_token_k"] + first["kv_values_per_token_v"]) * 2 == 20 * 1024  # at f16
+    assert (first["source"], first["file_bytes"]) == ("published:m5max-part2", 37_000_000_000)
+    assert second["file_bytes"] is None
+    assert as_table(PUBLISHED.models, MODELS).num_rows == 2

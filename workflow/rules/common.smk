@@ -12,6 +12,8 @@ wildcard_constraints:
     ctv=r"[a-z0-9_]+",
     n_ctx=r"\d+",
     depth=r"\d+",
+    # Where a set of tables and the report on it lie: all that was measured, or the published numbers alone.
+    root=r"results(/published)?",
 
 
 # The programs that the rules call are found on the path, run by the Python that runs Snakemake. This and what follows goes
@@ -58,6 +60,22 @@ def published_files():
         path
         for path in sorted(directory.iterdir())
         if path.suffix in (".csv", ".yaml", ".json")
+    ]
+
+
+def slice_directories():
+    """The directories with the slices' tables, by name."""
+    return {
+        name: BASE / Path(place).expanduser() for name, place in STUDY.slices.items()
+    }
+
+
+def slice_files():
+    """The tables of the slices; that a directory has none is said by the program that reads them."""
+    return [
+        str(path)
+        for place in slice_directories().values()
+        for path in sorted(place.glob("*.parquet"))
     ]
 
 

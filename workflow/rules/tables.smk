@@ -27,6 +27,7 @@ rule tables:
         # An engine or a model that is made again and comes out the same changes no table.
         manifests=missing_manifests,
         cells=CELL_RECORDS,
+        slices=slice_files(),
     output:
         expand(
             "results/tables/{table}.parquet",
@@ -38,23 +39,30 @@ rule tables:
         "../envs/kvsweep.yaml"
     threads: ALL_CORES
     params:
-        code=code("make_tables.py"),
+        code=code("make_tables.py", *published_files()),
         manifests=manifest_contents,
+        slices=json.dumps(
+            {name: str(place) for name, place in slice_directories().items()}
+        ),
     shell:
-        "make_tables.py --results results --processes {threads} 2>&1 | tee {log:q}"
+        "make_tables.py --results results --processes {threads} --slices {params.slices:q} 2>&1 | tee {log:q}"
 
 
-rule claims:
-    """Checks the study's statements on its own numbers and on the measured ones."""
-    input:
-        tables=rules.tables.output,
+rule published_tables:
+    """Writes the published numbers alone as the same tables: what kvsweep says of them needs no engine."""
     output:
-        "results/tables/claims.parquet",
+        expand(
+            "results/published/tables/{table}.parquet",
+            table=["engines", "models", "machines", "throughput", "quality"],
+        ),
     log:
-        "results/logs/claims.log",
+        "results/logs/published-tables.log",
     conda:
         "../envs/kvsweep.yaml"
     params:
-        code=code("make_claims.py", *published_files()),
+        code=code("make_tables.py", *published_files()),
     shell:
-        "make_claims.py --tables results/tables --out {output:q} 2>&1 | tee {log:q}"
+        "make_tables.py --results results/published --only-published 2>&1 | tee {log:q}"
+
+
+include: "analysis.smk"

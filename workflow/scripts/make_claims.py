@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Checks the study's statements on its published numbers and on the measured tables; writes the table of claims."""
+"""Checks the study's statements on its own numbers, on the measured ones and on slices; writes the table of claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kvsweep import claims, published, schemas
+from kvsweep import claims, schemas
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import run_program, say
@@ -21,17 +21,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=Path, required=True, help="directory of the Parquet tables")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument(
-        "--published",
-        type=Path,
-        default=Path(__file__).parents[2] / "resources" / "published",
-        help="directory of the published numbers",
-    )
     arguments = parser.parse_args()
-    study = published.of_source(published.read_published(arguments.published), claims.STUDY)
     rows = claims.evaluate(
-        [*study.throughput, *read(arguments.tables / "throughput.parquet")],
-        [*study.quality, *read(arguments.tables / "quality.parquet")],
+        *(
+            filter(claims.is_subject, read(arguments.tables / f"{table}.parquet"))
+            for table in ("throughput", "quality")
+        )
     )
     with complete_or_absent(arguments.out) as beside:
         pq.write_table(as_table(rows, schemas.CLAIMS), beside, compression="zstd")

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,8 @@ from kvsweep.code_identity import code_identity
 from kvsweep.config import parse_study
 from kvsweep.files import complete_or_absent, read_json
 from kvsweep.program import run_program, say
+from kvsweep.published import OtherRows, read_published
+from kvsweep.slices import read_slice
 
 
 def main() -> None:
@@ -25,8 +29,24 @@ def main() -> None:
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="how many read cells side by side"
     )
+    parser.add_argument(
+        "--published",
+        type=Path,
+        default=Path(__file__).parents[2] / "resources" / "published",
+        help="directory of the published numbers",
+    )
+    parser.add_argument("--slices", default="{}", help="directories of slices' tables by name, as JSON")
+    parser.add_argument(
+        "--only-published", action="store_true", help="make the tables of the published numbers alone"
+    )
     arguments = parser.parse_args()
     results: Path = arguments.results
+    others = [read_published(arguments.published)]
+    if arguments.only_published:
+        for name in schemas.TABLES:
+            write(results, name, of_others(name, others))
+        return
+    others += [read_slice(name, Path(place)) for name, place in json.loads(arguments.slices).items()]
     study = parse_study(read_json(results / "config.json"))
     builds = {name: read_json(results / "engines" / name / "build.json") for name in study.engines}
     models = {name: read_json(results / "models" / name / "model.json") for name in study.models}
@@ -35,23 +55,31 @@ def main() -> None:
         "engines",
         [tables.as_table([tables.engine_row(build) for build in builds.values()], schemas.ENGINES)],
     )
-    write(
-        results,
-        "models",
-        [tables.as_table([tables.model_row(model) for model in models.values()], schemas.MODELS)],
-    )
+    ours = tables.as_table([tables.model_row(model) for model in models.values()], schemas.MODELS)
+    write(results, "models", [ours, *of_others("models", others)])
     throughput = groups_of("throughput", throughput_cells(study), builds, models)
     quality = groups_of("quality", quality_cells(study), builds, models)
     code = code_identity(Path(__file__))
-    write_cells(results, [*throughput, *quality], code, arguments.processes)
+    write_cells(results, [*throughput, *quality], code, arguments.processes, others)
 
 
-def write_cells(results: Path, groups: Sequence[Group], code: str, processes: int) -> None:
-    """The tables of the cells, one engine and model after the other, and that of the machines they ran on."""
+def of_others(name: str, others: Sequence[OtherRows]) -> list[pa.Table]:
+    """What was measured elsewhere, for one table. Of an engine or a machine elsewhere each row says what is known."""
+    if name in ("engines", "machines"):
+        return []
+    return [tables.as_table(getattr(other, name), schemas.TABLES[name]) for other in others]
+
+
+def write_cells(
+    results: Path, groups: Sequence[Group], code: str, processes: int, others: Sequence[OtherRows]
+) -> None:
+    """The tables of the cells, one engine and model after the other, then those of others, and that of the machines
+    that the cells ran on."""
     machines: dict[str, MachineUse] = {}
     found = read_tables(results, groups, code, processes, machines)
     for kind in ("throughput", "quality"):
-        write(results, kind, (next(found) for group in groups if group.kind == kind))
+        ours = (next(found) for group in groups if group.kind == kind)
+        write(results, kind, chain(ours, of_others(kind, others)))
     rows = [
         tables.machine_row(read_json(results / use.cell / "run.json")["machine"], use.hosts, use.n_cells)
         for use in machines.values()

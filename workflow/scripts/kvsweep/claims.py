@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from kvsweep.cache_types import Pair
 from kvsweep.presentation import format_number, larger
-from kvsweep.published import ROUNDING, name_of, rounding
+from kvsweep.published import name_of, rounding, rounding_of
 from kvsweep.statistics import relative_difference
 from kvsweep.units import format_count
 
@@ -104,6 +104,9 @@ class Part:
         if self.margin:
             asked += f" ± {_in(unit, self.margin)}"
         remark = f" ({self.remark})" if self.remark else ""
+        if self.relation == "about" and self.verdict == FAILS:
+            needed = abs(self.estimate.value - (self.expected or 0.0)) - self.estimate.error
+            remark += f", would hold within {_in(unit, needed)}"
         verdict = "undecided" if self.verdict == NO_DATA else self.verdict
         return f"{self.name}: {value} ± {error}, {asked}: {verdict}{remark}"
 
@@ -175,7 +178,7 @@ def is_so(name: str, found: bool | None, expected: bool, remark: str = "") -> Pa
 class Cells:
     """The rows of one set-up, by cell. Keeps which were used, and what is wrong with those that could not be."""
 
-    rows: Sequence[Row]
+    by_name: Mapping[str, Sequence[Row]]
     used: list[str] = field(default_factory=list)
     # What is wrong -> cells.
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -201,7 +204,7 @@ class Cells:
         if interval is not None:
             difference, low, high = interval
             return Estimate(difference, max(difference - low, high - difference), _REPEATED)
-        relative = [_rounding(row, "tokens_per_second") for row in (ours, theirs)]
+        relative = [rounding_of(row, "tokens_per_second") for row in (ours, theirs)]
         if relative[0] is None or relative[1] is None:
             return Estimate(a / b - 1, 0.0, _UNKNOWN)
         return Estimate(a / b - 1, a / b * (relative[0] / a + relative[1] / b), _ROUNDED)
@@ -242,7 +245,7 @@ class Cells:
         self, name: str, *, fallback: bool = False, among: Sequence[str] = ("measured",)
     ) -> tuple[Row | None, str]:
         """The one row of a cell, or None and why there is none that counts."""
-        rows = [row for row in self.rows if name_of(row) == name]
+        rows = self.by_name.get(name, [])
         timed = [row for row in rows if "phase" not in row or row["n_tokens"] == TOKENS[row["phase"]]]
         if not timed:
             other = ", ".join(f"{row['n_tokens']} tokens timed" for row in rows)
@@ -260,6 +263,14 @@ class Cells:
         return row, ""
 
 
+def by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each cell; more than one where another number of tokens was timed."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(name_of(row), []).append(row)
+    return found
+
+
 def _cell(pair: str, depth: int, phase: str) -> str:
     return f"throughput {Pair.parse(pair)} d{depth} {phase}"
 
@@ -269,14 +280,9 @@ def _samples(row: Row) -> Sequence[float]:
     return () if samples is None else samples
 
 
-def _rounding(row: Row, column: str) -> float | None:
-    known: Mapping[str, float] = row.get(ROUNDING) or {}
-    return known.get(column)
-
-
 def _error(row: Row, column: str, *stderrs: str) -> tuple[float, str]:
     """A quality value's error, in its unit, and what it is."""
-    rounded, stderr = _rounding(row, column), larger(*(row.get(name) for name in stderrs))
+    rounded, stderr = rounding_of(row, column), larger(*(row.get(name) for name in stderrs))
     if rounded is not None:
         return rounded, _ROUNDED
     return (0.0, _UNKNOWN) if stderr is None else (_Z * stderr, _STANDARD)
@@ -373,7 +379,7 @@ def _q8_0_is_free(cells: Cells) -> list[Part]:
             remark = "yet not 0 by its own, paired error"
     if f16 is None or f16["ppl_stderr"] is None:
         return [Part("PPL", NO_DATA)]
-    margin = f16["ppl_stderr"] + (_rounding(f16, "ppl_stderr") or 0.0)
+    margin = f16["ppl_stderr"] + (rounding_of(f16, "ppl_stderr") or 0.0)
     return [about("PPL", difference, 0.0, margin, "standard error of f16's PPL, as stated", remark)]
 
 
@@ -510,6 +516,11 @@ def _only_turbo3_fits(cells: Cells) -> list[Part]:
 # --- verdicts -----------------------------------------------------------------------------------------------
 
 
+def is_subject(row: Row) -> bool:
+    """Whether the statements are checked on this row: on the study's own numbers, on no other published ones."""
+    return row["source"] == f"published:{STUDY}" or not row["source"].startswith("published:")
+
+
 def evaluate(throughput: Iterable[Row], quality: Iterable[Row]) -> list[dict[str, Any]]:
     """A row of the table `claims` for each set-up in the tables and each statement.
 
@@ -525,12 +536,11 @@ def evaluate(throughput: Iterable[Row], quality: Iterable[Row]) -> list[dict[str
     for identity, (speeds, by_corpus) in set_ups.items():
         shared = dict(zip(IDENTITY, identity, strict=True))
         shared["subject"] = shared.pop("source")
+        of_speed = by_name(speeds)
+        of_quality = {corpus: by_name(rows) for corpus, rows in (by_corpus or {None: []}).items()}
         for known in STATEMENTS.values():
-            if known.of_quality:
-                for corpus, rows in (by_corpus or {None: []}).items():
-                    found.append(_judged(known, Cells(rows)) | shared | {"corpus": corpus})
-            else:
-                found.append(_judged(known, Cells(speeds)) | shared | {"corpus": None})
+            for corpus, rows in of_quality.items() if known.of_quality else [(None, of_speed)]:
+                found.append(_judged(known, Cells(rows)) | shared | {"corpus": corpus})
     return found
 
 

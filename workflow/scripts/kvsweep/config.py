@@ -24,9 +24,12 @@ from jsonschema.exceptions import ValidationError
 from kvsweep.cache_types import BASELINE_PAIR, KNOWN_TYPES, Pair
 from kvsweep.errors import KvsweepError
 from kvsweep.origin import HubFile, Origin
-from kvsweep.units import format_count, parse_count
+from kvsweep.units import format_count, parse_bytes, parse_count
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+WORKLOADS_FILE = Path(__file__).parents[3] / "resources" / "workloads.yaml"
+# What machines and cards come with.
+DEFAULT_MEMORIES = ("8G", "12G", "16G", "24G", "32G", "48G", "64G", "96G", "128G")
 SOURCE_KINDS = ("git", "pypi", "path")
 ORIGIN_KINDS = ("path", "url", "huggingface")
 
@@ -109,6 +112,28 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Workload:
+    """What somebody does with a model; tokens, bytes and nats. ``goal`` is seconds (of a request) or context."""
+
+    name: str
+    title: str
+    goal: str
+    depth: int
+    prompt_tokens: int
+    generated_tokens: int
+    memory_bytes: int | None
+    highest_kld: float | None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the tables of answers are asked for: a depth in tokens (None: chosen from what was measured), bytes."""
+
+    pareto_depth: int | None
+    memories: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """A whole configuration. ``quality`` or ``throughput`` is None where nothing of the kind is asked for."""
 
@@ -119,6 +144,9 @@ class Study:
     quality: Quality | None
     throughput: Throughput | None
     limits: Limits
+    slices: dict[str, str]
+    workloads: dict[str, Workload]
+    analysis: Analysis
 
 
 def parse_study(config: Mapping[str, Any]) -> Study:
@@ -149,7 +177,51 @@ def parse_study(config: Mapping[str, Any]) -> Study:
             skip=limits.get("skip", True),
             log_mebibytes=_finite(limits.get("log_mebibytes", 64), "limits.log_mebibytes"),
         ),
+        slices=dict(config.get("slices", {})),
+        workloads=parse_workloads(config.get("workloads")),
+        analysis=parse_analysis(config.get("analysis")),
     )
+
+
+def parse_workloads(value: Mapping[str, Any] | None) -> dict[str, Workload]:
+    """The configuration's workloads, or the ones that ship with kvsweep where it names none."""
+    if value is None:
+        value = yaml.safe_load(WORKLOADS_FILE.read_text(encoding="utf-8"))
+    return {name: _workload(name, item, f"workloads.{name}") for name, item in value.items()}
+
+
+def _workload(name: str, value: Mapping[str, Any], where: str) -> Workload:
+    memory, kld = value.get("memory"), value.get("highest_kld")
+    tokens = {
+        key: _tokens(value[key], f"{where}.{key}") for key in ("depth", "prompt_tokens", "generated_tokens")
+    }
+    if not tokens["prompt_tokens"] + tokens["generated_tokens"]:
+        raise ConfigError(f"{where}: a request without prompt_tokens and generated_tokens takes no time.")
+    return Workload(
+        name=name,
+        title=value.get("title", name),
+        goal=value.get("goal", "seconds"),
+        **tokens,
+        memory_bytes=None if memory is None else _bytes(memory, f"{where}.memory"),
+        highest_kld=None if kld is None else _finite(kld, f"{where}.highest_kld"),
+    )
+
+
+def parse_analysis(value: Mapping[str, Any] | None) -> Analysis:
+    value = value or {}
+    depth = value.get("pareto_depth")
+    memories = value.get("memories", DEFAULT_MEMORIES)
+    return Analysis(
+        pareto_depth=None if depth is None else _tokens(depth, "analysis.pareto_depth"),
+        memories=tuple(_bytes(item, f"analysis.memories.{i}") for i, item in enumerate(memories)),
+    )
+
+
+def _bytes(value: str, where: str) -> int:
+    try:
+        return parse_bytes(value)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None
 
 
 def engine_definition(value: Mapping[str, Any]) -> str:

@@ -110,6 +110,11 @@ def _bisect(still_below: Callable[[float], bool], low: float, high: float) -> fl
     return high
 
 
+def mean_stderr(samples: Sequence[float]) -> float | None:
+    """Standard error of the samples' mean, s/sqrt(n), in their unit; None below two samples."""
+    return math.sqrt(variance(samples) / len(samples)) if len(samples) >= 2 else None
+
+
 def _welch_half_width(variance_a: float, n_a: int, variance_b: float, n_b: int, confidence: float) -> float:
     """t x standard error, from variances of the two means and Welch-Satterthwaite degrees of freedom."""
     total = variance_a + variance_b

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _COUNT = re.compile(r"([0-9]+)([KM]?)")
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([MG])(?:i?B)?")
 _FACTOR = {"": 1, "K": 1024, "M": 1024 * 1024}
 
 
@@ -23,6 +24,14 @@ def parse_count(value: int | str) -> int:
     if match is None:
         raise ValueError(f"{value!r} is not a number of tokens such as 8192, 8K or 1M")
     return int(match[1]) * _FACTOR[match[2]]
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from ``24G`` or ``512M``, binary: 1024 x 1024 x 1024 or 1024 x 1024 of them. Raises ValueError else."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size of memory such as 24G or 512M")
+    return round(float(match[1]) * {"M": 2**20, "G": 2**30}[match[2]])
 
 
 def format_count(tokens: int) -> str:
