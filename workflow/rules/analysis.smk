@@ -1,4 +1,4 @@
-# Needs: the Parquet tables. Makes: tables of answers, which the report shows. Seconds, and no engine.
+# Needs: the Parquet tables. Makes: tables of answers, which the report shows. Takes seconds, and no engine.
 
 TABLES = expand(
     "{{root}}/tables/{table}.parquet", table=["throughput", "quality", "models"]
@@ -6,7 +6,7 @@ TABLES = expand(
 
 
 rule claims:
-    """Checks the study's statements on its own numbers and on the measured ones."""
+    """Checks the study's statements on its own numbers, on the measured ones and on slices."""
     input:
         tables=TABLES,
     output:
@@ -18,4 +18,67 @@ rule claims:
     params:
         code=code("make_claims.py"),
     shell:
-        "make_claims.py --tables {wildcards.root:q}/tables --out {output:q} 2>&1 | tee {log:q}"
+        "make_claims.py --tables {wildcards.root:q}/tables 2>&1 | tee {log:q}"
+
+
+rule answers:
+    """Compares with what was published, and the pairs with each other."""
+    input:
+        tables=TABLES,
+    output:
+        multiext(
+            "{root}/tables/",
+            "comparisons.parquet",
+            "head_to_head.parquet",
+            "pareto.parquet",
+            "k_or_v.parquet",
+            "crossovers.parquet",
+        ),
+    log:
+        "{root}/logs/answers.log",
+    conda:
+        "../envs/kvsweep.yaml"
+    params:
+        code=code("make_answers.py"),
+        depth=(
+            ""
+            if STUDY.analysis.pareto_depth is None
+            else f"--pareto-depth {STUDY.analysis.pareto_depth}"
+        ),
+    shell:
+        "make_answers.py --tables {wildcards.root:q}/tables {params.depth} 2>&1 | tee {log:q}"
+
+
+rule memory:
+    """Works out what each cell needs in memory, and the largest context that fits."""
+    input:
+        tables=TABLES,
+    output:
+        multiext("{root}/tables/", "memory.parquet", "largest_context.parquet"),
+    log:
+        "{root}/logs/memory.log",
+    conda:
+        "../envs/kvsweep.yaml"
+    params:
+        code=code("make_memory.py"),
+        memories=json.dumps(STUDY.analysis.memories),
+    shell:
+        "make_memory.py --tables {wildcards.root:q}/tables --memories {params.memories:q} 2>&1 | tee {log:q}"
+
+
+rule advice:
+    """Says which pair is best for which work."""
+    input:
+        tables=TABLES,
+    output:
+        "{root}/tables/advice.parquet",
+    log:
+        "{root}/logs/advice.log",
+    conda:
+        "../envs/kvsweep.yaml"
+    params:
+        code=code("make_advice.py", configuration.WORKLOADS_FILE),
+        # As they are written; null stands for those that ship with kvsweep.
+        workloads=json.dumps(config.get("workloads")),
+    shell:
+        "make_advice.py --tables {wildcards.root:q}/tables --workloads {params.workloads:q} 2>&1 | tee {log:q}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from kvsweep.cache_types import Pair, bits_per_value
+from kvsweep.cache_types import BASELINE_PAIR, Pair, bits_per_value
 
 Row = Mapping[str, Any]
 _Row = TypeVar("_Row", bound=Row)
@@ -44,6 +44,12 @@ def problem_with(row: Row) -> str | None:
     if row["fallback"]:
         return "work left the device"
     return None if row["status"] == "measured" else str(row["status"])
+
+
+def kld_of(row: Row) -> float | None:
+    """Mean KL divergence of a row that counts; 0 for f16/f16 where nobody measured it, as it is the reference."""
+    kld: float | None = row["kld_mean"]
+    return 0.0 if kld is None and pair_of(row) == BASELINE_PAIR else kld
 
 
 def bits_of(row: Row, values_k: int | None, values_v: int | None) -> tuple[float | None, str | None]:

@@ -1,0 +1,34 @@
+#!/usr/bin/env python
+"""Says which pair is best for which work, from what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from kvsweep.advice import advice
+from kvsweep.answers import read_rows, write_rows
+from kvsweep.config import parse_workloads
+from kvsweep.program import run_program, say
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="directory of the Parquet tables")
+    parser.add_argument("--workloads", help="the configuration's workloads, as JSON; kvsweep's own if absent")
+    arguments = parser.parse_args()
+    tables: Path = arguments.tables
+    workloads = parse_workloads(json.loads(arguments.workloads) if arguments.workloads else None)
+    rows = advice(
+        *(read_rows(tables, name) for name in ("throughput", "quality", "models")), workloads.values()
+    )
+    write_rows(tables, "advice", rows)
+    for row in rows:
+        if row["verdict"] == "pick":
+            pair = row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}"
+            say(f"{row['workload']} on {row['machine']} ({row['source']}): {pair}; {row['why']}")
+
+
+if __name__ == "__main__":
+    run_program(main)

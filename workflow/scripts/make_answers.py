@@ -1,0 +1,39 @@
+#!/usr/bin/env python
+"""Compares with what was published, and pairs with each other: comparisons, head-to-heads, the Pareto front, what comes
+from K and what from V, crossovers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kvsweep.answers import read_rows, write_rows
+from kvsweep.comparisons import compare
+from kvsweep.crossovers import crossovers
+from kvsweep.head_to_head import head_to_head
+from kvsweep.k_or_v import k_or_v
+from kvsweep.pareto import pareto
+from kvsweep.program import run_program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="directory of the Parquet tables")
+    parser.add_argument(
+        "--pareto-depth",
+        type=int,
+        help="depth of the decode speed, in tokens; the deepest common one if absent",
+    )
+    arguments = parser.parse_args()
+    tables: Path = arguments.tables
+    throughput, quality = read_rows(tables, "throughput"), read_rows(tables, "quality")
+    models = read_rows(tables, "models")
+    write_rows(tables, "comparisons", [*compare(throughput), *compare(quality)])
+    write_rows(tables, "head_to_head", head_to_head(throughput, quality, models))
+    write_rows(tables, "pareto", pareto(throughput, quality, models, arguments.pareto_depth))
+    write_rows(tables, "k_or_v", k_or_v(quality))
+    write_rows(tables, "crossovers", crossovers(throughput))
+
+
+if __name__ == "__main__":
+    run_program(main)

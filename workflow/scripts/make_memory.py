@@ -1,0 +1,31 @@
+#!/usr/bin/env python
+"""Works out what each cell needs in memory, and the largest context that fits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from kvsweep.answers import read_rows, write_rows
+from kvsweep.memory import largest_contexts, memory
+from kvsweep.program import run_program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="directory of the Parquet tables")
+    parser.add_argument(
+        "--memories", default="[]", help="sizes to compute the largest context for, in bytes, as JSON"
+    )
+    arguments = parser.parse_args()
+    tables: Path = arguments.tables
+    throughput, models = read_rows(tables, "throughput"), read_rows(tables, "models")
+    write_rows(tables, "memory", memory(throughput, models))
+    write_rows(
+        tables, "largest_context", largest_contexts(throughput, models, json.loads(arguments.memories))
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)
