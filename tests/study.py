@@ -152,6 +152,7 @@ class _Jobs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(getattr(record, "event", None), "value", None) == "job_info":
             rule, wildcards = record.rule_name, dict(record.wildcards or {})  # type: ignore[attr-defined]
+            wildcards.pop("root", None)  # the tables of what was measured, or of the published numbers
             names = CELL_RULES.get(rule, ())
             assert set(names) == set(wildcards), f"{rule}: wildcards {set(wildcards)}"
             self.jobs.add(job(rule, *(wildcards[name] for name in names)))

@@ -404,6 +404,40 @@ CONTRACT = [
         {job("corpus", "member")},
         keys=("corpora.*.sha256", "corpora.*.archive_sha256"),
     ),
+    # -- what is asked of the tables -----------------------------------------------------------------------------------
+    Line(
+        "a slice",
+        value("slices", {"attic": "attic/tables"}),
+        set(),
+        TABLES,
+        keys=("slices.*",),
+    ),
+    Line(
+        "the workloads",
+        value("workloads", {"mine": {"depth": 0, "prompt_tokens": 64, "generated_tokens": 16}}),
+        set(),
+        "advice",
+        keys=tuple(
+            f"workloads.*.{key}"
+            for key in (
+                *("title", "goal", "depth", "prompt_tokens", "generated_tokens", "memory", "highest_kld"),
+            )
+        ),
+    ),
+    Line(
+        "the depth of the Pareto front",
+        value("analysis.pareto_depth", 512),
+        set(),
+        "answers",
+        keys=("analysis.pareto_depth",),
+    ),
+    Line(
+        "the sizes of memory",
+        value("analysis.memories", ["24G"]),
+        set(),
+        "memory",
+        keys=("analysis.memories[]",),
+    ),
     # -- what is no part of a measurement ------------------------------------------------------------------------------
     Line("nothing", lambda _: None, set(), NOTHING),
     Line("the name of the machine", value("machine", "my bench"), set(), NOTHING, keys=("machine",)),

@@ -1,5 +1,6 @@
 # Needs: the Parquet tables and nothing else. Makes: figures and the report.
 
+from kvsweep.analysis_schemas import ANALYSIS
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.schemas import TABLES as MEASURED
 
@@ -37,7 +38,7 @@ rule figures:
 rule report:
     """Writes the report, as one self-contained HTML file and as Markdown."""
     input:
-        tables=expand("results/tables/{table}.parquet", table=[*MEASURED, "claims"]),
+        tables=expand("results/tables/{table}.parquet", table=[*MEASURED, *ANALYSIS]),
         figures=expand(
             "results/figures/{figure}{form}", figure=FIGURES, form=[".svg", ".csv"]
         ),
