@@ -13,7 +13,8 @@ from kvsweep.cache_types import KNOWN_TYPES, Pair
 from kvsweep.config import parse_study
 from kvsweep.engine_log import parse_engine_log
 from kvsweep.model_header import ModelHeader, read_header
-from kvsweep.plan import Finished, Item, Known, ModelFile, Plan, Resources, make_plan, perplexity_estimate
+from kvsweep.needs import Finished, ModelFile, perplexity_estimate
+from kvsweep.plan import Item, Known, Plan, Resources, make_plan
 from kvsweep.plan_view import as_json, as_text
 from kvsweep.plan_warnings import warnings
 from kvsweep.prediction import Rates

@@ -7,7 +7,6 @@ Reads the headers of the models and the records of finished cells; runs no engin
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,8 +21,9 @@ from kvsweep.free_memory import available_memory_bytes
 from kvsweep.inputs import local_path
 from kvsweep.machine import gpu_limit_bytes, memory_bytes, this_machine
 from kvsweep.model_files import part_paths
-from kvsweep.model_header import ModelHeader, read_header
-from kvsweep.plan import Known, ModelFile, Resources, make_plan
+from kvsweep.model_header import ModelHeader, from_manifest, read_header
+from kvsweep.needs import ModelFile
+from kvsweep.plan import Known, Resources, make_plan
 from kvsweep.plan_view import as_json, as_text
 from kvsweep.plan_warnings import warnings
 from kvsweep.prediction import Curve
@@ -104,11 +104,9 @@ def header_of(model: Model, path: Path, size_bytes: int, results: Path) -> Model
     manifest = results / "models" / model.name / "model.json"
     if manifest.is_file():
         values = read_json(manifest)
-        names = [field.name for field in dataclasses.fields(ModelHeader)]
-        same_file = (values["path"], values["size_bytes"]) == (str(path.resolve()), size_bytes)
-        if same_file and all(name in values for name in names):
-            known = {name: values[name] for name in names}
-            return ModelHeader(**{**known, "n_kv_heads": tuple(values["n_kv_heads"])})
+        header = from_manifest(values)
+        if header is not None and (values["path"], values["size_bytes"]) == (str(path.resolve()), size_bytes):
+            return header
     say(f"reading the header of {path}")
     return read_header(path, f"models.{model.name}.{model.origin.kind}")
 

@@ -6,8 +6,8 @@ Of a split model the first part has the header; each part has the shapes of its 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,15 @@ class ModelHeader:
             "kv_values_per_token_k": self.kv_width_k,
             "kv_values_per_token_v": self.kv_width_v,
         }
+
+
+def from_manifest(values: Mapping[str, Any]) -> ModelHeader | None:
+    """The header as model.json has it; None where an older kvsweep has written it, without all of it."""
+    names = [field.name for field in fields(ModelHeader)]
+    if not all(name in values for name in names):
+        return None
+    known = {name: values[name] for name in names}
+    return ModelHeader(**{**known, "n_kv_heads": tuple(known["n_kv_heads"])})
 
 
 def read_header(path: Path, where: str) -> ModelHeader:

@@ -9,33 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
-from kvsweep import changes, sizes
-from kvsweep.baseline_file import expected_size_bytes
+from kvsweep import changes
 from kvsweep.cache_types import BASELINE_PAIR, Pair
 from kvsweep.cells import BaselineRun, Cell, QualityCell, ThroughputCell, baseline_runs
 from kvsweep.cells import quality_cells as quality_cells_of
 from kvsweep.cells import throughput_cells as throughput_cells_of
-from kvsweep.commands import BenchRequest
 from kvsweep.config import Study
 from kvsweep.current import Current
-from kvsweep.model_header import ModelHeader
+from kvsweep.needs import (
+    Estimate,
+    Finished,
+    ModelFile,
+    Needs,
+    baseline_needs,
+    finished_perplexity,
+    perplexity_estimate,
+    quality_needs,
+    request_of,
+    throughput_needs,
+)
 from kvsweep.prediction import Curve, predicted_seconds
 from kvsweep.raw_cells import DAMAGED, RawCell
 from kvsweep.units import format_count
-
-# Back ends whose weights and KV cache lie in the machine's own memory.
-_SHARED_MEMORY = ("cpu", "metal")
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A model that is there: its header and the size of its file, which is about that of its weights."""
-
-    header: ModelHeader
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -49,17 +46,6 @@ class Resources:
     available_memory_bytes: int | None
     free_disk_bytes: int
     gpu_limit_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished run of llama-perplexity: what it scored and how long that took."""
-
-    engine: str
-    model: str
-    n_ctx: int
-    n_tokens: int
-    wall_seconds: float
 
 
 @dataclass(frozen=True)
@@ -77,28 +63,6 @@ class Known:
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Mapping[tuple[str, str, Pair], Curve] = field(default_factory=dict)
     now: Current = field(default_factory=Current)
-
-
-@dataclass(frozen=True)
-class Needs:
-    """Bytes. ``host_bytes`` is what the tool itself fills beside weights and KV cache."""
-
-    weight_bytes: int
-    kv_bytes: int
-    host_bytes: int
-    disk_bytes: int = 0
-
-    def memory_bytes(self, backend: str) -> int:
-        """The part that this machine's own memory must hold, at least."""
-        return self.host_bytes + (self.weight_bytes + self.kv_bytes if backend in _SHARED_MEMORY else 0)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """``basis`` says which measured cells it comes from."""
-
-    seconds: float
-    basis: str
 
 
 @dataclass(frozen=True)
@@ -171,7 +135,7 @@ class Plan:
 
 def make_plan(study: Study, known: Known) -> Plan:
     scored = finished_quality(known.cells.values())
-    written = [_finished_baseline(run) for run in known.baselines.values()]
+    written = [finished_perplexity(run) for run in known.baselines.values()]
     finished = changes.Finished(raw.cell for raw in known.cells.values())
     return Plan(
         study,
@@ -182,12 +146,6 @@ def make_plan(study: Study, known: Known) -> Plan:
         ),
         tuple(_baseline_item(run, study, known, finished, written) for run in baseline_runs(study)),
     )
-
-
-def request_of(study: Study, cell: ThroughputCell) -> BenchRequest:
-    asked = study.throughput
-    assert asked is not None
-    return BenchRequest(cell.depth, asked.prompt, asked.generate, asked.repetitions)
 
 
 def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
@@ -205,34 +163,13 @@ def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
     ]
 
 
-def perplexity_estimate(
-    engine: str, model: str, n_ctx: int, n_tokens: int, finished: Iterable[Finished]
-) -> Estimate | None:
-    """Mean time per token of the finished runs at this context, or else at the nearest one, times the tokens."""
-    own = [run for run in finished if (run.engine, run.model) == (engine, model)]
-    if not own:
-        return None
-    nearest = min((run.n_ctx for run in own), key=lambda other: (abs(math.log(other / n_ctx)), other))
-    used = [run for run in own if run.n_ctx == nearest]
-    seconds = n_tokens * fmean(run.wall_seconds / run.n_tokens for run in used)
-    return Estimate(seconds, f"{len(used)} measured at context {format_count(nearest)}")
-
-
 # -- one item ---------------------------------------------------------------------------------------------------------
 
 
 def _throughput_item(cell: ThroughputCell, study: Study, known: Known, finished: changes.Finished) -> Item:
     request = request_of(study, cell)
     model = known.models.get(cell.model)
-    needs = None
-    if model is not None:
-        # One context after the other; the one of the longer test is the larger one.
-        cache = sizes.bench_cache(cell.depth, max(request.prompt, request.generate))
-        needs = Needs(
-            model.size_bytes,
-            sizes.kv_bytes(model.header, cell.pair, cache),
-            sizes.saved_state_bytes(model.header, cell.pair, cell.depth),
-        )
+    needs = None if model is None else throughput_needs(model, cell.pair, request)
     estimate = None
     curve = known.curves.get((cell.engine, cell.model, cell.pair), {})
     seconds = predicted_seconds(
@@ -253,7 +190,7 @@ def _quality_item(
 ) -> Item:
     chunks = _chunks(study, cell.n_ctx)
     model = known.models.get(cell.model)
-    needs = None if model is None else _perplexity_needs(model, cell.pair, cell.n_ctx, writes_baseline=False)
+    needs = None if model is None else quality_needs(model, cell.pair, cell.n_ctx)
     estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, scored)
     return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
 
@@ -267,23 +204,9 @@ def _baseline_item(
 ) -> Item:
     chunks = _chunks(study, run.n_ctx)
     model = known.models.get(run.model)
-    needs = None
-    if model is not None:
-        disk = expected_size_bytes(run.n_ctx, model.header.n_vocab, chunks)
-        needs = _perplexity_needs(model, BASELINE_PAIR, run.n_ctx, writes_baseline=True, disk_bytes=disk)
+    needs = None if model is None else baseline_needs(model, run.n_ctx, chunks)
     estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, written)
     return Item(run, *_standing(run, study, known, finished), needs, estimate)
-
-
-def _perplexity_needs(
-    model: ModelFile, pair: Pair, n_ctx: int, *, writes_baseline: bool, disk_bytes: int = 0
-) -> Needs:
-    return Needs(
-        model.size_bytes,
-        sizes.kv_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
-        sizes.perplexity_host_bytes(n_ctx, model.header.n_vocab, writes_baseline),
-        disk_bytes,
-    )
 
 
 def _standing(
@@ -305,9 +228,3 @@ def _standing(
 def _chunks(study: Study, n_ctx: int) -> int:
     assert study.quality is not None
     return study.quality.chunks[n_ctx]
-
-
-def _finished_baseline(run: Mapping[str, Any]) -> Finished:
-    return Finished(
-        run["engine"], run["model"], run["n_ctx"], run["chunks"] * run["n_ctx"], run["wall_seconds"]
-    )

@@ -8,7 +8,8 @@ from kvsweep import sizes
 from kvsweep.cells import BaselineRun, Cell, QualityCell, ThroughputCell
 from kvsweep.config import Engine
 from kvsweep.model_header import ModelHeader
-from kvsweep.plan import Item, Needs, Plan
+from kvsweep.needs import Needs
+from kvsweep.plan import Item, Plan
 from kvsweep.raw_cells import DAMAGED
 from kvsweep.units import format_bytes, format_count
 
