@@ -20,12 +20,13 @@ sys.path.insert(0, str(SCRIPTS))
 
 from kvsweep import cells, config as configuration
 from kvsweep.awake import hold_awake
+from kvsweep.cluster_request import check_nodes
 from kvsweep.engine_run import INTERRUPTED, was_finished
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, sha256, write_text
 from kvsweep.notify import notify
-from kvsweep.process import LIMITS, WORKFLOW_PID
+from kvsweep.process import LIMITS, NODES, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
 from kvsweep.provenance import CONFIG_FILES
 
@@ -44,6 +45,7 @@ except KvsweepError as error:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/needs.smk"
 include: "workflow/rules/engine.smk"
 include: "workflow/rules/inputs.smk"
@@ -81,6 +83,11 @@ rule measurements:
 
 
 onstart:
+    if on_a_cluster():
+        try:
+            check_nodes(STUDY)
+        except KvsweepError as error:
+            raise WorkflowError(str(error)) from None
     jobs = list(workflow.dag.needrun_jobs())
     check_local_inputs(jobs)
     measuring.update(

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep import cells, config
 from kvsweep.cache_types import Pair
-from kvsweep.config import WORKLOADS_FILE, ConfigError, Study, parse_study
+from kvsweep.config import (
+    WORKLOADS_FILE,
+    ConfigError,
+    Study,
+    engine_definition,
+    parse_study,
+    what_is_measured,
+)
 from kvsweep.origin import HubFile, Origin
 from support import ROOT
 
@@ -227,7 +234,8 @@ WRONG: list[tuple[Config, str]] = [
     ),
     (
         changed("engines", "fork", 5, to=3),
-        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs, contexts, depths.",
+        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs, contexts, depths, "
+        "nodes.",
     ),
     (
         without("models"),
@@ -585,6 +593,16 @@ def properties(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]
         for key in ("$defs",):
             for name, child in node.get(key, {}).items():
                 yield from properties(child, name)
+
+
+def test_the_nodes_of_a_cluster_are_no_part_of_an_engine() -> None:
+    """Another partition, or another name for it, must not build an engine again."""
+    engine = {"source": {"path": "bin"}, "backend": "cpu"}
+    moved = engine | {"nodes": {"cores": 8, "partition": "other"}}
+    assert engine_definition(moved) == engine_definition(engine)
+    config = {"machine": "m", "engines": {"a": engine}, "limits": {}, "pairs": ["f16"]}
+    assert what_is_measured(config | {"engines": {"a": moved}}) == what_is_measured(config)
+    assert list(what_is_measured(config)) == ["engines", "pairs"]
 
 
 def test_every_key_is_described() -> None:

@@ -156,6 +156,14 @@ def same_bytes(place: Place) -> dict[str, Any]:
     return moved(place)
 
 
+NODES = {
+    "machine": "large node",
+    "cores": 64,
+    "share": 4,
+    "partition": "gpu",
+    "constraint": "h100",
+    "gres": "gpu:1",
+}
 HUB = {"repo": "a/b", "revision": "0" * 40, "file": "fetched.gguf"}
 DIGEST = "0123456789abcdef" * 4
 
@@ -441,6 +449,13 @@ CONTRACT = [
     # -- what is no part of a measurement ------------------------------------------------------------------------------
     Line("nothing", lambda _: None, set(), NOTHING),
     Line("the name of the machine", value("machine", "my bench"), set(), NOTHING, keys=("machine",)),
+    Line(
+        "the nodes of a cluster",
+        value("engines.built.nodes", NODES),
+        set(),
+        NOTHING,
+        keys=tuple(f"engines.*.nodes.{key}" for key in NODES),
+    ),
     Line(
         "limits that no cell ran into",
         value("limits", {"cell_hours": 20, "skip": False, "log_mebibytes": 1}),

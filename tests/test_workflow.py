@@ -45,6 +45,7 @@ def jobs(output: str) -> dict[str, int]:
         ("examples/wider-quants.yaml", (7 + 7) * 4, 7 + 7, 2),
         ("examples/second-model.yaml", 7 * 4, 7, 1),
         ("examples/cuda.yaml", (8 + 11) * 4, 8 + 11, 2),
+        ("examples/cluster.yaml", 2 * 3 * 2, 2 * 3, 2),
     ],
 )
 def test_what_would_run(

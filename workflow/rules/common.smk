@@ -1,6 +1,7 @@
 # Shared by all rules: names, what the cells are, and what the rules read from the configuration.
 
 from kvsweep import current
+from kvsweep.cache_types import Pair
 from kvsweep.code_identity import code_identity
 
 
@@ -22,15 +23,25 @@ os.environ |= {
     "PATH": os.pathsep.join(
         [str(Path(sys.executable).parent), str(SCRIPTS), os.environ.get("PATH", "")]
     ),
-    # The runners of the cells end their engines when this process is gone.
+    # The runners of the cells end their engines when this process is gone. On a cluster's node it is the Snakemake there.
     WORKFLOW_PID: str(os.getpid()),
-    LAST_WORDS: str(Path(".snakemake", f"kvsweep-{os.getpid()}.txt").resolve()),
     # What the report says about measuring it again.
     CONFIG_FILES: " ".join(map(str, workflow.overwrite_configfiles)),
     LIMITS: json.dumps({**dataclasses.asdict(STUDY.limits), "machine": STUDY.machine}),
+    # Only a cluster's nodes are the nodes of the configuration.
+    NODES: json.dumps(
+        {
+            name: dataclasses.asdict(engine.nodes)
+            for name, engine in STUDY.engines.items()
+            if workflow.remote_exec and engine.nodes
+        }
+    ),
 }
-
-ALL_CORES = workflow.cores or os.cpu_count()
+if workflow.is_main_process:
+    # Also for what is said on a cluster's node, where the shell's environment comes along.
+    os.environ[LAST_WORDS] = str(
+        Path(".snakemake", f"kvsweep-{os.getpid()}.txt").resolve()
+    )
 
 BASE, RESULTS = Path(workflow.basedir), Path("results")
 CELLS = [*cells.quality_cells(STUDY), *cells.throughput_cells(STUDY)]
@@ -38,6 +49,32 @@ BASELINE_RECORDS = [
     f"results/{run.directory}/run.json" for run in cells.baseline_runs(STUDY)
 ]
 CELL_RECORDS = [f"results/{cell.directory}/run.json" for cell in CELLS]
+
+
+def pair_of(wildcards):
+    return Pair(wildcards.ctk, wildcards.ctv)
+
+
+def baseline_of(wildcards):
+    return cells.BaselineRun(
+        wildcards.engine, wildcards.model, wildcards.corpus, int(wildcards.n_ctx)
+    )
+
+
+def quality_cell_of(wildcards):
+    return cells.QualityCell(
+        wildcards.engine,
+        wildcards.model,
+        wildcards.corpus,
+        int(wildcards.n_ctx),
+        pair_of(wildcards),
+    )
+
+
+def throughput_cell_of(wildcards):
+    return cells.ThroughputCell(
+        wildcards.engine, wildcards.model, int(wildcards.depth), pair_of(wildcards)
+    )
 
 
 def code(program, *data):

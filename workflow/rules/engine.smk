@@ -1,6 +1,10 @@
 # Needs: the engines of the configuration. Makes: one build.json for each, and the proof that it knows the cache types.
 
 
+localrules:
+    accepted_types,
+
+
 rule engine:
     """Fetches and builds an engine, or takes ready binaries."""
     input:
@@ -11,7 +15,10 @@ rule engine:
         "results/logs/engines/{engine}.log",
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
+    threads: cores(timed=False)
+    resources:
+        slurm_partition=on_nodes("partition"),
+        constraint=on_nodes("constraint"),
     params:
         definition=lambda wildcards: configuration.engine_definition(
             config["engines"][wildcards.engine]

@@ -2,6 +2,12 @@
 # each, which all cells depend on.
 
 
+# Here and not on a cluster's nodes, which often do not reach the network.
+localrules:
+    model,
+    corpus,
+
+
 rule model:
     """Brings a model here and reads its header and checksum."""
     input:

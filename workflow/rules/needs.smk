@@ -2,7 +2,6 @@
 # with what the configuration and the files say now (kvsweep/changes.py), and the plan gives the same reasons.
 
 from kvsweep import changes
-from kvsweep.cache_types import Pair
 from kvsweep.engine_files import measuring_files
 
 # What cells would be measured with now.
@@ -77,20 +76,11 @@ def manifests(wildcards):
 
 
 def baseline_inputs(wildcards):
-    run = cells.BaselineRun(
-        wildcards.engine, wildcards.model, wildcards.corpus, int(wildcards.n_ctx)
-    )
-    return needs("baseline", run, *manifests(wildcards))
+    return needs("baseline", baseline_of(wildcards), *manifests(wildcards))
 
 
 def quality_inputs(wildcards):
-    cell = cells.QualityCell(
-        wildcards.engine,
-        wildcards.model,
-        wildcards.corpus,
-        int(wildcards.n_ctx),
-        Pair(wildcards.ctk, wildcards.ctv),
-    )
+    cell = quality_cell_of(wildcards)
     baseline = RESULTS / cell.baseline.directory
     return needs(
         "quality_cell",
@@ -103,13 +93,9 @@ def quality_inputs(wildcards):
 
 
 def throughput_inputs(wildcards):
-    cell = cells.ThroughputCell(
-        wildcards.engine,
-        wildcards.model,
-        int(wildcards.depth),
-        Pair(wildcards.ctk, wildcards.ctv),
+    return needs(
+        "throughput_cell", throughput_cell_of(wildcards), *manifests(wildcards)
     )
-    return needs("throughput_cell", cell, *manifests(wildcards))
 
 
 def outdated_engine(wildcards):
@@ -138,13 +124,7 @@ def outdated_corpus(wildcards):
     )
 
 
-# Which machine, how long and where to stop do not change what a table says of a finished cell; nor does what is asked of
-# the tables, or what others measured.
-OF_THE_STUDY = {
-    key: config[key]
-    for key in config
-    if key not in ("machine", "limits", "slices", "workloads", "analysis")
-}
+OF_THE_STUDY = configuration.what_is_measured(config)
 
 
 def outdated_study(wildcards):

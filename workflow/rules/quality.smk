@@ -16,9 +16,15 @@ rule baseline:
     priority: quality_priority
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
+    threads: cores(timed=False)
     resources:
         device=1,
+        mem_mb=by_plan("mem_mb", baseline_of),
+        disk_mb=by_plan("disk_mb", baseline_of),
+        runtime=by_plan("runtime", baseline_of),
+        slurm_partition=on_nodes("partition"),
+        constraint=on_nodes("constraint"),
+        gres=on_nodes("gres"),
     params:
         chunks=chunks,
     shell:
@@ -42,9 +48,15 @@ rule quality_cell:
     priority: quality_priority
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
+    threads: cores(timed=False)
     resources:
         device=1,
+        mem_mb=by_plan("mem_mb", quality_cell_of),
+        disk_mb=by_plan("disk_mb", quality_cell_of),
+        runtime=by_plan("runtime", quality_cell_of),
+        slurm_partition=on_nodes("partition"),
+        constraint=on_nodes("constraint"),
+        gres=on_nodes("gres"),
     params:
         chunks=chunks,
     shell:

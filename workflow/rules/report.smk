@@ -5,6 +5,11 @@ from kvsweep.figures.catalogue import FIGURES
 from kvsweep.schemas import TABLES as MEASURED
 
 
+localrules:
+    figures,
+    report,
+
+
 rule figures:
     """Draws every figure: for the report, a paper's column and a slide, with the numbers drawn."""
     input:
@@ -27,7 +32,7 @@ rule figures:
         "results/logs/figures.log",
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
+    threads: all_cores
     params:
         code=code("draw_figures.py"),
     shell:

@@ -2,6 +2,12 @@
 # cell is kept in results/parsed until the cell or the code that reads it changes.
 
 
+localrules:
+    study,
+    tables,
+    claims,
+
+
 rule study:
     """Writes down what is to be measured: for the tables, and for counting the cells while they are measured."""
     input:
@@ -37,7 +43,7 @@ rule tables:
         "results/logs/tables.log",
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
+    threads: all_cores
     params:
         code=code("make_tables.py", *published_files()),
         manifests=manifest_contents,

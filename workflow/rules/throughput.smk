@@ -14,9 +14,15 @@ rule throughput_cell:
     priority: throughput_priority
     conda:
         "../envs/kvsweep.yaml"
-    threads: ALL_CORES
+    threads: cores(timed=True)
     resources:
         device=1,
+        mem_mb=by_plan("mem_mb", throughput_cell_of),
+        disk_mb=by_plan("disk_mb", throughput_cell_of),
+        runtime=by_plan("runtime", throughput_cell_of),
+        slurm_partition=on_nodes("partition"),
+        constraint=on_nodes("constraint"),
+        gres=on_nodes("gres"),
     params:
         request=bench_request,
     shell:

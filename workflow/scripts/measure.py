@@ -15,8 +15,9 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from kvsweep import baseline_file, commands, engine_run
+from kvsweep import baseline_file, cluster_job, commands, engine_run
 from kvsweep.bench_output import parse_bench
 from kvsweep.cache_types import BASELINE_PAIR, Pair
 from kvsweep.conditions import read_conditions, remarks
@@ -27,7 +28,7 @@ from kvsweep.machine import this_machine
 from kvsweep.other_work import OtherWork
 from kvsweep.perplexity_output import ClosingStatisticsMissing, parse_kl
 from kvsweep.prediction import Curve, predicted_seconds
-from kvsweep.process import LIMITS, WORKFLOW_PID
+from kvsweep.process import LIMITS, NODES, WORKFLOW_PID
 from kvsweep.program import run_program, say
 from kvsweep.progress import Progress, count_done, describe_bench, describe_perplexity
 from kvsweep.recorded import measured_curve
@@ -101,6 +102,7 @@ def baseline(arguments: argparse.Namespace) -> None:
         n_ctx,
         chunks,
         partial(logits),
+        shared_threads(subject),
     )
     if kept_from_before(subject, command):
         return
@@ -161,6 +163,7 @@ def quality(arguments: argparse.Namespace) -> None:
         n_ctx,
         pair,
         arguments.logits,
+        shared_threads(subject),
     )
     if kept_from_before(subject, command):
         return
@@ -221,22 +224,27 @@ def throughput(arguments: argparse.Namespace) -> None:
 
 
 def shallower(subject: Subject, pair: Pair) -> Curve:
-    """What this engine and model have measured of a pair so far."""
+    """What this engine and model have measured of a pair so far, on this machine."""
     curve_directory = subject.directory.parents[2]
     return measured_curve(
-        curve_directory, pair, subject.describe([])["build_sha256"], subject.model["sha256"]
+        curve_directory,
+        pair,
+        subject.describe([])["build_sha256"],
+        subject.model["sha256"],
+        subject.machine.name,
     )
 
 
 def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
     """Verify engine and model and say what the cell is."""
     own = ("n_ctx", "chunks", "depth", "prompt", "generate", "repetitions")
+    build = engine_run.load_engine(arguments.engine)
     return Subject(
         directory=arguments.results / arguments.cell,
         build_json=arguments.engine,
-        build=engine_run.load_engine(arguments.engine),
+        build=build,
         model=engine_run.load_model(arguments.model),
-        machine=this_machine(arguments.machine),
+        machine=this_machine(nodes(build["engine"]).get("machine") or arguments.machine),
         cell={
             "kind": arguments.kind,
             "ctk": arguments.pair.ctk,
@@ -246,6 +254,18 @@ def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
             "time_limit_seconds": arguments.cell_hours * 3600,
         },
     )
+
+
+def nodes(engine: str) -> dict[str, Any]:
+    """On a cluster, what the configuration says of the nodes of an engine."""
+    found: dict[str, Any] = json.loads(os.environ.get(NODES, "{}")).get(engine, {})
+    return found
+
+
+def shared_threads(subject: Subject) -> int | None:
+    """The threads of an untimed cell where several of them share a node; else None, the engine's own choice."""
+    found = nodes(subject.build["engine"])
+    return found["cores"] // found["share"] or 1 if found.get("share", 1) > 1 else None
 
 
 def kept_from_before(subject: Subject, command: Sequence[str]) -> bool:
@@ -272,6 +292,7 @@ def run(
             command,
             stdout_name,
             cell_hours=arguments.cell_hours,
+            job_seconds=cluster_job.usable_seconds(),
             log_mebibytes=arguments.log_mebibytes,
             other_work=arguments.other_work,
             conditions=conditions,

@@ -35,24 +35,34 @@ def bench(program: Path, model: str, pair: Pair, request: BenchRequest) -> list[
     ]
 
 
-def baseline(program: Path, model: str, corpus: str, n_ctx: int, chunks: int, logits: Path) -> list[str]:
-    """Write the f16/f16 log-probabilities of ``chunks`` windows of ``n_ctx`` tokens to ``logits``."""
+def baseline(
+    program: Path, model: str, corpus: str, n_ctx: int, chunks: int, logits: Path, threads: int | None = None
+) -> list[str]:
+    """Write the f16/f16 log-probabilities of ``chunks`` windows of ``n_ctx`` tokens to ``logits``.
+
+    ``threads`` where other engines run on the same node; None leaves the number to the engine.
+    """
     return [
-        *_perplexity(program, model, corpus, n_ctx, Pair("f16", "f16")),
+        *_perplexity(program, model, corpus, n_ctx, Pair("f16", "f16"), threads),
         *["--chunks", str(chunks), "--kl-divergence-base", str(logits)],
     ]
 
 
-def kl_divergence(program: Path, model: str, corpus: str, n_ctx: int, pair: Pair, logits: Path) -> list[str]:
+def kl_divergence(
+    program: Path, model: str, corpus: str, n_ctx: int, pair: Pair, logits: Path, threads: int | None = None
+) -> list[str]:
     """Compare a pair with the log-probabilities in ``logits``, which also say what to score."""
     return [
-        *_perplexity(program, model, corpus, n_ctx, pair),
+        *_perplexity(program, model, corpus, n_ctx, pair, threads),
         *["--kl-divergence", "--kl-divergence-base", str(logits)],
     ]
 
 
-def _perplexity(program: Path, model: str, corpus: str, n_ctx: int, pair: Pair) -> Sequence[str]:
+def _perplexity(
+    program: Path, model: str, corpus: str, n_ctx: int, pair: Pair, threads: int | None
+) -> Sequence[str]:
     return [
         *[str(program), "-m", model, "-f", corpus, "-c", str(n_ctx), "-ctk", pair.ctk, "-ctv", pair.ctv],
         *["-fa", "on", *_DEVICE, *_BATCH, "-lv", "4"],
+        *(["-t", str(threads)] if threads else []),
     ]

@@ -39,7 +39,26 @@ class ConfigError(KvsweepError):
 
 
 # Keys of an engine that say what to run with it, and nothing of what it is.
-_SELECTION = ("pairs", "contexts", "depths")
+_SELECTION = ("pairs", "contexts", "depths", "nodes")
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes of a cluster for one engine, all of one kind.
+
+    ``cores`` of a node, which ``share`` untimed cells use side by side; a timed cell has all of them.
+    """
+
+    cores: int
+    share: int = 1
+    machine: str | None = None
+    partition: str | None = None
+    constraint: str | None = None
+    gres: str | None = None
+
+    @property
+    def untimed_cores(self) -> int:
+        return max(self.cores // self.share, 1)
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,7 @@ class Engine:
     pairs: tuple[Pair, ...]
     contexts: tuple[int, ...] = ()
     depths: tuple[int, ...] = ()
+    nodes: Nodes | None = None
 
 
 @dataclass(frozen=True)
@@ -222,6 +242,24 @@ def _bytes(value: str, where: str) -> int:
         return parse_bytes(value)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}.") from None
+
+
+def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what does not change what a table says of a finished cell.
+
+    That is where a cell runs and how long it may, what is asked of the tables, and what others measured.
+    """
+    return {
+        **{
+            key: value
+            for key, value in config.items()
+            if key not in ("machine", "limits", "slices", "workloads", "analysis")
+        },
+        "engines": {
+            name: {key: value for key, value in engine.items() if key != "nodes"}
+            for name, engine in config["engines"].items()
+        },
+    }
 
 
 def engine_definition(value: Mapping[str, Any]) -> str:
@@ -398,6 +436,7 @@ def _engine(name: str, value: Mapping[str, Any], common: _Common, where: str) ->
         pairs=common.pairs if "pairs" not in value else _pairs(value["pairs"], f"{where}.pairs"),
         contexts=_some_of(value, "contexts", common.contexts, "quality.contexts", where),
         depths=_some_of(value, "depths", common.depths, "throughput.depths", where),
+        nodes=Nodes(**value["nodes"]) if "nodes" in value else None,
     )
 
 

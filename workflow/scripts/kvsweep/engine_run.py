@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from kvsweep.files import make_directory, partial, read_json, sha256, sha256_onc
 from kvsweep.machine import Machine, load_average, read_out_of_memory_kills
 from kvsweep.model_files import checksum_memory
 from kvsweep.other_work import OtherWork
-from kvsweep.process import ProcessRecord, run
+from kvsweep.process import JOB_TIME_LIMIT, TIME_LIMIT, ProcessRecord, run
 from kvsweep.recorded import read_recorded
 
 # Set by the Snakefile: run.json of every cell that may have been finished when an earlier run was killed, a line each.
@@ -122,15 +123,20 @@ def run_engine(
     stdout_name: str,
     *,
     cell_hours: float,
+    job_seconds: float | None = None,
     log_mebibytes: float,
     other_work: OtherWork,
     conditions: Conditions,
     on_tick: Callable[[], None],
 ) -> Attempt:
-    """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it."""
+    """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it.
+
+    ``job_seconds`` is what the job of a cluster has left for it.
+    """
     make_directory(subject.directory)
     # What was measured before must not come back in place of what is measured now.
     drop_spare(subject.directory)
+    limit_seconds = min(cell_hours * 3600, math.inf if job_seconds is None else job_seconds)
     kills, load, busy = read_out_of_memory_kills(), load_average(), other_work.cores()
     try:
         record = run(
@@ -138,13 +144,15 @@ def run_engine(
             engine_environment(os.environ, subject.build["environment"]),
             partial(subject.directory / stdout_name),
             partial(subject.directory / "stderr.log"),
-            time_limit_seconds=cell_hours * 3600,
+            time_limit_seconds=limit_seconds,
             stream_limit_bytes=int(log_mebibytes * 2**20),
             on_tick=on_tick,
         )
     except BaseException:
         discard(subject.directory, stdout_name)
         raise
+    if record.ended_by == TIME_LIMIT and limit_seconds == job_seconds:
+        record = dataclasses.replace(record, ended_by=JOB_TIME_LIMIT)
     kills_after = read_out_of_memory_kills()
     counted = None if kills is None or kills_after is None else kills_after > kills
     killed = killed_for_memory(record, counted, subject.machine.memory_bytes)

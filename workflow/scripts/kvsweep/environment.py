@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kvsweep.cluster_job import is_job
+
 _KNOB_PREFIXES = ("LLAMA_", "TURBO_", "GGML_", "OMP_")
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -14,10 +16,8 @@ def is_knob(name: str) -> bool:
 
 
 def knobs_in(shell: Mapping[str, str]) -> tuple[str, ...]:
-    """The knobs set in the user's shell. Under Slurm the choice of a device is the cluster's, not the user's."""
-    return tuple(
-        sorted(name for name in shell if is_knob(name) and not (name == _DEVICES and "SLURM_JOB_ID" in shell))
-    )
+    """The knobs set in the user's shell. On a cluster the choice of a device is the cluster's, not the user's."""
+    return tuple(sorted(name for name in shell if is_knob(name) and not (name == _DEVICES and is_job(shell))))
 
 
 def engine_environment(shell: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:

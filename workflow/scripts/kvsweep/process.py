@@ -28,6 +28,11 @@ from kvsweep.files import not_writable
 WORKFLOW_PID = "KVSWEEP_WORKFLOW_PID"
 # Also set by the Snakefile: the configuration's limits and the machine's name, as JSON.
 LIMITS = "KVSWEEP_LIMITS"
+# On a cluster: what the configuration says of each engine's nodes, as JSON.
+NODES = "KVSWEEP_NODES"
+# What a runner that ends an engine gives as the reason.
+TIME_LIMIT = "time limit"
+JOB_TIME_LIMIT = "time limit of its job"
 _TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
@@ -54,7 +59,7 @@ class StreamRecord:
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """How an engine process went. ``ended_by`` is ``time limit`` where the runner ended it, else None.
+    """How an engine process went. ``ended_by`` says why the runner ended it; None where it did not.
 
     ``wall_seconds`` is without ``suspended_seconds``, for which the machine slept meanwhile.
     """
@@ -122,7 +127,7 @@ def run(
             signals.raise_now()
             while not ended.wait(_POLL_SECONDS):
                 if time_limit_seconds is not None and clock.awake_seconds() - start > time_limit_seconds:
-                    ended_by = "time limit"
+                    ended_by = TIME_LIMIT
                     break
                 failed = next((s.error for s in streams if s.error), None)
                 if failed is not None:

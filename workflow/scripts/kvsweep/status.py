@@ -6,7 +6,7 @@ The table, in the order in which it is asked:
 |---|---|
 | the engine was not started, because the cell was predicted to take too long | skipped |
 | the engine printed a result that is complete and agrees with itself | measured |
-| the runner ended the engine at its time limit | timeout |
+| the runner ended the engine at its time limit, or because the cluster was about to end its job | timeout |
 | the log shows an allocation that failed, or the system killed the engine for want of memory | oom |
 | the log shows that the engine refuses the cache types or the model | unsupported |
 | anything else: a signal, an exit status, an output without result or one that contradicts itself | crashed |
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.engine_log import model_error_line, out_of_memory_line, unsupported_line
+from kvsweep.process import JOB_TIME_LIMIT, TIME_LIMIT
 from kvsweep.units import format_duration
 
 STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")
@@ -48,7 +49,10 @@ def without_result(run: Mapping[str, Any], text: str, problem: str) -> Verdict:
     if run.get("skipped"):
         return Verdict("skipped", run["skipped"])
     last = last_line(text)
-    if run["ended_by"] == "time limit":
+    if run["ended_by"] == JOB_TIME_LIMIT:
+        took = format_duration(run["wall_seconds"])
+        return Verdict("timeout", f"not finished after {took}, all that the cluster gave its job", last)
+    if run["ended_by"] == TIME_LIMIT:
         limit = format_duration(run["time_limit_seconds"])
         return Verdict("timeout", f"not finished after the limit of {limit}", last)
     line = out_of_memory_line(text)

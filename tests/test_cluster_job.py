@@ -1,0 +1,55 @@
+"""What the job of a cluster knows of itself: Slurm's answers, as its squeue prints them."""
+
+from pathlib import Path
+
+import pytest
+from kvsweep import cluster_job
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0:53\n", 53),
+        ("59:53\n", 59 * 60 + 53),
+        ("3:04:05\n", 3 * 3600 + 4 * 60 + 5),
+        ("2-03:04:05\n", 2 * 86400 + 3 * 3600 + 4 * 60 + 5),
+        ("0:00\n", 0),
+        ("UNLIMITED\n", None),
+        ("NOT_SET\n", None),
+        ("INVALID\n", None),
+        ("", None),
+    ],
+)
+def test_the_time_that_is_left(text: str, seconds: float | None) -> None:
+    assert cluster_job.parse_time_left(text) == seconds
+
+
+@pytest.fixture
+def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A squeue, for job 7."""
+    program = tmp_path / "squeue"
+    program.write_text('#!/bin/sh\n[ "$2" = --jobs=7 ] && echo 1:00:00\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    return program
+
+
+def test_an_engine_is_ended_a_minute_before_its_job(squeue: Path) -> None:
+    assert cluster_job.usable_seconds() == 3600 - 60
+    squeue.write_text("#!/bin/sh\necho 1:00\n")
+    assert cluster_job.usable_seconds() == 60 - 6
+
+
+def test_where_nobody_knows_the_limit_there_is_none(squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    assert cluster_job.usable_seconds() is None
+    squeue.unlink()
+    assert cluster_job.usable_seconds() is None
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert cluster_job.usable_seconds() is None
+
+
+def test_a_job_of_any_scheduler_is_one() -> None:
+    assert cluster_job.is_job({"PBS_JOBID": "7.server"})
+    assert not cluster_job.is_job({"PATH": "/bin"})
