@@ -46,12 +46,12 @@ def read_recorded(directory: Path) -> Recorded:
 
 
 def measured_curve(
-    curve_directory: Path, pair: Pair, build_sha256: str, model_sha256: str
+    curve_directory: Path, pair: Pair, build_sha256: str, model_sha256: str, machine: str | None = None
 ) -> dict[int, Rates]:
     """Prefill and decode rates by depth that have been measured for a pair with the same engine and model.
 
-    ``curve_directory`` holds one directory for each depth. Records of another engine or model, and records that cannot
-    be read, are left out: they predict nothing.
+    ``curve_directory`` holds one directory for each depth. Records of another engine or model, of another machine than
+    the one named, and records that cannot be read, are left out: they predict nothing.
     """
     curve = {}
     for directory in sorted(curve_directory.glob(f"d*/k-{pair.ctk}/v-{pair.ctv}")):
@@ -62,6 +62,8 @@ def measured_curve(
             continue
         run = recorded.run
         if run["build_sha256"] != build_sha256 or run["model_sha256"] != model_sha256:
+            continue
+        if machine is not None and run["machine"]["name"] != machine:
             continue
         rates = {test.phase: test.tokens_per_second for test in tests}
         if "prefill" in rates:
