@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kvsweep import engine_run
+from kvsweep.claim import Claim
 from kvsweep.conditions import Conditions
 from kvsweep.engine_run import Subject, keep, keep_skipped, killed_for_memory, run_engine
 from kvsweep.errors import KvsweepError
@@ -58,6 +59,7 @@ def subject(tmp_path: Path) -> Subject:
         model={"model": "m", "sha256": "cd34"},
         machine=Machine("bench", "host", "cpu", 2, 16 * GIB, "Linux"),
         cell={"kind": "throughput", "ctk": "f16", "ctv": "q8_0"},
+        claim=Claim(tmp_path / "cell"),
     )
 
 
@@ -104,7 +106,8 @@ def test_the_record_is_written_last(subject: Subject, monkeypatch: pytest.Monkey
     there: dict[Path, list[str]] = {}
 
     def look(path: Path, _value: Any) -> None:
-        there[path.parent] = sorted(file.name for file in path.parent.iterdir() if file.is_file())
+        files = [file.name for file in path.parent.iterdir() if file.is_file()]
+        there[path.parent] = sorted(name for name in files if name != ".runner")
 
     monkeypatch.setattr(engine_run, "write_json", look)
     keep(subject, [attempt(subject, "print('one')")])

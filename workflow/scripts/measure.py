@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from kvsweep import baseline_file, cluster_job, commands, engine_run
 from kvsweep.bench_output import parse_bench
 from kvsweep.cache_types import BASELINE_PAIR, Pair
+from kvsweep.claim import Claim
 from kvsweep.conditions import read_conditions, remarks
 from kvsweep.engine_run import Attempt, Subject
 from kvsweep.errors import KvsweepError
@@ -40,6 +42,9 @@ from kvsweep.units import format_bytes, format_count, format_duration
 ATTEMPTS = 3
 # A cell whose engine was asleep for longer than this is timed again.
 SLEPT_SECONDS = 1.0
+
+# Of a shared file system: NFS looks again after a minute at the latest.
+LATENCY_SECONDS = 60
 
 
 def main() -> None:
@@ -107,11 +112,12 @@ def baseline(arguments: argparse.Namespace) -> None:
     if kept_from_before(subject, command):
         return
     try:
+        # One that a killed runner has left may still be written to by an engine on another node.
+        partial(logits).unlink(missing_ok=True)
         attempt = run(arguments, subject, command, "stdout.log", describe_perplexity(chunks))
         check_baseline_run(subject, attempt, partial(logits), corpus["corpus"], n_ctx, chunks)
     except BaseException:
-        partial(logits).unlink(missing_ok=True)
-        engine_run.discard(subject.directory, "stdout.log")
+        engine_run.give_up(subject, "stdout.log", partial(logits))
         raise
     partial(logits).replace(logits)
     say(
@@ -146,7 +152,7 @@ def quality(arguments: argparse.Namespace) -> None:
     subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
     n_ctx, chunks, pair = arguments.n_ctx, arguments.chunks, arguments.pair
     try:
-        baseline_file.check(arguments.logits, n_ctx, chunks, subject.model["n_vocab"])
+        await_baseline(arguments.logits, n_ctx, chunks, subject.model["n_vocab"])
     except KvsweepError:
         # Its run.json goes too, so that the next run makes it again.
         arguments.logits.unlink(missing_ok=True)
@@ -184,6 +190,19 @@ def quality(arguments: argparse.Namespace) -> None:
         break
     report_end(arguments, summary or "no result", attempts[-1])
     engine_run.keep(subject, attempts)
+
+
+def await_baseline(logits: Path, n_ctx: int, chunks: int, n_vocab: int) -> None:
+    """``baseline_file.check``; on a cluster's node a file that another one has written can take a while to show up."""
+    end = time.monotonic() + (LATENCY_SECONDS if cluster_job.is_job(os.environ) else 0)
+    while True:
+        try:
+            baseline_file.check(logits, n_ctx, chunks, n_vocab)
+            return
+        except KvsweepError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(2)
 
 
 def throughput(arguments: argparse.Namespace) -> None:
@@ -239,8 +258,10 @@ def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
     """Verify engine and model and say what the cell is."""
     own = ("n_ctx", "chunks", "depth", "prompt", "generate", "repetitions")
     build = engine_run.load_engine(arguments.engine)
+    directory = arguments.results / arguments.cell
     return Subject(
-        directory=arguments.results / arguments.cell,
+        directory=directory,
+        claim=Claim(directory),
         build_json=arguments.engine,
         build=build,
         model=engine_run.load_model(arguments.model),

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kvsweep.claim import Claim
 from kvsweep.conditions import Conditions
 from kvsweep.engine_files import measuring_files
 from kvsweep.environment import engine_environment
@@ -84,6 +85,7 @@ class Subject:
     model: dict[str, Any]
     machine: Machine
     cell: dict[str, Any]
+    claim: Claim
 
     def program(self, name: str) -> Path:
         return Path(self.build["directory"], name)
@@ -134,10 +136,18 @@ def run_engine(
     ``job_seconds`` is what the job of a cluster has left for it.
     """
     make_directory(subject.directory)
+    subject.claim.take()
+    # Another runner's files would be written to by both.
+    discard(subject.directory, stdout_name)
     # What was measured before must not come back in place of what is measured now.
     drop_spare(subject.directory)
     limit_seconds = min(cell_hours * 3600, math.inf if job_seconds is None else job_seconds)
     kills, load, busy = read_out_of_memory_kills(), load_average(), other_work.cores()
+
+    def tick() -> None:
+        subject.claim.look()
+        on_tick()
+
     try:
         record = run(
             command,
@@ -146,10 +156,11 @@ def run_engine(
             partial(subject.directory / "stderr.log"),
             time_limit_seconds=limit_seconds,
             stream_limit_bytes=int(log_mebibytes * 2**20),
-            on_tick=on_tick,
+            on_tick=tick,
         )
+        subject.claim.check()
     except BaseException:
-        discard(subject.directory, stdout_name)
+        give_up(subject, stdout_name)
         raise
     if record.ended_by == TIME_LIMIT and limit_seconds == job_seconds:
         record = dataclasses.replace(record, ended_by=JOB_TIME_LIMIT)
@@ -157,7 +168,7 @@ def run_engine(
     counted = None if kills is None or kills_after is None else kills_after > kills
     killed = killed_for_memory(record, counted, subject.machine.memory_bytes)
     if record.signal in _OUTSIDE and record.ended_by is None and not killed:
-        discard(subject.directory, stdout_name)
+        give_up(subject, stdout_name)
         raise KvsweepError(
             f"the engine was ended from outside ({record.signal}) after {record.wall_seconds:.0f} s; "
             "nothing of this cell was kept, run again to measure it."
@@ -178,6 +189,16 @@ def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes:
     return counted
 
 
+def give_up(subject: Subject, stdout_name: str, *beside: Path) -> None:
+    """Remove what an attempt printed, and the files ``beside``, unless they are another runner's by now."""
+    if not subject.claim.holds():
+        return
+    discard(subject.directory, stdout_name)
+    for path in beside:
+        path.unlink(missing_ok=True)
+    subject.claim.release()
+
+
 def discard(directory: Path, stdout_name: str) -> None:
     """Remove what an attempt printed."""
     for name in (stdout_name, "stderr.log"):
@@ -196,6 +217,7 @@ def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = 
 
     ``beside`` names other files of the cell, which are there already.
     """
+    subject.claim.check()
     last = attempts[-1]
     process = dataclasses.asdict(last.record)
     streams = process.pop("streams")
@@ -214,6 +236,7 @@ def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = 
     }
     _spare(subject.directory, [*beside, *(stream["name"] for stream in streams)], record)
     write_json(subject.directory / "run.json", record)
+    subject.claim.release()
 
 
 def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
