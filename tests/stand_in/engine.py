@@ -5,7 +5,7 @@ It is called by its other names, ``llama-bench`` and ``llama-perplexity``, and c
 ``tiny-gqa2`` of the recorded output whatever file it is given; quality is known for windows of 1024 tokens, 8 of them.
 
 Environment:
-  STAND_IN        a fault, see FAULTS; none if not set
+  STAND_IN        a fault, see FAULTS; none if not set. Or faults by pair: "f32/f32=oom q8_0/q4_0=hang"
   STAND_IN_PAIR   only runs of this pair (K/V) have the fault
   STAND_IN_COUNT  a file in which runs leave a character each; with STAND_IN_TIMES=N only the first N have the fault
 """
@@ -118,7 +118,10 @@ def chosen_fault(asked: dict[str, str]) -> str | None:
             file.write(".")
         if count.stat().st_size > int(os.environ.get("STAND_IN_TIMES", "1000000")):
             return None
-    return os.environ.get("STAND_IN")
+    fault = os.environ.get("STAND_IN", "")
+    if "=" in fault:
+        fault = dict(each.split("=") for each in fault.split()).get(f"{asked['-ctk']}/{asked['-ctv']}", "")
+    return fault
 
 
 def bench(asked: dict[str, str], fault: str | None) -> None:
