@@ -195,6 +195,8 @@ def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome
         outcome.cells_lost += len(lost)
         outcome.torn_files += torn(work)
         killed_before = after
+        if sum(outcome.kills.values()) % 20 == 0:
+            print(outcome, flush=True)
     if start(work, study).wait() != 0:
         raise SystemExit((work / "snakemake.log").read_text()[-2000:])
     lost = [path for path, digest in killed_before.items() if finished_cells(work).get(path) != digest]
