@@ -190,6 +190,15 @@ def test_a_baseline_that_contradicts_itself(old: str, new: str, message: str) ->
         perplexity_output.parse_baseline(stdout.replace(old, new), stderr.replace(old, new))
 
 
+def test_the_last_line_twice_and_the_rest_lost_is_worth_another_run() -> None:
+    """As mainline ended once on a busy machine, with exit status 0."""
+    stdout, stderr = recorded("mainline/kld-q4_0-q4_0")
+    end = stdout.index("Maximum KLD:")
+    start = stdout.index("Mean    KLD:")
+    with pytest.raises(ClosingStatisticsMissing, match="printed 'Mean KLD' more than once"):
+        perplexity_output.parse_kl(stdout[:end] + stdout[start:end], stderr)
+
+
 def test_two_results_in_one_output() -> None:
     stdout, stderr = recorded("mainline/kld-q4_0-q4_0")
     with pytest.raises(UnparsableOutput, match="more than once"):

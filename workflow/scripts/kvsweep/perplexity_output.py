@@ -28,7 +28,8 @@ _LOWEST_KLD = -0.05
 class ClosingStatisticsMissing(UnparsableOutput):
     """The run ended without its closing statistics, or with a part of them, and without saying why.
 
-    Newer builds log from another thread, which can lose the last lines at exit: run such a cell again.
+    Newer builds log from another thread, which can lose the last lines at exit, or print one twice and lose the rest:
+    run such a cell again.
     ``last_window_printed`` says whether the window announced as the last one was still printed, None if the
     number of windows was not announced.
     """
@@ -414,7 +415,10 @@ def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing]:
         if name is not None:
             printed = _CLOSING_PATTERNS[name].fullmatch(rest)
             if name in closing:
-                raise UnparsableOutput(f"the KL run printed {_CLOSING_LABELS[name]!r} more than once")
+                raise ClosingStatisticsMissing(
+                    f"the KL run printed {_CLOSING_LABELS[name]!r} more than once",
+                    None,  # the log thread's, at exit: the rest is lost then
+                )
             if printed:
                 form = _CLOSING[name]
                 value = _value(printed[1], form.width, form.percent)
