@@ -24,7 +24,7 @@ from kvsweep.cluster_request import check_nodes
 from kvsweep.engine_run import INTERRUPTED, was_finished
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
-from kvsweep.files import check_writable, sha256, write_text
+from kvsweep.files import check_writable, write_text
 from kvsweep.notify import notify
 from kvsweep.process import LIMITS, NODES, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
@@ -122,6 +122,13 @@ onstart:
 
 
 onsuccess:
+    now = current.look(STUDY, RESULTS, BASE)
+    for name, engine in NOW.engines.items():
+        if engine.files not in (None, now.engines[name].files):
+            print(
+                f"kvsweep: engine {name} was built again and came out different; the same command measures its cells anew",
+                file=sys.stderr,
+            )
     report = Path("results/report.html")
     if report.exists() and report.stat().st_mtime >= STARTED_AT:
         print(f"kvsweep: done; the report is {report.resolve()}", file=sys.stderr)

@@ -6,9 +6,12 @@ can decide, it is run. A line names the keys of the configuration that it speaks
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from server import Page, serving
 from study import Job, Place, changed, job, make_finished, write_programs
 from support import ROOT
 
@@ -560,3 +564,241 @@ def test_every_profile_runs_the_same_again() -> None:
     assert {name: profile.get("rerun-triggers") for name, profile in profiles.items()} == dict.fromkeys(
         profiles, default
     )
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def record(place: Place, cell: str, **values: object) -> None:
+    """Other values in the record of a cell."""
+    path = place.results / cell / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("limits", "again"),
+    [
+        ({"cell_hours": 0.9}, set()),
+        ({"cell_hours": 1}, set()),
+        ({"cell_hours": 1.5}, {"timeout"}),
+        ({"cell_hours": 2}, {"timeout", "skipped"}),
+        ({"cell_hours": 1, "skip": False}, {"skipped"}),
+        ({"cell_hours": 1, "log_mebibytes": 128}, set()),
+    ],
+)
+def test_relaxed_limits_measure_what_ran_into_them(
+    limits: dict[str, Any], again: set[str], place: Place, after: Callable[[str], set[Job]]
+) -> None:
+    where = "throughput/built/local/d512"
+    record(place, f"{where}/k-f16/v-f16", ended_by="time limit", time_limit_seconds=3600)
+    record(place, f"{where}/k-q8_0/v-q8_0", skipped="predicted to take 2 h", predicted_seconds=7200)
+    cells = {
+        "timeout": throughput("built", "local", 512, "f16"),
+        "skipped": throughput("built", "local", 512, "q8_0"),
+    }
+    # The tables are as new as these records.
+    for table in place.results.glob("tables/*"):
+        os.utime(table)
+    for made in [*place.results.glob("figures/*"), *place.results.glob("report.*")]:
+        os.utime(made)
+    place.configure(place.configuration | {"limits": limits})
+    jobs = {one for ended in again for one in cells[ended]}
+    assert place.planned() == jobs | (after(TABLES) if jobs else set())
+
+
+def test_a_cell_that_came_further_is_done(place: Place) -> None:
+    record(place, "throughput/built/local/d512/k-f16/v-f16", ended_by="time limit", time_limit_seconds=3600)
+    before = started(place)
+    place.configure(place.configuration | {"limits": {"cell_hours": 2}})
+    done = place.run("--quiet", "all")
+    assert done.returncode == 0, done.stderr
+    assert {name for name, when in started(place).items() if before[name] != when} == {
+        "throughput/built/local/d512/k-f16/v-f16"
+    }
+    assert place.planned() == set()
+
+
+def started(place: Place) -> dict[str, str]:
+    """When each cell and baseline was measured."""
+    return {
+        str(path.parent.relative_to(place.results)): json.loads(path.read_text())["started_at"]
+        for path in place.results.rglob("run.json")
+        if path.parent.name != ".finished"
+    }
+
+
+# -- checkouts, time stamps, code -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clone(finished: Place, tmp_path: Path) -> Place:
+    """The finished study, worked on by a fresh checkout: every file of it is newer than every result."""
+    listed = subprocess.run(
+        [
+            "git",
+            "ls-files",
+            "-co",
+            "--exclude-standard",
+            "Snakefile",
+            "workflow",
+            "profiles",
+            "resources",
+            "*.md",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (tmp_path / "kvsweep" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tmp_path / "kvsweep" / name)
+            shutil.copymode(ROOT / name, tmp_path / "kvsweep" / name)
+    place = finished.copy(tmp_path / "study")
+    return Place(place.root, place.commits, tmp_path / "kvsweep")
+
+
+@pytest.mark.parametrize("records", ["kept", "lost"])
+def test_a_fresh_checkout_beside_old_results_runs_nothing(clone: Place, records: str) -> None:
+    if records == "lost":
+        shutil.rmtree(clone.root / ".snakemake")
+    assert clone.planned() == set()
+
+
+def test_a_touch_of_anything_runs_nothing(clone: Place) -> None:
+    for directory in (clone.checkout, clone.root):
+        for path in directory.rglob("*"):
+            if path.is_file() and ".snakemake" not in path.parts:
+                os.utime(path)
+    assert clone.planned() == set()
+
+
+def test_comments_and_layout_run_nothing(clone: Place) -> None:
+    for path in clone.checkout.rglob("*.py"):
+        # Comments go and every line is laid out anew.
+        path.write_text(ast.unparse(ast.parse(path.read_text())) + "\n# A comment.\n")
+    for pattern in ("Snakefile", "*.smk", "*.yaml"):
+        for path in clone.checkout.rglob(pattern):
+            path.write_text("# A comment.\n" + path.read_text() + "\n\n# Another.\n")
+    for path in clone.checkout.rglob("*.j2"):
+        path.write_text("{# A comment. #}" + path.read_text())
+    clone.configfile.write_text(
+        "# A comment.\n" + yaml.safe_dump(clone.configuration, sort_keys=False, default_flow_style=True)
+    )
+    assert clone.planned() == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "then"),
+    [
+        ("workflow/scripts/kvsweep/engine_log.py", "tables"),
+        ("workflow/scripts/kvsweep/perplexity_output.py", "tables"),
+        ("workflow/scripts/kvsweep/tables.py", "tables"),
+        ("workflow/scripts/kvsweep/schemas.py", "tables"),
+        ("workflow/scripts/make_tables.py", "tables"),
+        ("workflow/scripts/make_claims.py", "claims"),
+        ("resources/published/quality.csv", "claims"),
+        ("workflow/scripts/kvsweep/figures.py", "figures"),
+        ("workflow/scripts/draw_figures.py", "figures"),
+        ("workflow/scripts/kvsweep/templates/report.html.j2", "report"),
+        ("workflow/scripts/write_report.py", "report"),
+        # What measures and what plans is the code of no result.
+        ("workflow/scripts/measure.py", ""),
+        ("workflow/scripts/build_engine.py", ""),
+        ("workflow/scripts/make_plan.py", ""),
+        ("workflow/scripts/kvsweep/engine_run.py", ""),
+        ("workflow/scripts/kvsweep/plan_view.py", ""),
+        (
+            "workflow/scripts/kvsweep/process.py",
+            None,
+        ),  # programs end on a signal with it: no cell, whatever else
+    ],
+)
+def test_code_runs_the_steps_that_use_it(
+    clone: Place, name: str, then: str | None, after: Callable[[str], set[Job]]
+) -> None:
+    path = clone.checkout / name
+    more = {".py": "\nADDED = 1\n", ".csv": path.read_text().splitlines()[-1] + "\n", ".j2": "<p>added</p>\n"}
+    path.write_text(path.read_text() + more[path.suffix])
+    planned = clone.planned()
+    assert not any(one.startswith((*MEASURED, "engine", "model", "corpus")) for one in planned)
+    if then is not None:
+        assert planned == (after(then) if then else set())
+
+
+# -- what only a run can decide ---------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_is_built_again_and_comes_out_the_same(place: Place) -> None:
+    built, before = place.results / "engines" / "built" / "build.json", started(place)
+    assert place.planned("engine") == {job("engine", "built"), job("engine", "ready")}
+    shutil.rmtree(built.parent)
+    assert place.planned() == {job("engine", "built"), job("accepted_types", "built")}
+    tables = {path: path.stat().st_mtime_ns for path in place.results.glob("tables/*")}
+    done = place.run("--quiet", "all")
+    assert done.returncode == 0, done.stderr
+    assert built.is_file() and started(place) == before
+    assert {path: path.stat().st_mtime_ns for path in place.results.glob("tables/*")} == tables
+    assert place.planned() == set()
+
+
+def test_an_engine_that_is_built_again_beside_another_change(
+    place: Place, after: Callable[[str], set[Job]]
+) -> None:
+    place.configure(changed(place.configuration, "pairs", ["f16", "q8_0", "q4_0"]))
+    new = throughput("built", pair="q4_0") | quality(pair="q4_0")
+    engines = {job("engine", "built"), job("engine", "ready")}
+    assert place.planned("engine") == engines | new | after(STUDY)
+    # One of which nothing is left is built for what is new.
+    shutil.rmtree(place.results / "engines" / "built")
+    assert place.planned() == new | after(STUDY) | {job("engine", "built"), job("accepted_types", "built")}
+
+
+def test_an_engine_that_came_out_different(place: Place, after: Callable[[str], set[Job]]) -> None:
+    """Of the same definition, by another compiler, say: cells of the old one are no cells of the new one."""
+    path = place.results / "engines" / "built" / "build.json"
+    build = json.loads(path.read_text())
+    path.write_text(json.dumps(build | {"files": {**build["files"], "llama-bench": "0" * 64}}))
+    assert place.planned() == quality() | baselines() | throughput("built") | after(TABLES)
+
+
+def test_a_model_from_elsewhere_with_the_same_bytes(place: Place) -> None:
+    before = started(place)
+    with serving() as server:
+        server.pages["/elsewhere/fetched.gguf"] = Page((place.root / "fetched.gguf").read_bytes() + b"\\0")
+        address = f"{server.address}/elsewhere/fetched.gguf"
+        place.configure(changed(place.configuration, "models.fetched.url", address))
+        done = place.run("--quiet", "all")
+    assert done.returncode == 0, done.stderr
+    # Its baselines are written again, because nothing is kept of one that cells have used but the one on the disk.
+    again = {name for name, when in started(place).items() if before[name] != when}
+    assert again == {f"baseline/built/fetched/{corpus}/c1024" for corpus in CORPORA}
+    assert place.planned() == set()
+
+
+def test_a_manifest_that_says_something_else_makes_the_tables_anew(
+    place: Place, after: Callable[[str], set[Job]]
+) -> None:
+    path = place.results / "models" / "local" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"n_parameters": 7}))
+    assert place.planned() == after(TABLES)
+
+
+def test_a_lost_baseline_is_made_for_a_new_pair_and_no_other(
+    place: Place, after: Callable[[str], set[Job]]
+) -> None:
+    """Its log-probabilities take the most room on the disk, and somebody may have needed that."""
+    (place.results / "baseline/built/local/file/c1024/logits.kld").unlink()
+    assert place.planned() == set()
+    place.configure(changed(place.configuration, "pairs", ["f16", "q8_0", "q4_0"]))
+    new = throughput("built", pair="q4_0") | quality(pair="q4_0") | baselines("local", "file")
+    assert place.planned() == new | after(STUDY)
+
+
+def test_changes_are_noticed_without_records_of_snakemake(
+    place: Place, after: Callable[[str], set[Job]]
+) -> None:
+    shutil.rmtree(place.root / ".snakemake")
+    place.configure(changed(place.configuration, "throughput.repetitions", 3))
+    assert place.planned() == throughput("built") | throughput("ready") | after(STUDY)

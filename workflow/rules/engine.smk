@@ -13,6 +13,7 @@ rule engine:
         "results/engines/{engine}/build.json",
     log:
         "results/logs/engines/{engine}.log",
+    priority: 1_000_000_000
     conda:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)

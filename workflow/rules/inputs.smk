@@ -16,6 +16,7 @@ rule model:
         "results/models/{model}/model.json",
     log:
         "results/logs/models/{model}.log",
+    priority: 1_000_000_000
     conda:
         "../envs/kvsweep.yaml"
     params:

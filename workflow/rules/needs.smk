@@ -137,15 +137,17 @@ def is_as(made, now):
     return now.source is None and now.sha256 in (None, made["sha256"])
 
 
-def manifest_contents(wildcards):
-    """What the engines and models of the tables are."""
-    return [sha256(Path(path)) for path in [*BUILDS, *MODELS] if Path(path).is_file()]
-
-
-def missing_manifests(wildcards):
-    """One that is there and made again changes no table if it comes out the same."""
-    every = [*BUILDS, *MODELS]
-    return [path for path in every if is_forced("tables") or not Path(path).exists()]
+def manifests_of_tables(wildcards):
+    """One that is made again and comes out the same changes no table; those of cells to run are there before the tables."""
+    if is_forced("tables") or not Path("results/tables/engines.parquet").exists():
+        return [*BUILDS, *MODELS]
+    return outdated(
+        "results/parsed/manifests.json",
+        lambda seen: all(
+            current.manifest_identity(Path(path)) in (None, seen.get(path))
+            for path in [*BUILDS, *MODELS]
+        ),
+    )
 
 
 def known_cache_types(engine):

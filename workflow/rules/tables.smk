@@ -30,8 +30,7 @@ rule tables:
     """Reads all raw cells, decides each status, checks what really ran."""
     input:
         study="results/config.json",
-        # An engine or a model that is made again and comes out the same changes no table.
-        manifests=missing_manifests,
+        manifests=manifests_of_tables,
         cells=CELL_RECORDS,
         slices=slice_files(),
     output:
@@ -46,7 +45,6 @@ rule tables:
     threads: all_cores
     params:
         code=code("make_tables.py", *published_files()),
-        manifests=manifest_contents,
         slices=json.dumps(
             {name: str(place) for name, place in slice_directories().items()}
         ),

@@ -17,7 +17,8 @@ from kvsweep.cell_tables import Group, MachineUse, groups_of, read_tables
 from kvsweep.cells import quality_cells, throughput_cells
 from kvsweep.code_identity import code_identity
 from kvsweep.config import parse_study
-from kvsweep.files import complete_or_absent, read_json
+from kvsweep.current import manifest_identity
+from kvsweep.files import complete_or_absent, read_json, write_json
 from kvsweep.program import run_program, say
 from kvsweep.published import OtherRows, read_published
 from kvsweep.slices import read_slice
@@ -48,8 +49,10 @@ def main() -> None:
         return
     others += [read_slice(name, Path(place)) for name, place in json.loads(arguments.slices).items()]
     study = parse_study(read_json(results / "config.json"))
-    builds = {name: read_json(results / "engines" / name / "build.json") for name in study.engines}
-    models = {name: read_json(results / "models" / name / "model.json") for name in study.models}
+    build_paths = {name: results / "engines" / name / "build.json" for name in study.engines}
+    model_paths = {name: results / "models" / name / "model.json" for name in study.models}
+    builds = {name: read_json(path) for name, path in build_paths.items()}
+    models = {name: read_json(path) for name, path in model_paths.items()}
     write(
         results,
         "engines",
@@ -61,6 +64,9 @@ def main() -> None:
     quality = groups_of("quality", quality_cells(study), builds, models)
     code = code_identity(Path(__file__))
     write_cells(results, [*throughput, *quality], code, arguments.processes, others)
+    # By this the workflow knows whether one of them has changed since.
+    seen = {str(path): manifest_identity(path) for path in [*build_paths.values(), *model_paths.values()]}
+    write_json(results / "parsed" / "manifests.json", seen)
 
 
 def of_others(name: str, others: Sequence[OtherRows]) -> list[pa.Table]:

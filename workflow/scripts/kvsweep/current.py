@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +76,15 @@ def manifest(path: Path) -> dict[str, Any] | None:
     except KvsweepError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def manifest_identity(path: Path) -> str | None:
+    """What a manifest says, apart from where its files lie; None without one."""
+    found = manifest(path)
+    if found is None:
+        return None
+    said = json.dumps({key: found[key] for key in sorted(found) if key not in ("directory", "path", "parts")})
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def build_of(engine: Engine, results: Path) -> dict[str, Any] | None:

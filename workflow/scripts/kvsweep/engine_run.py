@@ -279,6 +279,9 @@ def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
     except KvsweepError:
         return False
     wanted = subject.describe(command)
+    # Of files the contents count, which are compared by their checksums.
+    for one in (found, wanted):
+        one["command"] = [Path(word).name if word.startswith("/") else word for word in one["command"]]
     if any(found.get(key) != value for key, value in wanted.items() if key not in _NOT_THE_CELL):
         return False
     for file in sorted((directory / _SPARE).iterdir(), key=lambda path: path.name == "run.json"):
