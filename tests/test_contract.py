@@ -699,9 +699,9 @@ def test_comments_and_layout_run_nothing(clone: Place) -> None:
         ("workflow/scripts/make_tables.py", "tables"),
         ("workflow/scripts/make_claims.py", "claims"),
         ("resources/published/quality.csv", "claims"),
-        ("workflow/scripts/kvsweep/figures.py", "figures"),
+        ("workflow/scripts/kvsweep/figures/draw.py", "figures"),
         ("workflow/scripts/draw_figures.py", "figures"),
-        ("workflow/scripts/kvsweep/templates/report.html.j2", "report"),
+        ("workflow/scripts/kvsweep/report/templates/report.html.j2", "report"),
         ("workflow/scripts/write_report.py", "report"),
         # What measures and what plans is the code of no result.
         ("workflow/scripts/measure.py", ""),
