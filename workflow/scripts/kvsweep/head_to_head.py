@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvsweep.cache_types import Pair
-from kvsweep.estimates import EXACT, Gap, gap, gap_by_window, quality_of, speed_of
+from kvsweep.estimates import EXACT, Gap, Value, gap, gap_by_window, quality_of, speed_of
 from kvsweep.models import KvValues, kv_values_of
 from kvsweep.set_ups import SET_UP, bits_of, by_columns, pair_of, problem_with
 
@@ -35,6 +35,13 @@ class Contender:
     # (corpus, n_ctx) -> row; (phase, depth, n_tokens) -> row
     quality: dict[tuple[str, int], Row] = field(default_factory=dict)
     speed: dict[tuple[str, int, int], Row] = field(default_factory=dict)
+    _rates: dict[tuple[str, int, int], Value] = field(default_factory=dict)
+
+    def rate(self, key: tuple[str, int, int]) -> Value:
+        """Tokens/s of a cell, with its error. Kept, because a pair meets many others."""
+        if key not in self._rates:
+            self._rates[key] = speed_of(self.speed[key])
+        return self._rates[key]
 
 
 def head_to_head(
@@ -124,7 +131,7 @@ def _rounds(a: Contender, b: Contender) -> Iterator[dict[str, Any]]:
             yield {"corpus": corpus, "n_ctx": n_ctx, **outcome}
     for key in sorted(a.speed.keys() & b.speed.keys()):
         phase, depth, n_tokens = key
-        speeds = speed_of(a.speed[key]), speed_of(b.speed[key])
+        speeds = a.rate(key), b.rate(key)
         outcome = _outcome(a, b, phase, "tokens/s", "higher", speeds[0].value, speeds[1].value, gap(*speeds))
         yield {"depth": depth, "n_tokens": n_tokens, **outcome}
     if a.bytes_per_token and b.bytes_per_token:
