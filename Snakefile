@@ -52,6 +52,7 @@ include: "workflow/rules/inputs.smk"
 include: "workflow/rules/quality.smk"
 include: "workflow/rules/throughput.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/analysis.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 

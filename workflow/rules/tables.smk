@@ -67,6 +67,3 @@ rule published_tables:
         code=code("make_tables.py", *published_files()),
     shell:
         "make_tables.py --results results/published --only-published 2>&1 | tee {log:q}"
-
-
-include: "analysis.smk"
