@@ -153,3 +153,32 @@ def test_a_wrong_configuration_is_one_sentence(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert "throughput.depth: unknown key; the nearest valid one is 'depths'." in said
     assert "Traceback" not in said
+
+
+def test_the_published_numbers_alone_make_the_report_without_an_engine(tmp_path: Path) -> None:
+    locked = tmp_path / ".snakemake" / "locks"
+    locked.mkdir(parents=True)
+    (locked / "0.output.lock").write_text("results/report.html\n")  # as of a run that is measuring
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path),
+            *("--cores", "2", "--nolock", "--", "results/published/report.html"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "results"
+    assert sorted(path.name for path in results.iterdir()) == ["logs", "published"]
+    post = (results / "published" / "report.md").read_text(encoding="utf-8")
+    # The study's own three tables, number for number.
+    for line in (
+        "| q8\\_0 | 5.7433 | 0.0016 | 98.64 % |",
+        "| 256K | oom | skipped | 26.6 | 27.1 | 25.0 | – | – |",
+        "| turbo3 | 469.8 | 49.9 |",
+    ):
+        assert line in post
+    page = (results / "published" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 11 and "No figure “" not in page

@@ -14,46 +14,46 @@ rule figures:
     """Draws every figure: for the report, a paper's column and a slide, with the numbers drawn."""
     input:
         tables=expand(
-            "results/tables/{table}.parquet",
-            table=["throughput", "quality"],
+            "{{root}}/tables/{table}.parquet",
+            table=sorted({figure.table for figure in FIGURES.values()}),
         ),
     output:
         expand(
-            "results/figures/{figure}{form}",
+            "{{root}}/figures/{figure}{form}",
             figure=FIGURES,
             form=[".png", ".pdf", "-slide.pdf", ".csv"],
         ),
         report(
-            expand("results/figures/{figure}.svg", figure=FIGURES),
+            expand("{{root}}/figures/{figure}.svg", figure=FIGURES),
             category="Figures",
             caption="../report/figures.rst",
         ),
     log:
-        "results/logs/figures.log",
+        "{root}/logs/figures.log",
     conda:
         "../envs/kvsweep.yaml"
     threads: all_cores
     params:
         code=code("draw_figures.py"),
     shell:
-        "draw_figures.py --tables results/tables --out results/figures --processes {threads}"
+        "draw_figures.py --tables {wildcards.root:q}/tables --out {wildcards.root:q}/figures --processes {threads}"
         " 2>&1 | tee {log:q}"
 
 
 rule report:
     """Writes the report, as one self-contained HTML file and as Markdown."""
     input:
-        tables=expand("results/tables/{table}.parquet", table=[*MEASURED, *ANALYSIS]),
+        tables=expand("{{root}}/tables/{table}.parquet", table=[*MEASURED, *ANALYSIS]),
         figures=expand(
-            "results/figures/{figure}{form}", figure=FIGURES, form=[".svg", ".csv"]
+            "{{root}}/figures/{figure}{form}", figure=FIGURES, form=[".svg", ".csv"]
         ),
     output:
         html=report(
-            "results/report.html", category="Report", caption="../report/report.rst"
+            "{root}/report.html", category="Report", caption="../report/report.rst"
         ),
-        markdown="results/report.md",
+        markdown="{root}/report.md",
     log:
-        "results/logs/report.log",
+        "{root}/logs/report.log",
     conda:
         "../envs/kvsweep.yaml"
     params:
@@ -61,5 +61,5 @@ rule report:
             "write_report.py", *sorted(SCRIPTS.glob("kvsweep/report/templates/[!.]*"))
         ),
     shell:
-        "write_report.py --tables results/tables --figures results/figures"
+        "write_report.py --tables {wildcards.root:q}/tables --figures {wildcards.root:q}/figures"
         " --html {output.html:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"

@@ -16,7 +16,7 @@ from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.memory import SET_UP
 from kvsweep.presentation import Group, Row, compare_beside_published, is_published
 
-MOST_LINES = 30  # of a panel: the shallowest crossings
+MOST_LINES = 12  # of a panel; those beyond the errors come first
 
 
 def crossovers(found: Sequence[Row]) -> Drawing:
@@ -30,8 +30,11 @@ def crossovers(found: Sequence[Row]) -> Drawing:
 
 
 def _panel(title: str, group: Group) -> Panel:
-    rows = sorted((*group.rows, *group.published), key=lambda row: float(row["depth"]))
-    shown = list(dict.fromkeys(map(_words, rows)))[:MOST_LINES]
+    rows = sorted((*group.rows, *group.published), key=lambda row: (_is_uncertain(row), float(row["depth"])))
+    lines = list(dict.fromkeys(map(_words, rows)))
+    shown = lines[:MOST_LINES]
+    if len(lines) > len(shown):
+        title += f" · {len(shown)} of {len(lines)} crossings"
     rows = [row for row in rows if _words(row) in shown]
     points = tuple(
         {

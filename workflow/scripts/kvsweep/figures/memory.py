@@ -16,7 +16,6 @@ from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.speed import by_source
 from kvsweep.presentation import THROUGHPUT_SUBJECT, Group, Row, compare_beside_published, is_published
 
-GIB = 2**30
 SET_UP = THROUGHPUT_SUBJECT[:-1]
 # What stands in place of the pair's marker where a cell was not measured.
 _MARKER_OF_STATUS = {"oom": "x", "skipped": "|"}
@@ -40,7 +39,8 @@ def _draw(group: Group, axes: Axes, legend: Legend) -> None:
     rows = [*group.rows, *group.published]
     depths = sorted({row["depth"] for row in rows})
     smallest = smallest_depth(depths)
-    extent = [row["kv_bytes"] / GIB for row in rows]
+    name, unit = ("GiB", 2**30) if max(row["kv_bytes"] for row in rows) >= 2**28 else ("MiB", 2**20)
+    extent = [row["kv_bytes"] / unit for row in rows]
     for published, own in by_source(group):
         by_pair: dict[tuple[str, str], list[Row]] = {}
         for row in sorted(own, key=lambda row: (style.pair_order(row["ctk"], row["ctv"]), row["depth"])):
@@ -49,23 +49,23 @@ def _draw(group: Group, axes: Axes, legend: Legend) -> None:
             look = style.pair_style(*pair)
             axes.plot(
                 [depth_position(row["depth"], smallest) for row in cells],
-                [row["kv_bytes"] / GIB for row in cells],
+                [row["kv_bytes"] / unit for row in cells],
                 color=look.colour,
                 linestyle=look.dashes,
                 linewidth=style.THIN,
                 zorder=2,
             )
             for row in cells:
-                _mark(axes, (depth_position(row["depth"], smallest), row["kv_bytes"] / GIB), row, legend)
+                _mark(axes, (depth_position(row["depth"], smallest), row["kv_bytes"] / unit), row, legend)
         if published:
             explain_published(own, legend)
     room = _room(group.rows)
-    if room is not None and min(extent) / 30 < room / GIB < max(extent) * 30:
-        line = axes.axhline(room / GIB, color="#444444", linewidth=1, linestyle=(0, (6, 2, 1, 2)))
+    if room is not None and min(extent) / 30 < room / unit < max(extent) * 30:
+        line = axes.axhline(room / unit, color="#444444", linewidth=1, linestyle=(0, (6, 2, 1, 2)))
         legend.setdefault("what weights and compute buffers leave of the memory", line)
-        extent.append(room / GIB)
+        extent.append(room / unit)
     log_axis(axes, "y", extent)
-    axes.set_ylabel("KV cache, GiB (log scale)")
+    axes.set_ylabel(f"KV cache, {name} (log scale)")
     depth_axis(axes, depths, smallest)
 
 

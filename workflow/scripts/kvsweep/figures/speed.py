@@ -122,8 +122,10 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
             axes,
             "y",
             [
-                row["tokens_per_second"] + sign * (row["tokens_per_second_stddev"] or 0)
+                # A bar that is longer than that runs out of the panel: it would flatten all the others.
+                min(max(rate + sign * (row["tokens_per_second_stddev"] or 0), rate / 2), rate * 2)
                 for row in rows
+                for rate in [row["tokens_per_second"]]
                 for sign in (-1, 0, 1)
             ],
         )
@@ -238,9 +240,20 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
             )
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %".replace("-", "−") if value else name)
         axes.set_ylabel(f"difference from {name} at the same depth")
+        axes.set_ylim(*_limits([change for *_, changes in curves for change in changes]))
         depth_axis(axes, depths, smallest)
 
     return Panel(comparison.full_title(group), _HEIGHT, draw, tuple(points))
+
+
+def _limits(changes: Sequence[tuple[float, float | None, float | None]]) -> tuple[float, float]:
+    """The vertical axis: all differences and 0, and of their intervals what does not flatten the rest."""
+    middles = [0.0, *(middle for middle, _, _ in changes)]
+    room = max(max(middles) - min(middles), 2.0)
+    ends = [end for _, *both in changes for end in both if end is not None]
+    low = min([*middles, *(max(end, min(middles) - room) for end in ends)])
+    high = max([*middles, *(min(end, max(middles) + room) for end in ends)])
+    return low - 0.05 * room, high + 0.05 * room
 
 
 def _change(row: Row, base: Row) -> tuple[float, float | None, float | None]:
