@@ -111,13 +111,20 @@ def records(directory: Path) -> list[Path]:
 
 
 def finished_cells(directory: Path) -> dict[Path, str]:
-    """Digest of every finished cell and baseline: of its run.json and all that this names."""
+    """Digest of every finished cell and baseline: of its run.json and all that this names.
+
+    One that has only its second names is finished too: the next run brings it back.
+    """
     cells = {}
-    for run_json in records(directory):
+    for run_json in (directory / "results").rglob("run.json"):
+        second = run_json.parent.name == ".finished"
+        cell = run_json.parent.parent if second else run_json.parent
+        if second and (cell / "run.json").exists():
+            continue
         digest = hashlib.sha256(run_json.read_bytes())
         for stream in json.loads(run_json.read_text())["streams"]:
             digest.update((run_json.parent / stream["name"]).read_bytes())
-        cells[run_json.parent] = digest.hexdigest()
+        cells[cell] = digest.hexdigest()
     return cells
 
 
