@@ -698,7 +698,7 @@ def test_comments_and_layout_run_nothing(clone: Place) -> None:
         ("workflow/scripts/kvsweep/schemas.py", "tables"),
         ("workflow/scripts/make_tables.py", "tables"),
         ("workflow/scripts/make_claims.py", "claims"),
-        ("resources/published/quality.csv", "claims"),
+        ("resources/published/quality.csv", "tables"),
         ("workflow/scripts/kvsweep/figures/draw.py", "figures"),
         ("workflow/scripts/draw_figures.py", "figures"),
         ("workflow/scripts/kvsweep/report/templates/report.html.j2", "report"),
