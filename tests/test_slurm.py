@@ -114,7 +114,9 @@ class Study:
         return path.read_text() if path.exists() else ""
 
     def table(self, name: str) -> pd.DataFrame:
-        return pd.read_parquet(self.results / "tables" / f"{name}.parquet")
+        """What this study has made; what others published stands in the same tables."""
+        rows = pd.read_parquet(self.results / "tables" / f"{name}.parquet")
+        return rows[rows.source == "measured"].reset_index(drop=True) if "status" in rows else rows
 
     def record(self, *cell: str) -> dict[str, Any]:
         run: dict[str, Any] = json.loads(self.results.joinpath(*cell, "run.json").read_text())
