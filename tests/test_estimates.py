@@ -9,8 +9,18 @@ from statistics import fmean, variance
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kvsweep.estimates import BY_WINDOW, EXACT, Value, gap, gap_by_window, half_width, quality_of, speed_of
-from kvsweep.statistics import relative_difference, welch_interval
+from kvsweep.estimates import (
+    BY_WINDOW,
+    EXACT,
+    Value,
+    gap,
+    gap_by_window,
+    half_width,
+    quality_of,
+    speed_of,
+    t_quantile,
+)
+from kvsweep.statistics import relative_difference, student_t_quantile, welch_interval
 from synthetic_tables import quality_row, throughput_row
 
 A, B = [10.0, 10.2, 10.1, 9.9], [9.0, 9.1, 9.4]
@@ -48,6 +58,11 @@ def test_a_reference_of_zero_has_no_ratio() -> None:
     found = gap(Value(0.1, 0.01, kind="k"), Value(0.0, 0.0, kind="k"))
     assert found.ratio is None
     assert found.difference_high == pytest.approx(0.1 + 1.959964 * 0.01)
+
+
+@given(st.floats(0.6, 1e7))
+def test_the_t_of_a_table_is_the_t(freedom: float) -> None:
+    assert t_quantile(freedom) == pytest.approx(student_t_quantile(0.975, freedom), rel=1e-6)
 
 
 def test_an_exact_sum_has_no_width() -> None:

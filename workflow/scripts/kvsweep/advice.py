@@ -319,7 +319,7 @@ def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Worklo
     other = order[1 if rank == 1 else 0]
     assert one.request is not None and other.request is not None
     gap = (other.request if rank == 1 else one.request) - (one.request if rank == 1 else other.request)
-    share = format_number(100 * gap.seconds / _seconds(order[0]), 3)
+    share = format_number(100 * gap.seconds / _seconds(other), 3)
     shown = _shown(gap)
     if rank == 1:
         return f"quickest: {text}, {share} % less than {other.candidate.pair}{shown}"

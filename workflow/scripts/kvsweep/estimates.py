@@ -138,7 +138,7 @@ def _t_at(node: int) -> float:
 
 
 def t_quantile(freedom: float) -> float:
-    """The t for a 95 % interval, to seven digits: on a line between equidistant 1/freedom, as many are asked for."""
+    """The t for a 95 % interval, to six digits: on a line between equidistant 1/freedom, as many are asked for."""
     if freedom < 1:
         return student_t_quantile(0.975, freedom)
     node, part = divmod(_NODES / freedom, 1.0)

@@ -139,7 +139,12 @@ def _fit(grid: _Grid) -> dict[tuple[int, str], Effect]:
     found = {}
     for i, unknown in enumerate(unknowns):
         if np.abs(resolution[i] - np.eye(len(unknowns))[i]).max() < 1e-9:
-            weights = {pair: float(weight) for pair, weight in zip(cells, solve[i], strict=True)}
+            # What is left of a zero by the arithmetic says nothing.
+            weights = {
+                pair: float(weight)
+                for pair, weight in zip(cells, solve[i], strict=True)
+                if abs(weight) > 1e-9
+            }
             weights[BASELINE_PAIR] = -float(solve[i].sum())
             found[unknown] = Effect(grid.combination(weights)[0], weights, MAIN_EFFECTS)
     return found
