@@ -53,3 +53,29 @@ def test_where_nobody_knows_the_limit_there_is_none(squeue: Path, monkeypatch: p
 def test_a_job_of_any_scheduler_is_one() -> None:
     assert cluster_job.is_job({"PBS_JOBID": "7.server"})
     assert not cluster_job.is_job({"PATH": "/bin"})
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("PENDING", "running"),
+        ("RUNNING", "running"),
+        ("COMPLETING", "running"),
+        ("COMPLETED", "success"),
+        ("FAILED", "failed"),
+        ("TIMEOUT", "failed"),
+        ("CANCELLED", "failed"),
+        ("OUT_OF_MEMORY", "failed"),
+        # Slurm puts these back into its queue.
+        ("NODE_FAIL", "running"),
+        ("PREEMPTED", "running"),
+    ],
+)
+def test_what_becomes_of_a_job(state: str, status: str) -> None:
+    shown = f"JobId=7 JobName=kvsweep UserId=root(0) JobState={state} Reason=None Restarts=0 ExitCode=0:0"
+    assert cluster_job.job_status(shown) == status
+
+
+def test_a_job_that_slurm_cannot_tell_of_is_given_up_only_where_it_is_forgotten() -> None:
+    assert cluster_job.job_status("slurm_load_jobs error: Unable to contact slurm controller") == "running"
+    assert cluster_job.job_status("slurm_load_jobs error: Invalid job id specified") == "failed"

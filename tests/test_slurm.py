@@ -338,3 +338,19 @@ def test_a_lost_node_a_time_limit_and_an_engine_without_memory(with_stand_in: St
     assert set(table.loc["f16"].status) == {"measured"}
     # One run of each engine, and the second one of the cell whose node was lost.
     assert len(count.read_text()) == 4
+
+
+# -- the other way in -------------------------------------------------------------------------------------------------
+
+
+def test_a_submit_command_will_do(with_stand_in: Study) -> None:
+    """The profile for clusters without a plugin of their own, with Slurm's commands in it."""
+    study = with_stand_in
+    study.run("--config", "pairs=['q8_0']", profile="cluster-generic")
+    rows = study.table("throughput")
+    assert list(rows.status) == ["measured"] * 2
+    assert set(rows.host) <= set(PARTITIONS["batch"])
+    shown = study.cluster.call("scontrol", "show", "job", "--oneliner")
+    ours = [line for line in shown.splitlines() if f"WorkDir={study.directory}" in line]
+    assert len(ours) == 2  # the engine and the cell
+    assert all("JobState=COMPLETED" in line for line in ours)

@@ -182,3 +182,13 @@ def test_the_published_numbers_alone_make_the_report_without_an_engine(tmp_path:
         assert line in post
     page = (results / "published" / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 11 and "No figure “" not in page
+
+
+def test_only_builds_and_measurements_go_to_a_cluster() -> None:
+    """All else takes seconds, where a job on a cluster takes 15; or it needs the network, which nodes often lack."""
+    text = "\n".join(
+        path.read_text() for path in (ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk"))
+    )
+    local = re.findall(r"\w+", " ".join(re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)))
+    rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
+    assert set(rules) - set(local) == {"engine", "baseline", "quality_cell", "throughput_cell"}

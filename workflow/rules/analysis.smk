@@ -5,6 +5,13 @@ TABLES = expand(
 )
 
 
+localrules:
+    claims,
+    answers,
+    memory,
+    advice,
+
+
 rule claims:
     """Checks the study's statements on its own numbers, on the measured ones and on slices."""
     input:

@@ -27,11 +27,11 @@ def cores(timed):
 
 
 def on_nodes(key):
-    """What the configuration says of an engine's nodes; nothing where it does not say, and on one machine."""
+    """What the configuration says of an engine's nodes; empty, which asks for nothing, where it does not say."""
 
     def of_job(wildcards):
         nodes = STUDY.engines[wildcards.engine].nodes
-        return getattr(nodes, key) if on_a_cluster() and nodes else None
+        return (getattr(nodes, key) if on_a_cluster() and nodes else None) or ""
 
     return of_job
 

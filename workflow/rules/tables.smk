@@ -5,7 +5,7 @@
 localrules:
     study,
     tables,
-    claims,
+    published_tables,
 
 
 rule study:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 # What a scheduler sets in the environment of its jobs: Slurm, PBS, LSF, Grid Engine.
 _JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")
+_FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
 _TIME = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 # Kept back from a job's time for ending the engine and writing its record, in seconds and as a share of what is left.
 _KEPT_BACK_SECONDS, _KEPT_BACK_SHARE = 60.0, 0.1
@@ -48,3 +49,19 @@ def parse_time_left(text: str) -> float | None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def job_status(shown: str) -> str:
+    """``running``, ``success`` or ``failed``, from what ``scontrol show job`` prints.
+
+    A job that Slurm cannot tell of now is running: its controller may be busy, and the next look will say. One that it
+    has forgotten has failed: what it has finished comes back when it is run again.
+    """
+    if "Invalid job id" in shown:
+        return "failed"
+    match = re.search(r"\bJobState=(\w+)", shown)
+    if match is None:
+        return "running"
+    if match[1] == "COMPLETED":
+        return "success"
+    return "failed" if match[1] in _FAILED else "running"
