@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,9 +35,9 @@ COLUMNS = (
     *(
         "cells",
         "set-ups",
-        "answers, s",
-        "figures, s",
-        "report, s",
+        "answers, s (CPU)",
+        "figures, s (CPU)",
+        "report, s (CPU)",
         "report's memory, MB",
         "page, MB",
         "post, KB",
@@ -55,12 +55,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="directory for tables, figures and reports")
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print(
-        "| cells | set-ups | answers, s | figures, s | report, s | report's memory, MB | page, MB | post, KB |",
-        end="",
-    )
-    print(" load, s | filter, s | open a cell, s | scroll to the end, s |")
-    print("|--:" * 12 + "|")
+    print(f"| {' | '.join(COLUMNS)} |\n{'|--:' * len(COLUMNS)}|")
     for n_cells in arguments.cells:
         with tempfile.TemporaryDirectory() as scratch:
             folder = (arguments.keep or Path(scratch)) / str(n_cells)
@@ -69,21 +64,23 @@ def main() -> None:
 
 def measured(folder: Path, n_cells: int) -> list[str]:
     cells, set_ups = write_tables(folder / "tables", n_cells)
-    answers = sum(
-        run(f"make_{name}.py", "--tables", folder / "tables")[0]
+    answers = [
+        run(f"make_{name}.py", "--tables", folder / "tables")
         for name in ("claims", "answers", "memory", "advice")
-    )
+    ]
     (folder / "figures").mkdir(exist_ok=True)
     shared = ("--tables", folder / "tables")
-    figures, _ = run(
-        "draw_figures.py", *shared, "--out", folder / "figures", "--processes", os.cpu_count() or 1
-    )
+    figures = run("draw_figures.py", *shared, "--out", folder / "figures", "--processes", os.cpu_count() or 1)
     html, post = folder / "report.html", folder / "report.md"
-    seconds, memory = run(
+    report = run(
         "write_report.py", *shared, "--figures", folder / "figures", "--html", html, "--markdown", post
     )
     sizes = (f"{html.stat().st_size / 1e6:.1f}", f"{post.stat().st_size / 1e3:.0f}")
-    times = (f"{answers:.1f}", f"{figures:.1f}", f"{seconds:.1f}", f"{memory / 1e6:.0f}")
+    times = (
+        f"{sum(spent.wall for spent in answers):.1f} ({sum(spent.cpu for spent in answers):.1f})",
+        *(f"{spent.wall:.1f} ({spent.cpu:.1f})" for spent in (figures, report)),
+        f"{report.peak_bytes / 1e6:.0f}",
+    )
     return [f"{cells:,}", str(set_ups), *times, *sizes, *(f"{spent:.2f}" for spent in in_browser(html))]
 
 
@@ -109,8 +106,16 @@ def write_tables(folder: Path, n_cells: int) -> tuple[int, int]:
     return set_ups * in_one, set_ups
 
 
-def run(program: str, *arguments: object) -> tuple[float, int]:
-    """Wall time in seconds and peak memory in bytes of one of the workflow's programs."""
+class Spent(NamedTuple):
+    """What a program took, its own processes included: seconds, processor seconds, and memory at its peak."""
+
+    wall: float
+    cpu: float
+    peak_bytes: int
+
+
+def run(program: str, *arguments: object) -> Spent:
+    """One of the workflow's programs."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, SCRIPTS / program, *map(str, arguments)], stderr=subprocess.PIPE, text=True
@@ -121,7 +126,8 @@ def run(program: str, *arguments: object) -> tuple[float, int]:
     if status:
         sys.exit(f"{program} failed:\n{said}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - start, usage.ru_maxrss * unit
+    cpu = usage.ru_utime + usage.ru_stime
+    return Spent(time.perf_counter() - start, cpu, usage.ru_maxrss * unit)
 
 
 def in_browser(page: Path) -> list[float]:

@@ -232,12 +232,10 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
                 explain_published(cells, legend)
         name = str(reference)
         axes.axhline(0, color="#444444", linewidth=1, zorder=1.5, label="reference")
-        for pair in pairs_in_order(left_out):
-            legend[f"left out (fallback): {style.pair_label(*pair)}"] = Line2D([], [], linestyle="none")
-        for pair in dict.fromkeys(too_slow):
-            legend[f"left out (slower by factors): {style.pair_label(*pair)}"] = Line2D(
-                [], [], linestyle="none"
-            )
+        for reason, pairs in (("fallback", pairs_in_order(left_out)), ("slower by factors", too_slow)):
+            names = dict.fromkeys(style.pair_label(*pair) for pair in pairs)
+            if names:
+                legend[f"left out ({reason}): {', '.join(names)}"] = Line2D([], [], linestyle="none")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %".replace("-", "−") if value else name)
         axes.set_ylabel(f"difference from {name} at the same depth")
         axes.set_ylim(*_limits([change for *_, changes in curves for change in changes]))
