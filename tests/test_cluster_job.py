@@ -1,9 +1,13 @@
 """What the job of a cluster knows of itself: Slurm's answers, as its squeue prints them."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 from kvsweep import cluster_job
+from kvsweep.process import NODES
+from support import Workplace, measure, run_json
 
 
 @pytest.mark.parametrize(
@@ -30,7 +34,7 @@ def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "squeue"
     program.write_text('#!/bin/sh\n[ "$2" = --jobs=7 ] && echo 1:00:00\n')
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     return program
 
@@ -79,3 +83,17 @@ def test_what_becomes_of_a_job(state: str, status: str) -> None:
 def test_a_job_that_slurm_cannot_tell_of_is_given_up_only_where_it_is_forgotten() -> None:
     assert cluster_job.job_status("slurm_load_jobs error: Unable to contact slurm controller") == "running"
     assert cluster_job.job_status("slurm_load_jobs error: Invalid job id specified") == "failed"
+
+
+@pytest.mark.parametrize("cell_of_the_job", [True, False])
+def test_the_end_of_a_job_is_a_verdict_only_where_the_job_is_the_cells_own(
+    squeue: Path, workplace: Workplace, cell_of_the_job: bool
+) -> None:
+    """Not where all of the workflow runs in one job: there the next cells would all become timeouts, too."""
+    squeue.write_text("#!/bin/sh\necho 0:01\n")
+    nodes = {"stand-in": {"cores": 2, "share": 1, "machine": None}} if cell_of_the_job else {}
+    environment = {"STAND_IN": "hang", NODES: json.dumps(nodes)}
+    done = measure(workplace.throughput_command("q8_0/q8_0", cell_hours=2 / 3600), environment)
+    assert done.returncode == 0, done.stderr
+    ended_by = "time limit of its job" if cell_of_the_job else "time limit"
+    assert run_json(workplace.throughput("q8_0/q8_0"))["ended_by"] == ended_by

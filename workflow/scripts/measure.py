@@ -307,13 +307,15 @@ def run(
     conditions = read_conditions()
     for remark in new_remarks(arguments.results / "logs", subject.machine.host, remarks(conditions)):
         say(f"  note: {remark}")
+    # Where all of the workflow runs in one job, the end of that job is no verdict on the cell that it interrupts.
+    job_seconds = cluster_job.usable_seconds() if nodes(subject.build["engine"]) else None
     with Progress(subject.directory, describe, say, subject.machine.host) as progress:
         return engine_run.run_engine(
             subject,
             command,
             stdout_name,
             cell_hours=arguments.cell_hours,
-            job_seconds=cluster_job.usable_seconds(),
+            job_seconds=job_seconds,
             log_mebibytes=arguments.log_mebibytes,
             other_work=arguments.other_work,
             conditions=conditions,
