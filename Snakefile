@@ -21,7 +21,7 @@ sys.path.insert(0, str(SCRIPTS))
 from kvsweep import cells, config as configuration
 from kvsweep.awake import hold_awake
 from kvsweep.cluster_request import check_nodes
-from kvsweep.engine_run import INTERRUPTED, was_finished
+from kvsweep.engine_run import INTERRUPTED, has_second_names, was_finished
 from kvsweep.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, write_text
@@ -99,8 +99,13 @@ onstart:
     if measuring and workflow.local_exec:
         say_what_will_not_fit()
     # Snakemake removes the outputs of jobs that it was killed before it could book; the runner brings finished ones back.
+    # Asked of these jobs themselves: the list of the whole DAG leaves out what is going to run.
     unbooked = {
-        str(path) for path in workflow.async_run(workflow.dag.incomplete_files())
+        str(path)
+        for job in jobs
+        if job.rule.name in MEASURING_RULES
+        and has_second_names(Path(job.output.run))
+        for path in workflow.async_run(workflow.persistence.incomplete(job))
     }
     removed = {
         record

@@ -258,7 +258,12 @@ def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> 
 
 def was_finished(run_json: Path) -> bool:
     """Whether a cell's record is gone although it had been finished: a killed run's, or a killed runner's."""
-    return not run_json.exists() and (run_json.parent / _SPARE / "run.json").exists()
+    return not run_json.exists() and has_second_names(run_json)
+
+
+def has_second_names(run_json: Path) -> bool:
+    """Whether a cell's files have complete second names, from which they can be brought back."""
+    return (run_json.parent / _SPARE / "run.json").exists()
 
 
 def drop_spare(directory: Path) -> None:
