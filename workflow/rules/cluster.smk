@@ -14,36 +14,56 @@ def all_cores(wildcards):
     return os.cpu_count() if on_a_cluster() else workflow.cores
 
 
+# Without nodes no job goes to a cluster (see onstart). Then nothing is a function here: of each, Snakemake asks the
+# signature for every job several times, which for thousands of cells takes as long as all else.
+MAY_GO_TO_A_CLUSTER = any(engine.nodes for engine in STUDY.engines.values())
+
+
 def cores(timed):
     """The cores of a job: all of this machine, or of a node of its engine's kind, which untimed jobs share."""
+    if not MAY_GO_TO_A_CLUSTER:
+        return workflow.cores or os.cpu_count()
 
     def of_job(wildcards):
-        if not on_a_cluster():
-            return all_cores(wildcards)
         nodes = STUDY.engines[wildcards.engine].nodes
+        if not (on_a_cluster() and nodes):
+            return all_cores(wildcards)
         return nodes.cores if timed else nodes.untimed_cores
 
     return of_job
 
 
-def on_nodes(key):
+def nodes_of_kind(*keys):
     """What the configuration says of an engine's nodes; empty, which asks for nothing, where it does not say."""
 
-    def of_job(wildcards):
-        nodes = STUDY.engines[wildcards.engine].nodes
-        return (getattr(nodes, key) if on_a_cluster() and nodes else None) or ""
+    def asked(key):
+        def of_job(wildcards):
+            nodes = STUDY.engines[wildcards.engine].nodes
+            return (getattr(nodes, key) if on_a_cluster() and nodes else None) or ""
 
-    return of_job
+        return of_job
+
+    resources = {"partition": "slurm_partition"}
+    return (
+        {resources.get(key, key): asked(key) for key in keys}
+        if MAY_GO_TO_A_CLUSTER
+        else {}
+    )
 
 
-def by_plan(figure, run_of):
-    """A figure of what a cell or baseline asks for; 0, which asks for nothing, on one machine."""
+def plan_of(run_of):
+    """The plan's figures for a cell or baseline; 0, which asks for nothing, on one machine."""
 
-    def of_job(wildcards):
-        if not on_a_cluster():
-            return 0
-        return getattr(
-            cluster_request.request(STUDY, run_of(wildcards), Path("results")), figure
-        )
+    def asked(figure):
+        def of_job(wildcards):
+            if not on_a_cluster():
+                return 0
+            return getattr(
+                cluster_request.request(STUDY, run_of(wildcards), Path("results")),
+                figure,
+            )
 
-    return of_job
+        return of_job
+
+    figures = ("mem_mb", "disk_mb", "runtime") if MAY_GO_TO_A_CLUSTER else ()
+    return {figure: asked(figure) for figure in figures}

@@ -18,8 +18,7 @@ rule engine:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
-        slurm_partition=on_nodes("partition"),
-        constraint=on_nodes("constraint"),
+        **nodes_of_kind("partition", "constraint"),
     params:
         definition=lambda wildcards: configuration.engine_definition(
             config["engines"][wildcards.engine]

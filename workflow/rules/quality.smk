@@ -18,13 +18,9 @@ rule baseline:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
+        **plan_of(baseline_of),
+        **nodes_of_kind("partition", "constraint", "gres"),
         device=1,
-        mem_mb=by_plan("mem_mb", baseline_of),
-        disk_mb=by_plan("disk_mb", baseline_of),
-        runtime=by_plan("runtime", baseline_of),
-        slurm_partition=on_nodes("partition"),
-        constraint=on_nodes("constraint"),
-        gres=on_nodes("gres"),
     params:
         chunks=chunks,
     shell:
@@ -50,13 +46,9 @@ rule quality_cell:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
+        **plan_of(quality_cell_of),
+        **nodes_of_kind("partition", "constraint", "gres"),
         device=1,
-        mem_mb=by_plan("mem_mb", quality_cell_of),
-        disk_mb=by_plan("disk_mb", quality_cell_of),
-        runtime=by_plan("runtime", quality_cell_of),
-        slurm_partition=on_nodes("partition"),
-        constraint=on_nodes("constraint"),
-        gres=on_nodes("gres"),
     params:
         chunks=chunks,
     shell:

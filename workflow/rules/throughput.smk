@@ -16,13 +16,9 @@ rule throughput_cell:
         "../envs/kvsweep.yaml"
     threads: cores(timed=True)
     resources:
+        **plan_of(throughput_cell_of),
+        **nodes_of_kind("partition", "constraint", "gres"),
         device=1,
-        mem_mb=by_plan("mem_mb", throughput_cell_of),
-        disk_mb=by_plan("disk_mb", throughput_cell_of),
-        runtime=by_plan("runtime", throughput_cell_of),
-        slurm_partition=on_nodes("partition"),
-        constraint=on_nodes("constraint"),
-        gres=on_nodes("gres"),
     params:
         request=bench_request,
     shell:
