@@ -1,6 +1,6 @@
 """Studies of any size, finished without measuring: the stand-in's output for every cell, and Snakemake's records.
 
-Beside each a bare workflow: the same number of jobs with the same files, and nothing else in it.
+Beside each a bare workflow: the same number of jobs with the same files and a param each, and nothing else in it.
 """
 
 from __future__ import annotations
@@ -248,14 +248,20 @@ rule manifest:
 rule baseline:
     input: "engines/{engine}.json", "models/{model}.json", "corpora/{corpus}.json"
     output: "baseline/{engine}/{model}/{corpus}/c{n_ctx}/logits.kld", "baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json", "baseline/{engine}/{model}/{corpus}/c{n_ctx}/stdout.log", "baseline/{engine}/{model}/{corpus}/c{n_ctx}/stderr.log"
+    log: "logs/baseline/{engine}/{model}/{corpus}/c{n_ctx}.log"
+    params: chunks=8
     shell: "touch {output}"
 rule quality:
     input: "engines/{engine}.json", "models/{model}.json", "corpora/{corpus}.json", "baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json"
     output: "quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json", "quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log", "quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stderr.log"
+    log: "logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}.log"
+    params: chunks=8
     shell: "touch {output}"
 rule throughput:
     input: "engines/{engine}.json", "models/{model}.json"
     output: "throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/run.json", "throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/bench.jsonl", "throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/stderr.log"
+    log: "logs/throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}.log"
+    params: chunks=8
     shell: "touch {output}"
 """  # noqa: E501
 

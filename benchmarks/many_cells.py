@@ -1,4 +1,4 @@
-"""What kvsweep itself costs at many cells, beside a bare Snakemake workflow with the same jobs and files.
+"""What kvsweep itself costs at many cells, beside a bare Snakemake workflow with the same jobs, files and a param each.
 
 No engine runs: the raw cells are written as the engine for faults would have printed them. For each size: a dry run
 of a study of which nothing is done, a run of one of which all is done (both workflows in turn, medians), the tables

@@ -1,7 +1,9 @@
 """The tables of answers: every column explains itself, and the synthetic rows fit."""
 
 import pytest
+from kvsweep import table_names
 from kvsweep.analysis_schemas import ANALYSIS
+from kvsweep.schemas import TABLES as MEASURED
 from synthetic_analysis import answers
 
 IDENTITY = ("engine", "engine_commit", "backend", "machine", "model", "model_sha256")
@@ -22,3 +24,8 @@ def test_the_synthetic_rows_have_no_value_that_a_column_forbids() -> None:
         assert table.num_rows >= 3, name
         for column in (c for c in table.column_names if c.startswith("share") or c in ("theirs", "ours")):
             assert all(value is None or value >= 0 for value in table[column].to_pylist()), (name, column)
+
+
+def test_the_names_that_the_workflow_uses_are_those_of_the_schemas() -> None:
+    assert tuple(ANALYSIS) == table_names.ANALYSIS
+    assert tuple(MEASURED) == table_names.MEASURED

@@ -1,8 +1,7 @@
 # Needs: the Parquet tables and nothing else. Makes: figures and the report.
 
-from kvsweep.analysis_schemas import ANALYSIS
 from kvsweep.figures.catalogue import FIGURES
-from kvsweep.schemas import TABLES as MEASURED
+from kvsweep.table_names import ANALYSIS, MEASURED
 
 
 localrules:

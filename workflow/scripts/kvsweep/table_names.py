@@ -1,0 +1,17 @@
+"""The Parquet tables by name. Apart from their schemas, because the workflow names them and must not load pyarrow."""
+
+from __future__ import annotations
+
+MEASURED = ("machines", "engines", "models", "throughput", "quality")
+
+ANALYSIS = (
+    "claims",
+    "comparisons",
+    "head_to_head",
+    "pareto",
+    "k_or_v",
+    "crossovers",
+    "memory",
+    "largest_context",
+    "advice",
+)
