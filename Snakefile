@@ -29,6 +29,7 @@ from kvsweep.notify import notify
 from kvsweep.process import LIMITS, NODES, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
 from kvsweep.provenance import CONFIG_FILES
+from kvsweep.terminal import TERMINAL
 
 # A configuration on the command line replaces the paper's; merged, they would run both.
 if not workflow.overwrite_configfiles:

@@ -17,6 +17,8 @@ wildcard_constraints:
     root=r"results(/published)?",
 
 
+BASE, RESULTS = Path(workflow.basedir), Path("results")
+
 # The programs that the rules call are found on the path, run by the Python that runs Snakemake. This and what follows goes
 # by the environment and not by params, because a new checkout or a changed limit must not run finished cells again.
 os.environ |= {
@@ -25,8 +27,11 @@ os.environ |= {
     ),
     # The runners of the cells end their engines when this process is gone. On a cluster's node it is the Snakemake there.
     WORKFLOW_PID: str(os.getpid()),
-    # What the report says about measuring it again.
-    CONFIG_FILES: " ".join(map(str, workflow.overwrite_configfiles)),
+    # What the report says about measuring it again, to be typed at the top of a checkout.
+    CONFIG_FILES: shlex.join(
+        str(path.relative_to(BASE) if path.is_relative_to(BASE) else path)
+        for path in map(Path, workflow.overwrite_configfiles)
+    ),
     LIMITS: json.dumps({**dataclasses.asdict(STUDY.limits), "machine": STUDY.machine}),
     # Only a cluster's nodes are the nodes of the configuration.
     NODES: json.dumps(
@@ -42,8 +47,11 @@ if workflow.is_main_process:
     os.environ[LAST_WORDS] = str(
         Path(".snakemake", f"kvsweep-{os.getpid()}.txt").resolve()
     )
+    # Where bars are drawn. Not of the shell's environment: that terminal may be another one.
+    os.environ.pop(TERMINAL, None)
+    if sys.stderr.isatty():
+        os.environ[TERMINAL] = os.ttyname(sys.stderr.fileno())
 
-BASE, RESULTS = Path(workflow.basedir), Path("results")
 CELLS = [*cells.quality_cells(STUDY), *cells.throughput_cells(STUDY)]
 BASELINE_RECORDS = [
     f"results/{run.directory}/run.json" for run in cells.baseline_runs(STUDY)

@@ -19,17 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, not_writable, partial, read_json, write_json
+from kvsweep.terminal import progress_bar
 from kvsweep.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     # Imported where it is used: it takes long, and most runs fetch nothing.
     import requests
+    from tqdm import tqdm
 
 # Before each new attempt after a network error; one that brought something starts the list again.
 PAUSES_SECONDS: Sequence[float] = (1, 4, 15, 60)
 _LONGEST_PAUSE_SECONDS = 600.0
 _WORTH_BYTES = 2**20
 _PROGRESS_SECONDS = 15.0
+_BESIDE_A_BAR_SECONDS = 60.0
 _CHUNK_BYTES = 64 * 1024
 _CONNECT_SECONDS, _READ_SECONDS = 20, 60
 _BAD_CERTIFICATE = "the server's certificate is not accepted"
@@ -205,7 +208,8 @@ def _transfer(
                 _check_room(target, answer, held, where)
                 _announce(remote, answer, held, say)
                 _begin(remote, target, answer, held)
-                _write(response, beside, held, answer, _Progress(answer.size_bytes, held, say))
+                with progress_bar(target.name, answer.size_bytes, held) as bar:
+                    _write(response, beside, held, answer, _Progress(answer.size_bytes, held, say, bar))
     except (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
@@ -348,17 +352,26 @@ def _finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
 
 
 class _Progress:
-    """Says now and then how far it is, how fast, and how long the rest takes."""
+    """Says now and then how far it is, how fast, and how long the rest takes; for the log where there is a bar."""
 
-    def __init__(self, total_bytes: int | None, held_bytes: int, say: Callable[[str], None]) -> None:
-        self._total, self._held, self._say = total_bytes, held_bytes, say
+    def __init__(
+        self,
+        total_bytes: int | None,
+        held_bytes: int,
+        say: Callable[[str], None],
+        bar: tqdm[None] | None = None,
+    ) -> None:
+        self._total, self._held, self._say, self._bar = total_bytes, held_bytes, say, bar
+        self._pause_seconds = _PROGRESS_SECONDS if bar is None else _BESIDE_A_BAR_SECONDS
         self._got = 0
         self._start = self._said_at = time.monotonic()
 
     def more(self, n_bytes: int) -> None:
         self._got += n_bytes
+        if self._bar is not None:
+            self._bar.update(n_bytes)
         now = time.monotonic()
-        if now - self._said_at < _PROGRESS_SECONDS:
+        if now - self._said_at < self._pause_seconds:
             return
         self._said_at = now
         rate = self._got / (now - self._start)
@@ -367,6 +380,8 @@ class _Progress:
         if self._total is not None:
             left = format_duration((self._total - here) / rate)
             line = f"{format_bytes(here)} of {format_bytes(self._total)}, {format_bytes(rate)}/s, about {left} left"
+        if self._bar is not None:
+            self._bar.clear()  # the line takes its place; the bar comes back below it
         self._say(line)
 
 
