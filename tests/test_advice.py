@@ -150,7 +150,7 @@ def test_an_unknown_divergence_matters_only_where_there_is_a_limit() -> None:
         "if turbo3's KL divergence, not measured, is not above 0.02: it (26.3 s)" in rows[0]["would_change"]
     )
     (turbo3,) = [row for row in rows if row["ctk"] == "turbo3"]
-    assert (turbo3["verdict"], turbo3["missing"]) == ("no data", ["kld_mean"])
+    assert (turbo3["verdict"], turbo3["missing"]) == ("no data", ["its KL divergence"])
     # Of the baseline none is needed.
     assert [row["verdict"] for row in advised(speeds("f16", 10, 10), [], changed(highest_kld=0.02))] == [
         "pick"
@@ -229,7 +229,7 @@ def test_the_shipped_workloads_on_the_published_numbers() -> None:
     (own,) = [
         row for row in study_rows if row["workload"] == "coding-agent" and pair_of(row) == "q8_0/turbo4"
     ]
-    assert (own["verdict"], own["missing"]) == ("no data", ["kld_mean"])
+    assert (own["verdict"], own["missing"]) == ("no data", ["its KL divergence"])
     assert own["request_seconds"] == pytest.approx(41.7, abs=0.05)
     for workload in ("rag", "short-interactive"):
         assert {row["verdict"] for row in study_rows if row["workload"] == workload} <= {

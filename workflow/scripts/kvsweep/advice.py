@@ -33,6 +33,7 @@ from kvsweep.units import format_bytes, format_count
 Row = Mapping[str, Any]
 
 FEASIBLE, NOT_FEASIBLE, NO_DATA = "feasible", "not feasible", "no data"
+KL_DIVERGENCE = "its KL divergence"  # among what is missing
 PICK, RUNNER_UP = "pick", "runner-up"
 
 
@@ -209,7 +210,7 @@ def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) 
             decode = candidate.decode.duration(answer, end)
     if workload.highest_kld is not None:
         if candidate.kld is None:
-            missing.append("kld_mean" + _because(candidate, "kld"))
+            missing.append(KL_DIVERGENCE + _because(candidate, "kld"))
         elif candidate.kld > workload.highest_kld:
             shown, limit = format_number(candidate.kld, 3), format_number(workload.highest_kld, 3)
             against.append(f"its KL divergence, {shown}, is above {limit}")
@@ -425,7 +426,11 @@ def _not_measured(pick: Judgement, judgements: Sequence[Judgement], workload: Wo
     for one in judgements:
         if one.verdict != NO_DATA or one.request is None or not one.missing:
             continue
-        if one.missing[0].startswith("kld_mean") and len(one.missing) == 1 and _seconds(one) < _seconds(pick):
+        if (
+            one.missing[0].startswith(KL_DIVERGENCE)
+            and len(one.missing) == 1
+            and _seconds(one) < _seconds(pick)
+        ):
             limit = format_number(workload.highest_kld or 0.0, 3)
             seconds = format_number(_seconds(one), 3)
             yield f"if {one.candidate.pair}'s KL divergence, not measured, is not above {limit}: it ({seconds} s)"
