@@ -13,18 +13,22 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.analysis_schemas import ANALYSIS
+from kvsweep.claims import STUDY, evaluate
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
 from kvsweep.presentation import format_difference, format_error
+from kvsweep.published import of_source, read_published
 from kvsweep.report.figures import Figure, numbers_of, read_figures
 from kvsweep.report.html import render_html, sort_key
 from kvsweep.report.markdown import escape_markdown, render_markdown
 from kvsweep.report.parts import Entry
 from kvsweep.report.svg import embeddable_svg
 from kvsweep.report.view import Provenance, view_of
-from kvsweep.schemas import TABLES
+from kvsweep.schemas import CLAIMS, TABLES
 from kvsweep.statistics import Interval
+from kvsweep.tables import as_table
+from support import ROOT
 from synthetic_analysis import answer, answers, answers_of
 from synthetic_tables import (
     engine_row,
@@ -673,10 +677,17 @@ def test_the_report_says_how_to_get_it_again():
         "git clone https://example.org/kvsweep kvsweep",
         "cd kvsweep",
         "make setup",
-        "snakemake --configfile config.yaml",
+        ".venv/bin/snakemake --configfile config.yaml",
     )
     words = Page(render_html(view_of(tables_with(engines=[engine_row()]), provenance), DRAWN)).words()
     assert all(part in words for part in (*provenance.commands, "-DGGML_METAL=ON", "ab" * 32, "9.27"))
+
+
+def test_a_report_of_published_numbers_alone_needs_no_measuring():
+    theirs = throughput_row("f16", "f16", 65536, source="published:m5")
+    assert view_of(tables_with(throughput=[theirs])).provenance.commands == ("make published",)
+    both = view_of(tables_with(throughput=[theirs, throughput_row("f16", "f16", 65536)]))
+    assert both.provenance.commands == ("make setup", ".venv/bin/snakemake")
 
 
 # --- the answer first -------------------------------------------------------------------------------------------------
@@ -882,7 +893,7 @@ def test_the_post_has_the_studys_three_tables_in_its_form():
     for line in (
         "**Quality, context 4096 (wikitext-2-test)**",
         "| pair | PPL | mean KL vs f16 | same top-1 |",
-        "| f16 | 5.744 ± 0.036 | baseline | n/a |",
+        "| f16 | 5.7438 ± 0.036 | baseline | n/a |",
         "**Decode, tokens/s (tg128)**",
         "| depth | f16 | q8\\_0/turbo4 |",
         "| 64K | 59.8 | 59.8 |",
@@ -891,6 +902,52 @@ def test_the_post_has_the_studys_three_tables_in_its_form():
         "| q8\\_0/turbo4 | 602.0 | 59.8 |",
     ):
         assert line in post
+
+
+def test_the_post_has_what_the_study_published_digit_by_digit():
+    def theirs(name, *values):
+        names = ("ppl", "ppl_stderr", "kld_mean", "kld_mean_stderr", "kld_window_stderr")
+        known = dict(zip((*names, "top1_agreement", "top1_agreement_stderr"), values, strict=True))
+        return quality_row(name, name, 0.0, source="published:m5") | known
+
+    rows = [
+        theirs("f16", 5.7438, 0.036, None, None, None, None, None),
+        theirs("turbo4", 5.7810, None, 0.0131, None, None, 0.9528, None),
+        theirs("turbo3", 5.8092, None, 0.0190, None, None, 0.9390, None),
+    ]
+    post = markdown_of(quality=rows)
+    lines = ["| f16 | 5.7438 ± 0.036 | baseline | n/a |", "| turbo3 | 5.8092 | 0.0190 | 93.90 % |"]
+    lines.append("| turbo4 | 5.7810 | 0.0131 | 95.28 % |")
+    assert "\n".join(lines) in post
+
+
+def test_the_posts_pairs_stand_as_in_the_study_and_the_others_below():
+    pairs = "q4_0 turbo4 f16/turbo4 q8_0/turbo3 q5_1 turbo3 q8_0 f16 q8_0/turbo4".split()
+    rows = [
+        throughput_row(*(pair.split("/") * 2)[:2] if "/" in pair else (pair, pair), 65536, phase)
+        for pair in pairs
+        for phase in ("prefill", "decode")
+    ]
+    post = markdown_of(throughput=rows).replace("\\", "")
+    order = "f16 q8_0 turbo3 turbo4 q8_0/turbo4 q8_0/turbo3 f16/turbo4 q5_1 q4_0".split()
+    assert f"| depth | {' | '.join(order)} |" in post
+    below = post.split("**The 64K row")[1].split("##")[0]
+    assert re.findall(r"^\| ([\w/]+) \| \d", below, re.MULTILINE) == order
+
+
+def test_a_divergence_of_zero_digits_has_the_error_of_printing_in_the_post():
+    row = quality_row("q8_0", "q8_0", 0.000001) | {"kld_mean_stderr": 0.0, "kld_window_stderr": None}
+    assert "| (1.00 ± 0.50)e−6 |" in markdown_of(quality=[row])
+
+
+def test_the_post_says_why_a_claim_fails_or_is_decided_in_part():
+    published = of_source(read_published(ROOT / "resources" / "published"), STUDY)
+    rows = evaluate(published.throughput, published.quality)
+    post = markdown_of(claims=as_table(rows, CLAIMS).to_pylist()).replace("\\", "")
+    assert re.findall(r"^- (\d+ \w+): ", post, re.MULTILINE) == ["5 fails", "8 holds", "11 fails"]
+    assert (
+        "8 holds: 64K: 72.5 ± 0.443, about 56 ± 22: holds (not every stated figure can be recomputed)" in post
+    )
 
 
 def test_where_64k_was_not_measured_the_row_is_that_of_the_deepest_common_depth():

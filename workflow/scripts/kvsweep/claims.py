@@ -39,6 +39,7 @@ from kvsweep.units import format_count
 Row = Mapping[str, Any]
 
 STUDY = "m5max-part2"  # the published source whose statements these are
+PARTLY = "not every stated figure can be recomputed"
 
 HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
 
@@ -461,7 +462,7 @@ def _is_a_fallback(cells: Cells) -> list[Part]:
     between = about("64K", slowdown(64 * K), middle, half, "between the slowdowns stated at 8K and 128K")
     if between.estimate is not None:
         known = [part for part in stated if part.estimate is not None]
-        remark = "" if known == stated else "not every stated figure can be recomputed"
+        remark = "" if known == stated else PARTLY
         stated = [replace(between, remark=remark), *known]
     # Slow for another reason is no fallback. Null, as in what was published, says nothing.
     return stated + [

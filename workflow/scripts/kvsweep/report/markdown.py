@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from kvsweep.claims import PARTLY
 from kvsweep.presentation import ABSENT
 from kvsweep.report.html import TEMPLATES
 from kvsweep.report.parts import Entry, Grid
@@ -73,6 +74,6 @@ def render_markdown(view: View) -> str:
     )
     environment.filters |= {"table": markdown_table, "code": code_block, "columns": columns}
     text = environment.get_template("report.md.j2").render(
-        view=view, absent=ABSENT, most_set_ups=MOST_SET_UPS
+        view=view, absent=ABSENT, most_set_ups=MOST_SET_UPS, partly=PARTLY
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kvsweep.cache_types import Pair
 from kvsweep.presentation import (
     ABSENT,
     THROUGHPUT_SUBJECT,
     Row,
+    format_error,
     format_number,
     format_with_error,
     in_percent,
     is_published,
 )
-from kvsweep.reference import is_control
+from kvsweep.reference import is_control, kld_error
 from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, is_measured, marks_of, pair_entry
 from kvsweep.units import format_count
 
 STUDY_DEPTH = 64 * 1024  # tokens: the row that the study shows for every pair
 STUDY_CONTEXT = 4096
+STUDY_PAIRS = tuple(map(Pair.parse, "f16 q8_0 turbo3 turbo4 q8_0/turbo4 q8_0/turbo3 f16/turbo4".split()))
 MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is posted
 
 
@@ -45,6 +48,13 @@ def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[Stud
     return found
 
 
+def in_the_studys_order(rows: Iterable[Row]) -> dict[Pair, list[Row]]:
+    """Rows by pair: the study's as it lists them, then the others in their usual order."""
+    found = by_pair(rows)
+    own = [pair for pair in STUDY_PAIRS if pair in found]
+    return {pair: found[pair] for pair in [*own, *(pair for pair in found if pair not in STUDY_PAIRS)]}
+
+
 def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
     """The context of the study where it was measured, and every other one below it."""
     texts = {(row["corpus"], row["n_ctx"]) for row in rows}
@@ -52,7 +62,7 @@ def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
         texts, key=lambda text: (text[1] != STUDY_CONTEXT, str(text[0]), text[1] or 0)
     ):
         own = [row for row in rows if (row["corpus"], row["n_ctx"]) == (corpus, n_ctx)]
-        lines = tuple(_quality_line(row) for pairs in by_pair(own).values() for row in pairs)
+        lines = tuple(_quality_line(row) for pairs in in_the_studys_order(own).values() for row in pairs)
         yield Grid(
             f"Quality, context {n_ctx} ({corpus})", ("pair", "PPL", "mean KL vs f16", "same top-1"), lines
         )
@@ -62,21 +72,35 @@ def _quality_line(row: Row) -> tuple[Entry, ...]:
     head = pair_entry([row])
     if not is_measured(row):
         return (head, *[Entry(row["status"], measured=False)] * 3)
-    ppl = _with_error(row["ppl"], row["ppl_stderr"])
+    ppl = _in_the_studys_digits(row["ppl"], row["ppl_stderr"], 4)
     if is_control(row):
         return (head, Entry(ppl), Entry("baseline"), Entry("n/a"))
-    top1 = _with_error(in_percent(row["top1_agreement"]), in_percent(row["top1_agreement_stderr"]))
     return (
         head,
         Entry(ppl),
-        Entry(_with_error(row["kld_mean"], row["kld_mean_stderr"])),
-        Entry(f"{top1} %" if row["top1_agreement"] is not None else ABSENT),
+        Entry(_kld(row)),
+        Entry(_top1(row)),
     )
 
 
-def _with_error(value: float | None, error: float | None) -> str:
-    """Without the dash for an error that was not published."""
-    return format_number(value) if error is None else format_with_error(value, error)
+def _in_the_studys_digits(value: float | None, error: float | None, decimals: int) -> str:
+    """With all decimals, whatever the error: pairs that score the same text differ by less than it."""
+    if value is None:
+        return ABSENT
+    return f"{value:.{decimals}f}" + ("" if error is None else f" ± {format_error(error)}")
+
+
+def _kld(row: Row) -> str:
+    """Four decimals where no error is known, as in the study; else what the larger of the two errors deserves."""
+    value, error = row["kld_mean"], kld_error(row)
+    if value is None or error is not None:
+        return format_with_error(value, error)
+    return f"{value:.4f}" if value >= 0.001 else format_number(value)
+
+
+def _top1(row: Row) -> str:
+    share, error = in_percent(row["top1_agreement"]), in_percent(row["top1_agreement_stderr"])
+    return ABSENT if share is None else f"{_in_the_studys_digits(share, error, 2)} %"
 
 
 def _decode(rows: Sequence[Row]) -> Iterable[Grid]:
@@ -84,7 +108,7 @@ def _decode(rows: Sequence[Row]) -> Iterable[Grid]:
     own = [row for row in rows if row["phase"] == "decode"]
     if not own:
         return
-    pairs = by_pair(own)
+    pairs = in_the_studys_order(own)
     depths = sorted({row["depth"] for row in own})
     lines = []
     for depth in depths:
@@ -128,7 +152,7 @@ def _row_of_depth(rows: Sequence[Row]) -> Iterable[Grid]:
         )
     own = [row for row in rows if row["depth"] == depth]
     lines = []
-    for cell in by_pair(own).values():
+    for cell in in_the_studys_order(own).values():
         phases = {row["phase"]: row for row in cell}
         lines.append((pair_entry(cell), _rate(phases.get("prefill")), _rate(phases.get("decode"))))
     names = (

@@ -6,7 +6,7 @@ Both formats of the report show this same view, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -37,13 +37,16 @@ class Provenance:
     snakemake_version: str | None = None
     repository: str | None = None
     configfile: str | None = None
+    only_published: bool = False  # nothing was measured
 
     @property
     def commands(self) -> tuple[str, ...]:
         """What to type to measure this again."""
         clone = (f"git clone {self.repository} kvsweep", "cd kvsweep") if self.repository else ()
+        if self.only_published:
+            return (*clone, "make published")
         configured = f" --configfile {self.configfile}" if self.configfile else ""
-        return (*clone, "make setup", f"snakemake{configured}")
+        return (*clone, "make setup", f".venv/bin/snakemake{configured}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
     """The view of the tables of `schemas.TABLES` and `analysis_schemas.ANALYSIS`."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
     throughput, quality = rows["throughput"], rows["quality"]
+    provenance = provenance or Provenance()
+    rows_of_cells = [*throughput, *quality]
+    if rows_of_cells and all(map(is_published, rows_of_cells)):
+        provenance = replace(provenance, only_published=True)
     evidence = Evidence()
     status = (*throughput_status(throughput, evidence), *quality_status(quality, evidence))
     return View(
@@ -91,10 +98,10 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
         cells=tuple(evidence.cells),
         engines=tuple(rows["engines"]),
         models=models_of(rows["models"]),
-        machines=machines_of([*throughput, *quality]),
+        machines=machines_of(rows_of_cells),
         machine_records=records_of(rows["machines"]),
         study_tables=tuple(study_tables(throughput, quality)),
-        provenance=provenance or Provenance(),
+        provenance=provenance,
     )
 
 
