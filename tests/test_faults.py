@@ -120,7 +120,7 @@ def content(cell: Path) -> dict[str, int]:
     [
         (
             "oom",
-            "cannot be read: No such file or directory; it was removed (the engine ended with exit status 1; "
+            "the baseline at context 1024 was not written (the engine ended with exit status 1; "
             "its last line: main: error: failed to create context with model 'tiny-gqa2.gguf')",
         ),
         ("hang", "(the engine ended with time limit"),

@@ -138,13 +138,14 @@ def check_baseline_run(
             f"corpora.{corpus}: the text has {has} tokens and needs {needs}, twice the context of {n_ctx}; "
             "take a longer text or a shorter context."
         )
+    ended = attempt.record.ended_by or how_it_ended(dataclasses.asdict(attempt.record))
+    how = f"(the engine ended with {ended}; its last line: {last_line(texts[1])})"
+    if not logits.exists():
+        raise KvsweepError(f"the baseline at context {n_ctx} was not written {how}")
     try:
         baseline_file.check(logits, n_ctx, chunks, subject.model["n_vocab"])
     except KvsweepError as error:
-        ended = attempt.record.ended_by or how_it_ended(dataclasses.asdict(attempt.record))
-        raise KvsweepError(
-            f"{error}; it was removed (the engine ended with {ended}; its last line: {last_line(texts[1])})"
-        ) from error
+        raise KvsweepError(f"{error}; it was removed {how}") from error
 
 
 def quality(arguments: argparse.Namespace) -> None:
