@@ -141,7 +141,7 @@ class Cluster:
         cores = os.cpu_count() or 1
         nodes = [
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={max(cores, 2)} RealMemory=4000"
-            " Gres=gpu:1 State=UNKNOWN"
+            " Gres=gpu:2 State=UNKNOWN"
             for node, port in zip(NODES, ports[1:], strict=True)
         ]
         partitions = [
@@ -185,7 +185,7 @@ MinJobAge=86400
 {chr(10).join(partitions)}
 """
         )
-        (here / "gres.conf").write_text("Name=gpu File=/dev/null\n")
+        (here / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
         environment = {name: value for name, value in self.environment.items() if name != "PATH"}
         (here / "environment").write_text(
             "".join(f"export {name}={value}\n" for name, value in environment.items())

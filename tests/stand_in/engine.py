@@ -7,6 +7,7 @@ It is called by its other names, ``llama-bench`` and ``llama-perplexity``, and c
 Environment:
   STAND_IN        a fault, see FAULTS; none if not set. Or faults by pair: "f32/f32=oom q8_0/q4_0=hang"
   STAND_IN_PAIR   only runs of this pair (K/V) have the fault
+  STAND_IN_SEES   a file in which runs leave a line each: the devices that they see
   STAND_IN_COUNT  a file in which runs leave a character each; with STAND_IN_TIMES=N only the first N have the fault
 """
 
@@ -89,6 +90,9 @@ def main() -> None:
         print("version: 0 (stand-in)", file=sys.stderr)
     else:
         asked = dict(zip(arguments, [*arguments[1:], ""], strict=True))
+        if "STAND_IN_SEES" in os.environ:
+            with Path(os.environ["STAND_IN_SEES"]).open("a") as file:
+                file.write(os.environ.get("CUDA_VISIBLE_DEVICES", "all") + "\n")
         fault = chosen_fault(asked)
         for option in ("-ctk", "-ctv"):
             if asked[option] not in TYPES:

@@ -24,6 +24,7 @@ from kvsweep.cache_types import BASELINE_PAIR, Pair
 from kvsweep.claim import Claim
 from kvsweep.conditions import read_conditions, remarks
 from kvsweep.engine_run import Attempt, Subject
+from kvsweep.environment import devices_of
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial, read_json, write_json
 from kvsweep.machine import this_machine
@@ -309,7 +310,8 @@ def run(
     for remark in new_remarks(arguments.results / "logs", subject.machine.host, remarks(conditions)):
         say(f"  note: {remark}")
     # Where all of the workflow runs in one job, the end of that job is no verdict on the cell that it interrupts.
-    job_seconds = cluster_job.usable_seconds() if nodes(subject.build["engine"]) else None
+    on_nodes = nodes(subject.build["engine"])
+    job_seconds = cluster_job.usable_seconds() if on_nodes else None
     with Progress(subject.directory, describe, say, subject.machine.host) as progress:
         return engine_run.run_engine(
             subject,
@@ -317,6 +319,7 @@ def run(
             stdout_name,
             cell_hours=arguments.cell_hours,
             job_seconds=job_seconds,
+            devices=devices_of(on_nodes.get("gres")),
             log_mebibytes=arguments.log_mebibytes,
             other_work=arguments.other_work,
             conditions=conditions,

@@ -126,6 +126,7 @@ def run_engine(
     *,
     cell_hours: float,
     job_seconds: float | None = None,
+    devices: int | None = None,
     log_mebibytes: float,
     other_work: OtherWork,
     conditions: Conditions,
@@ -133,7 +134,7 @@ def run_engine(
 ) -> Attempt:
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it.
 
-    ``job_seconds`` is what the job of a cluster has left for it.
+    ``job_seconds`` is what the job of a cluster has left for it, ``devices`` how many of its devices it may use.
     """
     make_directory(subject.directory)
     subject.claim.take()
@@ -151,7 +152,7 @@ def run_engine(
     try:
         record = run(
             command,
-            engine_environment(os.environ, subject.build["environment"]),
+            engine_environment(os.environ, subject.build["environment"], devices),
             partial(subject.directory / stdout_name),
             partial(subject.directory / "stderr.log"),
             time_limit_seconds=limit_seconds,
