@@ -24,6 +24,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from kvsweep.cells import ThroughputCell, quality_cells, throughput_cells
+from kvsweep.cluster_request import request
+from kvsweep.config import parse_study
 from slurm_cluster import PARTITIONS, Cluster, missing
 from support import ROOT, STAND_IN, write_model
 
@@ -138,7 +141,7 @@ def with_stand_in(cluster: Cluster, tmp_path: Path) -> Iterator[Study]:
             "stand-in": {
                 "source": {"path": str(STAND_IN)},
                 "backend": "cpu",
-                "nodes": {"cores": 2, "partition": "batch"},
+                "nodes": {"cores": 2, "partition": "batch", "gres": "gpu:1"},
             }
         },
         "models": {"tiny": {"path": str(model)}},
@@ -151,13 +154,13 @@ def with_stand_in(cluster: Cluster, tmp_path: Path) -> Iterator[Study]:
     study.stop()
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, instead: Callable[[], Any] = lambda: "nothing") -> Any:
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(0.2)
-    pytest.fail(f"waited for {what}")
+    pytest.fail(f"waited for {what}; there is {instead()}")
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,8 @@ class Job:
     node: str
     restarts: int
     exclusive: bool
+    memory_mb: int
+    minutes: int
 
 
 def slurms_jobs(study: Study, word: str) -> list[Job]:
@@ -185,6 +190,8 @@ def slurms_jobs(study: Study, word: str) -> list[Job]:
                     values["NodeList"],
                     int(values["Restarts"]),
                     values["OverSubscribe"] == "NO",
+                    int(values["MinMemoryNode"].removesuffix("M")),
+                    60 * int(values["TimeLimit"].split(":")[0]) + int(values["TimeLimit"].split(":")[1]),
                 )
             )
     return jobs
@@ -272,6 +279,27 @@ def test_a_timed_cell_has_its_node_to_itself(measured: tuple[Study, Study, list[
 
 
 @pytest.mark.engine
+def test_jobs_ask_for_what_the_plan_says(measured: tuple[Study, Study, list[Job]]) -> None:
+    study, _, jobs = measured
+    asked = parse_study(yaml.safe_load((study.directory / "study.yaml").read_text()))
+    for cell in [*throughput_cells(asked), *quality_cells(asked)]:
+        *_, k, v = cell.directory.parts
+        (job,) = (
+            job
+            for job in jobs
+            if f"{cell.engine}_demo" in job.rule
+            and k.removeprefix("k-") + "_" + v.removeprefix("v-") in job.rule
+            and ("throughput" in job.rule) == isinstance(cell, ThroughputCell)
+            and (not isinstance(cell, ThroughputCell) or f"_demo_{cell.depth}_" in job.rule)
+        )
+        expected = request(asked, cell, study.results)
+        # Slurm counts in 2^20 bytes what it is given in M.
+        assert job.memory_mb == expected.mem_mb
+        # Of a quality cell the baseline tells the time; of the others nothing was known yet.
+        assert job.minutes == (70 if isinstance(cell, ThroughputCell) else expected.runtime)
+
+
+@pytest.mark.engine
 def test_untimed_cells_that_share_a_node_share_its_cores(measured: tuple[Study, Study, list[Job]]) -> None:
     quality = measured[0].record("quality", "small-nodes", "demo", "text", "c256", "k-q8_0", "v-q8_0")
     throughput = measured[0].record("throughput", "small-nodes", "demo", "d0", "k-q8_0", "v-q8_0")
@@ -295,7 +323,7 @@ def test_a_cancelled_run_leaves_no_job_and_goes_on_when_it_is_started_again(with
     run.send_signal(signal.SIGINT)
     assert run.wait(PATIENCE_SECONDS) != 0
     until(lambda: cluster.jobs() == [], "an empty queue")
-    until(lambda: cluster.processes() == [], "the end of the jobs' processes")
+    until(lambda: cluster.processes() == [], "the end of the jobs' processes", lambda: cluster.processes())
     # A run that was cancelled is no verdict on its cells.
     assert not (directory / "k-q8_0" / "v-q8_0" / "run.json").exists()
     study.run()
@@ -343,10 +371,13 @@ def test_a_lost_node_a_time_limit_and_an_engine_without_memory(with_stand_in: St
 # -- the other way in -------------------------------------------------------------------------------------------------
 
 
-def test_a_submit_command_will_do(with_stand_in: Study) -> None:
+def test_a_submit_command_will_do(with_stand_in: Study, tmp_path: Path) -> None:
     """The profile for clusters without a plugin of their own, with Slurm's commands in it."""
     study = with_stand_in
-    study.run("--config", "pairs=['q8_0']", profile="cluster-generic")
+    sees = tmp_path / "devices"
+    study.run("--config", "pairs=['q8_0']", profile="cluster-generic", STAND_IN_SEES=str(sees))
+    # One of the node's two, although a job that has its node to itself is given both.
+    assert sees.read_text() in ("0\n", "1\n")
     rows = study.table("throughput")
     assert list(rows.status) == ["measured"] * 2
     assert set(rows.host) <= set(PARTITIONS["batch"])
