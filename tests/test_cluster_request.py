@@ -78,6 +78,22 @@ def test_the_time_of_a_deep_cell_comes_from_two_shallower_ones(workplace: Workpl
     assert request(study(), deep, workplace.results).runtime < 20
 
 
+def test_cells_of_another_kind_of_node_tell_no_time(workplace: Workplace) -> None:
+    deep = ThroughputCell("stand-in", "tiny", 65536, Q8)
+    for depth in (0, 1024, 8192):
+        assert measure(workplace.throughput_command("q8_0/q8_0", depth)).returncode == 0
+    record = workplace.results / ThroughputCell("stand-in", "tiny", 8192, Q8).directory / "run.json"
+    run = json.loads(record.read_text())
+    name = run["machine"]["name"]
+    assert (
+        request(study(nodes={"cores": 2, "machine": "another"}), deep, workplace.results).runtime == 120 + 10
+    )
+    assert request(study(nodes={"cores": 2, "machine": name}), deep, workplace.results).runtime < 20
+    # Nobody has named this one, and the cells are of two.
+    record.write_text(json.dumps(run | {"machine": run["machine"] | {"name": "another"}}))
+    assert request(study(), deep, workplace.results).runtime == 120 + 10
+
+
 def test_a_cluster_has_to_be_told_what_its_nodes_are() -> None:
     check_nodes(study(nodes={"cores": 64}))
     with pytest.raises(ConfigError, match=r"^engines\.stand-in\.nodes: missing; on a cluster write"):

@@ -111,8 +111,11 @@ def _seconds(study: Study, run: Cell | BaselineRun, results: Path) -> float | No
         return None
     if isinstance(run, ThroughputCell):
         directory = results / "throughput" / run.engine / run.model
+        nodes = study.engines[run.engine].nodes
+        # What the runner will call the node. Where only the node knows, cells of other nodes than one kind say nothing.
+        machine = (nodes and nodes.machine) or study.machine
         own, reference = (
-            measured_curve(directory, pair, sha256(build), read_json(model)["sha256"])
+            measured_curve(directory, pair, sha256(build), read_json(model)["sha256"], machine)
             for pair in (run.pair, BASELINE_PAIR)
         )
         # Of a single depth the prediction is too short, and a job that is ended too early has measured nothing.

@@ -51,9 +51,10 @@ def measured_curve(
     """Prefill and decode rates by depth that have been measured for a pair with the same engine and model.
 
     ``curve_directory`` holds one directory for each depth. Records of another engine or model, of another machine than
-    the one named, and records that cannot be read, are left out: they predict nothing.
+    the one named, and records that cannot be read, are left out: they predict nothing. Where no machine is named and
+    the records are of several, there is no curve: two machines are never one.
     """
-    curve = {}
+    curve, machines = {}, set()
     for directory in sorted(curve_directory.glob(f"d*/k-{pair.ctk}/v-{pair.ctv}")):
         try:
             recorded = read_recorded(directory)
@@ -68,4 +69,5 @@ def measured_curve(
         rates = {test.phase: test.tokens_per_second for test in tests}
         if "prefill" in rates:
             curve[int(run["depth"])] = Rates(rates["prefill"], rates.get("decode"))
-    return curve
+            machines.add(run["machine"]["name"])
+    return curve if len(machines) <= 1 else {}
