@@ -32,6 +32,14 @@ def test_the_processors_name() -> None:
     assert machine.cpu_from_cpuinfo("") is None
 
 
+def test_the_processors_name_on_arm() -> None:
+    text = "Architecture:   aarch64\nVendor ID:      ARM\n  Model name:   Neoverse-V2\n    Model:      0\n"
+    assert machine.cpu_from_lscpu(text) == "Neoverse-V2"
+    assert machine.cpu_from_lscpu(text + "  Model name:   Cortex-A55\n") == "Neoverse-V2 and Cortex-A55"
+    assert machine.cpu_from_lscpu("Model name:   -\n") is None
+    assert machine.cpu_from_lscpu(None) is None
+
+
 @pytest.mark.parametrize(
     ("cpu", "cores", "memory", "name"),
     [
@@ -105,6 +113,7 @@ def test_a_probe_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getloadavg", no_load)
     monkeypatch.setattr("os.sysconf", no_value)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(machine, "output", lambda *_command: None)
     assert machine.load_average() is None
     assert machine.memory_bytes() is None
     assert machine.read_out_of_memory_kills() is None

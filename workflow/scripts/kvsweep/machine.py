@@ -104,6 +104,12 @@ def cpu_from_cpuinfo(text: str) -> str | None:
     return re.sub(r"\s+", " ", match[1]) if match else None
 
 
+def cpu_from_lscpu(text: str | None) -> str | None:
+    """The kinds of core in the output of ``lscpu``, as ``Neoverse-V2``: on ARM /proc/cpuinfo names none."""
+    found = re.findall(r"^\s*Model name:\s*(\S.*?)\s*$", text or "", re.MULTILINE)
+    return " and ".join(dict.fromkeys(name for name in found if name != "-")) or None
+
+
 def distribution(os_release: str) -> str | None:
     """``PRETTY_NAME`` of Linux's /etc/os-release."""
     match = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', os_release, re.MULTILINE)
@@ -154,4 +160,4 @@ def memory_bytes() -> int | None:
 def _cpu_name() -> str | None:
     if platform.system() == "Darwin":
         return output("sysctl", "-n", "machdep.cpu.brand_string")
-    return cpu_from_cpuinfo(content("/proc/cpuinfo"))
+    return cpu_from_cpuinfo(content("/proc/cpuinfo")) or cpu_from_lscpu(output("lscpu"))
