@@ -16,6 +16,7 @@ from kvsweep.current import engine_identity
 from kvsweep.engine_files import engine_files
 from kvsweep.engine_log import accepted_cache_types
 from kvsweep.engine_source import describe
+from kvsweep.environment import engine_environment
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
 
@@ -165,7 +166,7 @@ def run_for_text(program: Path, environment: Mapping[str, str], *arguments: str)
     try:
         done = subprocess.run(
             [str(program), *arguments],
-            env={**os.environ, **environment},
+            env=engine_environment(os.environ, environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
