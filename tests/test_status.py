@@ -1,8 +1,10 @@
 """How a cell ended: the decision table, on what engines really print."""
 
+import re
 from typing import Any
 
 import pytest
+from kvsweep import status
 from kvsweep.status import (
     MEASURED,
     STATUSES,
@@ -12,7 +14,7 @@ from kvsweep.status import (
     last_line,
     without_result,
 )
-from support import recorded
+from support import ROOT, recorded
 
 
 def run(**values: Any) -> dict[str, Any]:
@@ -141,3 +143,17 @@ def test_a_corpus_that_is_too_short() -> None:
     assert corpus_shortage(recorded("fork/baseline-corpus-too-short.stderr")) == (52996, 65536)
     assert corpus_shortage(recorded("fork/baseline-f16.stderr")) is None
     assert corpus_shortage("perplexity: you need at least 2048 tokens to evaluate") == (None, 2048)
+
+
+def test_the_documentation_has_the_same_table() -> None:
+    def rows(text: str) -> list[tuple[str, str]]:
+        found = re.findall(r"^\| (.+?) \| `?([a-z]+)`? \|$", text, re.M)
+        return [(evidence, outcome) for evidence, outcome in found if outcome in STATUSES]
+
+    documented = (
+        (ROOT / "docs" / "results.md").read_text().partition("## How a cell ended")[2].partition("## ")[0]
+    )
+    assert rows(documented) == rows(status.__doc__ or "")
+    assert [outcome for _, outcome in rows(documented)] == [
+        "skipped", "measured", "timeout", "oom", "unsupported", "crashed",
+    ]  # fmt: skip
