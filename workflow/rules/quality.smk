@@ -24,11 +24,10 @@ rule baseline:
     params:
         chunks=chunks,
     shell:
-        "measure.py baseline --results results --cell baseline/"
-        "{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}"
-        " --engine results/engines/{wildcards.engine}/build.json --model results/models/{wildcards.model}/model.json"
-        " --corpus results/corpora/{wildcards.corpus}/corpus.json"
-        " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"
+        "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx}; "
+        "measure.py baseline --results results --cell baseline/$engine/$model/$corpus/c$n_ctx"
+        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
+        " --corpus results/corpora/$corpus/corpus.json --n-ctx $n_ctx --chunks {params.chunks} 2>&1 | tee {log:q}"
 
 
 rule quality_cell:
@@ -52,9 +51,10 @@ rule quality_cell:
     params:
         chunks=chunks,
     shell:
-        "measure.py quality --results results --pair {wildcards.ctk}/{wildcards.ctv} --cell quality/"
-        "{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}/k-{wildcards.ctk}/v-{wildcards.ctv}"
-        " --engine results/engines/{wildcards.engine}/build.json --model results/models/{wildcards.model}/model.json"
-        " --corpus results/corpora/{wildcards.corpus}/corpus.json"
-        " --logits results/baseline/{wildcards.engine}/{wildcards.model}/{wildcards.corpus}/c{wildcards.n_ctx}/logits.kld"
-        " --n-ctx {wildcards.n_ctx} --chunks {params.chunks} 2>&1 | tee {log:q}"
+        # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
+        "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} "
+        "k={wildcards.ctk} v={wildcards.ctv}; "
+        "measure.py quality --results results --pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v"
+        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
+        " --corpus results/corpora/$corpus/corpus.json --logits results/baseline/$engine/$model/$corpus/c$n_ctx/logits.kld"
+        " --n-ctx $n_ctx --chunks {params.chunks} 2>&1 | tee {log:q}"

@@ -22,8 +22,8 @@ rule throughput_cell:
     params:
         request=bench_request,
     shell:
-        "measure.py throughput --results results --pair {wildcards.ctk}/{wildcards.ctv} "
-        "--cell throughput/{wildcards.engine}/{wildcards.model}/d{wildcards.depth}/k-{wildcards.ctk}/v-{wildcards.ctv}"
-        " --engine results/engines/{wildcards.engine}/build.json --model results/models/{wildcards.model}/model.json"
-        " --depth {wildcards.depth} {params.request}"
-        " 2>&1 | tee {log:q}"
+        # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
+        "engine={wildcards.engine} model={wildcards.model} depth={wildcards.depth} k={wildcards.ctk} v={wildcards.ctv}; "
+        "measure.py throughput --results results --pair $k/$v --cell throughput/$engine/$model/d$depth/k-$k/v-$v"
+        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
+        " --depth $depth {params.request} 2>&1 | tee {log:q}"
