@@ -14,8 +14,8 @@ def all_cores(wildcards):
     return os.cpu_count() if on_a_cluster() else workflow.cores
 
 
-# Without nodes no job goes to a cluster (see onstart). Then nothing is a function here: of each, Snakemake asks the
-# signature for every job several times, which for thousands of cells takes as long as all else.
+# Without nodes no job goes to a cluster (see onstart). Then nothing of this is a function: Snakemake asks for the
+# signature of each several times for every job, at 10,000 cells a fifth of a dry run.
 MAY_GO_TO_A_CLUSTER = any(engine.nodes for engine in STUDY.engines.values())
 
 
@@ -33,37 +33,42 @@ def cores(timed):
     return of_job
 
 
-def nodes_of_kind(*keys):
+def on_nodes(key):
     """What the configuration says of an engine's nodes; empty, which asks for nothing, where it does not say."""
 
-    def asked(key):
-        def of_job(wildcards):
-            nodes = STUDY.engines[wildcards.engine].nodes
-            return (getattr(nodes, key) if on_a_cluster() and nodes else None) or ""
+    def of_job(wildcards):
+        nodes = STUDY.engines[wildcards.engine].nodes
+        return (getattr(nodes, key) if on_a_cluster() and nodes else None) or ""
 
-        return of_job
-
-    resources = {"partition": "slurm_partition"}
-    return (
-        {resources.get(key, key): asked(key) for key in keys}
-        if MAY_GO_TO_A_CLUSTER
-        else {}
-    )
+    return of_job
 
 
-def plan_of(run_of):
-    """The plan's figures for a cell or baseline; 0, which asks for nothing, on one machine."""
+def by_plan(figure, run_of):
+    """A figure of what a cell or baseline asks for; 0, which asks for nothing, on one machine."""
 
-    def asked(figure):
-        def of_job(wildcards):
-            if not on_a_cluster():
-                return 0
-            return getattr(
-                cluster_request.request(STUDY, run_of(wildcards), Path("results")),
-                figure,
-            )
+    def of_job(wildcards):
+        if not on_a_cluster():
+            return 0
+        return getattr(
+            cluster_request.request(STUDY, run_of(wildcards), Path("results")), figure
+        )
 
-        return of_job
+    return of_job
 
-    figures = ("mem_mb", "disk_mb", "runtime") if MAY_GO_TO_A_CLUSTER else ()
-    return {figure: asked(figure) for figure in figures}
+
+# The nodes on which an engine is built, and run.
+NODES_OF_AN_ENGINE = (
+    dict(slurm_partition=on_nodes("partition"), constraint=on_nodes("constraint"))
+    if MAY_GO_TO_A_CLUSTER
+    else {}
+)
+
+
+def asked_for(run_of):
+    """All that a cell or baseline asks a cluster for."""
+    if not MAY_GO_TO_A_CLUSTER:
+        return {}
+    figures = {
+        figure: by_plan(figure, run_of) for figure in ("mem_mb", "disk_mb", "runtime")
+    }
+    return {**figures, **NODES_OF_AN_ENGINE, "gres": on_nodes("gres")}

@@ -18,7 +18,7 @@ rule engine:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
-        **nodes_of_kind("partition", "constraint"),
+        **NODES_OF_AN_ENGINE,
     params:
         definition=lambda wildcards: configuration.engine_definition(
             config["engines"][wildcards.engine]

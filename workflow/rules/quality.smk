@@ -18,8 +18,7 @@ rule baseline:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
-        **plan_of(baseline_of),
-        **nodes_of_kind("partition", "constraint", "gres"),
+        **asked_for(baseline_of),
         device=1,
     params:
         chunks=chunks,
@@ -45,8 +44,7 @@ rule quality_cell:
         "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
-        **plan_of(quality_cell_of),
-        **nodes_of_kind("partition", "constraint", "gres"),
+        **asked_for(quality_cell_of),
         device=1,
     params:
         chunks=chunks,

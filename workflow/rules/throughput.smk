@@ -16,8 +16,7 @@ rule throughput_cell:
         "../envs/kvsweep.yaml"
     threads: cores(timed=True)
     resources:
-        **plan_of(throughput_cell_of),
-        **nodes_of_kind("partition", "constraint", "gres"),
+        **asked_for(throughput_cell_of),
         device=1,
     params:
         request=bench_request,
