@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -125,9 +125,14 @@ def finish(study: Generated) -> None:
     finish_bare(study)
 
 
+def kind_of(directory: str | PurePosixPath) -> str:
+    """``baseline``, ``quality`` or ``throughput``, with ``results`` before it or not."""
+    return str(directory).removeprefix("results/").partition("/")[0]
+
+
 def finish_bare(study: Generated) -> None:
     runs = [str(run.directory) for run in study.runs]
-    first = {run.partition("/")[0]: f"{run}/run.json" for run in reversed(runs)}
+    first = {kind_of(run): f"{run}/run.json" for run in reversed(runs)}
     must(study.bare_command("--quiet", "all", "--", *bare_manifests(study), *first.values()))
     bare = study.root / "bare"
     for path in bare_files(study):
@@ -151,13 +156,13 @@ def book(directory: Path, runs: list[str]) -> None:
     """
     records = FilePersistence(path=directory / ".snakemake")
     templates: dict[str, MetadataRecord] = {}
-    kinds = [next(kind for kind in OUTPUTS if f"{kind}/" in run) for run in runs]
-    for run, kind in zip(runs, kinds, strict=True):
+    for run in runs:
+        kind = kind_of(run)
         if kind not in templates and (record := records._read_record(f"{run}/run.json")):
             templates[kind] = record
-    for run, kind in zip(runs, kinds, strict=True):
-        for name in OUTPUTS[kind]:
-            records._write_record(f"{run}/{name}", templates[kind])
+    for run in runs:
+        for name in OUTPUTS[kind_of(run)]:
+            records._write_record(f"{run}/{name}", templates[kind_of(run)])
 
 
 def must(command: list[str]) -> None:
@@ -173,7 +178,7 @@ def measure_one_of_each(study: Generated) -> dict[str, dict[str, Any]]:
     """run.json of a real baseline, quality and throughput cell, by kind."""
     first = {}
     for run in study.runs:
-        kind = str(run.directory).partition("/")[0]
+        kind = kind_of(run.directory)
         # Recorded quality is of this context alone.
         if kind not in first and getattr(run, "n_ctx", 1024) == 1024:
             first[kind] = str(run.directory)
@@ -200,7 +205,7 @@ def write_record(
     study: Generated, run: Cell | BaselineRun, templates: dict[str, dict[str, Any]], engine: ModuleType
 ) -> None:
     directory = study.results / run.directory
-    kind = str(run.directory).partition("/")[0]
+    kind = kind_of(run.directory)
     record = templates[kind] | {"engine": run.engine, "model": run.model}
     ctk, ctv = ("f16", "f16") if isinstance(run, BaselineRun) else (run.pair.ctk, run.pair.ctv)
     record |= {"ctk": ctk, "ctv": ctv}
@@ -279,5 +284,5 @@ def bare_manifests(study: Generated) -> list[str]:
 
 def bare_files(study: Generated) -> Iterable[str]:
     for run in study.runs:
-        kind = str(run.directory).partition("/")[0]
+        kind = kind_of(run.directory)
         yield from (f"{run.directory}/{name}" for name in OUTPUTS[kind])
