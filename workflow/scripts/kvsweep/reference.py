@@ -34,8 +34,12 @@ def _ran_as_another(row: Row) -> bool:
 
 def kld_error(row: Row) -> float | None:
     """The larger of the two standard errors of the mean KL divergence, in nats; at least what printing rounds off."""
-    error = larger(row["kld_mean_stderr"], row["kld_window_stderr"])
-    return None if error is None else max(error, PRINTED_KLD_ERROR)
+    return at_least_rounding(larger(row["kld_mean_stderr"], row["kld_window_stderr"]))
+
+
+def at_least_rounding(kld_error: float | None) -> float | None:
+    """A standard error of a KL divergence, in nats, and not less than what printing rounds off."""
+    return None if kld_error is None else max(kld_error, PRINTED_KLD_ERROR)
 
 
 def is_control(row: Row) -> bool:

@@ -14,7 +14,7 @@ from kvsweep.presentation import (
     in_percent,
     larger,
 )
-from kvsweep.reference import PRINTED_KLD_ERROR, control_of, is_control, kld_error
+from kvsweep.reference import at_least_rounding, control_of, is_control, kld_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     Entry,
@@ -102,9 +102,8 @@ def _may_be_equal(row: Row) -> bool:
 
 
 def _kld_entry(row: Row, floor: float | None) -> Entry:
-    of_tokens = row["kld_mean_stderr"]
     return Entry(
-        format_with_error(row["kld_mean"], None if of_tokens is None else max(of_tokens, PRINTED_KLD_ERROR)),
+        format_with_error(row["kld_mean"], at_least_rounding(row["kld_mean_stderr"])),
         note=_window_note(row["kld_window_stderr"], row["kld_window_rounding"]),
         value=row["kld_mean"],
         findings=(AT_THE_FLOOR,) if _is_at_the_floor(row, floor) else (),
