@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from kvsweep import progress
-from kvsweep.progress import Progress, count_done, describe_bench, describe_perplexity
+from kvsweep.progress import Progress, count_done
+from kvsweep.quality_run import describe_perplexity
+from kvsweep.throughput_run import describe_bench
 from support import recorded
 
 

@@ -20,6 +20,7 @@ from kvsweep.files import read_json, sha256, write_json
 from kvsweep.free_memory import available_memory_bytes
 from kvsweep.inputs import local_path
 from kvsweep.machine import gpu_limit_bytes, memory_bytes, this_machine
+from kvsweep.measured_curve import measured_curve
 from kvsweep.model_files import part_paths
 from kvsweep.model_header import ModelHeader, from_manifest, read_header
 from kvsweep.needs import ModelFile
@@ -29,7 +30,6 @@ from kvsweep.plan_warnings import warnings
 from kvsweep.prediction import Curve
 from kvsweep.program import run_program, say
 from kvsweep.raw_cells import RawCell, read_raw_cell
-from kvsweep.recorded import measured_curve
 
 
 def main() -> None:

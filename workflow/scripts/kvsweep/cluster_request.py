@@ -20,6 +20,7 @@ from kvsweep.cells import BaselineRun, Cell, ThroughputCell
 from kvsweep.config import ConfigError, Study
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, sha256
+from kvsweep.measured_curve import measured_curve
 from kvsweep.model_header import from_manifest
 from kvsweep.needs import (
     ModelFile,
@@ -32,7 +33,6 @@ from kvsweep.needs import (
     throughput_needs,
 )
 from kvsweep.prediction import Curve, predicted_seconds
-from kvsweep.recorded import measured_curve
 
 _MEMORY_FACTOR, _MEMORY_MORE = 1.5, 2**30
 _TIME_FACTOR, _TIME_MORE_SECONDS = 3.0, 600.0

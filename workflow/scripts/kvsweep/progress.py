@@ -9,11 +9,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kvsweep.bench_output import bench_progress
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, partial, write_json
-from kvsweep.perplexity_output import progress as perplexity_progress
-from kvsweep.units import format_duration
+from kvsweep.files import make_directory, write_json
 
 # In the directory of a cell while its engine runs: what runs where, and what it said last. Its time stamp is the last
 # sign of life.
@@ -71,29 +68,6 @@ class Progress:
             )
 
 
-def describe_bench(directory: Path, elapsed_seconds: float) -> str | None:
-    """Where llama-bench is, from the tail of its stderr."""
-    found = bench_progress(_tail(partial(directory / "stderr.log")))
-    if found is None:
-        return None
-    repetition = f" {found.repetition}/{found.repetitions}" if found.repetition else ""
-    return f"test {found.test} of {found.tests}: {found.step}{repetition}, {format_duration(elapsed_seconds)} so far"
-
-
-def describe_perplexity(chunks: int) -> Callable[[Path, float], str | None]:
-    """How many of ``chunks`` windows llama-perplexity has scored, and how long the rest will take at its pace."""
-
-    def describe(directory: Path, elapsed_seconds: float) -> str | None:
-        tails = [_tail(partial(directory / name)) for name in ("stdout.log", "stderr.log")]
-        done = perplexity_progress("\n".join(tails)).chunks_done
-        if done == 0:
-            return None
-        left = elapsed_seconds / done * max(chunks - done, 0)
-        return f"window {done} of {chunks}, about {format_duration(left)} left"
-
-    return describe
-
-
 def count_done(results: Path, cells: Path | None) -> tuple[int, int] | None:
     """How many cells of the list are there, and how many there are; None without a list."""
     if cells is None or not cells.is_file():
@@ -102,7 +76,8 @@ def count_done(results: Path, cells: Path | None) -> tuple[int, int] | None:
     return sum((results / name / "run.json").is_file() for name in names), len(names)
 
 
-def _tail(path: Path) -> str:
+def tail(path: Path) -> str:
+    """The end of a file that is still being written to; empty if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
