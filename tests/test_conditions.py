@@ -1,9 +1,10 @@
 """The state of a machine before a measurement, and what is said of it."""
 
 import dataclasses
+from pathlib import Path
 
-from kvsweep import conditions, gpus, macos
-from kvsweep.conditions import Conditions, read_conditions, remarks
+from kvsweep import gpus, macos
+from kvsweep.conditions import Conditions, linux_power_source, read_conditions, remarks
 from support import machine_output
 
 MAC = {
@@ -45,7 +46,7 @@ def test_an_nvidia_machine() -> None:
 def test_a_probe_that_fails_is_null_and_nothing_is_said() -> None:
     for system in ("Darwin", "Linux"):
         found = read_conditions(system, lambda *_command: None)
-        assert found.power_source is found.low_power_mode is found.thermal_state is found.slowed_by is None
+        assert found.low_power_mode is found.thermal_state is found.slowed_by is None
         assert found.gpu_users == ()
         assert remarks(dataclasses.replace(found, swap_used_bytes=None)) == []
     assert remarks(Conditions()) == []
@@ -56,8 +57,17 @@ def test_a_machine_at_ease() -> None:
     assert remarks(fine) == []
 
 
-def test_a_linux_laptop() -> None:
-    assert conditions.power_source_of("Battery\nMains 1\n") == "AC Power"
-    assert conditions.power_source_of("Battery\nMains 0\nUSB 0\n") == "Battery Power"
-    assert conditions.power_source_of("Mains 1") is None
-    assert conditions.power_source_of(None) is None
+def test_a_linux_laptop(tmp_path: Path) -> None:
+    def supply(name: str, **says: str) -> None:
+        (tmp_path / name).mkdir(exist_ok=True)
+        for file, text in says.items():
+            (tmp_path / name / file).write_text(text + "\n")
+
+    supply("AC", type="Mains", online="1")
+    assert linux_power_source(tmp_path) is None  # a desktop
+    supply("BAT0", type="Battery")
+    assert linux_power_source(tmp_path) == "AC Power"
+    supply("AC", online="0")
+    supply("USBC", type="USB", online="0")
+    assert linux_power_source(tmp_path) == "Battery Power"
+    assert linux_power_source(tmp_path / "none") is None

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from kvsweep import gpus, macos
@@ -15,6 +16,8 @@ from kvsweep.units import format_bytes
 
 Probe = Callable[..., str | None]
 
+# A directory for each supply: its type, and whether a mains supply is plugged in.
+POWER_SUPPLIES = Path("/sys/class/power_supply")
 # How long the GPU's users are watched on macOS, which counts only what they have used in all.
 _WATCH_SECONDS = 0.5
 # Less swap than this is left over from earlier days.
@@ -43,7 +46,7 @@ def read_conditions(system: str | None = None, probe: Probe = output) -> Conditi
     if (system or platform.system()) == "Darwin":
         return _on_macos(probe)
     return Conditions(
-        power_source=linux_power_source(probe),
+        power_source=linux_power_source(),
         slowed_by=gpus.nvidia_slowed_by(probe(*gpus.NVIDIA_NOW)),
         gpu_users=gpus.nvidia_users(probe(*gpus.NVIDIA_USERS)),
         available_memory_bytes=available_memory_bytes(),
@@ -72,22 +75,15 @@ def remarks(conditions: Conditions) -> list[str]:
     return said
 
 
-def linux_power_source(probe: Probe = output) -> str | None:
+def linux_power_source(directory: Path = POWER_SUPPLIES) -> str | None:
     """In macOS's words. A machine without a battery does not say."""
-    # One line each, as type, online.
-    supplies = probe(
-        "sh", "-c", "cd /sys/class/power_supply && for s in *; do echo $(cat $s/type $s/online); done"
-    )
-    return power_source_of(supplies)
-
-
-def power_source_of(supplies: str | None) -> str | None:
-    """From a line for each supply: its type, and 1 for a mains supply that is plugged in."""
-    lines = (supplies or "").splitlines()
-    if not any(line.split()[:1] == ["Battery"] for line in lines):
+    supplies = [
+        (content(f"{at}/type").strip(), content(f"{at}/online").strip()) for at in directory.glob("*")
+    ]
+    if not any(kind == "Battery" for kind, _ in supplies):
         return None
-    mains = [line.split() for line in lines if line.split()[:1] in (["Mains"], ["USB"])]
-    return "AC Power" if any(supply[1:] == ["1"] for supply in mains) else "Battery Power"
+    plugged_in = any(kind in ("Mains", "USB") and online == "1" for kind, online in supplies)
+    return "AC Power" if plugged_in else "Battery Power"
 
 
 def _on_macos(probe: Probe) -> Conditions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ _SECONDS = 10
 
 def output(*command: str) -> str | None:
     """What a command prints; None if there is no such command, it fails or takes too long."""
+    if shutil.which(command[0]) is None:
+        return None
     try:
         done = subprocess.run(
             command,
