@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 from pathlib import Path
 
 from kvsweep.cache_types import BASELINE_PAIR, Pair
@@ -23,7 +24,7 @@ def main() -> None:
     arguments = parse_arguments()
     own = [os.getpid(), *map(int, os.environ.get(WORKFLOW_PID, "").split())]
     # Watched while the engine and its inputs are verified, so that little or no time is spent on it.
-    arguments.other_work = OtherWork(own)
+    arguments.other_work = OtherWork(own, arguments.results / "logs" / f"load-{socket.gethostname()}.json")
     # Each kind with what it needs alone: every cell pays for the start.
     if arguments.kind == "throughput":
         from kvsweep.throughput_run import throughput as measure

@@ -84,7 +84,7 @@ def run(
     on_nodes = nodes(subject.build["engine"])
     job_seconds = cluster_job.usable_seconds() if on_nodes else None
     with Progress(subject.directory, describe, say, subject.machine.host) as progress:
-        return engine_run.run_engine(
+        attempt = engine_run.run_engine(
             subject,
             command,
             stdout_name,
@@ -96,6 +96,8 @@ def run(
             conditions=conditions,
             on_tick=progress.tick,
         )
+    arguments.other_work.leave()
+    return attempt
 
 
 def new_remarks(directory: Path, host: str, found: Sequence[str]) -> list[str]:

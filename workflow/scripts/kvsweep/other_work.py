@@ -5,14 +5,23 @@ The load average will not do: it remembers the last minute, which is kvsweep's o
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
+from kvsweep.errors import KvsweepError
+from kvsweep.files import write_json
+
 # Linux counts processor time in hundredths of a second.
 _SECONDS = 0.1
+# The time between two cells; what is left from longer ago says nothing of now.
+_RECENT_SECONDS = 5.0
 
 
 class Reading(NamedTuple):
@@ -32,12 +41,33 @@ def busy_cores(before: Reading, after: Reading) -> float | None:
     return round(max(others, 0.0) / elapsed, 2)
 
 
-class OtherWork:
-    """Watches the machine from its construction on. ``own`` are processes whose work is not other work."""
+def goes_on(before: Reading, after: Reading) -> bool:
+    """Whether the first reading, by another process, can stand before the second: it is recent, and all that was our
+    own then is counted still. The work of a runner that has ended counts as its workflow's, but not at once."""
+    return 0 < after.clock - before.clock < _RECENT_SECONDS and before.own <= after.own
 
-    def __init__(self, own: Iterable[int]) -> None:
-        self._own = tuple(own)
-        self._before = self._read()
+
+class OtherWork:
+    """Watches the machine from its construction on, or from the end of the last cell's engine.
+
+    ``own`` are processes whose work is not other work: the cell's runner, and its workflow. ``memory`` is a JSON file
+    in which the last runner of the workflow left a reading, so that this one need not wait for a second of its own.
+    """
+
+    def __init__(self, own: Iterable[int], memory: Path | None = None) -> None:
+        self._own, self._memory = tuple(own), memory
+        self._workflow = [pid for pid in self._own if pid != os.getpid()]
+        now = self._read()
+        left = self._left()
+        self._before = left if now and left and goes_on(left, now) else now
+
+    def leave(self) -> None:
+        """Leave a reading for the next cell, right after this one's engine has ended."""
+        now = self._read()
+        if self._memory and now:
+            # A read-only results directory is reported by what has to write a result.
+            with suppress(KvsweepError):
+                write_json(self._memory, {"workflow": self._workflow, "reading": now})
 
     def cores(self) -> float | None:
         """Cores that others have kept busy so far, over at least a tenth of a second; None where it is not known."""
@@ -46,6 +76,13 @@ class OtherWork:
         time.sleep(max(0.0, self._before.clock + _SECONDS - time.monotonic()))
         after = self._read()
         return None if after is None else busy_cores(self._before, after)
+
+    def _left(self) -> Reading | None:
+        try:
+            left = json.loads(self._memory.read_text()) if self._memory else {}
+            return Reading(*left["reading"]) if left["workflow"] == self._workflow else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _read(self) -> Reading | None:
         try:
