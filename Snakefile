@@ -90,6 +90,10 @@ onstart:
             check_nodes(STUDY)
         except KvsweepError as error:
             raise WorkflowError(str(error)) from None
+    if workflow.local_exec:
+        # A limit to what is submitted in a time, for which Snakemake goes through all open jobs every second: beside a
+        # measurement that is other work. Nothing is submitted here, and one device is limit enough.
+        workflow.scheduler.job_rate_limiter = None
     jobs = list(workflow.dag.needrun_jobs())
     check_local_inputs(jobs)
     measuring.update(

@@ -117,6 +117,29 @@ def test_a_missing_model_is_said_before_anything_is_built(tmp_path: Path) -> Non
     assert not (tmp_path / "results" / "engines").exists()
 
 
+def test_snakemake_is_at_rest_while_an_engine_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rate limit would have it look at all open jobs every second, on a core that the engine may be using."""
+    write_model(tmp_path / "tiny.gguf")
+    study = {
+        "engines": {"stand-in": {"source": {"path": str(STAND_IN)}, "backend": "cpu"}},
+        "models": {"tiny": {"path": str(tmp_path / "tiny.gguf")}},
+        "pairs": ["f16", "q8_0"],
+        "throughput": {"depths": [0], "prompt": 64, "generate": 16, "repetitions": 3},
+        "limits": {"cell_hours": 2.5 / 3600},
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    monkeypatch.setenv("STAND_IN", "hang")
+    done = snakemake(tmp_path, path, "measurements")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ended by time limit") == 2
+    starts = done.stderr.split("Execute ")
+    of_cells = [said for said in starts if "Rule: throughput_cell" in said]
+    assert len(of_cells) == 2
+    for said in of_cells:
+        assert "Select jobs" not in said.partition("Finished jobid")[0], done.stderr
+
+
 @pytest.mark.parametrize(("fault", "ends"), [("", "done"), ("sigkill", "stopped")])
 def test_the_end_of_a_measuring_run_is_told_by_the_users_own_command(
     tmp_path: Path, fault: str, ends: str, monkeypatch: pytest.MonkeyPatch
