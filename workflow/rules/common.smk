@@ -89,13 +89,18 @@ def code(program, *data):
     """A program of workflow/scripts with all that it imports, and files that it reads, as a param of its rule.
 
     By content and without comments and layout: an edit that means something runs the rule again, a checkout does not.
+    Found out for a rule that may run: a job on a cluster's node reads the Snakefile for its own cell alone.
     """
-    try:
-        return code_identity(
-            SCRIPTS / program, data, Path(".snakemake", "kvsweep-code.json")
-        )
-    except KvsweepError as error:
-        raise WorkflowError(str(error)) from None
+
+    def of_job(wildcards):
+        try:
+            return code_identity(
+                SCRIPTS / program, data, Path(".snakemake", "kvsweep-code.json")
+            )
+        except KvsweepError as error:
+            raise WorkflowError(str(error)) from None
+
+    return of_job
 
 
 def published_files():
