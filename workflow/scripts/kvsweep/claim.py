@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-import uuid
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
@@ -29,7 +28,7 @@ class Claim:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / _FILE
-        self._mark = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4()}\n"
+        self._mark = f"{socket.gethostname()} {os.getpid()} {os.urandom(16).hex()}\n"
         self._looked_at: float | None = None
 
     def take(self) -> None:

@@ -59,7 +59,11 @@ class OtherWork:
         self._workflow = [pid for pid in self._own if pid != os.getpid()]
         now = self._read()
         left = self._left()
-        self._before = left if now and left and goes_on(left, now) else now
+        self._before = now
+        self._until = time.monotonic() + _SECONDS
+        if now and left and goes_on(left, now):
+            # A runner has been started since.
+            self._before, self._until = left, 0.0
 
     def leave(self) -> None:
         """Leave a reading for the next cell, right after this one's engine has ended."""
@@ -70,10 +74,10 @@ class OtherWork:
                 write_json(self._memory, {"workflow": self._workflow, "reading": now})
 
     def cores(self) -> float | None:
-        """Cores that others have kept busy so far, over at least a tenth of a second; None where it is not known."""
+        """Cores that others have kept busy so far; None where it is not known. Waits where it was too short a time."""
         if self._before is None:
             return None
-        time.sleep(max(0.0, self._before.clock + _SECONDS - time.monotonic()))
+        time.sleep(max(0.0, self._until - time.monotonic()))
         after = self._read()
         return None if after is None else busy_cores(self._before, after)
 
