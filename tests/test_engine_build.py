@@ -185,13 +185,37 @@ def test_programs_and_shared_libraries_are_collected(tmp_path: Path) -> None:
     assert (tmp_path / "bin" / "libggml.so").is_symlink()
 
 
-def test_the_compilers_version(tmp_path: Path) -> None:
+def test_the_compiler(tmp_path: Path) -> None:
     compiler = script(tmp_path / "c++", "echo 'c++ (Debian) 14.2'; echo 'Copyright'")
     (tmp_path / "CMakeCache.txt").write_text(f"A:STRING=1\nCMAKE_CXX_COMPILER:FILEPATH={compiler}\n")
-    assert engine_build.compiler_version(tmp_path) == "c++ (Debian) 14.2"
+    assert engine_build.compiler_used(tmp_path) == "c++ (Debian) 14.2"
     # What a compiler says in another language need not be UTF-8.
     script(tmp_path / "c++", "printf 'c++ 14 (f\\374r alle)\\n'")
-    assert engine_build.compiler_version(tmp_path) == "c++ 14 (f\N{REPLACEMENT CHARACTER}r alle)"
+    assert engine_build.compiler_used(tmp_path) == "c++ 14 (f\N{REPLACEMENT CHARACTER}r alle)"
+
+
+def test_flags_of_the_shell_are_a_part_of_what_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a real CMake keeps them, which takes them from the environment."""
+    (tmp_path / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.14)\nproject(p CXX)\n")
+    monkeypatch.setenv(
+        "CXX", str(script(tmp_path / "c++", 'test "$1" = --version && echo mine || exec c++ "$@"'))
+    )
+
+    def configured(name: str) -> str | None:
+        engine_build.build(tmp_path, tmp_path / name, {}, ["all"], 1, tmp_path / "log", lambda _line: None)
+        return engine_build.compiler_used(tmp_path / name)
+
+    for name in ("CXXFLAGS", "LDFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    assert configured("plain") == "mine"
+    monkeypatch.setenv("CXXFLAGS", " -O0 -DSLOW ")
+    monkeypatch.setenv("LDFLAGS", "-Wl,-O1")
+    assert (
+        configured("flags") == "mine; CMAKE_CXX_FLAGS=-O0 -DSLOW; CMAKE_EXE_LINKER_FLAGS=-Wl,-O1;"
+        " CMAKE_SHARED_LINKER_FLAGS=-Wl,-O1"
+    )
 
 
 ENGINE = Engine(

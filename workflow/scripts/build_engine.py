@@ -85,7 +85,7 @@ def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str
         backend=backend,
         commit=source.commit,
         options=options,
-        compiler=engine_build.compiler_version(build_directory),
+        compiler=engine_build.compiler_used(build_directory),
     )
     shutil.rmtree(work)
     return manifest

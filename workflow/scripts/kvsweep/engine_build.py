@@ -36,6 +36,10 @@ _COMPILER_ERROR = re.compile(
     r"^(.+?: (?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|nvcc fatal\s*: .+|CMake Error.*)$"
 )
 
+_FLAGS = re.compile(
+    r"^(CMAKE_(?:C|CXX|CUDA|HIP|OBJC|EXE_LINKER|SHARED_LINKER)_FLAGS):\w+=[ \t]*(\S.*?)\s*$", re.MULTILINE
+)
+
 
 def cmake_options(backend: str, here: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
     """All options of the build: what every build has, what the back end and this machine want, what the user wants."""
@@ -154,11 +158,16 @@ def manifest(
     }
 
 
-def compiler_version(build_directory: Path) -> str | None:
-    """First line of the compiler's own version, of the compiler in CMake's cache."""
+def compiler_used(build_directory: Path) -> str | None:
+    """The compiler's own version, and the flags that it was given beyond llama.cpp's, from CMake's cache.
+
+    CMake takes flags from the shell's CXXFLAGS, CFLAGS, CUDAFLAGS, LDFLAGS when it configures a build.
+    """
     cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
     match = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.MULTILINE)
-    return _first_line(match[1], "--version") if match else None
+    version = _first_line(match[1], "--version") if match else None
+    flags = [f"{name}={value}" for name, value in _FLAGS.findall(cache)]
+    return "; ".join([version, *flags]) if version else None
 
 
 def run_for_text(program: Path, environment: Mapping[str, str], *arguments: str) -> str:

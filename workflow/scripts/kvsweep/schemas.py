@@ -225,7 +225,12 @@ ENGINES = as_schema(
         ("source_kind", TEXT, "", "git, pypi or path"),
         ("source", TEXT, "", "where the source or the binaries come from"),
         ("version", TEXT, "", "what the engine says of its own version"),
-        ("compiler", TEXT, "", "compiler; null for ready binaries"),
+        (
+            "compiler",
+            TEXT,
+            "",
+            "compiler, and flags that it was given beyond llama.cpp's; null for ready binaries",
+        ),
         ("cmake_options", TEXTS, "", "CMake options, as given to cmake"),
         ("environment", TEXTS, "", "NAME=VALUE of every knob set for every run"),
         ("cache_types", TEXTS, "", "cache types that the engine accepts, from its own help"),
