@@ -92,7 +92,16 @@ def test_a_cell_goes_on_from_where_the_last_one_ended(
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", "{}", '{"workflow": [1]}', '{"workflow": [], "reading": [1]}']
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"workflow": [1]}',
+        '{"workflow": [], "reading": [1]}',
+        '{"workflow": [], "reading": ["1", "a", "2"]}',
+    ],
 )
 def test_a_damaged_reading_only_costs_time(tmp_path: Path, damage: str) -> None:
     memory = tmp_path / "load.json"

@@ -84,7 +84,7 @@ class OtherWork:
     def _left(self) -> Reading | None:
         try:
             left = json.loads(self._memory.read_text()) if self._memory else {}
-            return Reading(*left["reading"]) if left["workflow"] == self._workflow else None
+            return Reading(*map(float, left["reading"])) if left["workflow"] == self._workflow else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
