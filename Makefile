@@ -37,7 +37,7 @@ status: setup
 forget: setup
 	$(BIN)/python workflow/scripts/forget_cells.py --results results $(MAKEOVERRIDES)
 
-# Everything that needs no engine, in under a minute.
+# Everything that needs neither an engine nor a cluster.
 check: setup lint
 	$(BIN)/pytest -q -m "not engine and not cluster"
 
