@@ -89,7 +89,7 @@ def code(program, *data):
     """A program of workflow/scripts with all that it imports, and files that it reads, as a param of its rule.
 
     By content and without comments and layout: an edit that means something runs the rule again, a checkout does not.
-    Found out for a rule that may run: a job on a cluster's node reads the Snakefile for its own cell alone.
+    Found out when a job asks. The Snakefile is also read for a single cell, on a node of a cluster.
     """
 
     def of_job(wildcards):
