@@ -3,7 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from kvsweep import gpus, macos
+import pytest
+from kvsweep import conditions, gpus, macos
 from kvsweep.conditions import Conditions, linux_power_source, read_conditions, remarks
 from support import machine_output
 
@@ -43,10 +44,13 @@ def test_an_nvidia_machine() -> None:
     ]
 
 
-def test_a_probe_that_fails_is_null_and_nothing_is_said() -> None:
+def test_a_probe_that_fails_is_null_and_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "POWER_SUPPLIES", tmp_path / "none")
     for system in ("Darwin", "Linux"):
         found = read_conditions(system, lambda *_command: None)
-        assert found.low_power_mode is found.thermal_state is found.slowed_by is None
+        assert found.power_source is found.low_power_mode is found.thermal_state is found.slowed_by is None
         assert found.gpu_users == ()
         assert remarks(dataclasses.replace(found, swap_used_bytes=None)) == []
     assert remarks(Conditions()) == []

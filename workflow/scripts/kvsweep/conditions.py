@@ -46,7 +46,7 @@ def read_conditions(system: str | None = None, probe: Probe = output) -> Conditi
     if (system or platform.system()) == "Darwin":
         return _on_macos(probe)
     return Conditions(
-        power_source=linux_power_source(),
+        power_source=linux_power_source(POWER_SUPPLIES),
         slowed_by=gpus.nvidia_slowed_by(probe(*gpus.NVIDIA_NOW)),
         gpu_users=gpus.nvidia_users(probe(*gpus.NVIDIA_USERS)),
         available_memory_bytes=available_memory_bytes(),
@@ -75,7 +75,7 @@ def remarks(conditions: Conditions) -> list[str]:
     return said
 
 
-def linux_power_source(directory: Path = POWER_SUPPLIES) -> str | None:
+def linux_power_source(directory: Path) -> str | None:
     """In macOS's words. A machine without a battery does not say."""
     supplies = [
         (content(f"{at}/type").strip(), content(f"{at}/online").strip()) for at in directory.glob("*")
