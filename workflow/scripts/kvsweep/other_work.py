@@ -5,7 +5,6 @@ The load average will not do: it remembers the last minute, which is kvsweep's o
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import psutil
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import write_json
+from kvsweep.files import read_json, write_json
 
 # Linux counts processor time in hundredths of a second.
 _SECONDS = 0.1
@@ -83,9 +82,9 @@ class OtherWork:
 
     def _left(self) -> Reading | None:
         try:
-            left = json.loads(self._memory.read_text()) if self._memory else {}
+            left = read_json(self._memory) if self._memory else {}
             return Reading(*map(float, left["reading"])) if left["workflow"] == self._workflow else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KvsweepError, ValueError, KeyError, TypeError):
             return None
 
     def _read(self) -> Reading | None:
