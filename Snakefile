@@ -18,17 +18,18 @@ STARTED_AT = time.time()
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
-from kvsweep import cells, config as configuration
-from kvsweep.awake import hold_awake
-from kvsweep.cluster_request import check_nodes
-from kvsweep.engine_run import INTERRUPTED, has_second_names, was_finished
-from kvsweep.environment import knobs_in
+from kvsweep.study import cells
+from kvsweep.study import config as configuration
+from kvsweep.machine.awake import hold_awake
+from kvsweep.plan.cluster_request import check_nodes
+from kvsweep.measure.engine_run import INTERRUPTED, has_second_names, was_finished
+from kvsweep.engine.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, write_text
-from kvsweep.notify import notify
-from kvsweep.process import LIMITS, NODES, WORKFLOW_PID
+from kvsweep.plan.notify import notify
+from kvsweep.measure.process import LIMITS, NODES, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
-from kvsweep.provenance import CONFIG_FILES
+from kvsweep.report.provenance import CONFIG_FILES
 from kvsweep.terminal import TERMINAL
 
 # A configuration on the command line replaces the paper's; merged, they would run both.

@@ -20,17 +20,17 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests")]
 # ruff: noqa: E402
-from kvsweep import claims
-from kvsweep.advice import advice
-from kvsweep.cache_types import KNOWN_TYPES
-from kvsweep.comparisons import compare
-from kvsweep.config import parse_workloads
-from kvsweep.crossovers import crossovers
-from kvsweep.head_to_head import head_to_head
-from kvsweep.k_or_v import k_or_v
-from kvsweep.memory import largest_contexts, memory
-from kvsweep.pareto import pareto
-from kvsweep.published import read_published
+from kvsweep.analysis import claims
+from kvsweep.analysis.advice import advice
+from kvsweep.analysis.comparisons import compare
+from kvsweep.analysis.crossovers import crossovers
+from kvsweep.analysis.head_to_head import head_to_head
+from kvsweep.analysis.k_or_v import k_or_v
+from kvsweep.analysis.memory import largest_contexts, memory
+from kvsweep.analysis.pareto import pareto
+from kvsweep.study.config import parse_workloads
+from kvsweep.study.pairs import KNOWN_TYPES
+from kvsweep.tables.published import read_published
 from synthetic_tables import BITS, model_row, quality_row, throughput_row
 
 

@@ -1,7 +1,7 @@
 """Damages recorded output in a million ways and counts how often a parser gave another number.
 
-Runs tests/test_parser_properties.py in slices, each with a seed of its own, so that a slice that fails can be run again
-alone: the command is printed.
+Runs tests/engine/test_parser_properties.py in slices, each with a seed of its own, so that a slice that fails can be
+run again alone: the command is printed.
 
     python benchmarks/damaged_logs.py --cases 1000000
 """
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TESTS = "tests/test_parser_properties.py"
+TESTS = "tests/engine/test_parser_properties.py"
 
 
 def run_slice(seed: int, cases: int) -> str | None:

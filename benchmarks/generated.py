@@ -23,8 +23,15 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS, STAND_IN = ROOT / "workflow" / "scripts", ROOT / "tests" / "stand_in"
 sys.path[:0] = [str(ROOT / "tests"), str(SCRIPTS)]
 
-from kvsweep.cells import BaselineRun, Cell, ThroughputCell, baseline_runs, quality_cells, throughput_cells  # noqa: E402
-from kvsweep.config import parse_study  # noqa: E402
+from kvsweep.study.cells import (  # noqa: E402
+    BaselineRun,
+    Cell,
+    ThroughputCell,
+    baseline_runs,
+    quality_cells,
+    throughput_cells,
+)
+from kvsweep.study.config import parse_study  # noqa: E402
 from snakemake.persistence import MetadataRecord  # noqa: E402
 from snakemake.persistence.file import FilePersistence  # noqa: E402
 from support import write_model  # noqa: E402

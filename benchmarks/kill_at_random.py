@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from kvsweep.errors import KvsweepError  # noqa: E402
-from kvsweep.recorded import read_recorded  # noqa: E402
+from kvsweep.measure.record import read_recorded  # noqa: E402
 
 TARGETS = ("snakemake", "runner", "engine")
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path[:0] = [str(ROOT / "tests"), str(SCRIPTS)]
 
-from kvsweep.schemas import TABLES  # noqa: E402
+from kvsweep.tables.schemas import TABLES  # noqa: E402
 from synthetic_tables import WIDE_PAIRS, engine_row, model_row, study, table_of  # noqa: E402
 
 CONTEXTS = (4096, 16384, 32768)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from kvsweep.analysis_schemas import ANALYSIS
+from kvsweep.analysis.schemas import ANALYSIS
 
 K = 1024
 GIB = 2**30

@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kvsweep.cache_types import KNOWN_TYPES, bits_per_value
-from kvsweep.schemas import TABLES
 from kvsweep.statistics import drift
+from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
+from kvsweep.tables.schemas import TABLES
 
 BITS = {name: float(bits) for name in KNOWN_TYPES if (bits := bits_per_value(name)) is not None}
 PAPER_PAIRS = [

@@ -26,9 +26,9 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from kvsweep.cells import ThroughputCell, quality_cells, throughput_cells
-from kvsweep.cluster_request import request
-from kvsweep.config import parse_study
+from kvsweep.plan.cluster_request import request
+from kvsweep.study.cells import ThroughputCell, quality_cells, throughput_cells
+from kvsweep.study.config import parse_study
 from slurm_cluster import PARTITIONS, Cluster, missing
 from support import ROOT, STAND_IN, write_model
 

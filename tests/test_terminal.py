@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kvsweep import download, terminal
-from kvsweep.download import Remote, fetch
+from kvsweep import terminal
+from kvsweep.inputs import download
+from kvsweep.inputs.download import Remote, fetch
 from kvsweep.terminal import TERMINAL, progress_bar
 from server import Page, serving
 from support import ROOT, STAND_IN

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kvsweep import cells
-from kvsweep import config as configuration_of
-from kvsweep.config import parse_study
+from kvsweep.study import cells
+from kvsweep.study import config as configuration_of
+from kvsweep.study.config import parse_study
 from support import ROOT, STAND_IN, write_model
 
 

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from kvsweep.demo_text import generate
+from kvsweep.inputs.demo_text import generate
 
 STREAM_BYTES = 1 << 20
 FIRST_TRAINING_SEED = 1_000_000  # smaller seeds are never trained on: they are free for evaluation

@@ -1,7 +1,7 @@
 # What jobs ask a cluster for: from the plan's figures and from the configuration's nodes. On one machine nothing is
 # asked for: there a job has all of it.
 
-from kvsweep import cluster_request
+from kvsweep.plan import cluster_request
 
 
 def on_a_cluster():

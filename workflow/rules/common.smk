@@ -1,7 +1,7 @@
 # Shared by all rules: names, what the cells are, and what the rules read from the configuration.
 
-from kvsweep import current
-from kvsweep.cache_types import Pair
+from kvsweep.plan import current
+from kvsweep.study.pairs import Pair
 from kvsweep.code_identity import code_identity
 
 

@@ -1,8 +1,8 @@
 # What each job needs, so that only what changed runs. A cell's own record says what it was measured with; it is compared
-# with what the configuration and the files say now (kvsweep/changes.py), and the plan gives the same reasons.
+# with what the configuration and the files say now (kvsweep/plan/changes.py), and the plan gives the same reasons.
 
-from kvsweep import changes
-from kvsweep.engine_files import measuring_files
+from kvsweep.plan import changes
+from kvsweep.engine.identity import measuring_files
 
 # What cells would be measured with now.
 try:

@@ -1,7 +1,7 @@
 # Needs: the Parquet tables and nothing else. Makes: figures and the report.
 
 from kvsweep.figures.catalogue import FIGURES
-from kvsweep.table_names import ANALYSIS, MEASURED
+from kvsweep.tables.names import ANALYSIS, MEASURED
 
 
 localrules:

@@ -7,11 +7,13 @@ import argparse
 import shutil
 from pathlib import Path
 
-from kvsweep import backends, engine_build, engine_source
-from kvsweep.config import Engine, parse_engine
+from kvsweep.engine import backends
+from kvsweep.engine import build as engine_build
+from kvsweep.engine import source as engine_source
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, write_json
 from kvsweep.program import run_program, say
+from kvsweep.study.config import Engine, parse_engine
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kvsweep.cache_types import Pair
-from kvsweep.config import check_engine_accepts
 from kvsweep.files import read_json
 from kvsweep.program import run_program
+from kvsweep.study.config import check_engine_accepts
+from kvsweep.study.pairs import Pair
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from kvsweep.cluster_job import job_status
 from kvsweep.errors import KvsweepError
+from kvsweep.machine.cluster_job import job_status
 from kvsweep.program import run_program
 
 

@@ -12,10 +12,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from kvsweep.analysis.groups import Row
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
-from kvsweep.presentation import Row
 from kvsweep.program import run_program, say
 from kvsweep.report.tables import read_table
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kvsweep.engine_run import drop_spare
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
-from kvsweep.forget import NAMES, parse_selection, select, why_nothing
+from kvsweep.measure.engine_run import drop_spare
+from kvsweep.plan.forget import NAMES, parse_selection, select, why_nothing
 from kvsweep.program import run_program, say
-from kvsweep.raw_cells import RawCell, find_cells, read_raw_cell
+from kvsweep.tables.raw_cells import RawCell, find_cells, read_raw_cell
 
 # What make itself may be told on the same command line.
 _OF_MAKE = ("PYTHON", "BIN")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256_once, write_json
-from kvsweep.inputs import bring, check_sha256, forget
-from kvsweep.model_files import checksum_memory, is_split, model_sha256, part_paths
-from kvsweep.model_header import ModelHeader, read_header
-from kvsweep.origin import Origin, parse_origin
+from kvsweep.inputs.fetch import bring, check_sha256, forget
+from kvsweep.inputs.model_header import ModelHeader, read_header
 from kvsweep.program import run_program, say
+from kvsweep.study.origin import Origin, parse_origin
+from kvsweep.study.split_models import checksum_memory, is_split, model_sha256, part_paths
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ import argparse
 import json
 from pathlib import Path
 
-from kvsweep.advice import advice
-from kvsweep.answers import read_rows, write_rows
-from kvsweep.config import parse_workloads
+from kvsweep.analysis.advice import advice
 from kvsweep.program import run_program, say
+from kvsweep.study.config import parse_workloads
+from kvsweep.tables.storage import read_rows, write_rows
 
 
 def main() -> None:

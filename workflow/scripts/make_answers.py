@@ -7,13 +7,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kvsweep.answers import read_rows, write_rows
-from kvsweep.comparisons import compare
-from kvsweep.crossovers import crossovers
-from kvsweep.head_to_head import head_to_head
-from kvsweep.k_or_v import k_or_v
-from kvsweep.pareto import pareto
+from kvsweep.analysis.comparisons import compare
+from kvsweep.analysis.crossovers import crossovers
+from kvsweep.analysis.head_to_head import head_to_head
+from kvsweep.analysis.k_or_v import k_or_v
+from kvsweep.analysis.pareto import pareto
 from kvsweep.program import run_program
+from kvsweep.tables.storage import read_rows, write_rows
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from kvsweep import claims
-from kvsweep.answers import read_rows, write_rows
+from kvsweep.analysis import claims
 from kvsweep.program import run_program, say
+from kvsweep.tables.storage import read_rows, write_rows
 
 
 def main() -> None:

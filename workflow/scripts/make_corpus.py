@@ -7,13 +7,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kvsweep import demo_text
-from kvsweep.archive import extract
 from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256_once, write_json, write_text
-from kvsweep.inputs import bring, check_sha256
-from kvsweep.origin import Origin, parse_origin
+from kvsweep.inputs import demo_text
+from kvsweep.inputs.archive import extract
+from kvsweep.inputs.fetch import bring, check_sha256
 from kvsweep.program import run_program, say
+from kvsweep.study.origin import Origin, parse_origin
 
 
 def main() -> None:

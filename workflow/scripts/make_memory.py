@@ -7,9 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
-from kvsweep.answers import read_rows, write_rows
-from kvsweep.memory import largest_contexts, memory
+from kvsweep.analysis.memory import largest_contexts, memory
 from kvsweep.program import run_program
+from kvsweep.tables.storage import read_rows, write_rows
 
 
 def main() -> None:

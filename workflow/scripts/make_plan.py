@@ -11,25 +11,25 @@ import json
 import shutil
 from pathlib import Path
 
-from kvsweep.backends import choose_backend
-from kvsweep.cache_types import BASELINE_PAIR, Pair
-from kvsweep.cells import Cell, baseline_runs, quality_cells, throughput_cells
-from kvsweep.config import Model, Study, parse_study
-from kvsweep.current import look
+from kvsweep.engine.backends import choose_backend
 from kvsweep.files import read_json, sha256, write_json
-from kvsweep.free_memory import available_memory_bytes
-from kvsweep.inputs import local_path
-from kvsweep.machine import gpu_limit_bytes, memory_bytes, this_machine
-from kvsweep.measured_curve import measured_curve
-from kvsweep.model_files import part_paths
-from kvsweep.model_header import ModelHeader, from_manifest, read_header
-from kvsweep.needs import ModelFile
-from kvsweep.plan import Known, Resources, make_plan
-from kvsweep.plan_view import as_json, as_text
-from kvsweep.plan_warnings import warnings
-from kvsweep.prediction import Curve
+from kvsweep.inputs.fetch import local_path
+from kvsweep.inputs.model_header import ModelHeader, from_manifest, read_header
+from kvsweep.machine.description import gpu_limit_bytes, memory_bytes, this_machine
+from kvsweep.machine.free_memory import available_memory_bytes
+from kvsweep.measure.measured_curve import measured_curve
+from kvsweep.measure.prediction import Curve
+from kvsweep.plan.current import look
+from kvsweep.plan.needs import ModelFile
+from kvsweep.plan.plan import Known, Resources, make_plan
+from kvsweep.plan.view import as_json, as_text
+from kvsweep.plan.warnings import warnings
 from kvsweep.program import run_program, say
-from kvsweep.raw_cells import RawCell, read_raw_cell
+from kvsweep.study.cells import Cell, baseline_runs, quality_cells, throughput_cells
+from kvsweep.study.config import Model, Study, parse_study
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.study.split_models import part_paths
+from kvsweep.tables.raw_cells import RawCell, read_raw_cell
 
 
 def main() -> None:

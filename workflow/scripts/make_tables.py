@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kvsweep import schemas, tables
-from kvsweep.cell_tables import Group, MachineUse, groups_of, read_tables
-from kvsweep.cells import quality_cells, throughput_cells
 from kvsweep.code_identity import code_identity
-from kvsweep.config import parse_study
-from kvsweep.current import manifest_identity
 from kvsweep.files import complete_or_absent, read_json, write_json
+from kvsweep.plan.current import manifest_identity
 from kvsweep.program import run_program, say
-from kvsweep.published import OtherRows, read_published
-from kvsweep.slices import read_slice
+from kvsweep.study.cells import quality_cells, throughput_cells
+from kvsweep.study.config import parse_study
+from kvsweep.tables import rows as tables
+from kvsweep.tables import schemas
+from kvsweep.tables.published import OtherRows, read_published
+from kvsweep.tables.read_cells import Group, MachineUse, groups_of, read_tables
+from kvsweep.tables.slices import read_slice
 
 
 def main() -> None:

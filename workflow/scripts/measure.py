@@ -14,10 +14,10 @@ import os
 import socket
 from pathlib import Path
 
-from kvsweep.cache_types import BASELINE_PAIR, Pair
-from kvsweep.other_work import OtherWork
-from kvsweep.process import LIMITS, WORKFLOW_PID
+from kvsweep.machine.other_work import OtherWork
+from kvsweep.measure.process import LIMITS, WORKFLOW_PID
 from kvsweep.program import run_program
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
 
 
 def main() -> None:
@@ -27,11 +27,11 @@ def main() -> None:
     arguments.other_work = OtherWork(own, arguments.results / "logs" / f"load-{socket.gethostname()}.json")
     # Each kind with what it needs alone: every cell pays for the start.
     if arguments.kind == "throughput":
-        from kvsweep.throughput_run import throughput as measure
+        from kvsweep.measure.throughput import throughput as measure
     elif arguments.kind == "quality":
-        from kvsweep.quality_run import quality as measure
+        from kvsweep.measure.quality import quality as measure
     else:
-        from kvsweep.quality_run import baseline as measure
+        from kvsweep.measure.quality import baseline as measure
     measure(arguments)
 
 

@@ -8,15 +8,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kvsweep.cells import baseline_runs, quality_cells, throughput_cells
-from kvsweep.config import Study, parse_study
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json
-from kvsweep.overview import Finished, Running, as_text, result_of
-from kvsweep.plan import Known, make_plan
+from kvsweep.measure.progress import RUNNING
+from kvsweep.measure.record import read_recorded
+from kvsweep.plan.overview import Finished, Running, as_text, result_of
+from kvsweep.plan.plan import Known, make_plan
 from kvsweep.program import run_program
-from kvsweep.progress import RUNNING
-from kvsweep.recorded import read_recorded
+from kvsweep.study.cells import baseline_runs, quality_cells, throughput_cells
+from kvsweep.study.config import Study, parse_study
 from make_plan import read_known
 
 

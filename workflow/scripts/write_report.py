@@ -9,10 +9,10 @@ from pathlib import Path
 
 from kvsweep.files import write_text
 from kvsweep.program import run_program, say
-from kvsweep.provenance import CONFIG_FILES, kvsweep_version, repository, snakemake_version
 from kvsweep.report.figures import read_figures
 from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
+from kvsweep.report.provenance import CONFIG_FILES, kvsweep_version, repository, snakemake_version
 from kvsweep.report.tables import SCHEMAS, read_table
 from kvsweep.report.view import Provenance, view_of
 

@@ -7,10 +7,10 @@ import argparse
 import json
 from pathlib import Path
 
-from kvsweep.cells import quality_cells, throughput_cells
-from kvsweep.config import parse_study
 from kvsweep.files import write_json, write_text
 from kvsweep.program import run_program
+from kvsweep.study.cells import quality_cells, throughput_cells
+from kvsweep.study.config import parse_study
 
 
 def main() -> None:

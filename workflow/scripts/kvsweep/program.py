@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kvsweep.errors import KvsweepError
-from kvsweep.process import Interrupted
+from kvsweep.measure.process import Interrupted
 
 # Set by the Snakefile: a file for the sentence that a run ended with, so that it can be said last, below all that
 # Snakemake says of a failed job.

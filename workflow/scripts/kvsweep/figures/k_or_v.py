@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from kvsweep import style
+from kvsweep.analysis.groups import QUALITY_SUBJECT, Row, compare, format_number
+from kvsweep.figures import style
 from kvsweep.figures.drawing import Drawing, Legend, Panel
-from kvsweep.presentation import QUALITY_SUBJECT, Row, compare, format_number
 
 # On coloured ground, whatever the page: not the colours that a dark page turns around.
 _DARK_LETTERS, _LIGHT_LETTERS = "#010101", "#fefefe"

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kvsweep import style
+from kvsweep.figures import style
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 
 PANELS_IN_ONE_COLUMN = 4

@@ -13,9 +13,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep import style
+from kvsweep.analysis.groups import Row, is_published
+from kvsweep.figures import style
 from kvsweep.figures.drawing import Legend
-from kvsweep.presentation import Row, is_published
 
 PairKey = tuple[str, str, str, str]
 

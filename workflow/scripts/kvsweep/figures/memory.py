@@ -9,12 +9,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep import style
+from kvsweep.analysis.groups import THROUGHPUT_SUBJECT, Group, Row, compare_beside_published, is_published
+from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.speed import by_source
-from kvsweep.presentation import THROUGHPUT_SUBJECT, Group, Row, compare_beside_published, is_published
 
 SET_UP = THROUGHPUT_SUBJECT[:-1]
 # What stands in place of the pair's marker where a cell was not measured.

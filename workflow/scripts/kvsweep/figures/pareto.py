@@ -7,12 +7,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from kvsweep import style
-from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel
-from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
-from kvsweep.presentation import (
+from kvsweep.analysis.groups import (
     QUALITY_SUBJECT,
     Group,
     Row,
@@ -20,6 +15,11 @@ from kvsweep.presentation import (
     format_number,
     is_published,
 )
+from kvsweep.figures import style
+from kvsweep.figures.axes import log_axis
+from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.labels import label_points
+from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.units import format_count
 
 SMALL = 0.6  # size of a pair that another beats

@@ -9,7 +9,18 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep import style
+from kvsweep.analysis.groups import (
+    QUALITY_SUBJECT,
+    Comparison,
+    Group,
+    Row,
+    compare_beside_published,
+    format_number,
+    in_percent,
+    is_published,
+)
+from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front
+from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.labels import label_points
@@ -22,17 +33,6 @@ from kvsweep.figures.marks import (
     pairs_in_order,
     words_for,
 )
-from kvsweep.presentation import (
-    QUALITY_SUBJECT,
-    Comparison,
-    Group,
-    Row,
-    compare_beside_published,
-    format_number,
-    in_percent,
-    is_published,
-)
-from kvsweep.reference import control_of, is_control, kld_error, mean_bits, pareto_front
 
 FLOOR_IN_REACH = (
     30.0  # a floor that many times below the lowest pair is named, not drawn: it would flatten the rest

@@ -9,7 +9,15 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep import style
+from kvsweep.analysis.groups import (
+    THROUGHPUT_SUBJECT,
+    Comparison,
+    Group,
+    Row,
+    compare_beside_published,
+)
+from kvsweep.analysis.reference import is_reference, reference_of
+from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, Point
 from kvsweep.figures.marks import (
@@ -21,14 +29,6 @@ from kvsweep.figures.marks import (
     pairs_in_order,
     words_for,
 )
-from kvsweep.presentation import (
-    THROUGHPUT_SUBJECT,
-    Comparison,
-    Group,
-    Row,
-    compare_beside_published,
-)
-from kvsweep.reference import is_reference, reference_of
 from kvsweep.statistics import relative_difference
 
 _HEIGHT = 3.9  # inches

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kvsweep.presentation import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, format_number, format_with_error
+from kvsweep.analysis.groups import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, format_number, format_with_error
 from kvsweep.report.parts import Cell, Entry, Grid, Section, by_pair, by_set_up, is_measured, pair_entry
 from kvsweep.units import format_bytes, format_count, format_duration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row
+from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
 from kvsweep.units import format_count
 

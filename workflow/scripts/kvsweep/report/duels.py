@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
 from kvsweep.units import format_bytes, format_count
 

@@ -17,12 +17,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from kvsweep.presentation import ABSENT
+from kvsweep.analysis.groups import ABSENT
+from kvsweep.figures.style import ON_DARK
 from kvsweep.report.figures import Figure
 from kvsweep.report.parts import Cell, Entry
 from kvsweep.report.svg import embeddable_svg, variable_of
 from kvsweep.report.view import View
-from kvsweep.style import ON_DARK
 
 TEMPLATES = Path(__file__).with_name("templates")
 

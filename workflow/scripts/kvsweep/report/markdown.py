@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from kvsweep.claims import PARTLY
-from kvsweep.presentation import ABSENT
+from kvsweep.analysis.claims import PARTLY
+from kvsweep.analysis.groups import ABSENT
 from kvsweep.report.html import TEMPLATES
 from kvsweep.report.parts import Entry, Grid
 from kvsweep.report.post import MOST_SET_UPS

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.cache_types import Pair
-from kvsweep.presentation import ABSENT, Row, compare
-from kvsweep.style import effective_pair, pair_label, pair_order
+from kvsweep.analysis.groups import ABSENT, Row, compare
+from kvsweep.figures.style import effective_pair, pair_label, pair_order
+from kvsweep.study.pairs import Pair
 
 NO_DIFFERENCE = "no difference shown"
 PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text generation)"))

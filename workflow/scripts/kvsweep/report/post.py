@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kvsweep.cache_types import Pair
-from kvsweep.presentation import (
+from kvsweep.analysis.groups import (
     ABSENT,
     THROUGHPUT_SUBJECT,
     Row,
@@ -16,8 +15,9 @@ from kvsweep.presentation import (
     in_percent,
     is_published,
 )
-from kvsweep.reference import is_control, kld_error
+from kvsweep.analysis.reference import is_control, kld_error
 from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, is_measured, marks_of, pair_entry
+from kvsweep.study.pairs import Pair
 from kvsweep.units import format_count
 
 STUDY_DEPTH = 64 * 1024  # tokens: the row that the study shows for every pair

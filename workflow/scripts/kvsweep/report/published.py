@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.cache_types import Pair
-from kvsweep.presentation import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
+from kvsweep.study.pairs import Pair
 from kvsweep.units import format_count
 
 COLUMNS = (

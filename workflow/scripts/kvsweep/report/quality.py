@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.presentation import (
+from kvsweep.analysis.groups import (
     ABSENT,
     QUALITY_SUBJECT,
     Row,
@@ -14,7 +14,7 @@ from kvsweep.presentation import (
     in_percent,
     larger,
 )
-from kvsweep.reference import at_least_rounding, control_of, is_control, kld_error
+from kvsweep.analysis.reference import at_least_rounding, control_of, is_control, kld_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     Entry,

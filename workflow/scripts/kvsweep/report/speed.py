@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from kvsweep.presentation import (
+from kvsweep.analysis.groups import (
     ABSENT,
     THROUGHPUT_SUBJECT,
     Row,
     format_difference,
     format_with_error,
 )
-from kvsweep.reference import is_reference, reference_of
+from kvsweep.analysis.reference import is_reference, reference_of
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     PHASES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kvsweep.presentation import ABSENT, Row
+from kvsweep.analysis.groups import ABSENT, Row
 from kvsweep.report.parts import Entry, Grid, count, listed
 from kvsweep.units import format_bytes
 

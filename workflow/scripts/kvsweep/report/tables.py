@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kvsweep.analysis_schemas import ANALYSIS
+from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.errors import KvsweepError
-from kvsweep.schemas import TABLES
+from kvsweep.tables.schemas import TABLES
 
 SCHEMAS: dict[str, pa.Schema] = {**TABLES, **ANALYSIS}
 

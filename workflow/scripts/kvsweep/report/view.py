@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.presentation import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, is_published
+from kvsweep.analysis.groups import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, is_published
 from kvsweep.report.answer import Answers, answers
 from kvsweep.report.cells import Evidence, quality_status, throughput_status
 from kvsweep.report.claims import claim_sections

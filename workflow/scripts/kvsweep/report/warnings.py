@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from kvsweep.presentation import (
+from kvsweep.analysis.groups import (
     QUALITY_SUBJECT,
     THROUGHPUT_SUBJECT,
     Row,
@@ -12,8 +12,8 @@ from kvsweep.presentation import (
     format_with_error,
     is_published,
 )
+from kvsweep.figures.style import pair_order
 from kvsweep.report.parts import PHASES, Caution, is_measured, label_of, ran_as_another
-from kvsweep.style import pair_order
 from kvsweep.units import format_count
 
 # From where on a measured cell gets a warning.

@@ -1,0 +1,250 @@
+"""Which pair for which work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from kvsweep.analysis.advice import advice
+from kvsweep.analysis.curves import Curve, along
+from kvsweep.analysis.schemas import ADVICE
+from kvsweep.study.config import Workload, parse_workloads
+from kvsweep.tables.published import read_published
+from kvsweep.tables.rows import as_table
+from support import ROOT
+from synthetic_tables import model_row, quality_row, study, throughput_row, unmeasured
+
+Row = dict[str, Any]
+K, GIB = 1024, 2**30
+PUBLISHED = read_published(ROOT / "resources" / "published")
+
+CODING = Workload("coding", "coding", "seconds", 8 * K, K, 2 * K, None, None)
+LONGEST = Workload("longest", "longest", "context", 0, 512, 128, None, None)
+
+
+def changed(workload: Workload = CODING, **values: Any) -> Workload:
+    return Workload(**{**vars(workload), **values})
+
+
+def advised(throughput: Iterable[Row], quality: Iterable[Row], workload: Workload = CODING) -> list[Row]:
+    table: list[Row] = as_table(advice(throughput, quality, [model_row()], [workload]), ADVICE).to_pylist()
+    return table
+
+
+def pair_of(row: Row) -> str:
+    return row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}"
+
+
+def speeds(
+    pair: str, prefill: float, decode: float, depths: Iterable[int] = (0, 8 * K, 64 * K), **more: Any
+) -> list[Row]:
+    """Equally fast at every depth."""
+    ctk, ctv = pair.partition("/")[0], pair.rpartition("/")[2]
+    return [
+        throughput_row(ctk, ctv, depth, phase, rate, spread=0.001, **more)
+        for depth in depths
+        for phase, rate in (("prefill", prefill), ("decode", decode))
+    ]
+
+
+THREE = [*speeds("f16", 1000, 60), *speeds("q8_0", 900, 55), *speeds("q4_0", 1200, 50)]
+DAMAGE = [
+    quality_row("f16", "f16", 0.0),
+    quality_row("q8_0", "q8_0", 0.0016),
+    quality_row("q4_0", "q4_0", 0.009),
+]
+
+
+# --- curves -------------------------------------------------------------------------------------------------
+
+
+def test_time_per_token_is_linear_between_depths() -> None:
+    def cell(depth: int, rate: float) -> Row:
+        return throughput_row("f16", "f16", depth, "prefill", tokens_per_second=rate, samples=[rate, rate])
+
+    curve = Curve([cell(0, 100.0), cell(1000, 50.0)])  # 10 and 20 ms a token
+    assert curve.duration(0, 1000).seconds == pytest.approx(15)
+    assert curve.duration(500, 1000).seconds == pytest.approx(500 * 0.0175)
+    # The last cell timed 512 tokens of its own; no further.
+    assert curve.duration(1000, 1512).seconds == pytest.approx(512 * 0.02)
+    assert curve.gap(1000, 1513) == "1513, beyond the deepest that was measured"
+    with pytest.raises(ValueError, match="not measured"):
+        curve.duration(0, 1513)
+    assert Curve([cell(8, 1.0)]).gap(0, 8) == "0, below the shallowest that was measured"
+    assert Curve([]).gap(0, 1) == "any depth"
+
+
+def test_lines_beyond_the_points_never_fall() -> None:
+    assert along(5, {0: 1.0, 10: 2.0}) == 1.5
+    assert along(20, {0: 1.0, 10: 2.0}) == 3.0
+    assert along(20, {0: 2.0, 10: 1.0}) == 1.0
+    assert along(7, {3: 4.0}) == 4.0
+
+
+# --- one workload -------------------------------------------------------------------------------------------
+
+
+def test_the_quickest_feasible_pair() -> None:
+    rows = advised(THREE, DAMAGE)
+    assert [(pair_of(row), row["rank"], row["verdict"]) for row in rows] == [
+        ("f16", 1, "pick"),
+        ("q8_0", 2, "runner-up"),
+        ("q4_0", 3, "feasible"),
+    ]
+    pick = rows[0]
+    assert pick["request_seconds"] == pytest.approx(K / 1000 + 2 * K / 60, rel=0.002)
+    assert pick["prefill_seconds"] + pick["decode_seconds"] == pytest.approx(pick["request_seconds"])
+    assert pick["request_seconds_low"] < pick["request_seconds"] < pick["request_seconds_high"]
+    # Of the other's time in either direction: 35.16 s are 8.4 % less than 38.37 s, which are 9.2 % more than 35.16 s.
+    share = re.fullmatch(r"quickest: 35\.1 s a request, ([\d.]+) % less than q8_0", pick["why"])
+    assert share and float(share[1]) == pytest.approx(100 * (1 - 35.157 / 38.374), abs=0.3)
+    share = re.fullmatch(r"38\.\d s a request, ([\d.]+) % more than f16", rows[1]["why"])
+    assert share and float(share[1]) == pytest.approx(100 * (38.374 / 35.157 - 1), abs=0.3)
+    assert rows[1]["would_change"] is None
+
+
+def test_a_divergence_that_is_too_high_is_not_feasible_and_what_would_change_it_is_said() -> None:
+    quick = [*THREE, *speeds("turbo3", 1500, 80)]
+    rows = advised(quick, [*DAMAGE, quality_row("turbo3", "turbo3", 0.02)], changed(highest_kld=0.01))
+    by_pair = {pair_of(row): row for row in rows}
+    assert by_pair["turbo3"]["verdict"] == "not feasible"
+    assert by_pair["turbo3"]["why"] == "its KL divergence, 0.02, is above 0.01"
+    assert by_pair["f16"]["rank"] == 1
+    assert "if a KL divergence of 0.02 is acceptable: turbo3" in by_pair["f16"]["would_change"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ({"fallback": True}, "work left the device"),
+        ({"effective_ctk": "q8_0"}, "ran as q8_0/turbo3"),
+    ],
+)
+def test_what_was_not_measured_is_never_recommended(mark: Row, said: str) -> None:
+    rows = advised(
+        [*THREE, *speeds("turbo3", 9000, 900, **mark)], [*DAMAGE, quality_row("turbo3", "turbo3", 1e-5)]
+    )
+    (turbo3,) = [row for row in rows if row["ctk"] == "turbo3"]
+    assert (turbo3["verdict"], turbo3["rank"], turbo3["request_seconds"]) == ("no data", None, None)
+    assert said in turbo3["why"]
+
+
+def test_no_curve_is_stretched_beyond_its_depths() -> None:
+    short = speeds("turbo3", 9000, 900, depths=(0, 8 * K))
+    (row,) = [row for row in advised([*THREE, *short], DAMAGE) if row["ctk"] == "turbo3"]
+    assert row["verdict"] == "no data"
+    assert row["missing"] == [
+        "prefill at 9K, beyond the deepest that was measured",
+        "decode at 11K, beyond the deepest that was measured",
+    ]
+
+
+def test_an_unknown_divergence_matters_only_where_there_is_a_limit() -> None:
+    quick = [*THREE, *speeds("turbo3", 1500, 80)]
+    assert pair_of(advised(quick, DAMAGE)[0]) == "turbo3"
+    rows = advised(quick, DAMAGE, changed(highest_kld=0.02))
+    assert pair_of(rows[0]) == "f16"
+    assert (
+        "if turbo3's KL divergence, not measured, is not above 0.02: it (26.3 s)" in rows[0]["would_change"]
+    )
+    (turbo3,) = [row for row in rows if row["ctk"] == "turbo3"]
+    assert (turbo3["verdict"], turbo3["missing"]) == ("no data", ["its KL divergence"])
+    # Of the baseline none is needed.
+    assert [row["verdict"] for row in advised(speeds("f16", 10, 10), [], changed(highest_kld=0.02))] == [
+        "pick"
+    ]
+
+
+def test_a_pair_that_ran_out_of_memory_on_the_way() -> None:
+    lost = [unmeasured(row, "oom", "no memory") for row in speeds("f16", 1, 1, depths=(10 * K,))]
+    (f16,) = [row for row in advised([*THREE, *lost], DAMAGE) if row["ctk"] == "f16"]
+    assert (f16["verdict"], f16["why"]) == ("not feasible", "ran out of memory at 10K")
+
+
+def test_memory_that_is_given_counts() -> None:
+    small = changed(memory_bytes=36_903_138_080 + 11 * K * 15_000)  # between q8_0's and f16's bytes a token
+    rows = {pair_of(row): row for row in advised(THREE, DAMAGE, small)}
+    assert rows["f16"]["verdict"] == "not feasible"
+    assert rows["f16"]["why"].startswith("needs ")
+    assert rows["q8_0"]["rank"] == 1
+    large = advised(THREE, DAMAGE)[0]
+    assert "with less than" in large["would_change"] and "of memory: q8_0" in large["would_change"]
+
+
+def test_what_depth_and_mix_would_change() -> None:
+    """q8_0 decodes slower until 64K and faster there; q4_0 is quicker with the prompt."""
+    f16 = [*speeds("f16", 1000, 60, depths=(0, 8 * K)), *speeds("f16", 400, 20, depths=(64 * K, 128 * K))]
+    q8_0 = [*speeds("q8_0", 900, 55, depths=(0, 8 * K)), *speeds("q8_0", 500, 40, depths=(64 * K, 128 * K))]
+    q4_0 = speeds("q4_0", 3000, 15, depths=(0, 8 * K, 64 * K, 128 * K))
+    (pick, *_) = advised([*f16, *q8_0, *q4_0], DAMAGE)
+    assert pair_of(pick) == "f16"
+    assert "from depth 64K: q8_0" in pick["would_change"]
+    assert "with below about 1" in pick["would_change"] and "generated tokens: q4_0" in pick["would_change"]
+
+
+def test_no_difference_is_not_sold_as_one() -> None:
+    rows = advised([*speeds("f16", 1000, 60), *speeds("q8_0", 1000, 60.0001)], DAMAGE)
+    assert all("no difference shown" in row["why"] for row in rows[:2])
+
+
+def test_the_longest_context_is_the_deepest_that_was_measured() -> None:
+    deep = [*THREE, *speeds("q8_0", 100, 10, depths=(128 * K,)), *speeds("q4_0", 100, 12, depths=(128 * K,))]
+    rows = advised(deep, DAMAGE, LONGEST)
+    assert [(pair_of(row), row["rank"]) for row in rows] == [("q8_0", 1), ("q4_0", 2), ("f16", 3)]
+    assert rows[0]["why"] == "the deepest: measured to 128K, KL divergence 0.0016"
+
+
+@pytest.mark.parametrize("column", ["machine", "engine", "model", "source"])
+def test_each_set_up_by_itself(column: str) -> None:
+    rows = advised([*THREE, *[row | {column: "another"} for row in speeds("q4_0", 9000, 900)]], DAMAGE)
+    assert {row[column] for row in rows} == {THREE[0][column], "another"}
+    assert pair_of(rows[0]) == "f16"
+
+
+def test_the_largest_context_that_was_scored_counts() -> None:
+    deeper = [quality_row("q8_0", "q8_0", 0.05, n_ctx=16 * K), quality_row("f16", "f16", 0.0, n_ctx=16 * K)]
+    rows = {pair_of(row): row for row in advised(THREE, [*DAMAGE, *deeper], changed(highest_kld=0.02))}
+    assert (rows["q8_0"]["kld_mean"], rows["q8_0"]["n_ctx"], rows["q8_0"]["verdict"]) == (
+        0.05,
+        16 * K,
+        "not feasible",
+    )
+    assert rows["q4_0"]["verdict"] == "no data"  # scored at 4K only
+
+
+# --- what ships ---------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_workloads_on_the_published_numbers() -> None:
+    workloads = parse_workloads(None)
+    rows = as_table(
+        advice(PUBLISHED.throughput, PUBLISHED.quality, PUBLISHED.models, workloads.values()), ADVICE
+    ).to_pylist()
+    study_rows = [row for row in rows if row["source"] == "published:m5max-part2"]
+    picks = {row["workload"]: pair_of(row) for row in study_rows if row["verdict"] == "pick"}
+    # Its own pick for the coding agent has no published KL divergence; for the other two no speeds were published.
+    assert picks == {"coding-agent": "q8_0", "longest-context": "q8_0/turbo4"}
+    (own,) = [
+        row for row in study_rows if row["workload"] == "coding-agent" and pair_of(row) == "q8_0/turbo4"
+    ]
+    assert (own["verdict"], own["missing"]) == ("no data", ["its KL divergence"])
+    assert own["request_seconds"] == pytest.approx(41.7, abs=0.05)
+    for workload in ("rag", "short-interactive"):
+        assert {row["verdict"] for row in study_rows if row["workload"] == workload} <= {
+            "no data",
+            "not feasible",
+        }
+
+
+def test_a_whole_study_gets_an_answer_to_every_workload() -> None:
+    tables = {name: table.to_pylist() for name, table in study().items()}
+    rows = list(
+        advice(tables["throughput"], tables["quality"], tables["models"], parse_workloads(None).values())
+    )
+    picks = {row["workload"] for row in rows if row["verdict"] == "pick"}
+    assert picks == set(parse_workloads(None))
+    # The upgraded pair and the one whose work left the device are in none of the ranks.
+    in_ranks = {pair_of(row) for row in rows if row.get("rank") and row["goal"] == "seconds"}
+    assert in_ranks and not in_ranks & {"turbo3", "f16/turbo4"}

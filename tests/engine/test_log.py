@@ -1,0 +1,297 @@
+"""The verbose log: what really ran, why it failed, and what an engine accepts."""
+
+import time
+
+import pytest
+from kvsweep.engine import log as engine_log
+from kvsweep.engine.log import EngineLog, KvCache
+from kvsweep.errors import UnparsableOutput
+from support import RECORDED
+
+LOGS = sorted(str(path.relative_to(RECORDED)) for path in RECORDED.rglob("*.stderr"))
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / name).read_text(encoding="utf-8")
+
+
+def parsed(name: str) -> EngineLog:
+    return engine_log.parse_engine_log(recorded(name))
+
+
+CONTEXT = """\
+llama_context: constructing llama_context
+llama_context: n_ctx         = 512
+llama_context: n_ctx_seq     = 512
+llama_context: n_batch       = 512
+llama_context: n_ubatch      = 256
+llama_context: flash_attn    = enabled
+llama_kv_cache: layer   0: dev = CUDA0
+llama_kv_cache: size =   24.00 MiB (   512 cells,   1 layers,  1/1 seqs), \
+K (q5_1):   12.00 MiB, V (q5_1):   12.00 MiB
+llama_kv_cache: attn_rot_k = 0, n_embd_head_k_all = 128
+llama_kv_cache: attn_rot_v = 0, n_embd_head_k_all = 128
+sched_reserve:      CUDA0 compute buffer size =   266.50 MiB
+sched_reserve: graph splits = 66
+"""
+
+
+def test_a_context() -> None:
+    log = engine_log.parse_engine_log(CONTEXT)
+    (context,) = log.contexts
+    assert (context.n_ctx, context.n_ctx_seq, context.n_batch, context.n_ubatch) == (512, 512, 512, 256)
+    assert log.kv_caches == (KvCache(24.0, 512, 1, 1, 1, "q5_1", 12.0, "q5_1", 12.0),)
+    assert (log.attn_rot_k, log.attn_rot_v, log.flash_attn) == (False, False, True)
+    assert log.graph_splits == (66,)
+    assert log.kv_layer_devices == ("CUDA0",)
+    assert log.compute_buffers_mib == {"CUDA0": 266.5}
+
+
+def test_time_stamps_make_no_difference() -> None:
+    stamped = "".join(f"0.00.008.640 I {line}\n" for line in CONTEXT.splitlines())
+    assert engine_log.parse_engine_log(stamped) == engine_log.parse_engine_log(CONTEXT)
+
+
+def test_every_context_of_a_process_is_kept() -> None:
+    log = parsed("mainline/bench-q4_0-q4_0.stderr")
+    assert len(log.contexts) == len(log.kv_caches) == len(log.graph_splits) == 6
+    assert [cache.cells for cache in log.kv_caches] == [256, 256, 768, 768, 2304, 2304]
+    assert {(cache.type_k, cache.type_v) for cache in log.kv_caches} == {("q4_0", "q4_0")}
+    assert log.n_threads == 2
+    assert log.model_buffers_mib == {"CPU_Mapped": 18.52}
+
+
+def test_mainline_rotates_what_it_quantizes() -> None:
+    quantized, f16 = parsed("mainline/bench-q4_0-q4_0.stderr"), parsed("mainline/bench-f16-f16.stderr")
+    assert (quantized.attn_rot_k, quantized.attn_rot_v) == (True, True)
+    assert (f16.attn_rot_k, f16.attn_rot_v) == (False, False)
+
+
+def test_the_engine_changes_a_cache_type() -> None:
+    upgraded = parsed("fork/bench-turbo3-turbo3-gqa8-upgraded.stderr")
+    assert upgraded.kv_caches[0].type_k == "q8_0"
+    assert "upgrading K from turbo3 to q8_0" in upgraded.kv_upgrades[0]
+    pinned = parsed("fork/bench-turbo3-turbo3-gqa8-pinned.stderr")
+    assert pinned.kv_caches[0].type_k == "turbo3"
+    assert pinned.kv_upgrades == ()
+
+
+def test_the_engine_keeps_some_layers_at_another_type() -> None:
+    log = parsed("fork/bench-turbo2-turbo2-boundary.stderr")
+    assert log.kv_upgrades[-1] == "Boundary V mode 7: first2+last2 V=q8_0, rest V=turbo2"
+    cache = log.kv_caches[0]
+    assert (cache.type_v, cache.v_mib) == ("turbo2", 0.18)  # ten layers of turbo2 alone would be smaller
+
+
+def test_attention_that_left_the_gpu_shows_in_the_graph_splits() -> None:
+    fallback, f16 = (
+        parsed("fork-cuda/bench-q5_1-q5_1-fallback.stderr"),
+        parsed("fork-cuda/bench-f16-f16.stderr"),
+    )
+    assert set(fallback.graph_splits) == {66}
+    assert set(f16.graph_splits) == {2}
+    assert fallback.offloaded_layers == (33, 33)
+    assert fallback.kv_layer_devices == ("CUDA0",)
+
+
+@pytest.mark.parametrize(
+    ("line", "prefill", "decode"),
+    [
+        ("sched_reserve: graph splits = 66", 66, 66),
+        ("sched_reserve: graph splits = 66 (with bs=512), 2 (with bs=1)", 66, 2),
+        ("llama_context: graph splits = 2", 2, 2),
+        ("sched_reserve: graph: nodes = 178, splits = 3, input objects = 4, input tensors = 8", 3, 3),
+        (
+            "sched_reserve: graph (pp bs=512, tg bs=1): nodes = 178 / 170, splits = 3 / 5,"
+            " input objects = 4 / 4, input tensors = 8 / 8",
+            3,
+            5,
+        ),
+    ],
+)
+def test_ways_to_print_graph_splits(line: str, prefill: int, decode: int) -> None:
+    text = CONTEXT.replace("sched_reserve: graph splits = 66", line)
+    (context,) = engine_log.parse_engine_log(text).contexts
+    assert (context.graph_splits_prefill, context.graph_splits_decode) == (prefill, decode)
+    assert context.graph_splits == max(prefill, decode)
+
+
+def test_what_was_not_logged_is_none() -> None:
+    log = parsed("mainline/kld-q4_0-q4_0.stderr")  # this build says nothing of it without -lv 4
+    assert not log.contexts and not log.kv_caches and not log.graph_splits
+    assert log.attn_rot_k is None and log.flash_attn is None
+    assert engine_log.parse_engine_log("") == EngineLog()
+
+
+def test_a_cut_line_does_not_count() -> None:
+    cut = CONTEXT[: CONTEXT.index("66\n") + 1]  # graph splits = 6
+    assert engine_log.parse_engine_log(cut).graph_splits == ()
+
+
+def test_a_context_that_found_no_memory_has_no_cache() -> None:
+    contexts = parsed("fork/bench-f16-f16-oom.stderr").contexts
+    assert contexts[-1].n_ctx == 2_000_128
+    assert contexts[-1].kv_caches == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("attn_rot_v = 0", "attn_rot_k = 0", "repeats a line about the KV cache"),
+        ("size =   24.00", "size =   25.00", "a KV cache of 25.0 MiB with 12.0 MiB of K"),
+        ("(   512 cells", "(   51 cells", "unknown form"),
+        ("K (q5_1):   12.00", "K (q5_1):   2.00", "unknown form"),
+        ("graph splits = 66", "graph splits = many", "unknown form"),
+        ("n_ctx_seq ", "n_ctx ", "n_ctx twice"),
+        ("llama_context: constructing llama_context\n", "", "before the first one"),
+    ],
+)
+def test_what_is_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(UnparsableOutput, match=message):
+        engine_log.parse_engine_log(CONTEXT.replace(old, new))
+
+
+def test_rotation_that_differs_between_contexts_is_refused() -> None:
+    with pytest.raises(UnparsableOutput, match="contradicts itself about the rotation of K"):
+        engine_log.parse_engine_log(CONTEXT + CONTEXT.replace("attn_rot_k = 0", "attn_rot_k = 1"))
+
+
+def test_a_repeated_line_is_refused() -> None:
+    size = next(line for line in CONTEXT.splitlines(keepends=True) if "cells" in line)
+    with pytest.raises(UnparsableOutput, match="2 KV caches but 1 lines"):
+        engine_log.parse_engine_log(CONTEXT.replace(size, size + size))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ggml_aligned_malloc: insufficient memory (attempted to allocate 7813.00 MB)",
+        "alloc_tensor_range: failed to allocate CPU buffer of size 8192524288",
+        "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 8192524288",
+        "llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache",
+        "llama_init_from_model: failed to initialize the context: failed to allocate compute pp buffers",
+        "graph_reserve: failed to allocate compute buffers",
+        "  what():  std::bad_alloc",
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 250080.00 MiB on device 0:"
+        " cudaMalloc failed: out of memory",
+        "CUDA error: out of memory",
+        "ROCm error: out of memory",
+        "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
+        "error: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+        "ggml_metal_synchronize: error: command buffer 0 failed with status 5",
+        "ggml_metal_buffer_init: error: failed to allocate buffer, size = 16384.00 MiB",
+        "ggml_vulkan: Device memory allocation of size 4294967296 failed.",
+        "ggml_vulkan: vk::Device::allocateMemory: ErrorOutOfDeviceMemory",
+    ],
+)
+def test_running_out_of_memory(line: str) -> None:
+    log = f"llama_kv_cache: layer   0: dev = CPU\n{line}\nmain: error: failed to create context with model\n"
+    assert engine_log.out_of_memory_line(log) == line.strip()
+    stamped = f"0.00.220.126 I first\n0.00.220.126 E {line}\n"
+    assert line.strip() in (engine_log.out_of_memory_line(stamped) or "")
+
+
+def test_a_metal_command_buffer_can_fail_for_another_reason() -> None:
+    failed = "ggml_metal_synchronize: error: command buffer 0 failed with status 5\n"
+    timeout = "error: Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)\n"
+    memory = "error: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)\n"
+    assert engine_log.out_of_memory_line(failed + timeout) is None
+    assert engine_log.out_of_memory_line(failed + memory) == failed.strip()
+
+
+@pytest.mark.parametrize("engine", ["fork", "mainline", "fork-cuda"])
+def test_recorded_runs_out_of_memory(engine: str) -> None:
+    line = engine_log.out_of_memory_line(recorded(f"{engine}/bench-f16-f16-oom.stderr"))
+    assert line is not None
+    assert (
+        "cudaMalloc failed" if engine == "fork-cuda" else "ggml_aligned_malloc: insufficient memory"
+    ) in line
+
+
+@pytest.mark.parametrize("name", [name for name in LOGS if "-oom" not in name])
+def test_other_logs_do_not_look_like_running_out_of_memory(name: str) -> None:
+    assert engine_log.out_of_memory_line(recorded(name)) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "error: invalid parameter for argument: -ctk",
+        'error while handling argument "-ctk": Unsupported cache type: turbo3',
+        "llama_init_from_model: K cache type q4_0 with block size 32 does not divide n_embd_head_k=72",
+        "llama_init_from_model: quantized V cache requires flash_attn to be enabled",
+        "llama_init_from_model: V cache quantization requires flash_attn",
+        "llama_init_from_model: model does not support different K (q8_0) and V (q4_0) cache types",
+        "ggml-backend.cpp:941: pre-allocated tensor (cache_k_l0 (view)) in a buffer (Vulkan0) that cannot run"
+        " the operation (SET_ROWS)",
+    ],
+)
+def test_a_refused_cache_type(line: str) -> None:
+    assert engine_log.unsupported_line(f"something\n{line}\nusage:\n") == line
+
+
+def test_another_wrong_argument_is_not_a_refused_cache_type() -> None:
+    assert engine_log.unsupported_line("error: invalid parameter for argument: -ngl\n") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "llama_model_load: error loading model: tensor 'x' data is not within the file bounds",
+        "llama_model_load: error loading model vocabulary: unknown pre-tokenizer",
+        "main: error: failed to load model 'truncated.gguf'",
+        "common_init_from_params: failed to load model 'nofile.gguf'",
+        "main: unable to load model",
+        "gguf_init_from_file_impl: invalid magic characters: 'abcd', expected 'GGUF'",
+    ],
+)
+def test_a_model_that_cannot_be_loaded(line: str) -> None:
+    assert engine_log.model_error_line(f"something\n{line}\n") == line
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_recorded_logs_have_no_false_explanations(name: str) -> None:
+    text = recorded(name)
+    assert (engine_log.unsupported_line(text) is not None) == name.endswith("unsupported.stderr")
+    assert (engine_log.model_error_line(text) is not None) == name.endswith("model-truncated.stderr")
+
+
+HELP = """\
+-ctk,  --cache-type-k TYPE              KV cache data type for K
+                                        allowed values: f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1,
+                                        turbo2, turbo3, turbo4
+                                        (default: f16)
+                                        (env: LLAMA_ARG_CACHE_TYPE_K)
+-ctkd, --cache-type-k-draft TYPE        KV cache data type for K for the draft model
+                                        allowed values: f16
+                                        (default: f16)
+"""
+
+
+def test_the_cache_types_an_engine_accepts() -> None:
+    types = "f32 f16 bf16 q8_0 q4_0 q4_1 iq4_nl q5_0 q5_1 turbo2 turbo3 turbo4"
+    assert engine_log.accepted_cache_types(HELP) == tuple(types.split())
+    shorter = HELP.replace(",\n                                        turbo2, turbo3, turbo4", "")
+    assert engine_log.accepted_cache_types(shorter)[-1] == "q5_1"
+    with pytest.raises(UnparsableOutput, match="does not list the allowed values"):
+        engine_log.accepted_cache_types("usage: llama-bench [options]\n")
+
+
+def test_a_long_log_is_read_quickly() -> None:
+    """There will be a hundred thousand of them. Ten times the duration on a slow machine is allowed for."""
+    text = recorded("mainline/bench-q4_0-q4_0.stderr")
+    durations = []
+    for _ in range(5):
+        started = time.perf_counter()
+        engine_log.parse_engine_log(text)
+        durations.append(time.perf_counter() - started)
+    assert min(durations) < 0.015
+
+
+def test_a_type_that_is_cut_short_is_not_what_the_engine_said() -> None:
+    line = "llama_kv_cache: Boundary V mode 7: first2+last2 V=q8_0, rest V={}\n"
+    head = "llama_context: constructing llama_context\n"
+    assert engine_log.parse_engine_log(head + line.format("turbo2")).kv_upgrades
+    for cut in ("t", "turbo", "q8_", "iq4"):
+        with pytest.raises(UnparsableOutput, match="unknown form"):
+            engine_log.parse_engine_log(head + line.format(cut))

@@ -1,0 +1,268 @@
+"""Damaged output never gives a wrong number: the result is right or a failure, whatever was done to it.
+
+``KVSWEEP_PROPERTY_CASES`` sets the number of damaged outputs tried in all (200 unless set).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kvsweep.engine import bench_output, perplexity_output
+from kvsweep.engine import log as engine_log
+from kvsweep.engine.bench_output import BenchTest
+from kvsweep.engine.perplexity_output import BaselineEstimate, KlStatistics
+from kvsweep.errors import KvsweepError, UnparsableOutput
+from kvsweep.measure.record import read_recorded
+from support import RECORDED
+
+PROPERTIES = 8
+CASES = max(1, int(os.environ.get("KVSWEEP_PROPERTY_CASES", "200")) // PROPERTIES)
+
+damaged = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+
+KL_RUNS = [
+    "fork/kld-f16-f16-control",
+    "fork/kld-q8_0-q8_0",
+    "fork/kld-q8_0-turbo4",
+    "fork/kld-turbo3-turbo3",
+    "mainline/kld-q4_0-q4_0",
+]
+BASELINES = ["fork/baseline-f16", "mainline/baseline-f16"]
+LOGS = [
+    "fork/bench-f16-f16-oom",
+    "fork/bench-turbo2-turbo2-boundary",
+    "fork/bench-turbo3-turbo3-gqa8-upgraded",
+    "fork-cuda/bench-f16-f16-oom",
+    "mainline/bench-f16-f16-oom",
+]
+BENCHES = ["fork/bench-q8_0-turbo4", "fork-cuda/bench-f16-f16", "mainline/bench-q4_0-q4_0"]
+
+
+def recorded(name: str, ending: str) -> str:
+    return (RECORDED / f"{name}.{ending}").read_text(encoding="utf-8")
+
+
+def one_depth(name: str) -> str:
+    """The two lines that a throughput cell's process prints: prefill and decode at one depth."""
+    return "".join(recorded(name, "jsonl").splitlines(keepends=True)[2:4])
+
+
+def attempt(parse: Callable[..., Any], *texts: str) -> Any:
+    """The result, or None for a failure. Any other exception than the promised one is a bug."""
+    try:
+        return parse(*texts)
+    except UnparsableOutput:
+        return None
+
+
+@st.composite
+def cut_short(draw: st.DrawFn, text: str) -> str:
+    """The output ends anywhere."""
+    return text[: draw(st.integers(0, len(text)))]
+
+
+@st.composite
+def with_a_hole(draw: st.DrawFn, text: str) -> str:
+    """A span is missing, from within one line to within a later one."""
+    start = draw(st.integers(0, len(text)))
+    line_end = text.find("\n", start)
+    if line_end < 0:
+        return text[:start]
+    return text[:start] + text[draw(st.integers(line_end, len(text))) :]
+
+
+@st.composite
+def with_lines_repeated(draw: st.DrawFn, text: str) -> str:
+    """A block of lines appears again, at once or later."""
+    lines = text.splitlines(keepends=True)
+    start = draw(st.integers(0, len(lines)))
+    end = draw(st.integers(start, len(lines)))
+    at = draw(st.integers(end, len(lines)))
+    return "".join(lines[:at] + lines[start:end] + lines[at:])
+
+
+@st.composite
+def mixed(draw: st.DrawFn, text: str, other: str) -> str:
+    """Two outputs in one, line by line, each in its own order; they come in blocks of random length."""
+    remaining = [text.splitlines(keepends=True), other.splitlines(keepends=True)]
+    result: list[str] = []
+    which = 0
+    while remaining[0] and remaining[1]:
+        count = draw(st.integers(1, len(remaining[which])))
+        result += remaining[which][:count]
+        del remaining[which][:count]
+        which = 1 - which
+    return "".join(result + remaining[0] + remaining[1])
+
+
+# What garbage is made of: bytes that are no text, control characters, letters. Other digits in a line's place are no
+# business of a parser: the raw file's sha256 shows them (test_changed_bytes_of_a_record).
+GARBAGE = '\ufffd\0\x1b\n\tnaifXE+,:[]{}"%'
+
+
+@st.composite
+def corrupted(draw: st.DrawFn, text: str) -> str:
+    """Garbage stands in the place of up to 40 characters."""
+    start = draw(st.integers(0, len(text)))
+    garbage = draw(st.text(GARBAGE, min_size=1, max_size=40))
+    return text[:start] + garbage + text[start + len(garbage) :]
+
+
+def any_damage(data: st.DataObject, text: str, other: str) -> str:
+    kind = data.draw(st.sampled_from(["short", "hole", "repeated", "corrupted", "mixed", "two kinds"]))
+    if kind == "two kinds":
+        text = data.draw(with_lines_repeated(text))
+        kind = data.draw(st.sampled_from(["short", "hole", "corrupted"]))
+    strategies = {
+        "short": cut_short,
+        "hole": with_a_hole,
+        "repeated": with_lines_repeated,
+        "corrupted": corrupted,
+    }
+    return data.draw(mixed(text, other) if kind == "mixed" else strategies[kind](text))
+
+
+def kl_is_right(result: KlStatistics | None, clean: KlStatistics) -> bool:
+    """Equal, but for what only the log says and may be lost with it."""
+    if (
+        result is None or result.n_chunks != clean.n_chunks
+    ):  # its number of windows was not asked for: refused
+        return True
+    return result == replace(
+        clean,
+        n_ctx=clean.n_ctx if result.n_ctx is not None else None,
+        seconds_per_pass=clean.seconds_per_pass if result.seconds_per_pass is not None else None,
+    )
+
+
+def baseline_is_right(result: BaselineEstimate | None, clean: BaselineEstimate) -> bool:
+    """Equal, but for hints and for the running means before the last, which stand only once."""
+    if result is None:
+        return True
+    return (result.ppl, result.ppl_stderr, result.n_chunks) == (
+        clean.ppl,
+        clean.ppl_stderr,
+        clean.n_chunks,
+    ) and result.n_ctx in (None, clean.n_ctx)
+
+
+@damaged
+@given(
+    st.data(),
+    st.sampled_from(KL_RUNS),
+    st.sampled_from(KL_RUNS),
+    st.sampled_from(["stdout", "stderr", "both"]),
+)
+def test_kl_runs(data: st.DataObject, name: str, other: str, stream: str) -> None:
+    stdout, stderr = recorded(name, "stdout"), recorded(name, "stderr")
+    clean = perplexity_output.parse_kl(stdout, stderr)
+    if stream in ("stdout", "both"):
+        stdout = any_damage(data, stdout, recorded(other, "stdout"))
+    if stream in ("stderr", "both"):
+        stderr = any_damage(data, stderr, recorded(other, "stderr"))
+    assert kl_is_right(attempt(perplexity_output.parse_kl, stdout, stderr), clean)
+
+
+@damaged
+@given(st.data(), st.sampled_from(KL_RUNS))
+def test_a_kl_run_with_a_hole_within_a_line(data: st.DataObject, name: str) -> None:
+    """Columns have fixed widths, so that even a single lost digit shows."""
+    stdout, stderr = recorded(name, "stdout"), recorded(name, "stderr")
+    clean = perplexity_output.parse_kl(stdout, stderr)
+    start = data.draw(st.integers(0, len(stdout)))
+    hole = stdout[:start] + stdout[start + data.draw(st.integers(1, 12)) :]
+    assert kl_is_right(attempt(perplexity_output.parse_kl, hole, stderr), clean)
+
+
+@damaged
+@given(st.data(), st.sampled_from(BASELINES), st.sampled_from(["stdout", "stderr"]))
+def test_baselines(data: st.DataObject, name: str, stream: str) -> None:
+    streams = {"stdout": recorded(name, "stdout"), "stderr": recorded(name, "stderr")}
+    clean = perplexity_output.parse_baseline(**streams)
+    streams[stream] = any_damage(data, streams[stream], recorded(BASELINES[0], stream))
+    assert baseline_is_right(attempt(perplexity_output.parse_baseline, *streams.values()), clean)
+
+
+def measured(test: BenchTest) -> tuple[object, ...]:
+    """What a test is and what came out of it."""
+    return test.n_prompt, test.n_gen, test.n_depth, test.type_k, test.type_v, test.samples_ns
+
+
+@damaged
+@given(st.data(), st.sampled_from(BENCHES), st.sampled_from(BENCHES))
+def test_throughput_cells(data: st.DataObject, name: str, other: str) -> None:
+    text, mixed_in = one_depth(name), one_depth(other)
+    right = {measured(test) for test in bench_output.parse_bench(text)}
+    right |= {measured(test) for test in bench_output.parse_bench(mixed_in)}
+    asked = {identity[:5] for identity in right}
+    tests = attempt(bench_output.parse_bench, any_damage(data, text, mixed_in)) or ()
+    tests = [test for test in tests if measured(test)[:5] in asked]  # as the caller does
+    assert {measured(test) for test in tests} <= right
+    assert len({measured(test) for test in tests}) == len(tests)
+
+
+@damaged
+@given(st.data(), st.sampled_from(BENCHES))
+def test_truncated_throughput_runs_keep_what_was_finished(data: st.DataObject, name: str) -> None:
+    text = recorded(name, "jsonl")
+    cut = data.draw(cut_short(text))
+    tests = bench_output.parse_bench(cut)
+    assert tests == bench_output.parse_bench(text)[: len(tests)]
+    assert len(tests) in (cut.count("\n"), cut.count("\n") + 1)
+
+
+@damaged
+@given(st.data(), st.sampled_from(LOGS), st.sampled_from(LOGS))
+def test_engine_logs(data: st.DataObject, name: str, other: str) -> None:
+    """Contexts may be lost or come twice with their lines, but none is ever made up."""
+    text, mixed_in = recorded(name, "stderr"), recorded(other, "stderr")
+    clean = [engine_log.parse_engine_log(text), engine_log.parse_engine_log(mixed_in)]
+    log = attempt(engine_log.parse_engine_log, any_damage(data, text, mixed_in))
+    if log is None:
+        return
+    for what in ("kv_caches", "graph_splits", "kv_upgrades"):
+        assert set(getattr(log, what)) <= {value for one in clean for value in getattr(one, what)}, what
+    for what in ("attn_rot_k", "attn_rot_v", "flash_attn", "offloaded_layers", "n_threads"):
+        assert getattr(log, what) in {None, *(getattr(one, what) for one in clean)}, what
+
+
+@damaged
+@given(st.data(), st.sampled_from(LOGS))
+def test_a_truncated_engine_log_gives_the_beginning(data: st.DataObject, name: str) -> None:
+    text = recorded(name, "stderr")
+    clean, log = (engine_log.parse_engine_log(t) for t in (text, data.draw(cut_short(text))))
+    for what in ("kv_caches", "graph_splits", "kv_upgrades", "kv_layer_devices"):
+        assert getattr(log, what) == getattr(clean, what)[: len(getattr(log, what))], what
+
+
+@damaged
+@given(st.data(), st.sampled_from(KL_RUNS))
+def test_changed_bytes_of_a_record(data: st.DataObject, name: str) -> None:
+    """A digit in another's place looks like a result: only the checksum of the raw file tells."""
+    streams = {ending: recorded(name, ending).encode() for ending in ("stdout", "stderr")}
+    with TemporaryDirectory() as place:
+        directory = Path(place)
+        described = [
+            {"name": f"{ending}.log", "sha256": hashlib.sha256(content).hexdigest()}
+            for ending, content in streams.items()
+        ]
+        (directory / "run.json").write_text(json.dumps({"streams": described}))
+        ending = data.draw(st.sampled_from(sorted(streams)))
+        position = data.draw(st.integers(0, len(streams[ending]) - 1))
+        other = data.draw(st.integers(0, 255).filter(lambda byte: byte != streams[ending][position]))
+        for other_ending, content in streams.items():
+            (directory / f"{other_ending}.log").write_bytes(content)
+        assert read_recorded(directory).stdout == streams["stdout"].decode()
+        changed = bytearray(streams[ending])
+        changed[position] = other
+        (directory / f"{ending}.log").write_bytes(changed)
+        with pytest.raises(KvsweepError, match=rf"{ending}\.log: changed since it was measured"):
+            read_recorded(directory)

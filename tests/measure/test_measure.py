@@ -1,0 +1,326 @@
+"""The program that measures a cell, with an engine that prints what real ones printed once."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kvsweep.files import sha256
+from kvsweep.measure import clock
+from kvsweep.measure.engine_run import was_finished
+from kvsweep.measure.progress import RUNNING
+from kvsweep.measure.record import read_recorded
+from support import SCRIPTS, Workplace, measure, run_json
+
+
+def names(directory: Path) -> list[str]:
+    """The files of a cell."""
+    return sorted(path.name for path in directory.glob("*") if path.is_file())
+
+
+def test_a_throughput_cell(workplace: Workplace) -> None:
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.returncode == 0
+    first, last = done.stderr.splitlines()
+    assert first == "kvsweep: throughput of q8_0/turbo4 at depth 1024 (stand-in, tiny)"
+    assert last.startswith("kvsweep:   q8_0/turbo4 at depth 1K: prefill ") and "decode" in last
+    cell = workplace.throughput("q8_0/turbo4", depth=1024)
+    assert names(cell) == ["bench.jsonl", "run.json", "stderr.log"]
+    run = run_json(cell)
+    assert (run["format"], run["kind"], run["ctk"], run["ctv"]) == (1, "throughput", "q8_0", "turbo4")
+    assert (run["depth"], run["prompt"], run["generate"], run["repetitions"]) == (1024, 64, 16, 3)
+    assert (run["engine"], run["model"], run["environment"]) == ("stand-in", "tiny", {"TURBO_EXAMPLE": "1"})
+    assert run["command"][0].endswith("/llama-bench")
+    assert (run["exit_status"], run["signal"], run["ended_by"], run["attempts"]) == (0, None, None, 1)
+    assert run["killed_for_memory"] is False
+    assert run["time_limit_seconds"] == 3600
+    assert run["machine"]["name"]
+    assert len(read_recorded(cell).stdout.splitlines()) == 2
+
+
+def test_a_quality_cell(with_baseline: Workplace) -> None:
+    done = measure(with_baseline.quality_command("q8_0/turbo4"))
+    assert done.returncode == 0
+    assert "KLD 0.320245, PPL 1548.0038" in done.stderr
+    cell = with_baseline.quality("q8_0/turbo4")
+    assert names(cell) == ["run.json", "stderr.log", "stdout.log"]
+    run = run_json(cell)
+    assert (run["kind"], run["corpus"], run["n_ctx"], run["chunks"]) == ("quality", "text", 1024, 8)
+    assert run["corpus_sha256"] == json.loads(with_baseline.corpus_json.read_text())["sha256"]
+
+
+def test_a_baseline(with_baseline: Workplace) -> None:
+    assert names(with_baseline.baseline) == ["logits.kld", "run.json", "stderr.log", "stdout.log"]
+    run = run_json(with_baseline.baseline)
+    assert (run["kind"], run["ctk"], run["ctv"]) == ("baseline", "f16", "f16")
+    # The engine wrote beside, and what it wrote took its name when it was complete.
+    assert run["command"][-1].endswith("/.logits.kld.partial")
+
+
+def test_how_many_cells_are_done(workplace: Workplace) -> None:
+    cells = [workplace.throughput(pair) for pair in ("f16/f16", "q8_0/q8_0")]
+    listed = "".join(f"{cell.relative_to(workplace.results)}\n" for cell in cells)
+    (workplace.results / "cells.txt").write_text(listed)
+    assert "kvsweep: 0 of 2 cells done; " in measure(workplace.throughput_command("f16/f16")).stderr
+    assert "kvsweep: 1 of 2 cells done; " in measure(workplace.throughput_command("q8_0/q8_0")).stderr
+
+
+def test_limits_can_come_with_the_environment(workplace: Workplace) -> None:
+    """So that a changed limit is no changed command, which would run finished cells again."""
+    limits = {"cell_hours": 2, "log_mebibytes": 8, "skip": True, "machine": "my bench"}
+    command = workplace.throughput_command("f16/f16")
+    for option in ("--cell-hours", "--log-mebibytes"):
+        position = command.index(option)
+        del command[position : position + 2]
+    assert measure(command, {"KVSWEEP_LIMITS": json.dumps(limits)}).returncode == 0
+    run = run_json(workplace.throughput("f16/f16"))
+    assert run["time_limit_seconds"] == 7200
+    assert run["machine"]["name"] == "my bench"
+
+
+# -- what stops it ----------------------------------------------------------------------------------------------------
+
+
+def test_the_line_of_a_finished_cell_says_what_is_left(workplace: Workplace) -> None:
+    this, other = workplace.throughput("q8_0/turbo4", depth=1024), workplace.throughput("f16/f16", depth=1024)
+    results = workplace.root / "results"
+    names_of = [str(cell.relative_to(results)) for cell in (this, other)]
+    (results / "cells.txt").write_text("\n".join(names_of) + "\n")
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.stderr.splitlines()[-1].endswith(" s; 1 of 2 cells left")
+    # Measured again, it is no new one.
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.stderr.splitlines()[-1].endswith(" s; 1 of 2 cells left")
+
+
+@pytest.mark.parametrize(("times", "attempts"), [(1, 2), (9, 3)])
+def test_a_cell_that_was_timed_while_the_machine_slept_is_timed_again(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, times: int, attempts: int
+) -> None:
+    """A closed laptop is no timeout, but what the engine's clock says of that repetition is worth nothing."""
+    slept = [0.0]
+
+    def with_sleep() -> float:
+        # Read at the start and at the end of every engine.
+        slept.append(slept[-1] + (36_000 if len(slept) % 2 == 0 and len(slept) < 2 * times + 1 else 0))
+        return time.monotonic() + slept[-1]
+
+    monkeypatch.setattr(clock, "with_sleep_seconds", with_sleep)
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert done.returncode == 0
+    assert done.stderr.count("this machine slept for 10 h 00 min meanwhile; measuring the cell again") == min(
+        times, 3
+    )
+    run = run_json(workplace.throughput("q8_0/turbo4", depth=1024))
+    assert (run["attempts"], run["ended_by"]) == (attempts, None)
+    assert run["wall_seconds"] < 3600
+    assert run["suspended_seconds"] == pytest.approx(0 if times == 1 else 36_000, abs=1)
+
+
+def test_while_it_runs_a_cell_has_a_sign_of_life(workplace: Workplace) -> None:
+    process = subprocess.Popen(
+        [sys.executable, SCRIPTS / "measure.py", *workplace.throughput_command("q8_0/turbo4", depth=1024)],
+        env=os.environ | {"STAND_IN": "hang"},
+        stderr=subprocess.DEVNULL,
+    )
+    cell = workplace.throughput("q8_0/turbo4", depth=1024)
+    sign, end = cell / RUNNING, time.monotonic() + 60
+    while not (sign.exists() and (cell / ".stderr.log.partial").exists()) and time.monotonic() < end:
+        time.sleep(0.05)
+    said = json.loads(sign.read_text())
+    assert (said["pid"], said["host"]) == (process.pid, socket.gethostname())
+    process.terminate()
+    process.wait()
+    assert not sign.exists()
+
+
+def test_a_corpus_that_is_too_short(workplace: Workplace) -> None:
+    short = workplace.root / "short.txt"
+    short.write_text("All work and no play. " * 80)
+    corpus = json.loads(workplace.corpus_json.read_text())
+    digest = sha256(short)
+    workplace.corpus_json.write_text(json.dumps(corpus | {"path": str(short), "sha256": digest}))
+    done = measure(workplace.baseline_command())
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "kvsweep: error: corpora.text: the text has 1760 tokens and needs 2048, twice the context of 1024; "
+        "take a longer text or a shorter context."
+    )
+    assert names(workplace.baseline) == []
+
+
+def test_an_incomplete_baseline_is_removed(workplace: Workplace) -> None:
+    done = measure(workplace.baseline_command(), {"STAND_IN": "short-baseline"})
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"kvsweep: error: the baseline {workplace.baseline}/.logits.kld.partial is ")
+    assert "bytes too short" in last
+    assert "; it was removed (the engine ended with exit status 0; its last line: " in last
+    assert "Traceback" not in done.stderr
+    assert names(workplace.baseline) == []
+
+
+def test_a_baseline_that_was_damaged_since_is_made_again(with_baseline: Workplace) -> None:
+    logits = with_baseline.baseline / "logits.kld"
+    with logits.open("r+b") as file:
+        file.truncate(logits.stat().st_size - 1)
+    done = measure(with_baseline.quality_command("q8_0/q8_0"))
+    assert done.returncode == 1
+    assert "the baseline" in done.stderr and "1 bytes too short" in done.stderr
+    # Snakemake makes what is missing.
+    assert names(with_baseline.baseline) == ["stderr.log", "stdout.log"]
+    assert names(with_baseline.quality("q8_0/q8_0")) == []
+
+
+def test_a_disk_without_room_for_the_baseline_is_noticed_before(workplace: Workplace) -> None:
+    model = json.loads(workplace.model_json.read_text())
+    workplace.model_json.write_text(json.dumps(model | {"n_vocab": 2**40}))
+    done = measure(workplace.baseline_command())
+    assert done.returncode == 1
+    assert f"kvsweep: error: {workplace.baseline}: the baseline needs 8176 TiB of disk and " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_changed_binary(workplace: Workplace) -> None:
+    build = json.loads(workplace.build_json.read_text())
+    build["files"]["llama-bench"] = "0" * 64
+    workplace.build_json.write_text(json.dumps(build))
+    done = measure(workplace.throughput_command("f16/f16"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("kvsweep: error: ") and "the engine's file changed since" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(workplace: Workplace, signum: signal.Signals) -> None:
+    command = [sys.executable, SCRIPTS / "measure.py", *workplace.throughput_command("f16/f16")]
+    cell = workplace.throughput("f16/f16")
+    runner = subprocess.Popen(
+        command,
+        env=os.environ | {"STAND_IN": "hang"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 30
+    while not (cell / ".stderr.log.partial").exists():
+        assert time.monotonic() < end and runner.poll() is None
+        time.sleep(0.02)
+    # The file is there before the engine is: a signal in between must not be lost either.
+    os.killpg(runner.pid, signum)
+    _, said = runner.communicate(timeout=30)
+    assert runner.returncode == 128 + signum
+    assert (
+        said.splitlines()[-1] == "kvsweep: interrupted; the engine was ended, nothing of this cell was kept"
+    )
+    assert names(cell) == []
+
+
+# -- what it decides --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lost", "attempts", "summary"), [(1, 2, "KLD"), (2, 3, "KLD"), (9, 3, "no result")])
+def test_a_run_that_lost_its_end_is_repeated_at_most_twice(
+    with_baseline: Workplace, lost: int, attempts: int, summary: str
+) -> None:
+    count = with_baseline.root / "count"
+    fault = {"STAND_IN": "lost-end", "STAND_IN_COUNT": str(count), "STAND_IN_TIMES": str(lost)}
+    done = measure(with_baseline.quality_command("q8_0/q8_0"), fault)
+    assert done.returncode == 0
+    assert done.stderr.count("lost the end of its output; running it again") == attempts - 1
+    assert f"kvsweep:   q8_0 at context 1K: {summary}" in done.stderr
+    run = run_json(with_baseline.quality("q8_0/q8_0"))
+    assert run["attempts"] == attempts
+    assert count.stat().st_size == attempts
+
+
+def test_a_cell_that_is_predicted_to_take_too_long_is_skipped_at_once(workplace: Workplace) -> None:
+    for depth in (0, 1024):
+        assert measure(workplace.throughput_command("f16/f16", depth)).returncode == 0
+    deep = [*workplace.throughput_command("f16/f16", depth=2**20, cell_hours=0.01), "--skip"]
+    done = measure(deep, {"STAND_IN": "hang"})
+    assert done.returncode == 0
+    run = run_json(workplace.throughput("f16/f16", depth=2**20))
+    assert run["skipped"].startswith("predicted to take ")
+    assert run["skipped"].endswith(", over the limit of 0.01 h, from the cells at depth 0, 1024")
+    assert run["skipped"] in done.stderr
+    assert run["attempts"] == 0
+
+
+def test_without_a_probe_nothing_is_skipped(workplace: Workplace) -> None:
+    assert measure(workplace.throughput_command("f16/f16")).returncode == 0
+    deep = [*workplace.throughput_command("f16/f16", depth=2**20, cell_hours=0.01), "--skip"]
+    assert measure(deep).returncode == 0
+    assert run_json(workplace.throughput("f16/f16", depth=2**20))["exit_status"] == 0
+
+
+def test_a_probe_of_another_engine_predicts_nothing(workplace: Workplace) -> None:
+    for depth in (0, 1024):
+        assert measure(workplace.throughput_command("f16/f16", depth)).returncode == 0
+    build = json.loads(workplace.build_json.read_text())
+    workplace.build_json.write_text(json.dumps(build | {"commit": "another"}))
+    deep = [*workplace.throughput_command("f16/f16", depth=2**20, cell_hours=0.01), "--skip"]
+    assert measure(deep).returncode == 0
+    assert "skipped" not in run_json(workplace.throughput("f16/f16", depth=2**20))
+
+
+def remove_outputs(cell: Path) -> None:
+    """What Snakemake does with the outputs of a job that it was killed before it could book."""
+    for file in cell.iterdir():
+        if file.is_file():
+            file.unlink()
+
+
+def test_a_cell_that_was_finished_when_the_run_was_killed_is_kept(with_baseline: Workplace) -> None:
+    for cell, command in (
+        (with_baseline.throughput("q8_0/turbo4"), with_baseline.throughput_command("q8_0/turbo4")),
+        (with_baseline.quality("q8_0/turbo4"), with_baseline.quality_command("q8_0/turbo4")),
+        (with_baseline.baseline, with_baseline.baseline_command()),
+    ):
+        assert measure(command).returncode == 0
+        before = {file.name: file.read_bytes() for file in cell.iterdir() if file.is_file()}
+        remove_outputs(cell)
+        again = measure(command, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
+        assert "had been finished when the last run was killed; kept" in again.stderr
+        assert {file.name: file.read_bytes() for file in cell.iterdir() if file.is_file()} == before
+
+
+def test_a_cell_that_is_to_be_measured_again_is_measured_again(workplace: Workplace) -> None:
+    cell, command = workplace.throughput("q8_0/turbo4"), workplace.throughput_command("q8_0/turbo4")
+    measure(command)
+    first = run_json(cell)["started_at"]
+    remove_outputs(cell)
+    measure(command)
+    second = run_json(cell)["started_at"]
+    assert second != first
+    # Another request is another measurement, whatever was interrupted.
+    remove_outputs(cell)
+    other = [*command, "--repetitions", "2"]
+    measure(other, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
+    assert run_json(cell)["started_at"] != second
+
+
+def test_a_record_that_is_gone_although_its_cell_was_finished_is_noticed(workplace: Workplace) -> None:
+    cell = workplace.throughput("q8_0/turbo4")
+    assert not was_finished(cell / "run.json")
+    measure(workplace.throughput_command("q8_0/turbo4"))
+    assert not was_finished(cell / "run.json")
+    # Snakemake removes the outputs of a job whose process was killed, even after its last line.
+    remove_outputs(cell)
+    assert was_finished(cell / "run.json")
+    # A measurement that did not come to its end leaves nothing of the one before it.
+    measure(workplace.throughput_command("q8_0/turbo4"), {"STAND_IN": "sigkill"})
+    assert not was_finished(cell / "run.json")
+
+
+def test_a_baseline_that_cells_have_used_leaves_no_second_name_on_the_disk(with_baseline: Workplace) -> None:
+    assert measure(with_baseline.baseline_command()).returncode == 0
+    logits = with_baseline.baseline / "logits.kld"
+    assert logits.stat().st_nlink == 2
+    measure(with_baseline.quality_command("f16/f16"))
+    assert logits.stat().st_nlink == 1

@@ -1,0 +1,71 @@
+"""The cells of a study, and where their files lie."""
+
+import pytest
+from kvsweep.study import cells
+from kvsweep.study.config import parse_study
+from kvsweep.study.pairs import Pair
+
+STUDY = parse_study(
+    {
+        "engines": {
+            "fork": {"source": {"path": "a"}},
+            "mainline": {"source": {"path": "b"}, "pairs": ["q4_0"]},
+        },
+        "models": {"tiny": {"path": "t.gguf"}},
+        "corpora": {"text": {"path": "t.txt"}},
+        "pairs": ["f16", "q8_0/turbo4"],
+        "quality": {"contexts": [512, "4K"], "chunks": 4},
+        "throughput": {"depths": ["8K", 0]},
+    }
+)
+
+
+def test_a_throughput_cell() -> None:
+    cell = cells.ThroughputCell("fork", "tiny", 8192, Pair("q8_0", "turbo4"))
+    assert str(cell.directory) == "throughput/fork/tiny/d8192/k-q8_0/v-turbo4"
+    assert str(cell) == "throughput q8_0/turbo4 at depth 8K (fork, tiny)"
+
+
+def test_a_quality_cell_and_its_baseline() -> None:
+    cell = cells.QualityCell("fork", "tiny", "text", 4096, Pair("f16", "f16"))
+    assert str(cell.directory) == "quality/fork/tiny/text/c4096/k-f16/v-f16"
+    assert str(cell) == "quality f16 at context 4K (fork, tiny, text)"
+    assert str(cell.baseline.directory) == "baseline/fork/tiny/text/c4096"
+    assert str(cell.baseline) == "baseline at context 4K (fork, tiny, text)"
+
+
+def test_shallow_depths_come_first() -> None:
+    assert [str(cell.directory) for cell in cells.throughput_cells(STUDY)] == [
+        "throughput/fork/tiny/d0/k-f16/v-f16",
+        "throughput/fork/tiny/d0/k-q8_0/v-turbo4",
+        "throughput/fork/tiny/d8192/k-f16/v-f16",
+        "throughput/fork/tiny/d8192/k-q8_0/v-turbo4",
+        "throughput/mainline/tiny/d0/k-q4_0/v-q4_0",
+        "throughput/mainline/tiny/d8192/k-q4_0/v-q4_0",
+    ]
+
+
+def test_the_control_is_always_among_the_quality_cells() -> None:
+    assert [str(cell.directory) for cell in cells.quality_cells(STUDY) if cell.n_ctx == 512] == [
+        "quality/fork/tiny/text/c512/k-f16/v-f16",
+        "quality/fork/tiny/text/c512/k-q8_0/v-turbo4",
+        "quality/mainline/tiny/text/c512/k-f16/v-f16",
+        "quality/mainline/tiny/text/c512/k-q4_0/v-q4_0",
+    ]
+
+
+def test_one_baseline_for_each_engine_and_context() -> None:
+    assert [str(run.directory) for run in cells.baseline_runs(STUDY)] == [
+        "baseline/fork/tiny/text/c512",
+        "baseline/fork/tiny/text/c4096",
+        "baseline/mainline/tiny/text/c512",
+        "baseline/mainline/tiny/text/c4096",
+    ]
+
+
+@pytest.mark.parametrize("section", ["quality", "throughput"])
+def test_no_section_no_cells(section: str) -> None:
+    study = parse_study(
+        {"engines": {"e": {"source": {"path": "a"}}}, "models": {"m": {"path": "m"}}, "pairs": ["f16"]}
+    )
+    assert getattr(cells, f"{section}_cells")(study) == []

@@ -1,0 +1,686 @@
+"""The configuration: what is wrong with it is said in one sentence that names the key."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from kvsweep.study import cells, config
+from kvsweep.study.config import (
+    WORKLOADS_FILE,
+    ConfigError,
+    Study,
+    engine_definition,
+    parse_study,
+    what_is_measured,
+)
+from kvsweep.study.origin import HubFile, Origin
+from kvsweep.study.pairs import Pair
+from support import ROOT
+
+Config = dict[str, Any]
+
+VALID = yaml.safe_load("""
+machine: bench
+engines:
+  fork:
+    source:
+      git: {url: https://example.org/fork, commit: 11a241d0db78a68e0a5b99fe6f36de6683100f6a}
+    backend: cpu
+    cmake: {GGML_NATIVE: false, CMAKE_CXX_FLAGS: -O2, JOBS: 2}
+    env: {TURBO_LAYER_ADAPTIVE: 0}
+  mainline:
+    source: {path: build/bin}
+    pairs: [f16, q4_0]
+models:
+  tiny: {path: tiny.gguf}
+corpora:
+  text: {path: text.txt}
+  made: {generate: {seed: 2, bytes: 128K}}
+pairs: [f16, q8_0, q8_0/turbo4, turbo4/turbo4, turbo4]
+quality:
+  contexts: [512, 4K]
+  chunks: {512: 64, 4K: 8}
+throughput:
+  depths: [0, 8K, 8192]
+  prompt: 512
+  generate: 128
+  repetitions: 3
+limits:
+  cell_hours: 0.5
+""")
+
+
+HUB = {"repo": "owner/name", "revision": "11a241d0db78a68e0a5b99fe6f36de6683100f6a", "file": "q8/tiny.gguf"}
+
+
+def changed(*path: str | int, to: Any) -> Config:
+    """The valid configuration with one value changed, or added."""
+    result = copy.deepcopy(VALID)
+    *parents, last = path
+    place = result
+    for key in parents:
+        place = place[key]
+    place[last] = to
+    return result
+
+
+def without(*path: str) -> Config:
+    result = copy.deepcopy(VALID)
+    *parents, last = path
+    place = result
+    for key in parents:
+        place = place[key]
+    del place[last]
+    return result
+
+
+def test_a_study() -> None:
+    study = parse_study(VALID)
+    assert study.machine == "bench"
+    assert list(study.engines) == ["fork", "mainline"]
+    assert study.quality is not None and study.quality.chunks == {512: 64, 4096: 8}
+    assert study.throughput is not None and study.throughput.depths == (0, 8192)
+    assert study.limits.cell_hours == 0.5
+
+
+def test_pairs_are_the_common_ones_unless_an_engine_has_its_own() -> None:
+    engines = parse_study(VALID).engines
+    assert engines["fork"].pairs == (
+        Pair("f16", "f16"), Pair("q8_0", "q8_0"), Pair("q8_0", "turbo4"), Pair("turbo4", "turbo4"),
+    )  # fmt: skip
+    assert engines["mainline"].pairs == (Pair("f16", "f16"), Pair("q4_0", "q4_0"))
+
+
+def test_an_engine_may_run_some_of_the_contexts_and_depths_or_none() -> None:
+    own = changed("engines", "mainline", "contexts", to=["4096"])
+    own["engines"]["mainline"]["depths"] = []
+    study = parse_study(own)
+    fork, mainline = study.engines["fork"], study.engines["mainline"]
+    assert (fork.contexts, fork.depths) == ((512, 4096), (0, 8192))
+    assert (mainline.contexts, mainline.depths) == ((4096,), ())
+    assert {(c.engine, c.n_ctx) for c in cells.quality_cells(study)} == {
+        ("fork", 512), ("fork", 4096), ("mainline", 4096),
+    }  # fmt: skip
+    assert {(c.engine, c.depth) for c in cells.throughput_cells(study)} == {("fork", 0), ("fork", 8192)}
+
+
+def test_what_an_engine_runs_does_not_make_it_another_engine() -> None:
+    engine = VALID["engines"]["mainline"]
+    other = engine | {"pairs": ["f16"], "contexts": [512], "depths": [0]}
+    assert config.engine_definition(other) == config.engine_definition(engine)
+
+
+def test_values_of_options_and_environment_are_text_as_their_readers_want_it() -> None:
+    fork = parse_study(VALID).engines["fork"]
+    assert fork.cmake == {"GGML_NATIVE": "OFF", "CMAKE_CXX_FLAGS": "-O2", "JOBS": "2"}
+    assert fork.env == {"TURBO_LAYER_ADAPTIVE": "0"}
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    study = parse_study(
+        {"engines": {"e": {"source": {"path": "bin"}}}, "models": {"m": {"path": "m"}}, "pairs": ["f16"]}
+    )
+    assert study.quality is None and study.throughput is None and study.machine is None
+    assert study.engines["e"].backend == "auto"
+    assert study.engines["e"].programs == ("llama-bench", "llama-perplexity")
+    assert study.limits == config.Limits(cell_hours=12, skip=True, log_mebibytes=64)
+
+
+def test_the_workloads_that_ship_are_those_of_the_study() -> None:
+    workloads = parse_study(VALID).workloads
+    assert list(workloads) == ["coding-agent", "rag", "longest-context", "short-interactive"]
+    assert workloads["coding-agent"].depth == 65536
+    assert [workload.goal for workload in workloads.values()].count("context") == 1
+    # A configuration's own replace them all.
+    mine = {"depth": "8K", "prompt_tokens": 512, "generated_tokens": 64, "memory": "24G", "highest_kld": 0.01}
+    assert parse_study(VALID | {"workloads": {"mine": mine}}).workloads == {
+        "mine": config.Workload("mine", "mine", "seconds", 8192, 512, 64, 24 * 2**30, 0.01)
+    }
+    assert parse_study(VALID | {"workloads": {}}).workloads == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"depth": "8Q"}, "workloads.mine.depth: '8Q' is not a number of tokens such as 8192, 8K or 1M."),
+        ({"memory": "lots"}, "workloads.mine.memory: 'lots' is not a size of memory such as 24G or 512M."),
+        ({"memory": 24}, "workloads.mine.memory: expected text, found 24; put it in quotes."),
+        (
+            {"goal": "second"},
+            "workloads.mine.goal: 'second' is not known; the nearest valid one is 'seconds'.",
+        ),
+        ({"highest_kld": 0}, "workloads.mine.highest_kld: must be more than 0, found 0."),
+        ({"deph": 1}, "workloads.mine.deph: unknown key; the nearest valid one is 'depth'."),
+        (
+            {"prompt_tokens": 0, "generated_tokens": 0},
+            "workloads.mine: a request without prompt_tokens and generated_tokens takes no time.",
+        ),
+    ],
+)
+def test_a_wrong_workload_is_one_sentence(changes: Config, said: str) -> None:
+    mine = {"depth": "8K", "prompt_tokens": 512, "generated_tokens": 64} | changes
+    with pytest.raises(ConfigError) as raised:
+        parse_study(VALID | {"workloads": {"mine": mine}})
+    assert str(raised.value) == said
+
+
+def test_what_the_answers_are_asked_for() -> None:
+    asked = parse_study(VALID | {"analysis": {"pareto_depth": "64K", "memories": ["0.5G", "24GiB"]}}).analysis
+    assert asked == config.Analysis(65536, (2**29, 24 * 2**30))
+    default = schema()["properties"]["analysis"]["properties"]["memories"]["default"]
+    assert parse_study(VALID).analysis == parse_study(VALID | {"analysis": {"memories": default}}).analysis
+    with pytest.raises(ConfigError, match=r"analysis.memories.1: '24' is not a size of memory"):
+        parse_study(VALID | {"analysis": {"memories": ["8G", "24"]}})
+
+
+def test_one_number_of_chunks_for_all_contexts() -> None:
+    study = parse_study(changed("quality", "chunks", to=10))
+    assert study.quality is not None and study.quality.chunks == {512: 10, 4096: 10}
+
+
+@pytest.mark.parametrize("key", ["4K", "4096", 4096])
+def test_a_context_in_chunks_is_written_as_a_number_or_in_short(key: str | int) -> None:
+    study = parse_study(changed("quality", "chunks", to={512: 64, key: 8}))
+    assert study.quality is not None and study.quality.chunks == {512: 64, 4096: 8}
+
+
+@pytest.mark.parametrize("section", ["quality", "throughput"])
+def test_a_section_that_asks_for_nothing_is_none(section: str) -> None:
+    key = {"quality": "contexts", "throughput": "depths"}[section]
+    assert getattr(parse_study(changed(section, key, to=[])), section) is None
+
+
+def test_where_models_and_texts_come_from() -> None:
+    study = parse_study(
+        changed("models", "hub", to={"huggingface": HUB, "sha256": "a" * 64})
+        | {"corpora": {
+            "hub": {"huggingface": HUB | {"file": "a.zip"}, "member": "a/b.txt", "archive_sha256": "b" * 64},
+            "model": {"huggingface": HUB | {"type": "model"}},
+            "url": {"url": "https://example.org/a.txt?download=true"},
+            "made": {"generate": {"seed": 2, "bytes": "128K"}},
+        }}
+    )  # fmt: skip
+    assert study.models["tiny"].origin == Origin(path="tiny.gguf")
+    assert study.models["hub"].origin == Origin(huggingface=HubFile(**HUB, type="model"))
+    assert study.models["hub"].origin.file_name == "tiny.gguf"
+    corpora = study.corpora
+    assert corpora["hub"].origin is not None and corpora["hub"].origin.huggingface is not None
+    assert corpora["hub"].origin.huggingface.type == "dataset"
+    assert (corpora["hub"].member, corpora["hub"].archive_sha256) == ("a/b.txt", "b" * 64)
+    assert corpora["model"].origin == Origin(huggingface=HubFile(**HUB, type="model"))
+    assert corpora["url"].origin == Origin(url="https://example.org/a.txt?download=true")
+    assert (corpora["made"].origin, corpora["made"].seed) == (None, 2)
+
+
+WRONG: list[tuple[Config, str]] = [
+    # a key
+    (
+        changed("enginess", to={}),
+        "enginess: unknown key; the nearest valid one is 'engines'.",
+    ),
+    (
+        changed("limits", "cell_hour", to=3),
+        "limits.cell_hour: unknown key; the nearest valid one is 'cell_hours'.",
+    ),
+    (
+        changed("limits", "zzz", to=3),
+        "limits.zzz: unknown key; valid here: cell_hours, skip, log_mebibytes.",
+    ),
+    (
+        changed("engines", "fork", 5, to=3),
+        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs, contexts, depths, "
+        "nodes.",
+    ),
+    (
+        without("models"),
+        "the configuration: the key 'models' is missing.",
+    ),
+    (
+        without("models", "tiny", "path"),
+        "models.tiny: give exactly one of path, url, huggingface; found none.",
+    ),
+    (
+        without("engines", "fork", "source"),
+        "engines.fork: the key 'source' is missing.",
+    ),
+    (
+        without("quality", "chunks"),
+        "quality: the key 'chunks' is missing.",
+    ),
+    # a type
+    (
+        changed("pairs", to="f16"),
+        "pairs: expected a list, found 'f16'.",
+    ),
+    (
+        changed("pairs", 1, to=8),
+        "pairs.1: expected text, found 8; put it in quotes.",
+    ),
+    (
+        changed("quality", to=None),
+        "quality: expected a mapping (key: value), found nothing.",
+    ),
+    (
+        changed("models", "tiny", to="tiny.gguf"),
+        "models.tiny: expected a mapping (key: value), found 'tiny.gguf'.",
+    ),
+    (
+        changed("limits", "skip", to="yes"),
+        "limits.skip: expected true or false, found 'yes'.",
+    ),
+    (
+        changed("throughput", "prompt", to=512.0),
+        "throughput.prompt: expected a whole number, found 512.0.",
+    ),
+    (
+        changed("throughput", "prompt", to=True),
+        "throughput.prompt: expected a whole number, found True.",
+    ),
+    (
+        changed("throughput", "depths", 1, to=1.5),
+        "throughput.depths.1: expected a number of tokens such as 8192 or 8K, found 1.5.",
+    ),
+    (
+        changed("engines", "fork", "env", "A", to=0.5),
+        "engines.fork.env.A: expected text or a whole number, found 0.5.",
+    ),
+    (
+        changed("quality", "chunks", to="all"),
+        "quality.chunks: expected a whole number, found 'all'.",
+    ),
+    # an empty value
+    (
+        changed("pairs", to=[]),
+        "pairs: is empty; name at least one.",
+    ),
+    (
+        changed("engines", to={}),
+        "engines: is empty; name at least one.",
+    ),
+    (
+        changed("engines", "mainline", "pairs", to=[]),
+        "engines.mainline.pairs: is empty; name at least one.",
+    ),
+    (
+        changed("machine", to=""),
+        "machine: is empty; write a value.",
+    ),
+    # a number out of range
+    (
+        changed("throughput", "repetitions", to=0),
+        "throughput.repetitions: must be at least 1, found 0.",
+    ),
+    (
+        changed("limits", "cell_hours", to=0),
+        "limits.cell_hours: must be more than 0, found 0.",
+    ),
+    (
+        changed("limits", "cell_hours", to=float("nan")),
+        "limits.cell_hours: nan is no limit; write an ordinary number.",
+    ),
+    (
+        changed("limits", "log_mebibytes", to=float("inf")),
+        "limits.log_mebibytes: inf is no limit; write an ordinary number.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 0, "4K": 8}),
+        "quality.chunks.512: must be at least 1, found 0.",
+    ),
+    # a name
+    (
+        changed("engines", "my engine", to={"source": {"path": "b"}}),
+        "engines: 'my engine' is not valid here; write letters, digits, '.', '_' and '-', the first a "
+        "letter or digit.",
+    ),
+    (
+        changed("models", "a/b", to={"path": "b"}),
+        "models: 'a/b' is not valid here; write letters, digits, '.', '_' and '-', the first a letter or "
+        "digit.",
+    ),
+    (
+        changed("models", 7, to={"path": "b"}),
+        "models: expected text, found 7; put it in quotes.",
+    ),
+    (
+        changed("models", "b\n", to={"path": "b"}),
+        "models: 'b\\n' is not valid here; write letters, digits, '.', '_' and '-', the first a letter or "
+        "digit.",
+    ),
+    (
+        changed("engines", "fork", "env", "A-B", to=1),
+        "engines.fork.env: 'A-B' is not valid here; write letters, digits and '_', the first no digit.",
+    ),
+    # a pair
+    (
+        changed("pairs", 1, to="q8_0/turbo3/f16"),
+        "pairs.1: 'q8_0/turbo3/f16' is not a pair: write K/V such as q8_0/q4_0, or one type for both.",
+    ),
+    (
+        changed("pairs", 1, to="q8/f16"),
+        "pairs.1: 'q8' in 'q8/f16' is not a cache type; the nearest valid one is 'q8_0'.",
+    ),
+    (
+        changed("engines", "mainline", "pairs", 0, to="q8_0/turbo5"),
+        "engines.mainline.pairs.0: 'turbo5' in 'q8_0/turbo5' is not a cache type; the nearest valid one "
+        "is 'turbo4'.",
+    ),
+    # a length that is not among the common ones
+    (
+        changed("engines", "fork", "contexts", to=[512, "16K"]),
+        "engines.fork.contexts.1: 16K is not in quality.contexts, which has 512, 4K; add it there, and give the "
+        "engines that should leave it out their own contexts.",
+    ),
+    (
+        changed("engines", "fork", "depths", to=["9Q"]),
+        "engines.fork.depths.0: '9Q' is not a number of tokens such as 8192, 8K or 1M.",
+    ),
+    # a number of tokens
+    (
+        changed("throughput", "depths", 1, to="8Q"),
+        "throughput.depths.1: '8Q' is not a number of tokens such as 8192, 8K or 1M.",
+    ),
+    (
+        changed("throughput", "depths", 1, to=-1),
+        "throughput.depths.1: -1 is negative.",
+    ),
+    (
+        changed("quality", "contexts", 0, to=8),
+        "quality.chunks: no number of windows for context 8; add it, or give one number for all contexts.",
+    ),
+    # an engine's source
+    (
+        changed("engines", "fork", "source", "path", to="bin"),
+        "engines.fork.source: give exactly one of git, pypi, path; found git and path.",
+    ),
+    (
+        changed("engines", "fork", "source", to={}),
+        "engines.fork.source: give exactly one of git, pypi, path; found none.",
+    ),
+    (
+        changed("engines", "fork", "source", "git", "commit", to="11a241d"),
+        "engines.fork.source.git.commit: '11a241d' is not a full commit; write all 40 hexadecimal "
+        "digits, because a branch or a short commit can mean another source tomorrow.",
+    ),
+    (
+        changed("engines", "fork", "backend", to="cdua"),
+        "engines.fork.backend: 'cdua' is not known; the nearest valid one is 'cuda'.",
+    ),
+    (
+        changed("engines", "fork", "backend", to="opencl-adreno"),
+        "engines.fork.backend: 'opencl-adreno' is not known; valid here: auto, cpu, metal, cuda, vulkan, "
+        "hip, sycl.",
+    ),
+    # a checksum
+    (
+        changed("models", "tiny", "sha256", to="ABC"),
+        "models.tiny.sha256: 'ABC' is not valid here; write 64 hexadecimal digits in lower case.",
+    ),
+    # a text to score
+    (
+        changed("corpora", "text", "generate", to={"seed": 1, "bytes": 10}),
+        "corpora.text: give exactly one of path, url, huggingface, generate; found path and generate.",
+    ),
+    (
+        changed("corpora", "text", to={}),
+        "corpora.text: give exactly one of path, url, huggingface, generate; found none.",
+    ),
+    (
+        changed("corpora", "text", "member", to="../text.txt"),
+        "corpora.text.member: '../text.txt' leads out of the archive; write a path inside it.",
+    ),
+    (
+        changed("corpora", "text", "member", to="/etc/hosts"),
+        "corpora.text.member: '/etc/hosts' leads out of the archive; write a path inside it.",
+    ),
+    (
+        changed("corpora", "text", "archive_sha256", to="a" * 64),
+        "corpora.text.archive_sha256: there is no archive without a member; name the text in it, or write sha256.",
+    ),
+    (
+        changed("corpora", "made", "member", to="text.txt"),
+        "corpora.made.member: a generated text is in no archive; remove one of the two keys.",
+    ),
+    # where a file is fetched from
+    (
+        changed("models", "tiny", "url", to="https://example.org/tiny.gguf"),
+        "models.tiny: give exactly one of path, url, huggingface; found path and url.",
+    ),
+    (
+        changed("models", "tiny", to={"url": "example.org/tiny.gguf"}),
+        "models.tiny.url: 'example.org/tiny.gguf' is not valid here; write an address that starts with http:// or "
+        "https://.",
+    ),
+    (
+        changed("models", "tiny", to={"url": "file:///models/tiny.gguf"}),
+        "models.tiny.url: 'file:///models/tiny.gguf' is not valid here; write an address that starts with http:// or "
+        "https://.",
+    ),
+    (
+        changed("models", "tiny", to={"url": "https://me:secret@example.org/tiny.gguf"}),
+        "models.tiny.url: user name and password would end up in the results; write them into ~/.netrc instead.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"revision": "main"}}),
+        "models.tiny.huggingface.revision: 'main' is not a full commit; write all 40 hexadecimal digits, because a "
+        "branch or a tag can mean another file tomorrow.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": {"repo": "owner/name", "file": "a.gguf"}}),
+        "models.tiny.huggingface: the key 'revision' is missing.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"repo": "https://example.org/owner/name"}}),
+        "models.tiny.huggingface.repo: 'https://example.org/owner/name' is not valid here; write a repository's name, "
+        "OWNER/NAME.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"file": "../tiny.gguf"}}),
+        "models.tiny.huggingface.file: '../tiny.gguf' is no file of a repository; write its path inside it.",
+    ),
+    (
+        changed("models", "tiny", to={"huggingface": HUB | {"type": "dataset"}}),
+        "models.tiny.huggingface.type: unknown key; valid here: repo, revision, file.",
+    ),
+    (
+        changed("corpora", "text", to={"huggingface": HUB | {"type": "data"}}),
+        "corpora.text.huggingface.type: 'data' is not known; the nearest valid one is 'dataset'.",
+    ),
+    (
+        changed("models", "tiny", "path", to="big-00002-of-00003.gguf"),
+        "models.tiny.path: 'big-00002-of-00003.gguf' is not the first part of a split model; name "
+        "big-00001-of-00003.gguf.",
+    ),
+    (
+        changed("corpora", to={}),
+        "corpora: quality.contexts needs a text to score; name at least one corpus.",
+    ),
+    (
+        changed("corpora", "made", "generate", "bytes", to="16K"),
+        "corpora.made.generate.bytes: 16384 is too short for quality.contexts and quality.chunks, which "
+        "need 32768 (one token a byte).",
+    ),
+    (
+        changed("corpora", "made", "generate", "bytes", to="much"),
+        "corpora.made.generate.bytes: 'much' is not a number of tokens such as 8192, 8K or 1M.",
+    ),
+    # windows
+    (
+        changed("quality", to={"contexts": [8], "chunks": 100}),
+        "quality.contexts.0: 8 is too short; use at least 16 tokens.",
+    ),
+    (
+        changed("quality", to={"contexts": [64], "chunks": 3}),
+        "quality.chunks: 3 windows at context 64 score 93 tokens; llama-perplexity prints its statistics "
+        "from 100 scored tokens up.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 64, "4K": 8, "8K": 4}),
+        "quality.chunks.8192: no such context in quality.contexts, which has 512, 4K.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 64, "4K": 8, 4096: 4}),
+        "quality.chunks.4096: the context 4096 is named twice.",
+    ),
+    (
+        changed("quality", "chunks", to={512: 64, "4K": 8, True: 4}),
+        "quality.chunks.True: True is not a number of tokens.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), WRONG, ids=[sentence.split(":")[0] for _, sentence in WRONG])
+def test_what_is_wrong_is_said_in_one_sentence(wrong: Config, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_study(wrong)
+    assert str(caught.value) == sentence
+
+
+def test_a_long_value_is_shortened() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_study(changed("pairs", to={"key": "value " * 100}))
+    assert len(str(caught.value)) < 130
+
+
+def test_a_cache_type_that_the_built_engine_does_not_know() -> None:
+    config.check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "q8_0")])
+    with pytest.raises(ConfigError) as caught:
+        config.check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "f16"), Pair("q8_0", "turbo4")])
+    assert str(caught.value) == (
+        "pairs: engine 'mainline' does not know the cache type 'turbo4' of 'q8_0/turbo4'; it accepts f16, q8_0. "
+        "Remove the pair, or give this engine its own list under engines.mainline.pairs."
+    )
+
+
+def test_what_makes_an_engine_is_written_without_its_pairs_and_read_back() -> None:
+    value = VALID["engines"]["mainline"]
+    definition = config.engine_definition(value)
+    assert definition == config.engine_definition({**value, "pairs": ["f16"]})
+    engine = config.parse_engine("mainline", definition)
+    assert (engine.name, engine.source_kind, engine.source, engine.pairs) == (
+        "mainline", "path", {"path": "build/bin"}, (),
+    )  # fmt: skip
+
+
+SHIPPED = [ROOT / "config.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_shipped_configuration_is_valid(path: Path) -> None:
+    shipped = yaml.safe_load(path.read_text())
+    study = parse_study(shipped)
+    assert study.quality is not None or study.throughput is not None
+    # It is handed from program to program as JSON.
+    assert parse_study(json.loads(json.dumps(shipped))) == study
+
+
+def schema() -> dict[str, Any]:
+    result: dict[str, Any] = yaml.safe_load(config.SCHEMA_FILE.read_text())
+    return result
+
+
+def properties(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of the schema that a configuration can have, with what the schema says of it."""
+    if isinstance(node, dict):
+        for name, child in node.get("properties", {}).items():
+            yield f"{path}.{name}".lstrip("."), child
+            yield from properties(child, f"{path}.{name}")
+        for key in ("$defs",):
+            for name, child in node.get(key, {}).items():
+                yield from properties(child, name)
+
+
+def test_the_nodes_of_a_cluster_are_no_part_of_an_engine() -> None:
+    """Another partition, or another name for it, must not build an engine again."""
+    engine = {"source": {"path": "bin"}, "backend": "cpu"}
+    moved = engine | {"nodes": {"cores": 8, "partition": "other"}}
+    assert engine_definition(moved) == engine_definition(engine)
+    config = {"machine": "m", "engines": {"a": engine}, "limits": {}, "pairs": ["f16"]}
+    assert what_is_measured(config | {"engines": {"a": moved}}) == what_is_measured(config)
+    assert list(what_is_measured(config)) == ["engines", "pairs"]
+
+
+def test_every_key_is_described() -> None:
+    assert [
+        path for path, said in properties(schema()) if "description" not in said and "$ref" not in said
+    ] == []
+
+
+def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_default_or_is_optional() -> None:
+    """A key that no configuration needs and no default explains would be a leftover."""
+
+    def keys(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield str(key)
+                yield from keys(item)
+
+    used = {key for path in [*SHIPPED, WORKLOADS_FILE] for key in keys(yaml.safe_load(path.read_text()))}
+    optional = {"machine", "cmake", "programs", "pairs", "sha256", "tree"}
+    optional |= {"slices", "workloads", "analysis", "pareto_depth", "memory"}
+    optional |= {"huggingface", "repo", "revision", "file", "member", "archive_sha256"}
+    leftover = {
+        path for path, said in properties(schema())
+        if path.rpartition(".")[2] not in used | optional and "default" not in said
+    }  # fmt: skip
+    # A ready-made engine stands in no shipped configuration, because its path is somebody's own.
+    assert leftover <= {"engine.source.path"}
+
+
+@pytest.mark.parametrize(
+    ("section", "parsed"),
+    [("limits", lambda study: study.limits), ("throughput", lambda study: study.throughput)],
+)
+def test_the_defaults_in_the_schema_are_those_that_apply(
+    section: str, parsed: Callable[[Study], Any]
+) -> None:
+    minimal = changed(section, to={"depths": [0]} if section == "throughput" else {})
+    found = parsed(parse_study(minimal))
+    for name, said in schema()["properties"][section]["properties"].items():
+        if "default" in said:
+            assert getattr(found, name) == said["default"], name
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*path, key))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["8K", "f16", "q8_0/q4_0", "", "0" * 40, "a" * 64]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=8) | st.integers() | st.booleans() | st.none(), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.sampled_from(list(places(VALID))), ANYTHING, st.sampled_from(["replace", "remove", "add"]))
+def test_a_damaged_configuration_is_a_study_or_one_sentence(
+    path: tuple[Any, ...], value: Any, how: str
+) -> None:
+    damaged = copy.deepcopy(VALID)
+    place = damaged
+    for key in path[:-1]:
+        place = place[key]
+    if how == "remove":
+        del place[path[-1]]
+    elif how == "add" and isinstance(place[path[-1]], dict):
+        place[path[-1]][value if isinstance(value, str | int | bool | None) else str(value)] = value
+    else:
+        place[path[-1]] = value
+    try:
+        study = parse_study(damaged)
+    except ConfigError as error:
+        sentence = str(error)
+        assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 400
+    else:
+        assert isinstance(study, Study)

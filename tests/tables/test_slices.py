@@ -1,0 +1,97 @@
+"""Tables from another machine: read as rows of our own, or refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from kvsweep.errors import KvsweepError
+from kvsweep.tables.rows import as_table
+from kvsweep.tables.schemas import MODELS, QUALITY, THROUGHPUT
+from kvsweep.tables.slices import read_slice
+from synthetic_tables import model_row, quality_row, throughput_row, unmeasured
+
+
+def write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema = THROUGHPUT) -> Path:
+    pq.write_table(as_table(rows, schema), path)
+    return path
+
+
+def refused(directory: Path) -> str:
+    with pytest.raises(KvsweepError) as raised:
+        read_slice("attic", directory)
+    assert "\n" not in str(raised.value)
+    return str(raised.value).replace(f"{directory}/", "")
+
+
+def test_rows_of_another_machine(tmp_path: Path) -> None:
+    rows = [
+        throughput_row("q8_0", "q8_0", 8192),
+        unmeasured(throughput_row("q8_0", "q8_0", 65536), "oom", "no memory"),
+    ]
+    published = throughput_row("f16", "f16", source="published:m5max-part2")
+    write(tmp_path / "throughput.parquet", [*rows, published])
+    write(tmp_path / "quality.parquet", [quality_row("q8_0", "q8_0")], QUALITY)
+    write(tmp_path / "models.parquet", [model_row() | {"source": None}], MODELS)
+    found = read_slice("attic", tmp_path)
+    assert list(found.throughput) == [row | {"source": "slice:attic"} for row in rows]
+    assert [row["source"] for row in (*found.quality, *found.models)] == ["slice:attic"] * 2
+
+
+def test_what_an_older_kvsweep_did_not_write_is_null(tmp_path: Path) -> None:
+    table = as_table([throughput_row("q8_0", "q8_0", machine_memory_bytes=2**34)], THROUGHPUT)
+    pq.write_table(table.drop_columns(["machine_memory_bytes"]), tmp_path / "throughput.parquet")
+    (row,) = read_slice("attic", tmp_path).throughput
+    assert row["machine_memory_bytes"] is None
+    assert row["tokens_per_second"] == table["tokens_per_second"][0].as_py()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"engine": None}, "engine is missing"),
+        ({"ctk": "q8_0/q4_0"}, "'q8_0/q4_0/q8_0' is not a pair: write K/V such as q8_0/q4_0, or one type for both"),
+        ({"status": "fine"}, "the status is 'fine', not one of measured, oom, unsupported, timeout, crashed, skipped"),
+        ({"phase": "both"}, "the phase is 'both', neither prefill nor decode"),
+        ({"depth": -1}, "depth or n_ctx is negative"),
+        ({"tokens_per_second": None}, "tokens_per_second is None at status measured"),
+        ({"status": "oom"}, "tokens_per_second is 80.0 at status oom"),
+        ({"tokens_per_second": float("nan")}, "tokens_per_second is nan"),
+        ({"tokens_per_second": 0.0}, "tokens_per_second is 0.0"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    good = throughput_row("q8_0", "q8_0", tokens_per_second=80.0)
+    write(tmp_path / "throughput.parquet", [good | {"depth": 7}, good | changes])
+    assert refused(tmp_path) == f"slices.attic: throughput.parquet, row 2 of those measured: {said}."
+
+
+def test_a_cell_that_stands_twice(tmp_path: Path) -> None:
+    write(
+        tmp_path / "quality.parquet", [quality_row("q8_0", "q8_0"), quality_row("q8_0", "q8_0", 0.2)], QUALITY
+    )
+    assert refused(tmp_path).endswith("row 2 of those measured: the same cell stands in it twice.")
+
+
+def test_files_that_are_no_tables_of_ours(tmp_path: Path) -> None:
+    assert "there is no throughput.parquet or quality.parquet" in refused(tmp_path)
+    path = tmp_path / "throughput.parquet"
+    path.write_bytes(b"PAR1 this is no table PAR1")
+    assert "throughput.parquet cannot be read as Parquet" in refused(tmp_path)
+    good = as_table([throughput_row("q8_0", "q8_0")], THROUGHPUT)
+    pq.write_table(good.append_column("speed", pa.array([1.0])), path)
+    assert refused(tmp_path) == (
+        "slices.attic: throughput.parquet has a column 'speed', which this kvsweep does not know; "
+        "a newer one may have written it."
+    )
+    pq.write_table(good.drop_columns(["phase"]), path)
+    assert (
+        refused(tmp_path)
+        == "slices.attic: throughput.parquet has no column 'phase'; it is not a table of kvsweep."
+    )
+    depth = good.column_names.index("depth")
+    pq.write_table(good.set_column(depth, "depth", pa.array(["deep"])), path)
+    assert refused(tmp_path) == "slices.attic: throughput.parquet: the column 'depth' is string, not int64."

@@ -1,0 +1,1 @@
+"""Tables to tables of answers."""

@@ -1,0 +1,99 @@
+"""Speed between measured depths: the time of one token is taken as linear in depth, point to point.
+
+With a longer cache attention reads so much more for each token, and all else stays: time per token is a line in
+depth as long as nothing else changes (the same in ``prediction`` and ``crossovers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvsweep.analysis.estimates import Value, half_width, seconds_per_token
+from kvsweep.units import format_count
+
+Row = Mapping[str, Any]
+
+
+def along(x: float, points: Mapping[int, float]) -> float:
+    """A value at x on straight lines between points; beyond them along the nearest two, but never falling."""
+    places = sorted(points)
+    if len(places) == 1:
+        return points[places[0]]
+    right = next((i for i, place in enumerate(places) if place >= x), len(places) - 1)
+    low, high = places[max(right, 1) - 1], places[max(right, 1)]
+    slope = (points[high] - points[low]) / (high - low)
+    if not places[0] <= x <= places[-1]:
+        slope = max(slope, 0.0)
+    nearest = low if x < low else high
+    return max(points[nearest] + slope * (x - nearest), 0.0)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds, with half of the 95 % interval; None where no error is known."""
+
+    seconds: float
+    terms: tuple[tuple[float, Value], ...]
+
+    @property
+    def half(self) -> float | None:
+        return half_width(self.terms)[0]
+
+    def __add__(self, other: Duration) -> Duration:
+        return Duration(self.seconds + other.seconds, self.terms + other.terms)
+
+    def __sub__(self, other: Duration) -> Duration:
+        negative = tuple((-weight, value) for weight, value in other.terms)
+        return Duration(self.seconds - other.seconds, self.terms + negative)
+
+
+class Curve:
+    """Seconds per token of one pair and phase by depth. Says nothing of what lies outside its measured depths."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        """``rows``: measured, of one phase and number of timed tokens. A cell covers its depth and the tokens timed."""
+        cells = {row["depth"]: row for row in rows}
+        self._points = {depth: seconds_per_token(cells[depth]) for depth in sorted(cells)}
+        self.reach = max((depth + row["n_tokens"] for depth, row in cells.items()), default=None)
+
+    @property
+    def depths(self) -> list[int]:
+        return list(self._points)
+
+    def at(self, depth: int) -> float | None:
+        """Seconds per token as measured at this depth; None where it was not."""
+        point = self._points.get(depth)
+        return None if point is None else point.value
+
+    def gap(self, start: int, end: int) -> str | None:
+        """What is not measured of the tokens from ``start`` to ``end``, as a depth; None if nothing."""
+        if not self._points or self.reach is None:
+            return "any depth"
+        if start < min(self._points):
+            return f"{format_count(start)}, below the shallowest that was measured"
+        if end > self.reach:
+            return f"{format_count(end)}, beyond the deepest that was measured"
+        return None
+
+    def duration(self, start: int, end: int) -> Duration:
+        """Time for the tokens from ``start`` to ``end`` in the cache. Raises ValueError where they are not covered."""
+        if self.gap(start, end) is not None:
+            raise ValueError(f"tokens {start} to {end} are not measured")
+        weights: dict[int, float] = dict.fromkeys(self._points, 0.0)
+        depths = self.depths
+        for low, high in zip(depths, [*depths[1:], None], strict=True):
+            first = max(start, low)
+            last = end if high is None else min(end, high)
+            if last <= first:
+                continue
+            if high is None:
+                weights[low] += last - first  # on the last cell's own timed tokens
+                continue
+            # The integral of a line from first to last, as weights of its two ends.
+            middle = ((first + last) / 2 - low) / (high - low)
+            weights[low] += (last - first) * (1 - middle)
+            weights[high] += (last - first) * middle
+        terms = tuple((weight, self._points[depth]) for depth, weight in weights.items() if weight)
+        return Duration(sum(weight * value.value for weight, value in terms), terms)

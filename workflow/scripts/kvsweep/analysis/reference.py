@@ -1,0 +1,70 @@
+"""What pairs are compared with: the reference of speeds, the control of qualities, the errors that tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kvsweep.analysis.groups import Row, larger
+from kvsweep.figures.style import effective_pair, pair_order
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
+
+REFERENCES = (BASELINE_PAIR, Pair("q8_0", "q8_0"))
+
+PRINTED_KLD_ERROR = 5e-7  # nats: llama-perplexity prints six decimals
+
+
+def reference_of(rows: Iterable[Row]) -> Pair | None:
+    """The pair to compare speeds with: f16, or q8_0 where that ran at more depths."""
+    depths: dict[Pair, set[int]] = {}
+    for row in rows:
+        pair = Pair(row["ctk"], row["ctv"])
+        if pair in REFERENCES and not _ran_as_another(row):
+            depths.setdefault(pair, set()).add(row["depth"])
+    in_order = sorted(depths, key=lambda pair: pair_order(pair.ctk, pair.ctv))
+    return max(in_order, key=lambda pair: len(depths[pair]), default=None)
+
+
+def is_reference(row: Row, reference: Pair) -> bool:
+    return Pair(row["ctk"], row["ctv"]) == reference and not _ran_as_another(row)
+
+
+def _ran_as_another(row: Row) -> bool:
+    return effective_pair(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"]) is not None
+
+
+def kld_error(row: Row) -> float | None:
+    """The larger of the two standard errors of the mean KL divergence, in nats; at least what printing rounds off."""
+    return at_least_rounding(larger(row["kld_mean_stderr"], row["kld_window_stderr"]))
+
+
+def at_least_rounding(kld_error: float | None) -> float | None:
+    """A standard error of a KL divergence, in nats, and not less than what printing rounds off."""
+    return None if kld_error is None else max(kld_error, PRINTED_KLD_ERROR)
+
+
+def is_control(row: Row) -> bool:
+    """Whether the row is f16 against its own stored baseline: what the method shows where nothing changed."""
+    return Pair(row["ctk"], row["ctv"]) == BASELINE_PAIR
+
+
+def control_of(rows: Sequence[Row]) -> Row | None:
+    """The control that was measured and ran as asked for."""
+    return next(
+        (row for row in rows if is_control(row) and row["kld_mean"] is not None and not _ran_as_another(row)),
+        None,
+    )
+
+
+def mean_bits(row: Row) -> float | None:
+    """(K + V)/2 in bits per cached value; None where one of them is unknown."""
+    k, v = row["bits_per_value_k"], row["bits_per_value_v"]
+    return None if k is None or v is None else (k + v) / 2
+
+
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats in both coordinates (less is better), by ascending first coordinate."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(set(points)):
+        if not front or point[1] < front[-1][1]:
+            front.append(point)
+    return front

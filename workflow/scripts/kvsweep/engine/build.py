@@ -1,0 +1,235 @@
+"""Builds an engine with CMake and says what came of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kvsweep.engine.backends import options_of
+from kvsweep.engine.environment import engine_environment
+from kvsweep.engine.identity import engine_files
+from kvsweep.engine.log import accepted_cache_types
+from kvsweep.engine.source import describe
+from kvsweep.errors import KvsweepError, UnparsableOutput
+from kvsweep.files import sha256
+from kvsweep.plan.current import engine_identity
+from kvsweep.study.config import Engine
+
+# Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.
+_COMMON_OPTIONS = {
+    "CMAKE_BUILD_TYPE": "Release",
+    "BUILD_SHARED_LIBS": "OFF",
+    "CMAKE_BUILD_RPATH_USE_ORIGIN": "ON",
+    "LLAMA_CURL": "OFF",
+    "LLAMA_OPENSSL": "OFF",
+    "LLAMA_BUILD_TESTS": "OFF",
+    "LLAMA_BUILD_EXAMPLES": "OFF",
+    "LLAMA_BUILD_SERVER": "OFF",
+}
+_PROGRESS = re.compile(r"^\[\s*(\d+)% ")
+_COMPILER_ERROR = re.compile(
+    r"^(.+?: (?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|nvcc fatal\s*: .+|CMake Error.*)$"
+)
+
+_FLAGS = re.compile(
+    r"^(CMAKE_(?:C|CXX|CUDA|HIP|OBJC|EXE_LINKER|SHARED_LINKER)_FLAGS):\w+=[ \t]*(\S.*?)\s*$", re.MULTILINE
+)
+
+
+def cmake_options(backend: str, here: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
+    """All options of the build: what every build has, what the back end and this machine want, what the user wants."""
+    return {**_COMMON_OPTIONS, **options_of(backend), **here, **configured}
+
+
+def find_compiler() -> str:
+    """The C++ compiler that CMake will take. Raises KvsweepError where there is none."""
+    named = os.environ.get("CXX")
+    candidates = [named] if named else ["c++", "g++", "clang++"]
+    for name in candidates:
+        found = shutil.which(name)
+        if found and _first_line(found, "--version"):
+            return found
+    raise KvsweepError(
+        f"no C++ compiler: {', '.join(candidates)} not found or not working; install one "
+        "(Debian, Ubuntu: apt install g++; macOS: xcode-select --install) and run again."
+    )
+
+
+def build(
+    source_tree: Path,
+    build_directory: Path,
+    options: Mapping[str, str],
+    programs: Sequence[str],
+    threads: int,
+    log: Path,
+    say: Callable[[str], None],
+    explain: Callable[[str], str] = lambda _error: "",
+) -> None:
+    """Configure and build ``programs``; everything the tools print goes to ``log``, percentages to ``say``.
+
+    Raises KvsweepError with the first compiler error, and with what ``explain`` makes of it.
+    """
+    # Without the ceiling the build would take the commit of whatever repository encloses the tree.
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "NINJA_STATUS": "[%p %f/%t] ",
+        "GIT_CEILING_DIRECTORIES": str(source_tree.resolve().parent),
+        "CLICOLOR_FORCE": "0",
+    }
+    defines = [f"-D{name}={value}" for name, value in options.items()]
+    configure = ["cmake", "-G", "Ninja", "-S", str(source_tree), "-B", str(build_directory), *defines]
+    compile_ = ["cmake", "--build", str(build_directory), "--parallel", str(threads), "--target", *programs]
+    with log.open("w", encoding="utf-8") as log_file:
+        for step, command in (("configure", configure), ("build", compile_)):
+            log_file.write(f"$ {' '.join(command)}\n")
+            status, lines = _run_step(command, environment, log_file, say)
+            if status != 0:
+                reason = first_error(lines) or (lines[-1] if lines else f"cmake ended with status {status}")
+                raise KvsweepError(
+                    f"cmake could not {step} the engine: {reason}{explain(reason)} (whole log: {log})"
+                )
+
+
+def first_error(lines: Iterable[str]) -> str | None:
+    """The first error of a compiler, linker or CMake in a build's output, with the cause where CMake puts it below."""
+    following = iter(lines)
+    for line in following:
+        if _COMPILER_ERROR.match(line):
+            if line.startswith("CMake Error"):
+                rest = (later.strip() for later in following)
+                return " ".join([line.strip(), next((text for text in rest if text), "")]).strip()
+            return line.strip()
+    return None
+
+
+def collect(build_directory: Path, binaries: Path, programs: Sequence[str]) -> None:
+    """Copy the programs, and shared libraries where the options asked for them, into one directory."""
+    shutil.rmtree(binaries, ignore_errors=True)
+    binaries.mkdir(parents=True)
+    for file in engine_files(build_directory / "bin", programs):
+        shutil.copy2(file, binaries / file.name, follow_symlinks=False)
+
+
+def manifest(
+    engine: Engine,
+    binaries: Path,
+    *,
+    backend: str,
+    commit: str | None,
+    options: Mapping[str, str],
+    compiler: str | None,
+) -> dict[str, object]:
+    """What build.json says: everything that makes this engine what it is, and nothing that changes by itself."""
+    missing = [name for name in engine.programs if not (binaries / name).is_file()]
+    if missing:
+        raise KvsweepError(f"engines.{engine.name}: {binaries} has no program {missing[0]!r}.")
+    shown = run_for_text(binaries / "llama-perplexity", engine.env, "--help")
+    try:
+        types = accepted_cache_types(shown)
+    except UnparsableOutput:
+        said = (shown.strip() or "nothing").splitlines()[-1]
+        raise KvsweepError(
+            f"engines.{engine.name}: {binaries / 'llama-perplexity'} --help does not list its cache types; "
+            f"its last line is: {said}"
+        ) from None
+    version = run_for_text(binaries / "llama-perplexity", engine.env, "--version")
+    return {
+        "format": 1,
+        "engine": engine.name,
+        "definition": engine_identity(engine),
+        "programs": list(engine.programs),
+        "source_kind": engine.source_kind,
+        "source": describe(engine),
+        "commit": commit,
+        "backend": backend,
+        "cmake_options": [f"{name}={value}" for name, value in options.items()],
+        "compiler": compiler,
+        "environment": engine.env,
+        "directory": str(binaries.resolve()),
+        "files": {file.name: sha256(file) for file in engine_files(binaries, engine.programs)},
+        "cache_types": list(types),
+        "version": next((line.strip() for line in version.splitlines() if line.startswith("version")), None),
+    }
+
+
+def compiler_used(build_directory: Path) -> str | None:
+    """The compiler's own version, and the flags that it was given beyond llama.cpp's, from CMake's cache.
+
+    CMake takes flags from the shell's CXXFLAGS, CFLAGS, CUDAFLAGS, LDFLAGS when it configures a build.
+    """
+    cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
+    match = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.MULTILINE)
+    version = _first_line(match[1], "--version") if match else None
+    flags = [f"{name}={value}" for name, value in _FLAGS.findall(cache)]
+    return "; ".join([version, *flags]) if version else None
+
+
+def run_for_text(program: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """What a program prints, on both streams. Raises KvsweepError if it cannot be started."""
+    try:
+        done = subprocess.run(
+            [str(program), *arguments],
+            env=engine_environment(os.environ, environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KvsweepError(f"{program}: cannot be run ({error}).") from error
+    return done.stdout
+
+
+def _run_step(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log_file: object,
+    say: Callable[[str], None],
+) -> tuple[int, list[str]]:
+    try:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise KvsweepError(
+            f"{command[0]}: cannot be started ({error.strerror}); run `make setup` first."
+        ) from error
+    lines: list[str] = []
+    said = -1
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        log_file.write(line)  # type: ignore[attr-defined]
+        match = _PROGRESS.match(line)
+        if match and int(match[1]) // 5 > said:
+            said = int(match[1]) // 5
+            say(line.rstrip())
+    return process.wait(), lines
+
+
+def _first_line(program: str, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None

@@ -1,0 +1,564 @@
+"""llama-perplexity's results: a baseline run (perplexity) and a KL run (``--kl-divergence``).
+
+Format: ``tools/perplexity/perplexity.cpp`` in llama.cpp, ``perplexity`` and ``kl_divergence``. Results and
+log may be on either stream, depending on the build, so both are searched. Newer builds put a time stamp and a
+level before log lines, and the ETA is printed without an end of line, so that any log line can follow on the
+same line.
+
+An exit status of 0 says nothing here: what counts is that the closing statistics are printed and agree with
+the running means before them. Numbers are read at their printed width, so that one that lost a digit does not
+match.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+
+from kvsweep.engine.baseline_file import scored_tokens
+from kvsweep.errors import UnparsableOutput
+
+_STATISTICS_NEED_TOKENS = 100
+# How far below zero a KLD may lie: base log-probabilities have 16 bits and end 16 below the largest.
+_LOWEST_KLD = -0.05
+
+
+class ClosingStatisticsMissing(UnparsableOutput):
+    """The run ended without its closing statistics, or with a part of them, and without saying why.
+
+    Newer builds log from another thread, which can lose the last lines at exit, or print one twice and lose the rest:
+    run such a cell again.
+    ``last_window_printed`` says whether the window announced as the last one was still printed, None if the
+    number of windows was not announced.
+    """
+
+    def __init__(self, message: str, last_window_printed: bool | None) -> None:
+        super().__init__(message)
+        self.last_window_printed = last_window_printed
+
+
+@dataclass(frozen=True)
+class BaselineEstimate:
+    """A baseline run's perplexity. ``running_ppl`` holds the mean up to and including each chunk.
+
+    Of the running means only the last is checked, by the final estimate.
+
+    ``tokenization_seconds`` and ``seconds_per_pass`` (wall time of the first pass) are printed once, without
+    anything to check them by: hints for planning, None if not printed.
+    """
+
+    ppl: float
+    ppl_stderr: float
+    n_chunks: int
+    n_ctx: int | None
+    running_ppl: tuple[float, ...]
+    tokenization_seconds: float | None = None
+    seconds_per_pass: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive("PPL", self.ppl)
+        if not self.running_ppl or len(self.running_ppl) != self.n_chunks:
+            raise UnparsableOutput(f"{len(self.running_ppl)} of {self.n_chunks} chunks were printed")
+        _check_agrees("the final PPL", self.ppl, 4, "the last running mean", self.running_ppl[-1], 4)
+
+
+@dataclass(frozen=True)
+class KlWindow:
+    """One row of the running table: means over the windows 1 to ``chunk`` with their standard errors.
+
+    Shares are fractions 0 to 1. A standard error is None where the engine prints nan: the variances of almost
+    equal runs cancel to a negative number.
+    """
+
+    chunk: int
+    ppl: float
+    ppl_stderr: float | None
+    ln_ppl_ratio: float
+    ln_ppl_ratio_stderr: float | None
+    kld_mean: float
+    kld_mean_stderr: float | None
+    delta_p_rms: float
+    delta_p_rms_stderr: float | None
+    top1_agreement: float
+    top1_agreement_stderr: float | None
+
+    def __post_init__(self) -> None:
+        _check_positive(f"the PPL of window {self.chunk}", self.ppl)
+
+
+@dataclass(frozen=True)
+class KlStatistics:
+    """The closing statistics of a KL run, and the running table above them.
+
+    ``ppl`` is the cell's, ``ppl_base`` the baseline's; KLD in nats; correlation, agreement and differences of
+    token probabilities (``delta_p``, cell minus base) as fractions. A standard error is None where the engine
+    prints nan. Percentiles of the KLD can lie just below zero, because the baseline is rounded to 16 bits.
+    ``n_ctx`` is None if the log does not tell it consistently. Raises UnparsableOutput where the values
+    contradict each other.
+    """
+
+    n_chunks: int
+    n_ctx: int | None
+    ppl: float
+    ppl_stderr: float | None
+    ppl_base: float
+    ppl_base_stderr: float | None
+    ppl_correlation: float | None
+    ln_ppl_ratio: float
+    ln_ppl_ratio_stderr: float | None
+    ppl_ratio: float
+    ppl_ratio_stderr: float | None
+    ppl_difference: float
+    ppl_difference_stderr: float | None
+    kld_mean: float
+    kld_mean_stderr: float | None
+    kld_max: float
+    kld_p999: float
+    kld_p99: float
+    kld_p95: float
+    kld_p90: float
+    kld_median: float
+    kld_p10: float
+    kld_p5: float
+    kld_p1: float
+    kld_p01: float
+    kld_min: float
+    delta_p_mean: float
+    delta_p_mean_stderr: float | None
+    delta_p_rms: float
+    delta_p_rms_stderr: float | None
+    top1_agreement: float
+    top1_agreement_stderr: float | None
+    windows: tuple[KlWindow, ...]
+    seconds_per_pass: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.windows or [w.chunk for w in self.windows] != list(range(1, self.n_chunks + 1)):
+            raise ClosingStatisticsMissing(
+                f"the running table must have the windows 1 to {self.n_chunks}, but has"
+                f" {_shortened([window.chunk for window in self.windows])}",
+                None,  # a row that the log thread tore is as good as lost
+            )
+        _check_positive("PPL(Q)", self.ppl)
+        _check_positive("PPL(base)", self.ppl_base)
+        self._check_running_table()
+        self._check_ratios()
+        self._check_error_propagation()
+        self._check_kld()
+        self._check_shares()
+
+    def _check_running_table(self) -> None:
+        last = self.windows[-1]
+        for name, decimals, row_decimals in (
+            ("ppl", 6, 4),
+            ("ppl_stderr", 6, 4),
+            ("ln_ppl_ratio", 6, 5),
+            ("ln_ppl_ratio_stderr", 6, 5),
+            ("kld_mean", 6, 5),
+            ("kld_mean_stderr", 6, 5),
+            ("delta_p_rms", 5, 5),  # percent with three decimals
+            ("delta_p_rms_stderr", 5, 5),
+            ("top1_agreement", 5, 5),
+            ("top1_agreement_stderr", 5, 5),
+        ):
+            closing, row = getattr(self, name), getattr(last, name)
+            _check_agrees(
+                f"the closing {name}", closing, decimals, "the last running mean", row, row_decimals
+            )
+
+        for before, after in itertools.pairwise(self.windows):
+            # What a window must have had for the means to move so: a share, and a likelihood of at most one.
+            chunks = before.chunk + after.chunk
+            share = after.chunk * after.top1_agreement - before.chunk * before.top1_agreement
+            nll = after.chunk * math.log(after.ppl) - before.chunk * math.log(before.ppl)
+            if not -1e-5 * chunks <= share <= 1 + 1e-5 * chunks or nll < -1e-4 * chunks:
+                raise UnparsableOutput(f"no window leads from the running means {before} to {after}")
+
+    def _check_ratios(self) -> None:
+        ratio = self.ppl / self.ppl_base
+        unit = 1e-6 * (1 / self.ppl + 1 / self.ppl_base)
+        _check_close("ln(PPL(Q)/PPL(base))", self.ln_ppl_ratio, math.log(ratio), 1e-6 + unit)
+        _check_close("PPL(Q)/PPL(base)", self.ppl_ratio, ratio, 1e-6 + unit * ratio)
+        _check_close(
+            "PPL(Q)-PPL(base)", self.ppl_difference, self.ppl - self.ppl_base, 2e-6 + 1e-12 * self.ppl
+        )
+
+    def _check_error_propagation(self) -> None:
+        """PPL(base)'s and the difference's standard errors stand once, but follow roughly from the others."""
+        errors = (self.ppl_stderr, self.ppl_base_stderr, self.ln_ppl_ratio_stderr, self.ppl_difference_stderr)
+        if any(error is None or error < 1e-4 for error in errors):
+            return  # too small, as printed, to compute with
+        error, base_error, ln_ratio_error, difference_error = (error or 0.0 for error in errors)
+        ratio = self.ppl / self.ppl_base
+        variance = (
+            error**2 * (1 - 1 / ratio)
+            + base_error**2 * (1 - ratio)
+            + self.ppl * self.ppl_base * ln_ratio_error**2
+        )
+        _check_close(
+            "the variance of PPL(Q)-PPL(base)", difference_error**2, variance, 0.1 * difference_error**2
+        )
+        if self.ppl_correlation is not None:
+            relative, base_relative = error / self.ppl, base_error / self.ppl_base
+            correlation = (relative**2 + base_relative**2 - ln_ratio_error**2) / (
+                2 * relative * base_relative
+            )
+            _check_close("the correlation of the perplexities", self.ppl_correlation, correlation, 0.01)
+
+    def _check_kld(self) -> None:
+        rising = (
+            self.kld_min, self.kld_p01, self.kld_p1, self.kld_p5, self.kld_p10, self.kld_median,
+            self.kld_p90, self.kld_p95, self.kld_p99, self.kld_p999, self.kld_max,
+        )  # fmt: skip
+        for lower, upper in itertools.pairwise(rising):
+            if lower > upper + 1e-6 + 1e-6 * abs(upper):  # interpolated in single precision
+                raise UnparsableOutput(f"the KLD's percentiles do not rise: {lower} stands below {upper}")
+        if not self.kld_min - 1e-6 <= self.kld_mean <= self.kld_max + 1e-6:
+            raise UnparsableOutput(
+                f"the mean KLD {self.kld_mean} is not between {self.kld_min} and {self.kld_max}"
+            )
+        if self.kld_min < _LOWEST_KLD:
+            raise UnparsableOutput(f"a KLD of {self.kld_min} is further below zero than rounding explains")
+
+    def _check_shares(self) -> None:
+        if not 0 <= self.top1_agreement <= 1 or not 0 <= self.delta_p_rms <= 1 or abs(self.delta_p_mean) > 1:
+            raise UnparsableOutput("the token probability statistics have shares above 100 %")
+        if abs(self.delta_p_mean) > self.delta_p_rms + 1e-5:
+            raise UnparsableOutput(
+                f"the mean of Δp, {self.delta_p_mean}, exceeds its RMS, {self.delta_p_rms}"
+            )
+        if self.n_ctx is None or self.top1_agreement_stderr is None or self.delta_p_mean_stderr is None:
+            return
+        # Both standard errors tell how many tokens were scored, and so does the log.
+        freedom = max(self.n_chunks * scored_tokens(self.n_ctx) - 1, 1)
+        half = 0.51e-5  # half the last digit of a percentage with three decimals
+        top1, rms, mean = self.top1_agreement, self.delta_p_rms, abs(self.delta_p_mean)
+        for what, error, variances in (
+            ("same top p", self.top1_agreement_stderr, [p * (1 - p) for p in (top1 - half, top1 + half)]),
+            ("mean Δp", self.delta_p_mean_stderr, [(rms + s) ** 2 - (mean - s) ** 2 for s in (-half, half)]),
+        ):
+            low, high = sorted(math.sqrt(max(variance, 0.0) / freedom) for variance in variances)
+            if not low - half <= error <= high + half:
+                raise UnparsableOutput(
+                    f"{what}'s standard error {error} does not fit {freedom + 1} scored tokens"
+                )
+
+
+def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
+    """The result of a baseline run; both streams of the process, decoded as UTF-8.
+
+    Raises ClosingStatisticsMissing if there is no final estimate and no reason for that in the log,
+    UnparsableOutput if there is a reason, or if the estimate contradicts the running means or the announced
+    number of chunks.
+    """
+    text = f"{stdout}\n{stderr}"
+    _raise_complaint(text)
+    announced = _announcement(text)
+    running = [(int(chunk), float(ppl)) for chunk, ppl in re.findall(r"\[(\d+)\](\d+\.\d{4}),", text)]
+    found = list(re.finditer(r"Final estimate: PPL = (.*)", text))
+    if not found:
+        raise ClosingStatisticsMissing(
+            f"the baseline run printed no final estimate ({_windows_printed(len(running), announced)})",
+            _last_window_printed([chunk for chunk, _ in running], announced),
+        )
+    if len(found) > 1:
+        raise UnparsableOutput("the baseline run printed its final estimate more than once")
+    estimate = re.match(r"(\d+\.\d{4}) \+/- (\d+\.\d{5})(?!\d)", found[0][1])
+    if estimate is None:
+        raise UnparsableOutput(f"the baseline run's final estimate is not a number: {found[0][0]!r}")
+    n_chunks = announced.n_chunks if announced else len(running)
+    if [chunk for chunk, _ in running] != list(range(1, n_chunks + 1)) or not running:
+        raise UnparsableOutput(
+            f"the baseline run must print the chunks 1 to {n_chunks}, but printed"
+            f" {_shortened([chunk for chunk, _ in running])}"
+        )
+    milliseconds = re.findall(r"tokenization took (\d+(?:\.\d+)?(?:e[+-]\d+)?) ms$", text, re.M)
+    return BaselineEstimate(
+        ppl=float(estimate[1]),
+        ppl_stderr=float(estimate[2]),
+        n_chunks=n_chunks,
+        n_ctx=announced.n_ctx if announced else None,
+        running_ppl=tuple(ppl for _, ppl in running),
+        tokenization_seconds=float(milliseconds[0]) / 1000 if len(milliseconds) == 1 else None,
+        seconds_per_pass=_seconds_per_pass(text),
+    )
+
+
+def parse_kl(stdout: str, stderr: str) -> KlStatistics:
+    """The result of a KL run; both streams of the process, decoded as UTF-8.
+
+    Raises ClosingStatisticsMissing if the closing statistics are not all there and the log does not say why,
+    UnparsableOutput if it does, if a mean or a percentile is nan or infinite, if something is printed twice,
+    or if the table, the statistics and the announced number of windows contradict each other.
+    """
+    text = f"{stdout}\n{stderr}"
+    _raise_complaint(text)
+    announced = _announcement(text)
+    windows, closing = _kl_results(text)
+    missing = [label for name, label in _CLOSING_LABELS.items() if name not in closing]
+    if missing:
+        if announced and announced.n_ctx:
+            tokens = announced.n_chunks * scored_tokens(announced.n_ctx)
+            if tokens < _STATISTICS_NEED_TOKENS:
+                raise UnparsableOutput(
+                    f"only {tokens} tokens were scored, and the engine prints statistics from 100 up"
+                )
+        raise ClosingStatisticsMissing(
+            f"the KL run's closing statistics lack {missing[0]!r}"
+            f" ({_windows_printed(len(windows), announced)})",
+            _last_window_printed([window.chunk for window in windows], announced),
+        )
+    values: dict[str, float | None] = {}
+    for name, (value, stderr_value) in closing.items():
+        values[name] = value
+        if name in _WITH_STDERR:
+            values[f"{name}_stderr"] = stderr_value
+        if value is None and name != "ppl_correlation":
+            raise UnparsableOutput(f"{_CLOSING_LABELS[name]!r} is not a finite number")
+    return KlStatistics(
+        n_chunks=announced.n_chunks if announced else len(windows),
+        n_ctx=announced.n_ctx if announced else None,
+        windows=windows,
+        seconds_per_pass=_seconds_per_pass(text),
+        **values,  # type: ignore[arg-type]
+    )
+
+
+# --- numbers as they are printed ------------------------------------------------------------------
+
+_NAN = r"-?(?:nan(?:\([a-z]+\))?|inf)"
+
+
+def _number(decimals: int) -> str:
+    return rf"( *-?\d+\.\d{{{decimals}}}| *{_NAN})"
+
+
+def _value(printed: str, width: int, percent: bool = False) -> float | None:
+    """The number, None for nan and infinity. Raises if the printed form is not ``width`` characters wide."""
+    if len(printed) < width or (len(printed) > width and printed.startswith(" ")):
+        raise UnparsableOutput(f"{printed!r} is not as wide as the engine prints it")
+    number = float(printed.partition("(")[0])
+    if not math.isfinite(number):
+        return None
+    return round(number / 100, 9) if percent else number  # 75.57 % is 0.7557, not 0.7556999999999999
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a closing line prints its value, and after it a standard error if that has a width."""
+
+    label: str
+    width: int = 10
+    decimals: int = 6
+    stderr_width: int = 0
+    percent: bool = False
+
+    def pattern(self) -> re.Pattern[str]:
+        stderr = f" ± {_number(self.decimals)}" if self.stderr_width else "()"
+        return re.compile(_number(self.decimals) + stderr + (" ?%" if self.percent else ""))
+
+
+_CLOSING = {
+    "ppl": _Form("Mean PPL(Q)", stderr_width=10),
+    "ppl_base": _Form("Mean PPL(base)", stderr_width=10),
+    "ppl_correlation": _Form("Cor(ln(PPL(Q)), ln(PPL(base)))", 6, 2, percent=True),
+    "ln_ppl_ratio": _Form("Mean ln(PPL(Q)/PPL(base))", stderr_width=10),
+    "ppl_ratio": _Form("Mean PPL(Q)/PPL(base)", stderr_width=10),
+    "ppl_difference": _Form("Mean PPL(Q)-PPL(base)", stderr_width=10),
+    "kld_mean": _Form("Mean KLD", stderr_width=10),
+    "kld_max": _Form("Maximum KLD"),
+    "kld_p999": _Form("99.9% KLD"),
+    "kld_p99": _Form("99.0% KLD"),
+    "kld_p95": _Form("95.0% KLD"),
+    "kld_p90": _Form("90.0% KLD"),
+    "kld_median": _Form("Median KLD"),
+    "kld_p10": _Form("10.0% KLD"),
+    "kld_p5": _Form("5.0% KLD"),
+    "kld_p1": _Form("1.0% KLD"),
+    "kld_p01": _Form("0.1% KLD"),
+    "kld_min": _Form("Minimum KLD"),
+    "delta_p_mean": _Form("Mean Δp", 6, 3, stderr_width=5, percent=True),
+    "delta_p_rms": _Form("RMS Δp", 6, 3, stderr_width=5, percent=True),
+    "top1_agreement": _Form("Same top p", 6, 3, stderr_width=5, percent=True),
+}
+_CLOSING_LABELS = {name: form.label for name, form in _CLOSING.items()}
+_WITH_STDERR = frozenset(name for name, form in _CLOSING.items() if form.stderr_width)
+_CLOSING_NAMES = {label: name for name, label in _CLOSING_LABELS.items()}
+_CLOSING_PATTERNS = {name: form.pattern() for name, form in _CLOSING.items()}
+
+# Width and decimals of the running table's columns: means and standard errors alternate.
+_COLUMNS = ((9, 4), (9, 4), (10, 5), (10, 5), (10, 5), (10, 5), (6, 3), (6, 3), (6, 3), (6, 3))
+
+
+def _row_pattern() -> re.Pattern[str]:
+    numbers = [_number(decimals) for _, decimals in _COLUMNS]
+    columns = [f"{value} ± {error}" for value, error in zip(numbers[::2], numbers[1::2], strict=True)]
+    columns[3] += " %"
+    columns[4] += " %"
+    return re.compile(r"( *\d+)    " + "    ".join(columns))
+
+
+_ROW = _row_pattern()
+
+_Closing = dict[str, tuple[float | None, float | None]]
+
+
+def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing]:
+    """The running table's rows, and value and standard error of every closing line that is there, by name."""
+    windows: list[KlWindow] = []
+    closing: _Closing = {}
+    for line in text.split("\n"):
+        label, colon, rest = line.partition(": ")
+        name = _CLOSING_NAMES.get(" ".join(label.split())) if colon else None
+        if name is not None:
+            printed = _CLOSING_PATTERNS[name].fullmatch(rest)
+            if name in closing:
+                raise ClosingStatisticsMissing(
+                    f"the KL run printed {_CLOSING_LABELS[name]!r} more than once",
+                    None,  # the log thread's, at exit: the rest is lost then
+                )
+            if printed:
+                form = _CLOSING[name]
+                value = _value(printed[1], form.width, form.percent)
+                stderr = _value(printed[2], form.stderr_width, form.percent) if form.stderr_width else None
+                closing[name] = (value, stderr)
+        elif " ± " in line:
+            row = _ROW.fullmatch(line)
+            if row:
+                windows.append(_window(row))
+    return tuple(windows), closing
+
+
+def _window(row: re.Match[str]) -> KlWindow:
+    chunk, *fields = row.groups()
+    if len(chunk) < 4:
+        raise UnparsableOutput(f"the window's number {chunk!r} is not as wide as the engine prints it")
+    values = [
+        _value(field, width, percent=decimals == 3)
+        for field, (width, decimals) in zip(fields, _COLUMNS, strict=True)
+    ]
+    means = [value for value in values[::2] if value is not None]
+    if len(means) < 5:
+        raise UnparsableOutput(
+            f"window {int(chunk)} has a mean that is not a finite number: {row[0].strip()!r}"
+        )
+    return KlWindow(int(chunk), *itertools.chain(*zip(means, values[1::2], strict=True)))  # type: ignore[arg-type]
+
+
+# --- what the log says ----------------------------------------------------------------------------
+
+_COMPLAINT = re.compile(
+    r"(?:perplexity|kl_divergence) ?: (?:"
+    r"failed to (?:decode|open .*|eval)"
+    r"|failed reading (?:log-probs for chunk \d+|n_vocab, n_chunk from .*|evaluation tokens from .*)"
+    r"|you need at least \d+ tokens to evaluate perplexity with a context of \d+"
+    r"|.* does not look like a file containing log-probabilities"
+    r"|.* has been computed with \d+, while the current context is \d+.*"
+    r"|inconsistent vocabulary \(\d+ vs \d+\)"
+    r"|you must provide a name of a file containing .*"
+    r")$"
+    r"|Unexpected negative standard deviation of log\(prob\)$",
+    re.M,
+)
+_ANNOUNCEMENT = re.compile(
+    r"(?:calculating perplexity|computing) over (\d+) chunks, n_ctx=(\d+), batch_size=(\d+), n_seq=(\d+)$",
+    re.M,
+)
+_SECONDS_PER_PASS = re.compile(r": (\d+\.\d\d) seconds per pass - ETA ")
+
+
+@dataclass(frozen=True)
+class _Announcement:
+    n_chunks: int
+    n_ctx: int | None
+    n_seq: int
+
+
+def _raise_complaint(text: str) -> None:
+    """Stop at what makes a result impossible or meaningless; the engine goes on after some of it."""
+    complaint = _COMPLAINT.search(text)
+    if complaint:
+        raise UnparsableOutput(f"llama-perplexity reports: {complaint[0]}")
+
+
+def _announcement(text: str) -> _Announcement | None:
+    found = {tuple(map(int, groups)) for groups in _ANNOUNCEMENT.findall(text)}
+    if len(found) > 1:
+        raise UnparsableOutput("the log announces two different runs")
+    if not found:
+        return None
+    n_chunks, n_ctx, batch_size, n_seq = found.pop()
+    consistent = n_ctx > 0 and n_seq == max(1, batch_size // n_ctx)
+    return _Announcement(n_chunks, n_ctx if consistent else None, n_seq)
+
+
+def _seconds_per_pass(text: str) -> float | None:
+    found = _SECONDS_PER_PASS.findall(text)
+    return float(found[0]) if len(found) == 1 else None
+
+
+def _windows_printed(printed: int, announced: _Announcement | None) -> str:
+    return f"{printed} of {announced.n_chunks if announced else 'an unknown number of'} windows were printed"
+
+
+def _last_window_printed(chunks: list[int], announced: _Announcement | None) -> bool | None:
+    return None if announced is None else announced.n_chunks in chunks
+
+
+def _shortened(chunks: list[int]) -> str:
+    return "none" if not chunks else ", ".join(map(str, chunks[:20])) + (", ..." if len(chunks) > 20 else "")
+
+
+def _check_positive(what: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise UnparsableOutput(f"{what} is {value}")
+
+
+def _check_agrees(
+    what: str, value: float | None, decimals: int, other_what: str, other: float | None, other_decimals: int
+) -> None:
+    """Two printed forms of one number agree within their rounding."""
+    if value is None or other is None:
+        agrees = value is other
+    else:
+        rounding = 0.51 * (10**-decimals + 10**-other_decimals) if decimals != other_decimals else 0.0
+        agrees = abs(value - other) <= rounding + 1e-12 * abs(value)
+    if not agrees:
+        raise UnparsableOutput(f"{what} is {value}, but {other_what} is {other}")
+
+
+def _check_close(what: str, value: float, expected: float, tolerance: float) -> None:
+    if not abs(value - expected) <= tolerance:
+        raise UnparsableOutput(f"{what} is {value}, but follows as {expected:.6g} from the other values")
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PerplexityProgress:
+    """How far a running llama-perplexity is, with what is not known yet as None.
+
+    A pass takes ``chunks_per_pass`` chunks at once.
+    """
+
+    chunks_done: int
+    chunks_total: int | None = None
+    seconds_per_pass: float | None = None
+    chunks_per_pass: int | None = None
+
+
+def progress(text_tail: str) -> PerplexityProgress:
+    """Read the progress from any part of llama-perplexity's output, either stream or both. Never raises."""
+    done = [int(chunk) for chunk in re.findall(r"\[(\d{1,9})\]\d+\.\d{4},", text_tail)]
+    done += [int(row[1]) for line in text_tail.split("\n") if (row := _ROW.fullmatch(line))]
+    total = chunks_per_pass = None
+    announcement = _ANNOUNCEMENT.search(text_tail)
+    if announcement:
+        total, chunks_per_pass = int(announcement[1]), int(announcement[4])
+    seconds = _SECONDS_PER_PASS.search(text_tail)
+    return PerplexityProgress(
+        max(done, default=0), total, float(seconds[1]) if seconds else None, chunks_per_pass
+    )

@@ -1,0 +1,131 @@
+"""Bytes that a cell will need, known before any engine runs: from a model's header and the cell alone.
+
+Sources: ``src/llama-context.cpp`` (constructor, ``output_reserve``), ``src/llama-kv-cache.cpp`` (constructor),
+``tools/llama-bench/llama-bench.cpp`` and ``tools/perplexity/perplexity.cpp``; the same in the TurboQuant fork at
+69d8e4be4 and in the llama.cpp of llama-cpp-python 0.3.36, except where said. Not counted, because they depend on the
+back end or are small: compute buffers, recurrent state of hybrid models. A model with sliding windows has a smaller
+cache than this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from kvsweep.engine.baseline_file import scored_tokens
+from kvsweep.inputs.model_header import ModelHeader
+from kvsweep.study.pairs import KNOWN_TYPES, Pair, bits_per_value
+
+# What commands.py asks both tools for with -b.
+N_BATCH = 2048
+
+# llama_context pads n_ctx and n_ctx_seq to this (GGML_PAD(..., 256)).
+_PADDED_CELLS = 256
+# The fork pads the heads of a turbo cache to this, of K and V each on its own.
+_PADDED_TURBO_HEAD = 128
+_LOGIT_BYTES = 4
+_INT_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class CacheShape:
+    """``cells`` (tokens) in each of ``streams`` of a KV cache, as the engine's log gives them."""
+
+    cells: int
+    streams: int = 1
+
+
+def padded(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
+
+
+def bench_cache(depth: int, n_tokens: int) -> CacheShape:
+    """llama-bench makes one context for each test, with n_ctx = depth + tokens of the test."""
+    return CacheShape(padded(depth + n_tokens, _PADDED_CELLS))
+
+
+def perplexity_cache(n_ctx: int) -> CacheShape:
+    """llama-perplexity scores max(1, n_batch / n_ctx) windows at once, each in a stream of its own."""
+    n_seq = max(1, N_BATCH // n_ctx)
+    n_ctx_all = padded(n_ctx * n_seq, _PADDED_CELLS)
+    return CacheShape(padded(n_ctx_all // n_seq, _PADDED_CELLS), n_seq)
+
+
+def kv_bytes(header: ModelHeader, pair: Pair, cache: CacheShape) -> int:
+    """Bytes of a KV cache in which every layer has the types asked for."""
+    return _kv_bytes(header, pair, cache.cells * cache.streams)
+
+
+def kv_bytes_per_token(values_k: int, values_v: int, head_size_k: int, head_size_v: int) -> dict[str, float]:
+    """Bytes that a token takes in a cache with K and V of one type, by type. ``values_k`` and ``values_v`` are those of
+    one token over all layers."""
+    found = {}
+    for cache_type in KNOWN_TYPES:
+        bits = bits_per_value(cache_type)
+        if bits is not None:
+            values = sum(
+                Fraction(n * _head(size, cache_type), size)
+                for n, size in ((values_k, head_size_k), (values_v, head_size_v))
+                if size
+            )
+            found[cache_type] = float(values * bits / 8)
+    return found
+
+
+def saved_state_bytes(header: ModelHeader, pair: Pair, depth: int) -> int:
+    """Host memory in which llama-bench keeps the state at a depth, to restore it for every repetition: K and V of the
+    tokens themselves, without padding (``llama_state_seq_get_data``)."""
+    return _kv_bytes(header, pair, depth)
+
+
+def perplexity_host_bytes(n_ctx: int, n_vocab: int, writes_baseline: bool) -> int:
+    """Host memory that llama-perplexity fills beside weights and KV cache, in bytes.
+
+    - logits of the second half of a window, where it takes more than one batch: n_vocab floats a token. It reserves
+      n_ctx x n_vocab floats; what is never written to takes address space only
+    - the context's output buffer: as many rows of n_vocab floats as one batch asks for
+    - rows of the baseline, as 16-bit numbers: of n_ctx tokens to write it, of the scored ones to read it
+    """
+    window = (n_ctx - n_ctx // 2) * n_vocab * _LOGIT_BYTES if n_ctx > N_BATCH else 0
+    outputs = _output_rows(n_ctx) * n_vocab * _LOGIT_BYTES
+    rows = n_ctx if writes_baseline else scored_tokens(n_ctx)
+    return window + outputs + 2 * rows * _baseline_row(n_vocab)
+
+
+def baseline_overflows_int(n_ctx: int, n_vocab: int) -> bool:
+    """Whether builds of llama.cpp from before 2026-05-24 crash when they write this baseline.
+
+    They size its buffer with ``n_ctx * nv`` in 32 bits (``perplexity``), which newer ones do in ``size_t``: since pull
+    request 23496 (2026-05-21), and for the places in the buffer, which matter from twice that context on, since 23623.
+    """
+    return n_ctx * _baseline_row(n_vocab) > _INT_MAX
+
+
+def _kv_bytes(header: ModelHeader, pair: Pair, tokens: int) -> int:
+    heads = sum(header.n_kv_heads)
+    total = Fraction(0)
+    for cache_type, head in ((pair.ctk, header.head_size_k), (pair.ctv, header.head_size_v)):
+        bits = bits_per_value(cache_type)
+        if bits is None:
+            raise ValueError(f"{cache_type!r} has no known size")
+        total += tokens * heads * _head(head, cache_type) * bits / 8
+    return round(total)
+
+
+def _head(size: int, cache_type: str) -> int:
+    """Values of a head as the cache keeps them."""
+    return padded(size, _PADDED_TURBO_HEAD) if cache_type.startswith("turbo") else size
+
+
+def _output_rows(n_ctx: int) -> int:
+    """The most tokens of one batch whose logits are asked for: those in the second half of their window."""
+    first = n_ctx // 2
+    if n_ctx <= N_BATCH:
+        return (n_ctx - first) * max(1, N_BATCH // n_ctx)
+    starts = range(0, n_ctx, N_BATCH)
+    return max(min(start + N_BATCH, n_ctx) - max(start, first) for start in starts)
+
+
+def _baseline_row(n_vocab: int) -> int:
+    """16-bit numbers in one row (``nv``)."""
+    return 2 * ((n_vocab + 1) // 2) + 4

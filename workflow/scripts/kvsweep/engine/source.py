@@ -1,0 +1,142 @@
+"""Brings an engine's source here: a git commit, or a source distribution from a package index."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, sha256
+from kvsweep.study.config import Engine
+
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A llama.cpp tree on disk; ``commit`` is None where it was not fetched by one."""
+
+    tree: Path
+    commit: str | None
+
+
+def fetch(engine: Engine, directory: Path, where: str) -> Source:
+    """Put the source of ``engine`` into ``directory`` and verify that it is what the configuration says.
+
+    ``where`` is the configuration key to name in errors. Raises KvsweepError.
+    """
+    if engine.source_kind == "git":
+        return _fetch_git(engine.source, directory, where)
+    return _fetch_pypi(engine.source, directory, where)
+
+
+def describe(engine: Engine) -> str:
+    """Where the source comes from, in one line for tables and messages."""
+    source = engine.source
+    if engine.source_kind == "git":
+        return f"{source['url']} at {source['commit']}"
+    if engine.source_kind == "pypi":
+        return f"source distribution {source['package']} {source['version']} (sha256 {source['sha256']})"
+    return source["path"]
+
+
+def _fetch_git(source: dict[str, str], directory: Path, where: str) -> Source:
+    if shutil.which("git") is None:
+        raise KvsweepError(
+            f"{where}.git: git is needed to fetch the source and is not installed; install git."
+        )
+    commit, url = source["commit"], source["url"]
+    make_directory(directory)
+    _git(directory, "init", "--quiet")
+    done = _git(directory, "fetch", "--depth", "1", url, commit, check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or "git said nothing").splitlines()[-1]
+        raise KvsweepError(f"{where}.git: {url} does not give commit {commit} ({said}); check both.")
+    _git(directory, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+    found = _git(directory, "rev-parse", "HEAD").stdout.strip()
+    if found != commit:
+        raise KvsweepError(
+            f"{where}.git.commit: asked for {commit}, the source gave {found}; write a full commit."
+        )
+    return Source(_tree(directory, source, f"{where}.git"), commit)
+
+
+def _git(directory: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    # Set where kvsweep runs inside a git hook, they would name another repository.
+    inherited = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    environment = {**inherited, "GIT_TERMINAL_PROMPT": "0", "GIT_CEILING_DIRECTORIES": str(directory.parent)}
+    done = subprocess.run(
+        ["git", "-C", str(directory), *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        check=False,
+    )
+    if check and done.returncode != 0:
+        said = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        raise KvsweepError(f"git {arguments[0]} failed in {directory}: {said}")
+    return done
+
+
+def _fetch_pypi(source: dict[str, str], directory: Path, where: str) -> Source:
+    package, version, digest = source["package"], source["version"], source["sha256"]
+    make_directory(directory)
+    requirement = directory / "requirement.txt"
+    requirement.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
+    # pip honours the user's own index configuration. Its metadata step runs the package's build backend, which the
+    # pinned requirements bring (no isolated build environment: that would fetch unpinned packages).
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"),
+            *("--no-build-isolation", "--no-binary", ":all:", "--require-hashes"),
+            *("--requirement", str(requirement), "--dest", str(directory)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise KvsweepError(_pip_sentence(done.stdout, package, version, digest, where))
+    archives = [path for path in directory.iterdir() if path.name.endswith((".tar.gz", ".tgz"))]
+    if len(archives) != 1 or sha256(archives[0]) != digest:
+        raise KvsweepError(f"{where}.pypi: {package} {version} has no single .tar.gz source distribution.")
+    with tarfile.open(archives[0]) as archive:
+        root = archive.getnames()[0].split("/")[0]
+        wanted = "/".join((root, source.get("tree", ""))).rstrip("/")
+        members = (m for m in archive if m.name == wanted or m.name.startswith(wanted + "/"))
+        archive.extractall(directory, members=members, filter="data")
+    archives[0].unlink()
+    tree = _tree(directory / root, source, f"{where}.pypi")
+    return Source(tree, None)
+
+
+def _pip_sentence(output: str, package: str, version: str, digest: str, where: str) -> str:
+    got = re.search(r"Got\s+([0-9a-f]{64})", output)
+    if got:
+        return (
+            f"{where}.pypi.sha256: {package} {version} has sha256 {got[1]}, the configuration says {digest}; "
+            "nothing was built."
+        )
+    if "No matching distribution" in output:
+        return f"{where}.pypi.version: the package index has no source distribution {package} {version}."
+    errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()[-1:]
+    return f"{where}.pypi: pip cannot fetch {package} {version} ({' '.join(errors[:1]).strip() or 'no reason given'})."
+
+
+def _tree(root: Path, source: dict[str, str], where: str) -> Path:
+    tree = root / source.get("tree", "")
+    if not (tree / "CMakeLists.txt").is_file():
+        raise KvsweepError(
+            f"{where}.tree: no CMakeLists.txt in {source.get('tree') or 'the top'} of the source; "
+            "name the path of the llama.cpp tree inside it."
+        )
+    return tree

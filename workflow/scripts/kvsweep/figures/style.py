@@ -1,0 +1,191 @@
+"""The look of every figure, in one place: fonts and lines, and how a pair is named and drawn.
+
+A pair is drawn the same way everywhere, whichever other pairs are present: the colour tells the type of V,
+the marker the type of K, and a solid line means that both are equal. No two pairs of known types share all
+three.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, NamedTuple
+
+from kvsweep.study.pairs import Pair, bits_per_value
+
+# Colours after Okabe and Ito (Color Universal Design, 2008); those marked + after Paul Tol's colour-blind
+# safe "muted" set (technical note SRON/EPS/TN/09-002, 2021), as there are more types than Okabe and Ito have
+# colours.
+_COLOUR_OF_V = {
+    "f32": "#888888",
+    "f16": "#000000",
+    "bf16": "#555555",
+    "q8_0": "#0072B2",
+    "q5_1": "#332288",  # +
+    "q5_0": "#882255",  # +
+    "q4_1": "#8A8A2E",  # +, a little darker, to stand on white
+    "q4_0": "#E69F00",
+    "iq4_nl": "#56B4E9",
+    "turbo4": "#D55E00",
+    "turbo3": "#009E73",
+    "turbo2": "#CC79A7",
+}
+_MARKER_OF_K = {
+    "f32": "H",
+    "f16": "o",
+    "bf16": "8",
+    "q8_0": "s",
+    "q5_1": "p",
+    "q5_0": "h",
+    "q4_1": "P",
+    "q4_0": "D",
+    "iq4_nl": "X",
+    "turbo4": "^",
+    "turbo3": "v",
+    "turbo2": "<",
+}
+Dashes = tuple[float, tuple[float, ...]]
+_DASHES_OF_K: dict[str, Dashes] = {
+    "f32": (0, (1, 1)),
+    "f16": (0, (1, 2)),
+    "bf16": (0, (1, 3.5)),
+    "q8_0": (0, (5, 2)),
+    "q5_1": (0, (8, 2)),
+    "q5_0": (0, (8, 2, 1, 2)),
+    "q4_1": (0, (8, 2, 1, 2, 1, 2)),
+    "q4_0": (0, (3, 2, 1, 2)),
+    "iq4_nl": (0, (3, 2, 1, 2, 1, 2)),
+    "turbo4": (0, (3, 3)),
+    "turbo3": (0, (3, 1.2)),
+    "turbo2": (0, (2, 4)),
+}
+# What a colour becomes on a dark page; all others stay as they are.
+ON_DARK = {
+    "#000000": "#f2f2f4",
+    "#222222": "#dcdce0",
+    "#444444": "#b4b4bc",
+    "#555555": "#bdbdc4",
+    "#777777": "#909098",
+    "#888888": "#9a9aa2",
+    "#999999": "#86868e",
+    "#dddddd": "#37373d",
+    "#ffffff": "#161618",
+    "#0072b2": "#4fb0ec",
+    "#332288": "#9d8df0",
+    "#882255": "#e0709f",
+    "#8a8a2e": "#c3c35a",
+    "#d55e00": "#f58a3c",
+    "#009e73": "#35c79a",
+    "#661100": "#d9745c",
+    "#117733": "#4fbf75",
+    "#aa4499": "#d67cc6",
+}
+# For types that this table does not know yet: chosen by the name alone, so that they stay the same, too.
+_SPARE_COLOURS = ("#44AA99", "#AA4499", "#661100", "#6699CC", "#117733", "#CC6677")
+_SPARE_MARKERS = (">", "d", "*")
+_SPARE_DASHES: tuple[Dashes, ...] = ((0, (6, 1)), (0, (2, 1)), (0, (4, 1, 1, 1)))
+
+
+class Size(NamedTuple):
+    """What a figure is made for: inches, and points of its letters. Without a height it grows with its content."""
+
+    width: float
+    height: float | None
+    font: float
+
+
+PAGE = Size(5.0, None, 9)  # the report: a column of print, and still readable when shrunk to a phone
+COLUMN = Size(3.5, None, 7)  # one column of a two-column paper, 89 mm
+SLIDE = Size(13.333, 7.5, 18)  # 16:9
+
+LINE, THIN = 1.4, 0.8  # points
+
+
+def rc(size: Size) -> Any:
+    """Matplotlib's settings."""
+    return {
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+        "font.size": size.font,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.labelsize": "medium",
+        "xtick.labelsize": "medium",
+        "ytick.labelsize": "medium",
+        "legend.fontsize": "medium",
+        "figure.titlesize": "large",
+        "figure.titleweight": "bold",
+        "figure.facecolor": "white",
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#444444",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": LINE,
+        "lines.markersize": 0.6 * size.font,
+        "lines.markeredgewidth": 1.2,
+        "errorbar.capsize": 0.28 * size.font,
+        "legend.frameon": False,
+        "legend.handlelength": 3.2,
+        "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+        "svg.fonttype": "path",  # letters as outlines: the same picture where the font is missing
+        "svg.hashsalt": "kvsweep",  # the same picture has the same bytes
+        "pdf.fonttype": 42,  # letters that can be searched and edited
+    }
+
+
+class PairStyle(NamedTuple):
+    """How a pair is drawn; `dashes` are in matplotlib's (offset, (on, off, ...)) form, in points."""
+
+    colour: str
+    marker: str
+    dashes: Dashes | str
+    ran_as_another: bool
+
+
+def effective_pair(
+    ctk: str, ctv: str, effective_ctk: str | None, effective_ctv: str | None
+) -> tuple[str, str] | None:
+    """What ran instead of the pair that was asked for; None where that is the same, or unknown."""
+    ran = (effective_ctk or ctk, effective_ctv or ctv)
+    return None if ran == (ctk, ctv) else ran
+
+
+def pair_label(ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None) -> str:
+    """The pair's name, with what it ran as where that is another one: `turbo3 (ran as q8_0/turbo3)`."""
+    ran = effective_pair(ctk, ctv, effective_ctk, effective_ctv)
+    name = str(Pair(ctk, ctv))
+    return name if ran is None else f"{name} (ran as {Pair(*ran)})"
+
+
+def pair_order(ctk: str, ctv: str) -> tuple[float, float, str, str]:
+    """Sort key: most bits first, then K's; pairs with a type of unknown size come last, by name."""
+    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
+    if bits_k is None or bits_v is None:
+        return (0.0, 0.0, ctk, ctv)
+    return (-float(bits_k + bits_v), -float(bits_k), ctk, ctv)
+
+
+def nominal_bits(ctk: str, ctv: str) -> float | None:
+    """(K + V)/2 in bits per value, from the types' block sizes; None where a type is not known."""
+    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
+    return None if bits_k is None or bits_v is None else float(bits_k + bits_v) / 2
+
+
+def pair_style(
+    ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None
+) -> PairStyle:
+    """Colour by the type of V, marker and dashes by the type of K, and whether another pair ran."""
+
+    def spare(name: str) -> int:
+        return zlib.crc32(name.encode())
+
+    dashes = _DASHES_OF_K.get(ctk) or _SPARE_DASHES[spare(ctk) % len(_SPARE_DASHES)]
+    return PairStyle(
+        colour=_COLOUR_OF_V.get(ctv) or _SPARE_COLOURS[spare(ctv) % len(_SPARE_COLOURS)],
+        marker=_MARKER_OF_K.get(ctk) or _SPARE_MARKERS[spare(ctk) % len(_SPARE_MARKERS)],
+        dashes="solid" if ctk == ctv else dashes,
+        ran_as_another=effective_pair(ctk, ctv, effective_ctk, effective_ctv) is not None,
+    )

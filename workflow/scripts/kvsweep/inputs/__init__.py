@@ -1,0 +1,1 @@
+"""Models and texts, brought here and described."""

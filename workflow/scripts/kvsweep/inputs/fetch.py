@@ -1,0 +1,83 @@
+"""Brings a model, a text or an archive here from where the configuration says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import sha256_once
+from kvsweep.inputs import download
+from kvsweep.inputs.download import Answer, Remote
+from kvsweep.inputs.hub import hub_remote
+from kvsweep.study.origin import Origin
+
+
+def local_path(origin: Origin, directory: Path) -> Path:
+    """Where the file is, or will be when it has been fetched for the manifest that lies in ``directory``."""
+    return Path(origin.path) if origin.path is not None else directory / "fetched" / origin.file_name
+
+
+def bring(
+    origin: Origin,
+    directory: Path,
+    memory: Path,
+    where: str,
+    expected_sha256: str | None,
+    say: Callable[[str], None],
+) -> Path:
+    """The local file, there after this unless its origin is a path; fetched only if it has not been before.
+
+    ``memory`` is where its checksum is remembered, ``where`` the configuration key to name in errors.
+    ``expected_sha256`` is compared with what the server says, where it says one, before anything is fetched. Raises
+    KvsweepError.
+    """
+    target = local_path(origin, directory)
+    if origin.path is not None:
+        return target
+    key = f"{where}.{origin.kind}"
+    remote = _remote(origin, key)
+
+    def check(answer: Answer) -> None:
+        if None not in (expected_sha256, answer.sha256) and answer.sha256 != expected_sha256:
+            raise KvsweepError(
+                f"{where}: {remote.shown} has the sha256 {answer.sha256} there, the configuration says "
+                f"{expected_sha256}; correct the configuration."
+            )
+
+    promised = download.fetch(remote, target, key, say, check).sha256
+    if promised is not None and (found := sha256_once(target, memory)) != promised:
+        download.forget(target)
+        raise KvsweepError(
+            f"{key}: {target} is damaged: its sha256 is {found}, that of {remote.shown} is {promised}; run again to "
+            "fetch it anew."
+        )
+    return target
+
+
+def forget(origin: Origin, directory: Path) -> None:
+    """Let the next ``bring`` fetch the file again. A local one stays what it is."""
+    if origin.path is None:
+        download.forget(local_path(origin, directory))
+
+
+def check_sha256(path: Path, found: str, expected: str | None, where: str, origin: Origin | None) -> None:
+    """Raise KvsweepError if ``expected`` is given and is not ``found``, the sha256 of ``path``.
+
+    ``where`` is the configuration key of the expected one, ``origin`` where the file is from if it is not made here.
+    """
+    if expected is None or found == expected:
+        return
+    act = "correct the configuration"
+    if origin is not None and origin.path is not None:
+        act = "fetch the right file or correct the configuration"
+    elif origin is not None:
+        act = f"correct the configuration, or remove {path.parent} to fetch again"
+    raise KvsweepError(f"{where}: {path} has {found}, the configuration says {expected}; {act}.")
+
+
+def _remote(origin: Origin, key: str) -> Remote:
+    if origin.huggingface is not None:
+        return hub_remote(origin.huggingface, key)
+    assert origin.url is not None
+    return Remote(origin.url, str(origin))

@@ -1,0 +1,1 @@
+"""Where it runs. Every probe gives a value or None, and never stops a run."""

@@ -1,0 +1,1 @@
+"""One engine process, from its start to its record. Interprets nothing."""

@@ -1,0 +1,147 @@
+"""Measuring one cell, whichever kind it is: what is verified, said and watched around its engine process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kvsweep.engine.environment import devices_of
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json, write_json
+from kvsweep.machine import cluster_job
+from kvsweep.machine.conditions import read_conditions, remarks
+from kvsweep.machine.description import this_machine
+from kvsweep.measure import engine_run
+from kvsweep.measure.engine_run import Attempt, Subject
+from kvsweep.measure.process import NODES, WORKFLOW_PID
+from kvsweep.measure.progress import Progress, count_done
+from kvsweep.measure.takeover import Claim
+from kvsweep.program import say
+from kvsweep.units import format_count, format_duration
+
+# Mainline's log thread can lose the last lines of a good run, above all on a busy machine; such a run is repeated
+# before it counts as crashed.
+ATTEMPTS = 3
+
+
+def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
+    """Verify engine and model and say what the cell is."""
+    own = ("n_ctx", "chunks", "depth", "prompt", "generate", "repetitions")
+    build = engine_run.load_engine(arguments.engine)
+    directory = arguments.results / arguments.cell
+    return Subject(
+        directory=directory,
+        claim=Claim(directory),
+        build_json=arguments.engine,
+        build=build,
+        model=engine_run.load_model(arguments.model),
+        machine=this_machine(nodes(build["engine"]).get("machine") or arguments.machine),
+        cell={
+            "kind": arguments.kind,
+            "ctk": arguments.pair.ctk,
+            "ctv": arguments.pair.ctv,
+            **{name: getattr(arguments, name) for name in own if hasattr(arguments, name)},
+            **cell,
+            "time_limit_seconds": arguments.cell_hours * 3600,
+        },
+    )
+
+
+def nodes(engine: str) -> dict[str, Any]:
+    """On a cluster, what the configuration says of the nodes of an engine."""
+    found: dict[str, Any] = json.loads(os.environ.get(NODES, "{}")).get(engine, {})
+    return found
+
+
+def shared_threads(subject: Subject) -> int | None:
+    """The threads of an untimed cell where several of them share a node; else None, the engine's own choice."""
+    found = nodes(subject.build["engine"])
+    return found["cores"] // found["share"] or 1 if found.get("share", 1) > 1 else None
+
+
+def kept_from_before(subject: Subject, command: Sequence[str]) -> bool:
+    """Whether an earlier run had finished this cell and was killed before Snakemake could book it."""
+    if not engine_run.restore_finished(subject, command):
+        return False
+    say("  had been finished when the last run was killed; kept")
+    return True
+
+
+def run(
+    arguments: argparse.Namespace,
+    subject: Subject,
+    command: Sequence[str],
+    stdout_name: str,
+    describe: Callable[[Path, float], str | None],
+) -> Attempt:
+    conditions = read_conditions()
+    for remark in new_remarks(arguments.results / "logs", subject.machine.host, remarks(conditions)):
+        say(f"  note: {remark}")
+    # Where all of the workflow runs in one job, the end of that job is no verdict on the cell that it interrupts.
+    on_nodes = nodes(subject.build["engine"])
+    job_seconds = cluster_job.usable_seconds() if on_nodes else None
+    with Progress(subject.directory, describe, say, subject.machine.host) as progress:
+        attempt = engine_run.run_engine(
+            subject,
+            command,
+            stdout_name,
+            cell_hours=arguments.cell_hours,
+            job_seconds=job_seconds,
+            devices=devices_of(on_nodes.get("gres")),
+            log_mebibytes=arguments.log_mebibytes,
+            other_work=arguments.other_work,
+            conditions=conditions,
+            on_tick=progress.tick,
+        )
+    arguments.other_work.leave()
+    return attempt
+
+
+def new_remarks(directory: Path, host: str, found: Sequence[str]) -> list[str]:
+    """Those that were not said of this machine before in this run of the workflow: once is enough in a night."""
+    memory = directory / f"said-{host}.json"
+    run_id = os.environ.get(WORKFLOW_PID, "")
+    try:
+        before = read_json(memory)
+    except KvsweepError:
+        before = {}
+    said = before.get("said", []) if before.get("run") == run_id else []
+    new = [remark for remark in found if remark not in said]
+    write_json(memory, {"run": run_id, "said": [*said, *new]})
+    return new
+
+
+def announce(arguments: argparse.Namespace, what: str) -> None:
+    done = count_done(arguments.results, arguments.results / "cells.txt")
+    number = f"{done[0]} of {done[1]} cells done; " if done else ""
+    names = Path(arguments.cell).parts[1:3]
+    say(f"{number}{what} ({', '.join(names)})")
+
+
+def report_end(arguments: argparse.Namespace, summary: str, attempt: Attempt) -> None:
+    """One line for a cell that will be kept at once: which, what came out, how long it took, what is left."""
+    record = attempt.record
+    ended = (
+        record.ended_by
+        or record.signal
+        or (f"exit status {record.exit_status}" if record.exit_status else "")
+    )
+    done = count_done(arguments.results, arguments.results / "cells.txt")
+    is_new = not (arguments.results / arguments.cell / "run.json").exists()
+    parts = [
+        f"{arguments.pair} at {what_length(arguments)}: {summary}",
+        *([f"ended by {ended}"] if ended else []),
+        format_duration(record.wall_seconds),
+        *([f"{done[1] - done[0] - is_new} of {done[1]} cells left"] if done else []),
+    ]
+    say("  " + "; ".join(parts))
+
+
+def what_length(arguments: argparse.Namespace) -> str:
+    if arguments.kind == "throughput":
+        return f"depth {format_count(arguments.depth)}"
+    return f"context {format_count(arguments.n_ctx)}"

@@ -1,0 +1,323 @@
+"""One cell's engine process from start to record: what goes in is verified, what comes out is complete or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kvsweep.engine.environment import engine_environment
+from kvsweep.engine.identity import measuring_files
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
+from kvsweep.machine.conditions import Conditions
+from kvsweep.machine.description import Machine, load_average, read_out_of_memory_kills
+from kvsweep.machine.other_work import OtherWork
+from kvsweep.measure.process import JOB_TIME_LIMIT, TIME_LIMIT, ProcessRecord, run
+from kvsweep.measure.record import read_recorded
+from kvsweep.measure.takeover import Claim
+from kvsweep.study.split_models import checksum_memory
+
+# Set by the Snakefile: run.json of every cell that may have been finished when an earlier run was killed, a line each.
+INTERRUPTED = "KVSWEEP_INTERRUPTED"
+_SPARE = ".finished"
+# What may differ between two descriptions of the same measurement. The engine's files say more than their manifest.
+_NOT_THE_CELL = ("machine", "time_limit_seconds", "build_sha256")
+
+# Ends of an engine that somebody else decided on.
+_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+
+
+def load_engine(build_json: Path) -> dict[str, Any]:
+    """build.json, after making sure that its binaries are still the ones it describes."""
+    build: dict[str, Any] = read_json(build_json)
+    for name, digest in build["files"].items():
+        path = Path(build["directory"], name)
+        if not path.is_file():
+            raise KvsweepError(f"{path}: the engine's file is gone; remove {build_json} to build it again.")
+        if sha256_once(path, build_json.parent / "checksums" / f"{name}.json") != digest:
+            raise KvsweepError(
+                f"{path}: the engine's file changed since {build_json} was written; remove that file to go on with "
+                "the changed engine, which measures everything of it again."
+            )
+    return build
+
+
+def load_model(model_json: Path) -> dict[str, Any]:
+    """model.json, after making sure that the model, of a split one each part, is still the one it describes."""
+    return _load_input(model_json, "model")
+
+
+def load_corpus(corpus_json: Path) -> dict[str, Any]:
+    """corpus.json, after making sure that the text is still the one it describes."""
+    return _load_input(corpus_json, "corpus")
+
+
+def _load_input(manifest: Path, what: str) -> dict[str, Any]:
+    values: dict[str, Any] = read_json(manifest)
+    for file in values.get("parts") or [values]:
+        path = Path(file["path"])
+        if not path.is_file():
+            act = "put it back, or correct its path in the configuration"
+            if "path" not in values.get("source", {"path": ""}):
+                act = f"remove {manifest} to get it again"
+            raise KvsweepError(f"{path}: the {what} is gone; {act}.")
+        if sha256_once(path, checksum_memory(manifest.parent, path)) != file["sha256"]:
+            raise KvsweepError(
+                f"{path}: the {what} changed since {manifest} was written; run the workflow again."
+            )
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a cell runs, and where. ``cell`` is what run.json says of the cell itself."""
+
+    directory: Path
+    build_json: Path
+    build: dict[str, Any]
+    model: dict[str, Any]
+    machine: Machine
+    cell: dict[str, Any]
+    claim: Claim
+
+    def program(self, name: str) -> Path:
+        return Path(self.build["directory"], name)
+
+    def describe(self, command: Sequence[str]) -> dict[str, Any]:
+        """What run.json says before anything ran: the cell, and what was to run on what."""
+        return {
+            "format": 1,
+            **self.cell,
+            "engine": self.build["engine"],
+            "engine_definition": self.build.get("definition"),
+            "engine_files": measuring_files(self.build["files"], self.build.get("programs", ())),
+            "build_sha256": sha256(self.build_json),
+            "model": self.model["model"],
+            "model_sha256": self.model["sha256"],
+            "command": list(command),
+            "environment": dict(self.build["environment"]),
+            "machine": self.machine.as_dict(),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One engine process that has ended. Its streams stand beside their final names until ``keep``."""
+
+    command: Sequence[str]
+    record: ProcessRecord
+    load_before: float | None
+    busy_cores_before: float | None
+    conditions: Conditions
+    killed_for_memory: bool
+
+
+def run_engine(
+    subject: Subject,
+    command: Sequence[str],
+    stdout_name: str,
+    *,
+    cell_hours: float,
+    job_seconds: float | None = None,
+    devices: int | None = None,
+    log_mebibytes: float,
+    other_work: OtherWork,
+    conditions: Conditions,
+    on_tick: Callable[[], None],
+) -> Attempt:
+    """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it.
+
+    ``job_seconds`` is what the job of a cluster has left for it, ``devices`` how many of its devices it may use.
+    """
+    make_directory(subject.directory)
+    subject.claim.take()
+    # Another runner's files would be written to by both.
+    discard(subject.directory, stdout_name)
+    # What was measured before must not come back in place of what is measured now.
+    drop_spare(subject.directory)
+    limit_seconds = min(cell_hours * 3600, math.inf if job_seconds is None else job_seconds)
+    kills, load, busy = read_out_of_memory_kills(), load_average(), other_work.cores()
+
+    def tick() -> None:
+        subject.claim.look()
+        on_tick()
+
+    try:
+        record = run(
+            command,
+            engine_environment(os.environ, subject.build["environment"], devices),
+            partial(subject.directory / stdout_name),
+            partial(subject.directory / "stderr.log"),
+            time_limit_seconds=limit_seconds,
+            stream_limit_bytes=int(log_mebibytes * 2**20),
+            on_tick=tick,
+        )
+        subject.claim.check()
+    except BaseException:
+        give_up(subject, stdout_name)
+        raise
+    if record.ended_by == TIME_LIMIT and limit_seconds == job_seconds:
+        record = dataclasses.replace(record, ended_by=JOB_TIME_LIMIT)
+    kills_after = read_out_of_memory_kills()
+    counted = None if kills is None or kills_after is None else kills_after > kills
+    killed = killed_for_memory(record, counted, subject.machine.memory_bytes)
+    if record.signal in _OUTSIDE and record.ended_by is None and not killed:
+        give_up(subject, stdout_name)
+        raise KvsweepError(
+            f"the engine was ended from outside ({record.signal}) after {record.wall_seconds:.0f} s; "
+            "nothing of this cell was kept, run again to measure it."
+        )
+    return Attempt(command, record, load, busy, conditions, killed)
+
+
+def killed_for_memory(record: ProcessRecord, counted: bool | None, memory_bytes: int | None) -> bool:
+    """Whether the system killed the engine for want of memory.
+
+    ``counted`` says whether Linux's count of such kills went up. macOS keeps none: there an engine that was killed
+    while it filled most of the memory ran out of it.
+    """
+    if record.signal != "SIGKILL" or record.ended_by is not None:
+        return False
+    if counted is None:
+        return memory_bytes is not None and record.peak_rss_bytes > 0.7 * memory_bytes
+    return counted
+
+
+def give_up(subject: Subject, stdout_name: str, *beside: Path) -> None:
+    """Remove what an attempt printed, and the files ``beside``, unless they are another runner's by now."""
+    if not subject.claim.holds():
+        return
+    discard(subject.directory, stdout_name)
+    for path in beside:
+        path.unlink(missing_ok=True)
+    subject.claim.release()
+
+
+def discard(directory: Path, stdout_name: str) -> None:
+    """Remove what an attempt printed."""
+    for name in (stdout_name, "stderr.log"):
+        # What cannot be removed is not worth another error: one is being reported.
+        with suppress(OSError):
+            partial(directory / name).unlink()
+
+
+def read_stream(directory: Path, name: str) -> str:
+    """What the last attempt printed to a stream that has not been kept yet."""
+    return partial(directory / name).read_bytes().decode("utf-8", errors="replace")
+
+
+def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = ()) -> None:
+    """Give the last attempt's streams their names and write run.json last: a cell is there when its run.json is.
+
+    ``beside`` names other files of the cell, which are there already.
+    """
+    subject.claim.check()
+    last = attempts[-1]
+    process = dataclasses.asdict(last.record)
+    streams = process.pop("streams")
+    for stream in streams:
+        stream["name"] = stream["name"].removeprefix(".").removesuffix(".partial")
+        partial(subject.directory / stream["name"]).replace(subject.directory / stream["name"])
+    record = {
+        **subject.describe(last.command),
+        "load_before": last.load_before,
+        "busy_cores_before": last.busy_cores_before,
+        "conditions": last.conditions.as_dict(),
+        "killed_for_memory": last.killed_for_memory,
+        "attempts": len(attempts),
+        **process,
+        "streams": streams,
+    }
+    _spare(subject.directory, [*beside, *(stream["name"] for stream in streams)], record)
+    write_json(subject.directory / "run.json", record)
+    subject.claim.release()
+
+
+def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
+    """Second names for a finished cell's files, complete before run.json is.
+
+    Snakemake removes the outputs of a job that it was killed before it could book, which may be a finished one.
+    """
+    drop_spare(directory)
+    spare = directory / _SPARE
+    make_directory(spare)
+    try:
+        for name in names:
+            (spare / name).hardlink_to(directory / name)
+    except OSError:  # a file system without hard links: such a cell is measured again
+        drop_spare(directory)
+        return
+    write_json(spare / "run.json", record)
+
+
+def was_finished(run_json: Path) -> bool:
+    """Whether a cell's record is gone although it had been finished: a killed run's, or a killed runner's."""
+    return not run_json.exists() and has_second_names(run_json)
+
+
+def has_second_names(run_json: Path) -> bool:
+    """Whether a cell's files have complete second names, from which they can be brought back."""
+    return (run_json.parent / _SPARE / "run.json").exists()
+
+
+def drop_spare(directory: Path) -> None:
+    shutil.rmtree(directory / _SPARE, ignore_errors=True)
+
+
+def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
+    """Whether this cell had been finished, by the same engine, model and command, when an earlier run was killed.
+
+    Then its files are back. Only cells that are unbooked or gone are asked for: a finished one that a user wants
+    measured again is measured again.
+    """
+    directory = subject.directory
+    if str(directory / "run.json") not in os.environ.get(INTERRUPTED, "").split("\n"):
+        return False
+    try:
+        found = read_recorded(directory / _SPARE).run
+    except KvsweepError:
+        return False
+    wanted = subject.describe(command)
+    # Of files the contents count, which are compared by their checksums.
+    for one in (found, wanted):
+        one["command"] = [Path(word).name if word.startswith("/") else word for word in one["command"]]
+    if any(found.get(key) != value for key, value in wanted.items() if key not in _NOT_THE_CELL):
+        return False
+    for file in sorted((directory / _SPARE).iterdir(), key=lambda path: path.name == "run.json"):
+        beside = partial(directory / file.name)
+        beside.unlink(missing_ok=True)
+        beside.hardlink_to(file)
+        beside.replace(directory / file.name)
+    return True
+
+
+def keep_skipped(
+    subject: Subject,
+    command: Sequence[str],
+    stream_names: Sequence[str],
+    reason: str,
+    predicted_seconds: float,
+) -> None:
+    """Write down that the engine was not started for this cell, and why."""
+    make_directory(subject.directory)
+    for name in stream_names:
+        write_text(subject.directory / name, "")
+    nothing = hashlib.sha256(b"").hexdigest()
+    streams = [{"name": n, "size_bytes": 0, "left_out_bytes": 0, "sha256": nothing} for n in stream_names]
+    write_json(
+        subject.directory / "run.json",
+        {
+            **subject.describe(command),
+            "skipped": reason,
+            "predicted_seconds": predicted_seconds,
+            "attempts": 0,
+            "streams": streams,
+        },
+    )

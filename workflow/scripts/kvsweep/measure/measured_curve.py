@@ -1,0 +1,39 @@
+"""How fast a pair was at the depths that have been measured of it, from the raw records on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvsweep.engine.bench_output import parse_bench
+from kvsweep.errors import KvsweepError
+from kvsweep.measure.prediction import Rates
+from kvsweep.measure.record import read_recorded
+from kvsweep.study.pairs import Pair
+
+
+def measured_curve(
+    curve_directory: Path, pair: Pair, build_sha256: str, model_sha256: str, machine: str | None = None
+) -> dict[int, Rates]:
+    """Prefill and decode rates by depth that have been measured for a pair with the same engine and model.
+
+    ``curve_directory`` holds one directory for each depth. Records of another engine or model, of another machine than
+    the one named, and records that cannot be read, are left out: they predict nothing. Where no machine is named and
+    the records are of several, there is no curve: two machines are never one.
+    """
+    curve, machines = {}, set()
+    for directory in sorted(curve_directory.glob(f"d*/k-{pair.ctk}/v-{pair.ctv}")):
+        try:
+            recorded = read_recorded(directory)
+            tests = parse_bench(recorded.stdout)
+        except KvsweepError:
+            continue
+        run = recorded.run
+        if run["build_sha256"] != build_sha256 or run["model_sha256"] != model_sha256:
+            continue
+        if machine is not None and run["machine"]["name"] != machine:
+            continue
+        rates = {test.phase: test.tokens_per_second for test in tests}
+        if "prefill" in rates:
+            curve[int(run["depth"])] = Rates(rates["prefill"], rates.get("decode"))
+            machines.add(run["machine"]["name"])
+    return curve if len(machines) <= 1 else {}

@@ -1,0 +1,84 @@
+"""How long a deep throughput cell will take, from shallower ones that have been measured.
+
+The time of one token at depth d is taken as linear in d between measured depths. Beyond its deepest one a pair follows
+the f16/f16 curve, scaled to that point, where that curve reaches further; else its own last two points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kvsweep.engine.commands import BenchRequest
+
+_STEPS = 64
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Tokens per second at one depth; None where that phase was not measured."""
+
+    prefill: float
+    decode: float | None
+
+
+Curve = Mapping[int, Rates]  # by depth in tokens
+
+
+def probe_depth(curve: Curve) -> int | None:
+    """The shallowest non-zero measured depth of a pair."""
+    return min((depth for depth in curve if depth > 0), default=None)
+
+
+def predicted_seconds(request: BenchRequest, curve: Curve, reference: Curve) -> float | None:
+    """Seconds for the cell of ``request``, from the pair's shallower cells and the f16/f16 ones.
+
+    None where no shallower non-zero depth of the pair has been measured. Where neither curve has two depths the rate of
+    the probe is taken to hold at every depth, which is too short a time, never too long.
+    """
+    known = {depth: rates for depth, rates in curve.items() if depth < request.depth}
+    probe = probe_depth(known)
+    if probe is None:
+        return None
+    prefill = {depth: 1 / rates.prefill for depth, rates in known.items()}
+    decode = {depth: 1 / rates.decode for depth, rates in known.items() if rates.decode}
+    prefill_reference = {depth: 1 / rates.prefill for depth, rates in reference.items()}
+    decode_reference = {depth: 1 / rates.decode for depth, rates in reference.items() if rates.decode}
+
+    def prefill_at(depth: float) -> float:
+        return _seconds_per_token(depth, prefill, prefill_reference)
+
+    step = request.depth / _STEPS
+    fill = sum(prefill_at((i + 0.5) * step) * step for i in range(_STEPS))
+    # llama-bench runs each test once more, untimed, to warm up; one of the two warm-ups is short.
+    timed = (request.repetitions + 1) * request.prompt * prefill_at(request.depth)
+    if decode:
+        timed += (
+            request.repetitions
+            * request.generate
+            * _seconds_per_token(request.depth, decode, decode_reference)
+        )
+    return fill + timed
+
+
+def _seconds_per_token(depth: float, own: Mapping[int, float], reference: Mapping[int, float]) -> float:
+    """The pair's time per token at a depth: along its own points up to the deepest, beyond that along the reference's
+    shape where that reaches, else along its own last two points."""
+    deepest = max(own)
+    if depth > deepest and deepest in reference and max(reference) > deepest:
+        return own[deepest] * _along(depth, reference) / reference[deepest]
+    return _along(depth, own)
+
+
+def _along(depth: float, points: Mapping[int, float]) -> float:
+    depths = sorted(points)
+    if len(depths) == 1:
+        return points[depths[0]]
+    right = next((i for i, d in enumerate(depths) if d >= depth), len(depths) - 1)
+    right = max(right, 1)
+    low, high = depths[right - 1], depths[right]
+    slope = (points[high] - points[low]) / (high - low)
+    # A noisy pair of points must not predict that deeper is faster, nor a steep one that shallow takes no time.
+    if depth > high:
+        slope = max(slope, 0.0)
+    return max(points[high] + slope * (depth - high), 0.0)

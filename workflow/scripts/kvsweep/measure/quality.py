@@ -1,0 +1,173 @@
+"""Measuring a baseline, and a quality cell against it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kvsweep.engine import baseline_file, commands
+from kvsweep.engine.perplexity_output import ClosingStatisticsMissing, parse_kl
+from kvsweep.engine.perplexity_output import progress as perplexity_progress
+from kvsweep.errors import KvsweepError
+from kvsweep.files import partial
+from kvsweep.machine import cluster_job
+from kvsweep.measure import engine_run
+from kvsweep.measure.cell import (
+    ATTEMPTS,
+    announce,
+    kept_from_before,
+    prepare,
+    report_end,
+    run,
+    shared_threads,
+)
+from kvsweep.measure.engine_run import Attempt, Subject
+from kvsweep.measure.progress import tail
+from kvsweep.program import say
+from kvsweep.tables.status import corpus_shortage, how_it_ended, last_line
+from kvsweep.units import format_bytes, format_duration
+
+# Of a shared file system: NFS looks again after a minute at the latest.
+LATENCY_SECONDS = 60
+
+
+def baseline(arguments: argparse.Namespace) -> None:
+    corpus = engine_run.load_corpus(arguments.corpus)
+    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
+    n_ctx, chunks, n_vocab = arguments.n_ctx, arguments.chunks, subject.model["n_vocab"]
+    logits = subject.directory / "logits.kld"
+    check_disk(subject.directory, baseline_file.expected_size_bytes(n_ctx, n_vocab, chunks))
+    announce(arguments, f"baseline at context {n_ctx}")
+    command = commands.baseline(
+        subject.program("llama-perplexity"),
+        subject.model["path"],
+        corpus["path"],
+        n_ctx,
+        chunks,
+        partial(logits),
+        shared_threads(subject),
+    )
+    if kept_from_before(subject, command):
+        return
+    try:
+        # One that a killed runner has left may still be written to by an engine on another node.
+        partial(logits).unlink(missing_ok=True)
+        attempt = run(arguments, subject, command, "stdout.log", describe_perplexity(chunks))
+        check_baseline_run(subject, attempt, partial(logits), corpus["corpus"], n_ctx, chunks)
+    except BaseException:
+        engine_run.give_up(subject, "stdout.log", partial(logits))
+        raise
+    partial(logits).replace(logits)
+    say(
+        f"  {format_bytes(logits.stat().st_size)} of log-probabilities, {format_duration(attempt.record.wall_seconds)}"
+    )
+    engine_run.keep(subject, [attempt], beside=[logits.name])
+
+
+def check_baseline_run(
+    subject: Subject, attempt: Attempt, logits: Path, corpus: str, n_ctx: int, chunks: int
+) -> None:
+    """Raise KvsweepError unless the baseline is whole. Without it no quality cell of the context can be measured."""
+    texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
+    shortage = corpus_shortage("\n".join(texts))
+    if shortage is not None:
+        has, needs = shortage
+        raise KvsweepError(
+            f"corpora.{corpus}: the text has {has} tokens and needs {needs}, twice the context of {n_ctx}; "
+            "take a longer text or a shorter context."
+        )
+    ended = attempt.record.ended_by or how_it_ended(dataclasses.asdict(attempt.record))
+    how = f"(the engine ended with {ended}; its last line: {last_line(texts[1])})"
+    if not logits.exists():
+        raise KvsweepError(f"the baseline at context {n_ctx} was not written {how}")
+    try:
+        baseline_file.check(logits, n_ctx, chunks, subject.model["n_vocab"])
+    except KvsweepError as error:
+        raise KvsweepError(f"{error}; it was removed {how}") from error
+
+
+def quality(arguments: argparse.Namespace) -> None:
+    corpus = engine_run.load_corpus(arguments.corpus)
+    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
+    n_ctx, chunks, pair = arguments.n_ctx, arguments.chunks, arguments.pair
+    try:
+        await_baseline(arguments.logits, n_ctx, chunks, subject.model["n_vocab"])
+    except KvsweepError:
+        # Its run.json goes too, so that the next run makes it again.
+        arguments.logits.unlink(missing_ok=True)
+        arguments.logits.with_name("run.json").unlink(missing_ok=True)
+        engine_run.drop_spare(arguments.logits.parent)
+        raise
+    # That this cell was started proves the baseline booked; a second name would keep its disk space from being freed.
+    engine_run.drop_spare(arguments.logits.parent)
+    announce(arguments, f"quality of {pair} at context {n_ctx}")
+    command = commands.kl_divergence(
+        subject.program("llama-perplexity"),
+        subject.model["path"],
+        corpus["path"],
+        n_ctx,
+        pair,
+        arguments.logits,
+        shared_threads(subject),
+    )
+    if kept_from_before(subject, command):
+        return
+    attempts: list[Attempt] = []
+    summary = ""
+    while len(attempts) < ATTEMPTS:
+        attempts.append(run(arguments, subject, command, "stdout.log", describe_perplexity(chunks)))
+        texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
+        try:
+            found = parse_kl(*texts)
+            summary = f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
+        except ClosingStatisticsMissing:
+            if attempts[-1].record.exit_status == 0 and len(attempts) < ATTEMPTS:
+                say("  the engine ended well but lost the end of its output; running it again")
+                continue
+        except KvsweepError:
+            pass
+        break
+    report_end(arguments, summary or "no result", attempts[-1])
+    engine_run.keep(subject, attempts)
+
+
+def await_baseline(logits: Path, n_ctx: int, chunks: int, n_vocab: int) -> None:
+    """``baseline_file.check``; on a cluster's node a file that another one has written can take a while to show up."""
+    end = time.monotonic() + (LATENCY_SECONDS if cluster_job.is_job(os.environ) else 0)
+    while True:
+        try:
+            baseline_file.check(logits, n_ctx, chunks, n_vocab)
+            return
+        except KvsweepError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(2)
+
+
+def check_disk(directory: Path, needed_bytes: int) -> None:
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed_bytes:
+        raise KvsweepError(
+            f"{directory}: the baseline needs {format_bytes(needed_bytes)} of disk and {format_bytes(free)} are free; "
+            "free some, or score fewer chunks."
+        )
+
+
+def describe_perplexity(chunks: int) -> Callable[[Path, float], str | None]:
+    """How many of ``chunks`` windows llama-perplexity has scored, and how long the rest will take at its pace."""
+
+    def describe(directory: Path, elapsed_seconds: float) -> str | None:
+        tails = [tail(partial(directory / name)) for name in ("stdout.log", "stderr.log")]
+        done = perplexity_progress("\n".join(tails)).chunks_done
+        if done == 0:
+            return None
+        left = elapsed_seconds / done * max(chunks - done, 0)
+        return f"window {done} of {chunks}, about {format_duration(left)} left"
+
+    return describe

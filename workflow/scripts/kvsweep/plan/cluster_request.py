@@ -1,0 +1,137 @@
+"""What a cell asks a cluster for: memory, time and disk, from the plan's figures.
+
+Memory is what the plan counts, and half of it again with 1 GiB on top, because compute buffers are not counted. Time is
+three times what measured cells predict, or the configuration's limit where nothing is known or that is less, with 10
+minutes for all that is not the engine: reading a model over the network, its checksum.
+
+Before a model's header has been read (its model.json is not there) memory and disk are 0, not known. No cell is handed
+to the cluster before that; only Snakemake's own account of what is to come sees these zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json, sha256
+from kvsweep.inputs.model_header import from_manifest
+from kvsweep.measure.measured_curve import measured_curve
+from kvsweep.measure.prediction import Curve, predicted_seconds
+from kvsweep.plan.needs import (
+    ModelFile,
+    Needs,
+    baseline_needs,
+    finished_perplexity,
+    perplexity_estimate,
+    quality_needs,
+    request_of,
+    throughput_needs,
+)
+from kvsweep.study.cells import BaselineRun, Cell, ThroughputCell
+from kvsweep.study.config import ConfigError, Study
+from kvsweep.study.pairs import BASELINE_PAIR
+
+_MEMORY_FACTOR, _MEMORY_MORE = 1.5, 2**30
+_TIME_FACTOR, _TIME_MORE_SECONDS = 3.0, 600.0
+_DISK_MORE = 2**30
+
+
+@dataclass(frozen=True)
+class Request:
+    """In the units that Snakemake gives to executors: MB are 10^6 bytes, ``runtime`` is minutes."""
+
+    mem_mb: int
+    disk_mb: int
+    runtime: int
+
+
+def check_nodes(study: Study) -> None:
+    """Raise ConfigError for an engine of which a cluster cannot be told what to run it on."""
+    for engine in study.engines.values():
+        if engine.nodes is None:
+            raise ConfigError(
+                f"engines.{engine.name}.nodes: missing; on a cluster write what its nodes are, at least "
+                "{cores: 64}, the cores of one (see docs/cluster.md)."
+            )
+
+
+def request(study: Study, run: Cell | BaselineRun, results: Path) -> Request:
+    """What a job asks for that measures ``run``, by what is under ``results`` now."""
+    needs = _needs(study, run, results)
+    memory = disk = 0
+    if needs is not None:
+        backend = _backend(results / "engines" / run.engine / "build.json")
+        memory = _megabytes(needs.memory_bytes(backend) * _MEMORY_FACTOR + _MEMORY_MORE)
+        disk = _megabytes(needs.disk_bytes + _DISK_MORE)
+    limit = study.limits.cell_hours * 3600
+    seconds = _seconds(study, run, results)
+    asked = limit if seconds is None else min(limit, seconds * _TIME_FACTOR)
+    return Request(memory, disk, math.ceil((asked + _TIME_MORE_SECONDS) / 60))
+
+
+def _megabytes(size_bytes: float) -> int:
+    return math.ceil(size_bytes / 1e6)
+
+
+def _needs(study: Study, run: Cell | BaselineRun, results: Path) -> Needs | None:
+    manifest = results / "models" / run.model / "model.json"
+    if not manifest.is_file():
+        return None
+    model = _model(manifest, manifest.stat().st_mtime_ns)
+    if model is None:
+        return None
+    if isinstance(run, ThroughputCell):
+        return throughput_needs(model, run.pair, request_of(study, run))
+    if isinstance(run, BaselineRun):
+        assert study.quality is not None
+        return baseline_needs(model, run.n_ctx, study.quality.chunks[run.n_ctx])
+    return quality_needs(model, run.pair, run.n_ctx)
+
+
+@cache
+def _model(manifest: Path, _time_stamp: int) -> ModelFile | None:
+    values = read_json(manifest)
+    header = from_manifest(values)
+    return None if header is None else ModelFile(header, values["size_bytes"])
+
+
+def _backend(build_json: Path) -> str:
+    """The built engine's; before it is built the one that takes most of the machine's memory."""
+    return str(read_json(build_json)["backend"]) if build_json.is_file() else "cpu"
+
+
+def _seconds(study: Study, run: Cell | BaselineRun, results: Path) -> float | None:
+    """What measured cells of the same engine and model predict."""
+    build = results / "engines" / run.engine / "build.json"
+    model = results / "models" / run.model / "model.json"
+    if not (build.is_file() and model.is_file()):
+        return None
+    if isinstance(run, ThroughputCell):
+        directory = results / "throughput" / run.engine / run.model
+        nodes = study.engines[run.engine].nodes
+        # What the runner will call the node. Where only the node knows, cells of other nodes than one kind say nothing.
+        machine = (nodes and nodes.machine) or study.machine
+        own, reference = (
+            measured_curve(directory, pair, sha256(build), read_json(model)["sha256"], machine)
+            for pair in (run.pair, BASELINE_PAIR)
+        )
+        # Of a single depth the prediction is too short, and a job that is ended too early has measured nothing.
+        if max(_depths(own), _depths(reference)) < 2:
+            return None
+        return predicted_seconds(request_of(study, run), own, reference)
+    assert study.quality is not None
+    record = results / BaselineRun(run.engine, run.model, run.corpus, run.n_ctx).directory / "run.json"
+    try:
+        finished = [finished_perplexity(read_json(record))]
+    except (KvsweepError, KeyError):
+        return None
+    n_tokens = study.quality.chunks[run.n_ctx] * run.n_ctx
+    estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, n_tokens, finished)
+    return None if estimate is None else estimate.seconds
+
+
+def _depths(curve: Curve) -> int:
+    return sum(depth > 0 for depth in curve)

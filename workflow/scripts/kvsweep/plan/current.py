@@ -1,0 +1,170 @@
+"""What a cell would be measured with now, as far as the configuration and the files on this machine say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvsweep.engine.identity import engine_files, measuring_files
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json, sha256_once
+from kvsweep.study.config import Corpus, Engine, Model, Study
+from kvsweep.study.origin import Origin
+from kvsweep.study.split_models import checksum_memory, model_sha256, part_paths
+
+
+@dataclass(frozen=True)
+class EngineNow:
+    """``definition`` is ``engine_identity``'s; ``files`` (sha256 by name) is None as long as they are not known."""
+
+    definition: Mapping[str, Any]
+    files: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class InputNow:
+    """A model or a corpus. ``sha256`` is None as long as it is not known.
+
+    ``source`` says what it will be made from if that is another one than what is there was made from, else None.
+    """
+
+    sha256: str | None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Current:
+    engines: Mapping[str, EngineNow] = field(default_factory=dict)
+    models: Mapping[str, InputNow] = field(default_factory=dict)
+    corpora: Mapping[str, InputNow] = field(default_factory=dict)
+
+
+def engine_identity(engine: Engine) -> dict[str, Any]:
+    """What measurements with an engine depend on, as the configuration says it.
+
+    A commit or a checksum is the source, wherever it was fetched from; of ready binaries only the files count.
+    """
+    same = {"git": ("commit", "tree"), "pypi": ("version", "sha256", "tree"), "path": ()}[engine.source_kind]
+    return {
+        "source": {engine.source_kind: {name: engine.source[name] for name in same if name in engine.source}},
+        "backend": engine.backend,
+        "cmake": dict(sorted(engine.cmake.items())),
+        "env": dict(sorted(engine.env.items())),
+    }
+
+
+def look(study: Study, results: Path, base: Path) -> Current:
+    """Looks at manifests and files; of big files the content, but only when size or time stamp changed.
+
+    Relative paths of the configuration start at ``base``.
+    """
+    return Current(
+        {engine.name: _engine(engine, results, base) for engine in study.engines.values()},
+        {model.name: _model(model, results, base) for model in study.models.values()},
+        {corpus.name: _corpus(corpus, results, base) for corpus in study.corpora.values()},
+    )
+
+
+def manifest(path: Path) -> dict[str, Any] | None:
+    """A manifest; None if it is missing or damaged, which is for the job that needs it to say."""
+    try:
+        found = read_json(path)
+    except KvsweepError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def manifest_identity(path: Path) -> str | None:
+    """What a manifest says, apart from where its files lie; None without one."""
+    found = manifest(path)
+    if found is None:
+        return None
+    said = json.dumps({key: found[key] for key in sorted(found) if key not in ("directory", "path", "parts")})
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def build_of(engine: Engine, results: Path) -> dict[str, Any] | None:
+    """build.json of an engine, if that is of the engine as the configuration defines it."""
+    build = manifest(results / "engines" / engine.name / "build.json")
+    return build if build is not None and build.get("definition") == engine_identity(engine) else None
+
+
+def ready_files(engine: Engine, results: Path, base: Path) -> dict[str, str] | None:
+    """sha256 of the files of an engine of ready binaries; None for another, or where its programs are missing."""
+    directory = Path(base, Path(engine.source.get("path", "")).expanduser())
+    if engine.source_kind != "path" or not all((directory / name).is_file() for name in engine.programs):
+        return None
+    memory = results / "engines" / engine.name / "checksums"
+    return {
+        path.name: sha256_once(path, memory / f"{path.name}.json")
+        for path in engine_files(directory, engine.programs)
+    }
+
+
+def local_model_sha256(model: Model, results: Path, base: Path) -> str | None:
+    """Of a model on this machine; None for one to fetch, or where a file is missing."""
+    if model.origin.path is None:
+        return None
+    directory = results / "models" / model.name
+    parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
+    if not all(part.is_file() for part in parts):
+        return None
+    return model_sha256([sha256_once(part, checksum_memory(directory, part)) for part in parts])
+
+
+def local_text_sha256(corpus: Corpus, results: Path, base: Path) -> str | None:
+    """Of a corpus's file or archive on this machine; None for one to fetch or generate, or where it is missing."""
+    if corpus.origin is None or corpus.origin.path is None:
+        return None
+    path = Path(base, Path(corpus.origin.path).expanduser())
+    memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
+    return sha256_once(path, results / "corpora" / corpus.name / memory) if path.is_file() else None
+
+
+def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
+    if engine.source_kind == "path":
+        files = ready_files(engine, results, base)
+    else:
+        build = build_of(engine, results)
+        files = None if build is None else build["files"]
+    return EngineNow(
+        engine_identity(engine), None if files is None else measuring_files(files, engine.programs)
+    )
+
+
+def _model(model: Model, results: Path, base: Path) -> InputNow:
+    if model.origin.path is not None:
+        return InputNow(local_model_sha256(model, results, base))
+    made = manifest(results / "models" / model.name / "model.json")
+    return _fetched(made, model.origin, model.origin.as_dict(), model.sha256)
+
+
+def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
+    made = manifest(results / "corpora" / corpus.name / "corpus.json")
+    if corpus.origin is None:
+        generate = {"generate": {"seed": corpus.seed, "bytes": corpus.n_bytes}}
+        return _fetched(
+            made, f"generated, seed {corpus.seed}, {corpus.n_bytes} bytes", generate, corpus.sha256
+        )
+    source = corpus.origin.as_dict() | ({} if corpus.member is None else {"member": corpus.member})
+    if corpus.origin.path is None:
+        return _fetched(made, corpus.origin, source, corpus.sha256)
+    found = local_text_sha256(corpus, results, base)
+    if corpus.member is None or found is None:
+        return InputNow(found)
+    if made is not None and (made["archive_sha256"], made["source"].get("member")) == (found, corpus.member):
+        return InputNow(made["sha256"])
+    return InputNow(corpus.sha256, None if made is None else f"{corpus.member} of another archive")
+
+
+def _fetched(
+    made: Mapping[str, Any] | None, origin: Origin | str, source: Mapping[str, Any], declared: str | None
+) -> InputNow:
+    """What is made once and for all from what the configuration says of it."""
+    if made is not None and made.get("source") == source:
+        return InputNow(made["sha256"])
+    return InputNow(declared, None if made is None or declared is not None else str(origin))

@@ -1,0 +1,122 @@
+"""What one cell will need and how long it will take, from a model's header and from cells that have been measured.
+
+Sizes come from ``sizes``; times only from cells that have been measured with the same engine and model. What is not
+known is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from kvsweep.engine import sizes
+from kvsweep.engine.baseline_file import expected_size_bytes
+from kvsweep.engine.commands import BenchRequest
+from kvsweep.inputs.model_header import ModelHeader
+from kvsweep.study.cells import ThroughputCell
+from kvsweep.study.config import Study
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.units import format_count
+
+# Back ends whose weights and KV cache lie in the machine's own memory.
+_SHARED_MEMORY = ("cpu", "metal")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that is there: its header and the size of its file, which is about that of its weights."""
+
+    header: ModelHeader
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes. ``host_bytes`` is what the tool itself fills beside weights and KV cache."""
+
+    weight_bytes: int
+    kv_bytes: int
+    host_bytes: int
+    disk_bytes: int = 0
+
+    def memory_bytes(self, backend: str) -> int:
+        """The part that this machine's own memory must hold, at least."""
+        return self.host_bytes + (self.weight_bytes + self.kv_bytes if backend in _SHARED_MEMORY else 0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``basis`` says which measured cells it comes from."""
+
+    seconds: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run of llama-perplexity: what it scored and how long that took."""
+
+    engine: str
+    model: str
+    n_ctx: int
+    n_tokens: int
+    wall_seconds: float
+
+
+def request_of(study: Study, cell: ThroughputCell) -> BenchRequest:
+    asked = study.throughput
+    assert asked is not None
+    return BenchRequest(cell.depth, asked.prompt, asked.generate, asked.repetitions)
+
+
+def throughput_needs(model: ModelFile, pair: Pair, request: BenchRequest) -> Needs:
+    # One context after the other; the one of the longer test is the larger one.
+    cache = sizes.bench_cache(request.depth, max(request.prompt, request.generate))
+    return Needs(
+        model.size_bytes,
+        sizes.kv_bytes(model.header, pair, cache),
+        sizes.saved_state_bytes(model.header, pair, request.depth),
+    )
+
+
+def quality_needs(model: ModelFile, pair: Pair, n_ctx: int) -> Needs:
+    return _perplexity_needs(model, pair, n_ctx, writes_baseline=False)
+
+
+def baseline_needs(model: ModelFile, n_ctx: int, chunks: int) -> Needs:
+    disk_bytes = expected_size_bytes(n_ctx, model.header.n_vocab, chunks)
+    return _perplexity_needs(model, BASELINE_PAIR, n_ctx, writes_baseline=True, disk_bytes=disk_bytes)
+
+
+def finished_perplexity(run: Mapping[str, Any]) -> Finished:
+    """``run`` is run.json of a baseline or of a measured quality cell."""
+    return Finished(
+        run["engine"], run["model"], run["n_ctx"], run["chunks"] * run["n_ctx"], run["wall_seconds"]
+    )
+
+
+def perplexity_estimate(
+    engine: str, model: str, n_ctx: int, n_tokens: int, finished: Iterable[Finished]
+) -> Estimate | None:
+    """Mean time per token of the finished runs at this context, or else at the nearest one, times the tokens."""
+    own = [run for run in finished if (run.engine, run.model) == (engine, model)]
+    if not own:
+        return None
+    nearest = min((run.n_ctx for run in own), key=lambda other: (abs(math.log(other / n_ctx)), other))
+    used = [run for run in own if run.n_ctx == nearest]
+    seconds = n_tokens * fmean(run.wall_seconds / run.n_tokens for run in used)
+    return Estimate(seconds, f"{len(used)} measured at context {format_count(nearest)}")
+
+
+def _perplexity_needs(
+    model: ModelFile, pair: Pair, n_ctx: int, *, writes_baseline: bool, disk_bytes: int = 0
+) -> Needs:
+    return Needs(
+        model.size_bytes,
+        sizes.kv_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
+        sizes.perplexity_host_bytes(n_ctx, model.header.n_vocab, writes_baseline),
+        disk_bytes,
+    )

@@ -1,0 +1,230 @@
+"""What a run of the configuration still has to do, and what it will need: cell by cell, without running an engine.
+
+Sizes come from ``sizes``; times only from cells that have been measured with the same engine and model. What is not
+known is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvsweep.measure.prediction import Curve, predicted_seconds
+from kvsweep.plan import changes
+from kvsweep.plan.current import Current
+from kvsweep.plan.needs import (
+    Estimate,
+    Finished,
+    ModelFile,
+    Needs,
+    baseline_needs,
+    finished_perplexity,
+    perplexity_estimate,
+    quality_needs,
+    request_of,
+    throughput_needs,
+)
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell, baseline_runs
+from kvsweep.study.cells import quality_cells as quality_cells_of
+from kvsweep.study.cells import throughput_cells as throughput_cells_of
+from kvsweep.study.config import Study
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.tables.raw_cells import DAMAGED, RawCell
+from kvsweep.units import format_count
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What this machine has, in bytes; None where it does not say.
+
+    ``gpu_limit_bytes`` is what a Mac was told to let its GPU hold, None where macOS decides.
+    """
+
+    memory_bytes: int | None
+    available_memory_bytes: int | None
+    free_disk_bytes: int
+    gpu_limit_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything outside the configuration that a plan rests on.
+
+    ``backends`` by engine; ``models`` by name (those whose file is there); ``cells`` and ``baselines`` by directory:
+    raw cells, and run.json of baselines; ``curves`` by engine, model and pair; ``now``: what they would be run with.
+    """
+
+    resources: Resources
+    backends: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, ModelFile] = field(default_factory=dict)
+    cells: Mapping[str, RawCell] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Mapping[tuple[str, str, Pair], Curve] = field(default_factory=dict)
+    now: Current = field(default_factory=Current)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A cell or a baseline. ``status`` is None without a record; ``reason`` says why it is to do, None if it is not."""
+
+    run: Cell | BaselineRun
+    status: str | None
+    reason: str | None
+    needs: Needs | None
+    estimate: Estimate | None
+
+    @property
+    def done(self) -> bool:
+        return self.reason is None
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it was measured, but not what is asked for now."""
+        return self.status is not None and not self.done
+
+
+@dataclass(frozen=True)
+class Plan:
+    study: Study
+    known: Known
+    cells: tuple[Item, ...]
+    baselines: tuple[Item, ...]
+
+    @property
+    def to_do(self) -> list[Item]:
+        return [item for item in (*self.baselines, *self.cells) if not item.done]
+
+    @property
+    def skipped(self) -> list[Item]:
+        """Throughput cells that will not be started, as far as one can tell now."""
+        limit = self.study.limits
+        return [
+            item
+            for item in self.to_do
+            if limit.skip
+            and isinstance(item.run, ThroughputCell)
+            and item.estimate is not None
+            and item.estimate.seconds > limit.cell_hours * 3600
+        ]
+
+    @property
+    def without_estimate(self) -> list[Item]:
+        return [item for item in self.to_do if item.estimate is None]
+
+    @property
+    def estimated_seconds(self) -> float:
+        """Of everything that has an estimate; none takes longer than the time limit."""
+        left_out = {item.run for item in self.skipped}
+        return math.fsum(
+            min(item.estimate.seconds, self.limit_seconds)
+            for item in self.to_do
+            if item.estimate is not None and item.run not in left_out
+        )
+
+    @property
+    def limit_seconds(self) -> float:
+        return self.study.limits.cell_hours * 3600
+
+    @property
+    def longest_seconds(self) -> float:
+        """Nothing can take longer: every engine process is ended at its time limit."""
+        return (len(self.to_do) - len(self.skipped)) * self.limit_seconds
+
+
+def make_plan(study: Study, known: Known) -> Plan:
+    scored = finished_quality(known.cells.values())
+    written = [finished_perplexity(run) for run in known.baselines.values()]
+    finished = changes.Finished(raw.cell for raw in known.cells.values())
+    return Plan(
+        study,
+        known,
+        (
+            *(_throughput_item(cell, study, known, finished) for cell in throughput_cells_of(study)),
+            *(_quality_item(cell, study, known, finished, scored) for cell in quality_cells_of(study)),
+        ),
+        tuple(_baseline_item(run, study, known, finished, written) for run in baseline_runs(study)),
+    )
+
+
+def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
+    """The measured quality cells."""
+    return [
+        Finished(
+            raw.cell.engine,
+            raw.cell.model,
+            raw.cell.n_ctx,
+            raw.run["chunks"] * raw.cell.n_ctx,
+            raw.run["wall_seconds"],
+        )
+        for raw in cells
+        if isinstance(raw.cell, QualityCell) and raw.status == "measured"
+    ]
+
+
+# -- one item ---------------------------------------------------------------------------------------------------------
+
+
+def _throughput_item(cell: ThroughputCell, study: Study, known: Known, finished: changes.Finished) -> Item:
+    request = request_of(study, cell)
+    model = known.models.get(cell.model)
+    needs = None if model is None else throughput_needs(model, cell.pair, request)
+    estimate = None
+    curve = known.curves.get((cell.engine, cell.model, cell.pair), {})
+    seconds = predicted_seconds(
+        request, curve, known.curves.get((cell.engine, cell.model, BASELINE_PAIR), {})
+    )
+    if seconds is not None:
+        depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
+        estimate = Estimate(seconds, f"measured at depth {depths}")
+    return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
+
+
+def _quality_item(
+    cell: QualityCell,
+    study: Study,
+    known: Known,
+    finished: changes.Finished,
+    scored: Sequence[Finished],
+) -> Item:
+    chunks = _chunks(study, cell.n_ctx)
+    model = known.models.get(cell.model)
+    needs = None if model is None else quality_needs(model, cell.pair, cell.n_ctx)
+    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, scored)
+    return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
+
+
+def _baseline_item(
+    run: BaselineRun,
+    study: Study,
+    known: Known,
+    finished: changes.Finished,
+    written: Sequence[Finished],
+) -> Item:
+    chunks = _chunks(study, run.n_ctx)
+    model = known.models.get(run.model)
+    needs = None if model is None else baseline_needs(model, run.n_ctx, chunks)
+    estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, written)
+    return Item(run, *_standing(run, study, known, finished), needs, estimate)
+
+
+def _standing(
+    run: Cell | BaselineRun, study: Study, known: Known, finished: changes.Finished
+) -> tuple[str | None, str | None]:
+    """How it ended, if there is a record, and why it is to do, if it is."""
+    status: str | None
+    if isinstance(run, BaselineRun):
+        record, status = known.baselines.get(str(run.directory)), "measured"
+    else:
+        raw = known.cells.get(str(run.directory))
+        record, status = (None, None) if raw is None else (raw.run, raw.status)
+    if record is None:
+        return None, finished.why_new(run)
+    change = None if status == DAMAGED else changes.change(run, record, study, known.now)
+    return status, change and change.reason
+
+
+def _chunks(study: Study, n_ctx: int) -> int:
+    assert study.quality is not None
+    return study.quality.chunks[n_ctx]

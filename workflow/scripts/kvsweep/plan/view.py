@@ -1,0 +1,285 @@
+"""A plan as data and as text for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from kvsweep.engine import sizes
+from kvsweep.plan.plan import Item, Known, Plan
+from kvsweep.plan.warnings import number, warnings
+from kvsweep.study.cells import BaselineRun, QualityCell, ThroughputCell
+from kvsweep.study.pairs import BASELINE_PAIR, Pair, bits_per_value
+from kvsweep.units import format_bytes, format_count, format_duration, parse_count
+
+ABSENT = "–"
+# More than this goes to plan.json only.
+_MOST_TABLES = 6
+_MOST_PAIRS = 24
+_MOST_WARNINGS = 20
+_MOST_REASONS = 20
+_KINDS = {"throughput": ThroughputCell, "quality": QualityCell, "baseline": BaselineRun}
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The whole plan, for results/plan.json. Sizes in bytes, times in seconds, null where unknown."""
+    resources = plan.known.resources
+    return {
+        "format": 1,
+        "machine": {
+            "memory_bytes": resources.memory_bytes,
+            "available_memory_bytes": resources.available_memory_bytes,
+            "free_disk_bytes": resources.free_disk_bytes,
+        },
+        "totals": {
+            **{
+                kind: {
+                    "cells": len(items),
+                    "done": sum(item.done for item in items),
+                    "by_status": dict(Counter(item.status for item in items if item.done)),
+                }
+                for kind, items in by_kind(plan).items()
+            },
+            "baseline_disk_bytes": disk_bytes(plan.baselines),
+            "baseline_disk_bytes_to_write": disk_bytes(item for item in plan.baselines if not item.done),
+            "to_do": len(plan.to_do),
+            "to_be_skipped": len(plan.skipped),
+            "without_estimate": len(plan.without_estimate),
+            "estimated_seconds": plan.estimated_seconds,
+            "longest_seconds": plan.longest_seconds,
+        },
+        "warnings": warnings(plan),
+        "models": {
+            name: {"size_bytes": model.size_bytes, **model.header.as_dict()}
+            for name, model in plan.known.models.items()
+        },
+        "cells": [_as_row(item, plan.known) for item in (*plan.baselines, *plan.cells)],
+    }
+
+
+def by_kind(plan: Plan) -> dict[str, list[Item]]:
+    return {
+        "throughput": [item for item in plan.cells if isinstance(item.run, ThroughputCell)],
+        "quality": [item for item in plan.cells if isinstance(item.run, QualityCell)],
+        "baseline": list(plan.baselines),
+    }
+
+
+def disk_bytes(items: Iterable[Item]) -> int | None:
+    """None if the size of one of them is not known."""
+    needed = [None if item.needs is None else item.needs.disk_bytes for item in items]
+    return None if None in needed else sum(size for size in needed if size is not None)
+
+
+def nominal_bits(pair: Pair) -> float | None:
+    """Bits per value of K and V together, for equal numbers of both."""
+    k, v = bits_per_value(pair.ctk), bits_per_value(pair.ctv)
+    return None if k is None or v is None else float((k + v) / 2)
+
+
+def _as_row(item: Item, known: Known) -> dict[str, Any]:
+    run, needs, estimate = item.run, item.needs, item.estimate
+    row: dict[str, Any] = {"directory": str(run.directory), "engine": run.engine, "model": run.model}
+    match run:
+        case ThroughputCell():
+            row |= {"kind": "throughput", "depth": run.depth}
+        case QualityCell():
+            row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx}
+        case BaselineRun():
+            row |= {"kind": "baseline", "corpus": run.corpus, "n_ctx": run.n_ctx}
+    pair = BASELINE_PAIR if isinstance(run, BaselineRun) else run.pair
+    return {
+        **row,
+        "ctk": pair.ctk,
+        "ctv": pair.ctv,
+        "done": item.done,
+        "status": item.status,
+        "outdated": item.outdated,
+        "reason": item.reason,
+        "weight_bytes": needs and needs.weight_bytes,
+        "kv_bytes": needs and needs.kv_bytes,
+        "host_bytes": needs and needs.host_bytes,
+        "machine_memory_bytes": needs and needs.memory_bytes(known.backends.get(run.engine, "cpu")),
+        "disk_bytes": needs and needs.disk_bytes,
+        "estimated_seconds": None if item.done or estimate is None else estimate.seconds,
+        "estimate_basis": None if item.done or estimate is None else estimate.basis,
+    }
+
+
+# -- for the terminal -------------------------------------------------------------------------------------------------
+
+
+def as_text(plan: Plan, machine: str) -> str:
+    """The plan for a person: totals, one table for each engine and model, what will not fit, how long it will take."""
+    groups = [(engine, model) for engine in plan.study.engines for model in plan.study.models]
+    lines = [*_totals(plan), _machine(plan, machine)]
+    if plan.known.models:
+        lines += [
+            "",
+            "Size of the KV cache at depth (d, throughput) and context (c, quality), as llama.cpp pads it:",
+        ]
+    for engine, model in groups[:_MOST_TABLES]:
+        lines += ["", *_table(plan, engine, model)]
+    if len(groups) > _MOST_TABLES:
+        left_out = len(groups) - _MOST_TABLES
+        lines += ["", f"{number(left_out, 'more table')}, of other engines and models, in plan.json"]
+    found = warnings(plan)
+    lines += ["", *(f"! {line}" for line in found[:_MOST_WARNINGS])]
+    if len(found) > _MOST_WARNINGS:
+        lines.append(f"! {number(len(found) - _MOST_WARNINGS, 'more warning')} in plan.json")
+    lines += ["" if found else "Nothing is known not to fit.", *_time(plan)]
+    return "\n".join(lines) + "\n"
+
+
+def _totals(plan: Plan) -> list[str]:
+    lines = []
+    for kind, items in by_kind(plan).items():
+        if items:
+            done = [item for item in items if item.done]
+            statuses = Counter(item.status for item in done)
+            how = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
+            line = f"{kind + ':':12} {len(done)} of {len(items)} done, {len(items) - len(done)} to do"
+            lines.append(line + (f" ({how})" if done and kind != "baseline" else ""))
+    return lines + reasons(plan)
+
+
+def reasons(plan: Plan) -> list[str]:
+    """Why what is to do is to do, a line for each reason and engine that not all runs share."""
+    if not plan.to_do:
+        return []
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for item in plan.to_do:
+        assert item.reason is not None
+        kind = next(kind for kind, items in _KINDS.items() if isinstance(item.run, items))
+        counts.setdefault((item.reason, item.run.engine), Counter())[kind] += 1
+    lines = []
+    for (reason, engine), kinds in list(counts.items())[:_MOST_REASONS]:
+        what = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        lines.append(f"  {engine}: {reason}: {what}")
+    if len(counts) > _MOST_REASONS:
+        lines.append(f"  {number(len(counts) - _MOST_REASONS, 'more reason')} in plan.json")
+    return ["to do because:", *lines, "  then tables and report"]
+
+
+def _machine(plan: Plan, name: str) -> str:
+    resources = plan.known.resources
+    memory, available = (
+        "unknown" if size is None else format_bytes(size)
+        for size in (resources.memory_bytes, resources.available_memory_bytes)
+    )
+    disk = format_bytes(resources.free_disk_bytes)
+    return f"{'machine:':12} {name}, {memory} of memory ({available} free now), {disk} of disk free"
+
+
+def _table(plan: Plan, engine: str, model: str) -> list[str]:
+    """KV cache sizes, one row for each pair, one column for each depth and context."""
+    backend = plan.known.backends.get(engine, "?")
+    file = plan.known.models.get(model)
+    cells = [item for item in plan.cells if (item.run.engine, item.run.model) == (engine, model)]
+    if file is None:
+        title = f"{engine} ({backend}), {model}: sizes unknown"
+    else:
+        per_token = sizes.kv_bytes(file.header, BASELINE_PAIR, sizes.CacheShape(1))
+        title = (
+            f"{engine} ({backend}), {model}: {format_bytes(file.size_bytes)} of weights, "
+            f"KV cache of {format_bytes(per_token)} a token at f16"
+        )
+    pairs: dict[Pair, list[Item]] = {}
+    for item in cells:
+        assert not isinstance(item.run, BaselineRun)
+        pairs.setdefault(item.run.pair, []).append(item)
+    # Of many pairs the symmetric ones say most: a mixed one lies halfway between two of them.
+    shown = list(pairs)
+    if len(shown) > _MOST_PAIRS:
+        shown = sorted(shown, key=lambda pair: pair.ctk != pair.ctv)[:_MOST_PAIRS]
+    columns = list(dict.fromkeys(_column(item) for item in cells)) if file else []
+    rows = [["pair", "bits/value", *(name for name, _ in sorted(columns, key=_column_order)), "done"]]
+    for pair in shown:
+        size = {_column(item): item.needs.kv_bytes for item in pairs[pair] if item.needs}
+        bits = nominal_bits(pair)
+        rows.append(
+            [
+                str(pair),
+                ABSENT if bits is None else f"{bits:.5g}",
+                *(
+                    format_bytes(size[column]) if column in size else ABSENT
+                    for column in sorted(columns, key=_column_order)
+                ),
+                f"{sum(item.done for item in pairs[pair])}/{len(pairs[pair])}",
+            ]
+        )
+    lines = [title, *_aligned(rows)]
+    if len(pairs) > len(shown):
+        lines.append(f"  {number(len(pairs) - len(shown), 'more pair')} in plan.json")
+    return lines + _beside(plan, engine, model)
+
+
+def _beside(plan: Plan, engine: str, model: str) -> list[str]:
+    """What is needed beside weights and KV cache."""
+    lines = []
+    of_group = [
+        item
+        for item in (*plan.cells, *plan.baselines)
+        if item.needs is not None and (item.run.engine, item.run.model) == (engine, model)
+    ]
+    bench = [i.needs.host_bytes for i in of_group if i.needs and isinstance(i.run, ThroughputCell)]
+    if any(bench):
+        lines.append(
+            f"  llama-bench keeps the state at a depth in host memory: up to {format_bytes(max(bench))} more"
+        )
+    for item in of_group:
+        if isinstance(item.run, BaselineRun) and item.needs is not None:
+            lines.append(
+                f"  baseline at context {format_count(item.run.n_ctx)} of {item.run.corpus}: "
+                f"{format_bytes(item.needs.disk_bytes)} of disk, "
+                f"{format_bytes(item.needs.host_bytes)} of host memory for logits"
+                + (", done" if item.done else "")
+            )
+    return lines
+
+
+def _column(item: Item) -> tuple[str, bool]:
+    """The column's name, and whether it is a context."""
+    if isinstance(item.run, ThroughputCell):
+        return f"d{format_count(item.run.depth)}", False
+    return f"c{format_count(item.run.n_ctx)}", True
+
+
+def _column_order(column: tuple[str, bool]) -> tuple[bool, int]:
+    name, is_context = column
+    return is_context, parse_count(name[1:])
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """The first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(
+            [row[0].ljust(widths[0]), *(t.rjust(w) for t, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+
+
+def _time(plan: Plan) -> list[str]:
+    """How long the rest will take, as far as it can be told."""
+    todo, unknown, skipped = len(plan.to_do), len(plan.without_estimate), len(plan.skipped)
+    if not todo:
+        return ["time: nothing is left to measure"]
+    lines = []
+    if unknown < todo:
+        lines.append(
+            f"time: about {format_duration(plan.estimated_seconds)} for the {number(todo - unknown, 'run')} "
+            "with an estimate" + (f", {skipped} of them to be skipped" if skipped else "")
+        )
+    if unknown:
+        lines.append(
+            f"time: no estimate for {number(unknown, 'run')}, of which nothing comparable is measured yet"
+        )
+    lines.append(
+        f"time: at most {format_duration(plan.longest_seconds)}, because each run is ended after "
+        f"{plan.study.limits.cell_hours:g} h"
+    )
+    return lines

@@ -1,0 +1,1 @@
+"""What is asked for: the configuration, its cells, where their results lie."""

@@ -1,0 +1,116 @@
+"""Where a model, a text or an archive comes from, as the configuration says it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from kvsweep.errors import KvsweepError
+from kvsweep.study.split_models import part_names
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository on Hugging Face, at an exact commit. ``type`` is ``model`` or ``dataset``."""
+
+    repo: str
+    revision: str
+    file: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A local path, an address, or a file on Hugging Face: exactly one is given."""
+
+    path: str | None = None
+    url: str | None = None
+    huggingface: HubFile | None = None
+
+    @property
+    def kind(self) -> str:
+        """The key of the configuration that says it."""
+        return "path" if self.path is not None else "url" if self.url is not None else "huggingface"
+
+    @property
+    def file_name(self) -> str:
+        """The file's own name, fit for a local file. It decides whether a model is a split one."""
+        if self.huggingface is not None:
+            return _safe(self.huggingface.file.rpartition("/")[2])
+        if self.url is not None:
+            return _safe(unquote(urlsplit(self.url).path).rpartition("/")[2])
+        assert self.path is not None
+        return self.path.rpartition("/")[2]
+
+    def parts(self) -> tuple[Origin, ...]:
+        """Itself, or of the first part of a split model all parts. Raises ValueError for another part."""
+        if self.huggingface is not None:
+            folder, slash, name = self.huggingface.file.rpartition("/")
+            return tuple(
+                Origin(huggingface=replace(self.huggingface, file=folder + slash + part))
+                for part in part_names(name)
+            )
+        if self.url is not None:
+            address = urlsplit(self.url)
+            folder, slash, name = address.path.rpartition("/")
+            names = part_names(unquote(name))
+            if len(names) == 1:
+                return (self,)
+            return tuple(
+                Origin(url=urlunsplit(address._replace(path=folder + slash + quote(part)))) for part in names
+            )
+        assert self.path is not None
+        folder, slash, name = self.path.rpartition("/")
+        return tuple(Origin(path=folder + slash + part) for part in part_names(name))
+
+    def at(self, base: Path) -> Origin:
+        """The same; a relative path starts at ``base``."""
+        return (
+            self if self.path is None else replace(self, path=str(Path(base, Path(self.path).expanduser())))
+        )
+
+    def definition(self) -> str:
+        """All of it as JSON, for a command line; ``parse_origin`` reads it back."""
+        return json.dumps(self._given(), sort_keys=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a manifest says of it: no query of an address, because it may be a signature."""
+        return self._given() if self.url is None else {"url": shown_url(self.url)}
+
+    def __str__(self) -> str:
+        """In one line, for messages; without secrets."""
+        if self.huggingface is not None:
+            hub = self.huggingface
+            return f"{hub.file} of the Hugging Face {hub.type} {hub.repo} at {hub.revision}"
+        return str(self.path) if self.url is None else shown_url(self.url)
+
+    def _given(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def parse_origin(text: str) -> Origin:
+    """A path, or what ``Origin.definition`` wrote. Raises KvsweepError if it is neither."""
+    if not text.startswith("{"):
+        return Origin(path=text)
+    try:
+        value = json.loads(text)
+        if "huggingface" in value:
+            return Origin(huggingface=HubFile(**value["huggingface"]))
+        return Origin(**value)
+    except (ValueError, TypeError) as error:
+        raise KvsweepError(f"{text}: neither a path nor the definition of an origin ({error}).") from None
+
+
+def shown_url(url: str) -> str:
+    """An address without what may be secret in it: user, password, query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "..." if parts.query else "", ""))
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+ -]", "_", name).lstrip(".") or "file"

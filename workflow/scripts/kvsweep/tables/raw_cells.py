@@ -1,0 +1,122 @@
+"""The raw cells that lie under ``results/``, in the configuration or not, and how each ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json
+from kvsweep.measure.record import read_recorded
+from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
+from kvsweep.study.pairs import Pair
+from kvsweep.tables import rows as tables
+from kvsweep.tables.status import MEASURED, STATUSES
+
+# A record that cannot be read, or is not of the cell in whose directory it lies.
+DAMAGED = "damaged"
+OUTCOMES = (*STATUSES, DAMAGED)
+
+_THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/d(\d+)/k-([^/]+)/v-([^/]+)")
+_QUALITY = re.compile(r"quality/([^/]+)/([^/]+)/([^/]+)/c(\d+)/k-([^/]+)/v-([^/]+)")
+
+# A status rests on what the engine printed; its build and the model's shape only fill other columns.
+_ANY_BUILD = {"commit": None, "backend": None}
+_ANY_MODEL = {"n_kv_heads": [], "n_kv_layers": 0, "head_size_k": 0, "head_size_v": 0}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one phase of a throughput cell, or a quality cell (phase None), ended."""
+
+    phase: str | None
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class RawCell:
+    """A cell whose run.json exists. ``run`` is what stands in it, empty if it is damaged."""
+
+    cell: Cell
+    directory: Path
+    run: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def status(self) -> str:
+        """``measured`` if all of the cell is, else how the first other phase ended."""
+        return self._decisive.status
+
+    @property
+    def reason(self) -> str | None:
+        return self._decisive.reason
+
+    @property
+    def _decisive(self) -> Outcome:
+        return next((o for o in self.outcomes if o.status != MEASURED.status), self.outcomes[0])
+
+
+def identity(directory: str) -> Cell | None:
+    """The cell that a directory, relative to ``results/``, belongs to; None for any other directory."""
+    if match := _THROUGHPUT.fullmatch(directory):
+        engine, model, depth, ctk, ctv = match.groups()
+        return ThroughputCell(engine, model, int(depth), Pair(ctk, ctv))
+    if match := _QUALITY.fullmatch(directory):
+        engine, model, corpus, n_ctx, ctk, ctv = match.groups()
+        return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv))
+    return None
+
+
+def find_cells(results: Path) -> Iterator[tuple[Cell, Path]]:
+    """All cells that have a record, and their directories. Reads no record."""
+    for pattern in ("throughput/*/*/d*/k-*/v-*", "quality/*/*/*/c*/k-*/v-*"):
+        for run in sorted(results.glob(f"{pattern}/run.json")):
+            cell = identity(run.parent.relative_to(results).as_posix())
+            if cell is not None:
+                yield cell, run.parent
+
+
+def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
+    """The cell's record and how it ended, decided as the tables decide it. A damaged record is a status here."""
+    run: dict[str, Any] = {}
+    try:
+        run = read_json(directory / "run.json")
+        _check_identity(cell, directory, run)
+        recorded = read_recorded(directory)
+        if isinstance(cell, ThroughputCell):
+            rows = tables.throughput_rows(cell, recorded, _ANY_BUILD, _ANY_MODEL)
+        else:
+            rows = [tables.quality_row(cell, recorded, _ANY_BUILD, _ANY_MODEL)]
+    except KvsweepError as error:
+        return RawCell(cell, directory, {}, (Outcome(None, DAMAGED, str(error)),))
+    except (KeyError, TypeError, AttributeError) as error:
+        # Whatever another hand has made of it.
+        reason = f"{directory / 'run.json'}: not a record of kvsweep ({error!r})"
+        return RawCell(cell, directory, {}, (Outcome(None, DAMAGED, reason),))
+    return RawCell(
+        cell,
+        directory,
+        run,
+        tuple(Outcome(row.get("phase"), row["status"], row.get("reason")) for row in rows),
+    )
+
+
+def _check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
+    """Raise KvsweepError if run.json is of another cell than its path says."""
+    expected: dict[str, object] = {
+        "engine": cell.engine,
+        "model": cell.model,
+        "ctk": cell.pair.ctk,
+        "ctv": cell.pair.ctv,
+    }
+    if isinstance(cell, ThroughputCell):
+        expected |= {"kind": "throughput", "depth": cell.depth}
+    else:
+        expected |= {"kind": "quality", "corpus": cell.corpus, "n_ctx": cell.n_ctx}
+    for key, value in expected.items():
+        if run[key] != value:
+            raise KvsweepError(f"{directory / 'run.json'}: says {key} {run[key]!r}, its path says {value!r}.")

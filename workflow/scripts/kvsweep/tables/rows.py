@@ -1,0 +1,339 @@
+"""Raw records to table rows: what each cell measured, how it ended, what really ran.
+
+Rows are plain dictionaries with the columns of ``schemas``; a value that is not known is left out, which makes it null.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from kvsweep.engine.bench_output import BenchTest, parse_bench
+from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
+from kvsweep.engine.perplexity_output import KlStatistics, parse_kl
+from kvsweep.engine.sizes import kv_bytes_per_token
+from kvsweep.errors import UnparsableOutput
+from kvsweep.machine.description import machine_record
+from kvsweep.measure.record import Recorded
+from kvsweep.statistics import drift, window_stderr, window_values
+from kvsweep.study.cells import QualityCell, ThroughputCell
+from kvsweep.tables.effective import KvShape, effective_cache
+from kvsweep.tables.status import MEASURED, Verdict, without_result
+
+Row = dict[str, Any]
+
+# What ``mark_fallback`` looks at.
+FALLBACK_COLUMNS = ("ctk", "ctv", "graph_splits", "kv_devices")
+PEER_COLUMNS = {
+    "throughput": ("engine", "model", "machine", "depth", "phase"),
+    "quality": ("engine", "model", "machine", "corpus", "n_ctx"),
+}
+
+# Decimals of the running means in llama-perplexity's table of windows.
+_WINDOW_DECIMALS = 5
+
+
+def as_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as a table. A row with a column that the schema does not know is a bug."""
+    rows = list(rows)
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"columns without a schema: {sorted(unknown)}")
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def engine_row(build: Mapping[str, Any]) -> Row:
+    """``build`` is build.json."""
+    return {
+        "engine": build["engine"],
+        "engine_commit": build["commit"],
+        "backend": build["backend"],
+        "source_kind": build["source_kind"],
+        "source": build["source"],
+        "version": build["version"],
+        "compiler": build["compiler"],
+        "cmake_options": build["cmake_options"],
+        "environment": [f"{name}={value}" for name, value in build["environment"].items()],
+        "cache_types": build["cache_types"],
+        "files": [f"{digest}  {name}" for name, digest in build["files"].items()],
+    }
+
+
+def model_row(model: Mapping[str, Any]) -> Row:
+    """``model`` is model.json."""
+    same = (
+        *("model", "architecture", "weight_type", "n_parameters", "n_layers", "n_kv_layers", "n_heads"),
+        *("head_size_k", "head_size_v", "n_vocab", "n_ctx_train"),
+        *("kv_values_per_token_k", "kv_values_per_token_v"),
+    )
+    per_token = kv_bytes_per_token(
+        *(
+            model[name]
+            for name in ("kv_values_per_token_k", "kv_values_per_token_v", "head_size_k", "head_size_v")
+        )
+    )
+    return {
+        **{name: model[name] for name in same},
+        "cache_types": list(per_token),
+        "kv_bytes_per_token": list(per_token.values()),
+        "model_sha256": model["sha256"],
+        "file_name": model["path"].replace("\\", "/").rpartition("/")[2],
+        "file_bytes": model["size_bytes"],
+        "n_kv_heads": max(model["n_kv_heads"], default=None),
+        "source": "measured",
+    }
+
+
+def machine_row(machine: Mapping[str, Any], hosts: Iterable[str], n_cells: int) -> Row:
+    """``machine`` is what run.json says of it; ``hosts`` are those that are alike, on which ``n_cells`` ran."""
+    same = (
+        *("cpu", "cores", "physical_cores", "numa_nodes", "cpu_governor", "cpu_max_mhz", "memory_bytes"),
+        *("system", "distribution", "gpu_limit_bytes"),
+    )
+    gpus = machine.get("gpus", [])
+    of_each = (
+        "arch",
+        "driver",
+        "memory_bytes",
+        "power_limit_watts",
+        "max_clock_mhz",
+        "max_memory_clock_mhz",
+        "cores",
+    )
+    return {
+        "machine_record": machine_record(machine),
+        "machine": machine["name"],
+        "hosts": sorted(hosts),
+        "cells": n_cells,
+        **{name: machine.get(name) for name in same},
+        "gpus": [gpu["name"] for gpu in gpus],
+        **{f"gpu_{name}": [gpu.get(name) for gpu in gpus] for name in of_each},
+        "source": "measured",
+    }
+
+
+def throughput_rows(
+    cell: ThroughputCell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
+) -> list[Row]:
+    """Two rows, prefill and decode; either can be measured without the other."""
+    run = recorded.run
+    text = f"{recorded.stdout}\n{recorded.stderr}"
+    tests: dict[str, BenchTest] = {}
+    problem = "llama-bench ended without this result"
+    try:
+        tests = {test.phase: test for test in _asked_for(parse_bench(recorded.stdout), cell, run)}
+    except UnparsableOutput as error:
+        problem = str(error)
+    log, problem_of_log = _log(recorded.stderr)
+    contexts = _contexts(log)
+    rows = []
+    for index, phase in enumerate(("prefill", "decode")):
+        test = tests.get(phase)
+        row = _common(cell, recorded, build)
+        row |= {
+            "depth": cell.depth,
+            "phase": phase,
+            "n_tokens": run["prompt" if phase == "prefill" else "generate"],
+        }
+        if test is not None and problem_of_log is None:
+            trend = drift(test.samples_tokens_per_second)
+            row |= _outcome(MEASURED)
+            row |= {
+                "tokens_per_second": test.tokens_per_second,
+                "tokens_per_second_stddev": test.tokens_per_second_stddev,
+                "samples": list(test.samples_tokens_per_second),
+                "repetitions": len(test.samples_ns),
+                "drift_per_repetition": trend and trend.slope,
+                "drift_stderr": trend and trend.stderr,
+            }
+        else:
+            row |= _outcome(without_result(run, text, problem_of_log or problem))
+        # llama-bench makes one context for each test, in the order of the tests.
+        if len(contexts) <= 2 and index < len(contexts):
+            row |= _what_ran(contexts[index], model)
+            row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
+        row |= {
+            "model_buffer_bytes": on_device(log.model_buffers_mib),
+            "device_free_bytes": on_device(log.devices_free_mib),
+            "machine_memory_bytes": run["machine"].get("memory_bytes"),
+        }
+        rows.append(row)
+    return rows
+
+
+def quality_row(
+    cell: QualityCell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
+) -> Row:
+    run = recorded.run
+    text = f"{recorded.stdout}\n{recorded.stderr}"
+    log, problem = _log(text)
+    contexts = _contexts(log)
+    found: KlStatistics | None = None
+    try:
+        found = parse_kl(recorded.stdout, recorded.stderr)
+    except UnparsableOutput as error:
+        problem = problem or str(error)
+    row = _common(cell, recorded, build)
+    row |= {"corpus": cell.corpus, "n_ctx": cell.n_ctx, "chunks": run["chunks"]}
+    if found is not None and found.n_chunks != run["chunks"]:
+        problem = problem or f"{found.n_chunks} windows were scored, {run['chunks']} were asked for"
+    if found is not None and problem is None:
+        row |= _outcome(MEASURED) | _statistics(found)
+    else:
+        row |= _outcome(without_result(run, text, problem or "no result"))
+    # A trial without memory can come before the context that is measured.
+    if contexts:
+        row |= _what_ran(contexts[-1], model)
+    return row
+
+
+def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:
+    """Set ``fallback`` of each row that has an f16/f16 row with the same ``same`` to compare it with.
+
+    Work left the device where the graph has more splits than that row's, or layers of the cache lie on a device where
+    that row has none. Null where neither is known of both.
+    """
+    rows = list(rows)
+    references = {same(row): row for row in rows if row["ctk"] == row["ctv"] == "f16"}
+    for row in rows:
+        reference = references.get(same(row), {})
+        signs = []
+        if row.get("graph_splits") is not None and reference.get("graph_splits") is not None:
+            signs.append(row["graph_splits"] > reference["graph_splits"])
+        if row.get("kv_devices") and reference.get("kv_devices"):
+            signs.append(not set(row["kv_devices"]) <= set(reference["kv_devices"]))
+        if signs:
+            row["fallback"] = any(signs)
+
+
+def throughput_peers(row: Row) -> object:
+    return tuple(row[name] for name in PEER_COLUMNS["throughput"])
+
+
+def quality_peers(row: Row) -> object:
+    return tuple(row[name] for name in PEER_COLUMNS["quality"])
+
+
+def _asked_for(tests: Iterable[BenchTest], cell: ThroughputCell, run: Mapping[str, Any]) -> list[BenchTest]:
+    """The tests, after making sure that they are the ones that were asked for."""
+    tests = list(tests)
+    for test in tests:
+        asked = (run["prompt"], 0) if test.phase == "prefill" else (0, run["generate"])
+        if (test.n_prompt, test.n_gen) != asked or test.n_depth != cell.depth:
+            raise UnparsableOutput(
+                f"llama-bench reports pp{test.n_prompt} tg{test.n_gen} at depth {test.n_depth}, which was not asked for"
+            )
+        if (test.type_k, test.type_v) != (cell.pair.ctk, cell.pair.ctv):
+            raise UnparsableOutput(
+                f"llama-bench reports {test.type_k}/{test.type_v}, {cell.pair} was asked for"
+            )
+        if len(test.samples_ns) != run["repetitions"]:
+            raise UnparsableOutput(
+                f"llama-bench reports {len(test.samples_ns)} repetitions, {run['repetitions']} were asked for"
+            )
+    return tests
+
+
+def _log(text: str) -> tuple[EngineLog, str | None]:
+    """What the log says, and what is wrong with it, if anything is: then it says nothing."""
+    try:
+        return parse_engine_log(text), None
+    except UnparsableOutput as error:
+        return EngineLog(), f"the engine's log cannot be trusted: {error}"
+
+
+def _contexts(log: EngineLog) -> list[EngineContext]:
+    """The contexts that have a KV cache."""
+    return [context for context in log.contexts if context.kv_caches]
+
+
+def _common(cell: ThroughputCell | QualityCell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
+    run = recorded.run
+    knobs = [f"{name}={shlex.quote(value)}" for name, value in run["environment"].items()]
+    return {
+        "engine": cell.engine,
+        "engine_commit": build["commit"],
+        "backend": build["backend"],
+        "machine": run["machine"]["name"],
+        "model": cell.model,
+        "model_sha256": run["model_sha256"],
+        "ctk": cell.pair.ctk,
+        "ctv": cell.pair.ctv,
+        "wall_seconds": run.get("wall_seconds"),
+        "peak_rss_bytes": run.get("peak_rss_bytes"),
+        "started_at": _time(run.get("started_at")),
+        "suspended_seconds": run.get("suspended_seconds"),
+        "source": "measured",
+        "command": " ".join([*knobs, shlex.join(run["command"])]),
+        "load_before": run.get("load_before"),
+        "busy_cores_before": run.get("busy_cores_before"),
+        "attempts": run["attempts"],
+        "host": run["machine"].get("host"),
+        "machine_record": machine_record(run["machine"]),
+        **_conditions(run.get("conditions") or {}),
+    }
+
+
+def _conditions(conditions: Mapping[str, Any]) -> Row:
+    names = (
+        *("power_source", "low_power_mode", "thermal_state", "slowed_by", "gpu_users"),
+        *("available_memory_bytes", "swap_used_bytes"),
+    )
+    return {name: conditions.get(name) for name in names}
+
+
+def _outcome(verdict: Verdict) -> Row:
+    return {"status": verdict.status, "reason": verdict.reason, "log_line": verdict.log_line}
+
+
+def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
+    shape = KvShape(
+        sum(model["n_kv_heads"]), model["n_kv_layers"], model["head_size_k"], model["head_size_v"]
+    )
+    cache = effective_cache(context, shape)
+    assert cache is not None
+    return {
+        "effective_ctk": cache.k.cache_type,
+        "effective_ctv": cache.v.cache_type,
+        "kv_bytes": cache.size_bytes,
+        "bits_per_value_k": cache.k.bits_per_value,
+        "bits_per_value_v": cache.v.bits_per_value,
+        "rotated_k": context.attn_rot_k,
+        "rotated_v": context.attn_rot_v,
+        "graph_splits": context.graph_splits,
+        "kv_devices": list(context.kv_devices) or None,
+    }
+
+
+def _statistics(found: KlStatistics) -> Row:
+    same = (
+        *("ppl", "ppl_stderr", "ppl_base", "ln_ppl_ratio", "ln_ppl_ratio_stderr", "ppl_difference"),
+        *(
+            "ppl_difference_stderr",
+            "kld_mean",
+            "kld_mean_stderr",
+            "kld_median",
+            "kld_p90",
+            "kld_p95",
+            "kld_p99",
+        ),
+        *("kld_p999", "kld_max", "top1_agreement", "top1_agreement_stderr", "delta_p_rms"),
+    )
+    row = {name: getattr(found, name) for name in same}
+    for name, means in (
+        ("kld", [window.kld_mean for window in found.windows]),
+        ("ln_ppl_ratio", [window.ln_ppl_ratio for window in found.windows]),
+    ):
+        error = window_stderr(means, _WINDOW_DECIMALS)
+        row[f"{name}_window_stderr"] = error and error.stderr
+        row[f"{name}_window_rounding"] = error and error.rounding
+    row["kld_windows"] = window_values([window.kld_mean for window in found.windows]) or None
+    return row
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

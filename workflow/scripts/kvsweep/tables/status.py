@@ -1,0 +1,91 @@
+"""How a cell ended, decided from evidence; never from an exit status alone.
+
+The table, in the order in which it is asked:
+
+| evidence | status |
+|---|---|
+| the engine was not started, because the cell was predicted to take too long | skipped |
+| the engine printed a result that is complete and agrees with itself | measured |
+| the runner ended the engine at its time limit, or because the cluster was about to end its job | timeout |
+| the log shows an allocation that failed, or the system killed the engine for want of memory | oom |
+| the log shows that the engine refuses the cache types or the model | unsupported |
+| anything else: a signal, an exit status, an output without result or one that contradicts itself | crashed |
+
+What neither the engine nor its memory is to blame for (a binary or model that is gone, a full disk, an incomplete
+baseline, a kill from outside) is no status: the runner stops there and writes no record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvsweep.engine.log import model_error_line, out_of_memory_line, unsupported_line
+from kvsweep.measure.process import JOB_TIME_LIMIT, TIME_LIMIT
+from kvsweep.units import format_duration
+
+STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``reason`` is for a person, ``log_line`` is what it rests on; both None for a measured cell."""
+
+    status: str
+    reason: str | None = None
+    log_line: str | None = None
+
+
+MEASURED = Verdict("measured")
+
+
+def without_result(run: Mapping[str, Any], text: str, problem: str) -> Verdict:
+    """The verdict on a cell, or a phase of one, that has no result.
+
+    ``run`` is run.json, ``text`` all that the engine printed, ``problem`` what is wrong with its output.
+    """
+    if run.get("skipped"):
+        return Verdict("skipped", run["skipped"])
+    last = last_line(text)
+    if run["ended_by"] == JOB_TIME_LIMIT:
+        took = format_duration(run["wall_seconds"])
+        return Verdict("timeout", f"not finished after {took}, all that the cluster gave its job", last)
+    if run["ended_by"] == TIME_LIMIT:
+        limit = format_duration(run["time_limit_seconds"])
+        return Verdict("timeout", f"not finished after the limit of {limit}", last)
+    line = out_of_memory_line(text)
+    if line is not None:
+        return Verdict("oom", "the engine could not allocate memory", line)
+    if run["killed_for_memory"]:
+        return Verdict("oom", "the system killed the engine because memory ran out", last)
+    line = unsupported_line(text)
+    if line is not None:
+        return Verdict("unsupported", "the engine refuses these cache types", line)
+    line = model_error_line(text)
+    if line is not None:
+        return Verdict("unsupported", "the engine cannot load the model", line)
+    return Verdict("crashed", f"{problem} ({how_it_ended(run)})", last)
+
+
+def how_it_ended(run: Mapping[str, Any]) -> str:
+    """``exit status 1``, ``SIGSEGV``."""
+    return str(run["signal"] or f"exit status {run['exit_status']}")
+
+
+def last_line(text: str) -> str | None:
+    """The last line that says something."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
+
+
+_CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")
+_CORPUS_HAS = re.compile(r"tokenizes to only (\d+) tokens")
+
+
+def corpus_shortage(text: str) -> tuple[int | None, int] | None:
+    """(tokens the corpus has, tokens it needs) if llama-perplexity says that the corpus is too short, else None."""
+    needs, has = _CORPUS_NEEDS.search(text), _CORPUS_HAS.search(text)
+    if needs is None:
+        return None
+    return (int(has[1]) if has else None, int(needs[1]))
