@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from kvsweep import program
-from kvsweep.errors import KvsweepError
-from kvsweep.measure.process import Interrupted
+from kvsweep.errors import Interrupted, KvsweepError
 from support import STAND_IN, Workplace, run_in_this_process, write_model
 
 

@@ -27,7 +27,9 @@ def imports(path: Path) -> list[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.ImportFrom(module=str(module)):
-                found += [f"{module}.{alias.name}" for alias in node.names] if module == "kvsweep" else [module]
+                found += (
+                    [f"{module}.{alias.name}" for alias in node.names] if module == "kvsweep" else [module]
+                )
             case ast.Import():
                 found += [alias.name for alias in node.names]
     return [name for name in found if name.split(".")[0] == "kvsweep"]

@@ -13,8 +13,9 @@ from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import DRAWERS, FORMS, draw, save
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.figures.marks import FALLBACK_NOTE
-from kvsweep.figures.style import pair_label, pair_order, pair_style
+from kvsweep.figures.style import pair_style
 from kvsweep.statistics import relative_difference
+from kvsweep.study.pairs import pair_label, pair_order
 from matplotlib.colors import to_hex
 from synthetic_analysis import PUBLISHED, answer, answers
 from synthetic_tables import (

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvsweep.errors import KvsweepError
+from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.measure import clock, process
-from kvsweep.measure.process import Interrupted, ProcessRecord
+from kvsweep.measure.process import ProcessRecord
 from support import SCRIPTS
 
 PATIENCE_SECONDS = 30

@@ -4,14 +4,14 @@ import re
 from typing import Any
 
 import pytest
+from kvsweep.engine.log import last_line
+from kvsweep.engine.perplexity_output import corpus_shortage
+from kvsweep.measure.record import how_it_ended
 from kvsweep.tables import status
 from kvsweep.tables.status import (
     MEASURED,
     STATUSES,
     Verdict,
-    corpus_shortage,
-    how_it_ended,
-    last_line,
     without_result,
 )
 from support import ROOT, recorded

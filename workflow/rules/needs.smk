@@ -1,6 +1,7 @@
 # What each job needs, so that only what changed runs. A cell's own record says what it was measured with; it is compared
 # with what the configuration and the files say now (kvsweep/plan/changes.py), and the plan gives the same reasons.
 
+from kvsweep.files import manifest_identity, read_manifest
 from kvsweep.plan import changes
 from kvsweep.engine.identity import measuring_files
 
@@ -31,7 +32,7 @@ CHANGED = Path(".snakemake", "kvsweep-changed.txt")
 @functools.cache
 def standing(directory):
     """Whether a cell or baseline of the study is finished, and if it is, why it has to be measured again."""
-    record = current.manifest(RESULTS / directory / "run.json")
+    record = read_manifest(RESULTS / directory / "run.json")
     if record is None or directory not in RUNS:
         return False, None
     return True, changes.change(RUNS[directory], record, STUDY, NOW)
@@ -49,7 +50,7 @@ def outdated(path, still):
 
     Params say the same where Snakemake's records are there; results that came from elsewhere have none.
     """
-    made = current.manifest(Path(path))
+    made = read_manifest(Path(path))
     return [] if made is None or still(made) else [changed()]
 
 
@@ -144,7 +145,7 @@ def manifests_of_tables(wildcards):
     return outdated(
         "results/parsed/manifests.json",
         lambda seen: all(
-            current.manifest_identity(Path(path)) in (None, seen.get(path))
+            manifest_identity(Path(path)) in (None, seen.get(path))
             for path in [*BUILDS, *MODELS]
         ),
     )

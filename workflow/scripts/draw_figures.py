@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from kvsweep.analysis.groups import Row
+from kvsweep.analysis.storage import read_table
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
 from kvsweep.program import run_program, say
-from kvsweep.report.tables import read_table
 
 
 def main() -> None:

@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 
 from kvsweep.analysis.advice import advice
+from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
-from kvsweep.tables.storage import read_rows, write_rows
+from kvsweep.tables.storage import read_rows
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     rows = advice(
         *(read_rows(tables, name) for name in ("throughput", "quality", "models")), workloads.values()
     )
-    write_rows(tables, "advice", rows)
+    write_answers(tables, "advice", rows)
     for row in rows:
         if row["verdict"] == "pick":
             pair = row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}"

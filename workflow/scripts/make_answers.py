@@ -12,8 +12,9 @@ from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.pareto import pareto
+from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program
-from kvsweep.tables.storage import read_rows, write_rows
+from kvsweep.tables.storage import read_rows
 
 
 def main() -> None:
@@ -28,11 +29,11 @@ def main() -> None:
     tables: Path = arguments.tables
     throughput, quality = read_rows(tables, "throughput"), read_rows(tables, "quality")
     models = read_rows(tables, "models")
-    write_rows(tables, "comparisons", [*compare(throughput), *compare(quality)])
-    write_rows(tables, "head_to_head", head_to_head(throughput, quality, models))
-    write_rows(tables, "pareto", pareto(throughput, quality, models, arguments.pareto_depth))
-    write_rows(tables, "k_or_v", k_or_v(quality))
-    write_rows(tables, "crossovers", crossovers(throughput))
+    write_answers(tables, "comparisons", [*compare(throughput), *compare(quality)])
+    write_answers(tables, "head_to_head", head_to_head(throughput, quality, models))
+    write_answers(tables, "pareto", pareto(throughput, quality, models, arguments.pareto_depth))
+    write_answers(tables, "k_or_v", k_or_v(quality))
+    write_answers(tables, "crossovers", crossovers(throughput))
 
 
 if __name__ == "__main__":

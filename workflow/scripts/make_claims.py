@@ -8,8 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from kvsweep.analysis import claims
+from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program, say
-from kvsweep.tables.storage import read_rows, write_rows
+from kvsweep.tables.storage import read_rows
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
             for table in ("throughput", "quality")
         )
     )
-    write_rows(arguments.tables, "claims", rows)
+    write_answers(arguments.tables, "claims", rows)
     for subject in dict.fromkeys(row["subject"] for row in rows):
         counts = Counter(row["verdict"] for row in rows if row["subject"] == subject)
         say(f"claims on {subject}: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}")

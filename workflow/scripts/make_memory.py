@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 
 from kvsweep.analysis.memory import largest_contexts, memory
+from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program
-from kvsweep.tables.storage import read_rows, write_rows
+from kvsweep.tables.storage import read_rows
 
 
 def main() -> None:
@@ -21,8 +22,8 @@ def main() -> None:
     arguments = parser.parse_args()
     tables: Path = arguments.tables
     throughput, models = read_rows(tables, "throughput"), read_rows(tables, "models")
-    write_rows(tables, "memory", memory(throughput, models))
-    write_rows(
+    write_answers(tables, "memory", memory(throughput, models))
+    write_answers(
         tables, "largest_context", largest_contexts(throughput, models, json.loads(arguments.memories))
     )
 

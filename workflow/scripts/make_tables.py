@@ -13,8 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kvsweep.code_identity import code_identity
-from kvsweep.files import complete_or_absent, read_json, write_json
-from kvsweep.plan.current import manifest_identity
+from kvsweep.files import complete_or_absent, manifest_identity, read_json, write_json
 from kvsweep.program import run_program, say
 from kvsweep.study.cells import quality_cells, throughput_cells
 from kvsweep.study.config import parse_study

@@ -7,13 +7,13 @@ import argparse
 import os
 from pathlib import Path
 
+from kvsweep.analysis.storage import EVERY_TABLE, read_table
 from kvsweep.files import write_text
 from kvsweep.program import run_program, say
 from kvsweep.report.figures import read_figures
 from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
 from kvsweep.report.provenance import CONFIG_FILES, kvsweep_version, repository, snakemake_version
-from kvsweep.report.tables import SCHEMAS, read_table
 from kvsweep.report.view import Provenance, view_of
 
 
@@ -34,7 +34,7 @@ def main() -> None:
         repository=repository(base),
         configfile=arguments.configfile,
     )
-    tables = {name: read_table(arguments.tables, name) for name in SCHEMAS}
+    tables = {name: read_table(arguments.tables, name) for name in EVERY_TABLE}
     view = view_of(tables, provenance)
     write_text(arguments.html, render_html(view, read_figures(arguments.figures)))
     write_text(arguments.markdown, render_markdown(view))

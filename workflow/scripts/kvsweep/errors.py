@@ -15,3 +15,11 @@ class UnparsableOutput(KvsweepError):
     against that stand the raw files' checksums in run.json, which are verified before anything is parsed, and
     the comparison of what a cell reports (types, depth, context) with what was asked for.
     """
+
+
+class Interrupted(BaseException):
+    """A signal ended the runner; the engine is gone. ``signum`` says which."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum

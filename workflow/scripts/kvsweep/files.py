@@ -112,3 +112,21 @@ def sha256_once(path: Path, memory: Path) -> str:
     with suppress(KvsweepError):
         write_json(memory, {"stamp": stamp, "sha256": digest})
     return digest
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """A manifest; None if it is missing or damaged, which is for the job that needs it to say."""
+    try:
+        found = read_json(path)
+    except KvsweepError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def manifest_identity(path: Path) -> str | None:
+    """What a manifest says, apart from where its files lie; None without one."""
+    found = read_manifest(path)
+    if found is None:
+        return None
+    said = json.dumps({key: found[key] for key in sorted(found) if key not in ("directory", "path", "parts")})
+    return hashlib.sha256(said.encode()).hexdigest()

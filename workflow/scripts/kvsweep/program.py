@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from kvsweep.errors import KvsweepError
-from kvsweep.measure.process import Interrupted
+from kvsweep.errors import Interrupted, KvsweepError
 
 # Set by the Snakefile: a file for the sentence that a run ended with, so that it can be said last, below all that
 # Snakemake says of a failed job.

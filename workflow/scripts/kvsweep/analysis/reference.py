@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import Row, larger
-from kvsweep.figures.style import effective_pair, pair_order
-from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.study.pairs import BASELINE_PAIR, Pair, effective_pair, pair_order
 
 REFERENCES = (BASELINE_PAIR, Pair("q8_0", "q8_0"))
 

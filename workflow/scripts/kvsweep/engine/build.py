@@ -12,12 +12,11 @@ from pathlib import Path
 
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.environment import engine_environment
-from kvsweep.engine.identity import engine_files
+from kvsweep.engine.identity import engine_files, engine_identity
 from kvsweep.engine.log import accepted_cache_types
 from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
-from kvsweep.plan.current import engine_identity
 from kvsweep.study.config import Engine
 
 # Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
+
+from kvsweep.study.config import Engine
 
 # What cells are measured with. An engine may have more programs; they change no measurement.
 MEASURING = ("llama-bench", "llama-perplexity")
@@ -26,3 +29,17 @@ def measuring_files(files: Mapping[str, str], programs: Collection[str] = ()) ->
 
 def _is_library(path: Path) -> bool:
     return any(path.match(pattern) for pattern in _LIBRARIES)
+
+
+def engine_identity(engine: Engine) -> dict[str, Any]:
+    """What measurements with an engine depend on, as the configuration says it.
+
+    A commit or a checksum is the source, wherever it was fetched from; of ready binaries only the files count.
+    """
+    same = {"git": ("commit", "tree"), "pypi": ("version", "sha256", "tree"), "path": ()}[engine.source_kind]
+    return {
+        "source": {engine.source_kind: {name: engine.source[name] for name in same if name in engine.source}},
+        "backend": engine.backend,
+        "cmake": dict(sorted(engine.cmake.items())),
+        "env": dict(sorted(engine.env.items())),
+    }

@@ -481,3 +481,8 @@ def accepted_cache_types(help_text: str) -> tuple[str, ...]:
     if not all(re.fullmatch(r"\w+", name) for name in types):
         raise UnparsableOutput(f"the engine's --help lists unknown cache types: {allowed[1]!r}")
     return types
+
+
+def last_line(text: str) -> str | None:
+    """The last line that says something."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)

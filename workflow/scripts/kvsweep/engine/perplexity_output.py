@@ -562,3 +562,15 @@ def progress(text_tail: str) -> PerplexityProgress:
     return PerplexityProgress(
         max(done, default=0), total, float(seconds[1]) if seconds else None, chunks_per_pass
     )
+
+
+_CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")
+_CORPUS_HAS = re.compile(r"tokenizes to only (\d+) tokens")
+
+
+def corpus_shortage(text: str) -> tuple[int | None, int] | None:
+    """(tokens the corpus has, tokens it needs) if llama-perplexity says that the corpus is too short, else None."""
+    needs, has = _CORPUS_NEEDS.search(text), _CORPUS_HAS.search(text)
+    if needs is None:
+        return None
+    return (int(has[1]) if has else None, int(needs[1]))

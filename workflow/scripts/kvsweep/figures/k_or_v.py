@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Row, compare, format_number
-from kvsweep.figures import style
 from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.study.pairs import pair_order
 
 # On coloured ground, whatever the page: not the colours that a dark page turns around.
 _DARK_LETTERS, _LIGHT_LETTERS = "#010101", "#fefefe"
@@ -49,7 +49,7 @@ def _panel(title: str, rows: Sequence[Row]) -> Panel:
 
 
 def _in_order(types: Iterable[str]) -> list[str]:
-    return sorted(set(types), key=lambda name: style.pair_order(name, name))
+    return sorted(set(types), key=lambda name: pair_order(name, name))
 
 
 def _draw(rows: Sequence[Row], axes: Axes, _legend: Legend) -> None:

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from kvsweep.analysis.groups import Row, is_published
 from kvsweep.figures import style
 from kvsweep.figures.drawing import Legend
+from kvsweep.study.pairs import effective_pair, pair_order
 
 PairKey = tuple[str, str, str, str]
 
@@ -30,9 +31,7 @@ def pair_of(row: Row) -> PairKey:
 
 
 def pairs_in_order(rows: Iterable[Row]) -> list[PairKey]:
-    return sorted(
-        {pair_of(row) for row in rows}, key=lambda pair: (style.pair_order(pair[0], pair[1]), str(pair))
-    )
+    return sorted({pair_of(row) for row in rows}, key=lambda pair: (pair_order(pair[0], pair[1]), str(pair)))
 
 
 def marker(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def words_for(row: Row) -> str | None:
     """What is special about a cell, for the figure's table; None where nothing is."""
     words = [
         source_of(row) if is_published(row) else "",
-        "another pair ran" if style.effective_pair(*pair_of(row)) else "",
+        "another pair ran" if effective_pair(*pair_of(row)) else "",
         "fallback" if row["fallback"] else "",
     ]
     return ", ".join(filter(None, words)) or None

@@ -15,6 +15,7 @@ from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.speed import by_source
+from kvsweep.study.pairs import pair_label, pair_order
 
 SET_UP = THROUGHPUT_SUBJECT[:-1]
 # What stands in place of the pair's marker where a cell was not measured.
@@ -43,7 +44,7 @@ def _draw(group: Group, axes: Axes, legend: Legend) -> None:
     extent = [row["kv_bytes"] / unit for row in rows]
     for published, own in by_source(group):
         by_pair: dict[tuple[str, str], list[Row]] = {}
-        for row in sorted(own, key=lambda row: (style.pair_order(row["ctk"], row["ctv"]), row["depth"])):
+        for row in sorted(own, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"])):
             by_pair.setdefault((row["ctk"], row["ctv"]), []).append(row)
         for pair, cells in by_pair.items():
             look = style.pair_style(*pair)
@@ -72,7 +73,7 @@ def _draw(group: Group, axes: Axes, legend: Legend) -> None:
 def _mark(axes: Axes, place: tuple[float, float], row: Row, legend: Legend) -> None:
     look = style.pair_style(row["ctk"], row["ctv"])
     faces: dict[str, Any] = {"color": look.colour, "linestyle": "none", "zorder": 3}
-    label = style.pair_label(row["ctk"], row["ctv"])
+    label = pair_label(row["ctk"], row["ctv"])
     if row["status"] == "measured":
         face = PAPER_COLOUR if is_published(row) else look.colour
         (drawn,) = axes.plot(*place, marker=look.marker, markerfacecolor=face, label=label, **faces)
@@ -112,7 +113,7 @@ def _room(rows: Sequence[Row]) -> float | None:
 def _points(group: Group) -> tuple[dict[str, object], ...]:
     return tuple(
         {
-            "pair": style.pair_label(row["ctk"], row["ctv"]),
+            "pair": pair_label(row["ctk"], row["ctv"]),
             "depth, tokens": row["depth"],
             "KV cache, bytes": row["kv_bytes"],
             "from": row["kv_from"],

@@ -20,6 +20,7 @@ from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.study.pairs import pair_label
 from kvsweep.units import format_count
 
 SMALL = 0.6  # size of a pair that another beats
@@ -47,7 +48,7 @@ def _panel(title: str, group: Group) -> Panel:
     labels = [(x, y, _label(row, low)) for row, (x, y) in zip(rows, places, strict=True)]
     points = tuple(
         {
-            "pair": style.pair_label(row["ctk"], row["ctv"]),
+            "pair": pair_label(row["ctk"], row["ctv"]),
             "decode, tokens/s": row["decode"],
             "at depth, tokens": row["depth"],
             "mean KLD, nats": row["kld_mean"],
@@ -63,7 +64,7 @@ def _panel(title: str, group: Group) -> Panel:
 def _label(row: Row, low: float) -> str:
     bits = "" if row["bits_per_value"] is None else f" ({format_number(row['bits_per_value'], 4)} bits)"
     below = f", KLD {format_number(row['kld_mean'], 2)}" if row["kld_mean"] < low / 3 else ""
-    return f"{style.pair_label(row['ctk'], row['ctv'])}{bits}{below}"
+    return f"{pair_label(row['ctk'], row['ctv'])}{bits}{below}"
 
 
 def _name(labels: Sequence[tuple[float, float, str]], axes: Axes) -> None:
@@ -82,7 +83,7 @@ def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes
             color=look.colour,
             markerfacecolor=PAPER_COLOUR if is_published(row) else look.colour,
             markersize=SMALL * style.PAGE.font * (SMALL if beaten else 1),
-            label=style.pair_label(row["ctk"], row["ctv"]),
+            label=pair_label(row["ctk"], row["ctv"]),
             zorder=3,
         )
         if beaten:

@@ -20,7 +20,6 @@ from kvsweep.analysis.groups import (
     is_published,
 )
 from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front
-from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.labels import label_points
@@ -33,6 +32,7 @@ from kvsweep.figures.marks import (
     pairs_in_order,
     words_for,
 )
+from kvsweep.study.pairs import nominal_bits, pair_label, pair_order
 
 FLOOR_IN_REACH = (
     30.0  # a floor that many times below the lowest pair is named, not drawn: it would flatten the rest
@@ -69,14 +69,14 @@ def _drawing(title: str, rows: Sequence[Row], panel: Callable[[Comparison, Group
 def _pair_rows(axes: Axes, rows: Sequence[Row]) -> dict[PairKey, int]:
     """Give every pair a line of the vertical axis, most bits at the top."""
     pairs = pairs_in_order(rows)
-    axes.set_yticks(range(len(pairs)), [textwrap.fill(style.pair_label(*pair), 24) for pair in pairs])
+    axes.set_yticks(range(len(pairs)), [textwrap.fill(pair_label(*pair), 24) for pair in pairs])
     axes.set_ylim(len(pairs) - 0.4, -0.6)
     axes.grid(axis="y", visible=True)
     return {pair: place for place, pair in enumerate(pairs)}
 
 
 def _height(rows: Sequence[Row]) -> float:
-    return 0.9 + sum(0.28 * (2 if len(style.pair_label(*pair)) > 24 else 1) for pair in pairs_in_order(rows))
+    return 0.9 + sum(0.28 * (2 if len(pair_label(*pair)) > 24 else 1) for pair in pairs_in_order(rows))
 
 
 def _dot(axes: Axes, x: float, y: float, row: Row, *, xerr: float | None) -> None:
@@ -85,13 +85,13 @@ def _dot(axes: Axes, x: float, y: float, row: Row, *, xerr: float | None) -> Non
         [y],
         xerr=None if xerr is None else [xerr],
         linestyle="none",
-        label=style.pair_label(*pair_of(row)),
+        label=pair_label(*pair_of(row)),
         **marker(pair_of(row), published=is_published(row)),
     )
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (style.pair_order(row["ctk"], row["ctv"]), str(row["source"])))
+    return sorted(rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), str(row["source"])))
 
 
 # --- divergence ---------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def _kld_by_bits(comparison: Comparison, group: Group) -> Panel:
                 [y],
                 yerr=None if error is None else [error],
                 linestyle="none",
-                label=style.pair_label(*pair_of(row)),
+                label=pair_label(*pair_of(row)),
                 **marker(pair_of(row), published=is_published(row)),
             )
         _draw_floor(axes, "y", group.rows, legend)
@@ -162,7 +162,7 @@ def _kld_by_bits(comparison: Comparison, group: Group) -> Panel:
     # A published pair that is ours, too, is known by its marker.
     ours = {pair_of(row)[:2] for row in shown if row["source"] == group.rows[0]["source"]}
     labels = [
-        (x, y, style.pair_label(*pair_of(row)))
+        (x, y, pair_label(*pair_of(row)))
         for row, (x, y) in zip(shown, places, strict=True)
         if row["source"] == group.rows[0]["source"] or pair_of(row)[:2] not in ours
     ]
@@ -186,13 +186,13 @@ def _label(
 
 def _bits(row: Row) -> float | None:
     """Bits per value as logged; of what was published, those of the types' blocks."""
-    return style.nominal_bits(row["ctk"], row["ctv"]) if is_published(row) else mean_bits(row)
+    return nominal_bits(row["ctk"], row["ctv"]) if is_published(row) else mean_bits(row)
 
 
 def _kld_points(rows: Sequence[Row], *, ordered: bool = True) -> tuple[dict[str, object], ...]:
     return tuple(
         {
-            "pair": style.pair_label(*pair_of(row)),
+            "pair": pair_label(*pair_of(row)),
             "mean KLD, nats": row["kld_mean"],
             "±, nats": kld_error(row),
             "mark": words_for(row),
@@ -260,7 +260,7 @@ def _top1_by_pair(comparison: Comparison, group: Group) -> Panel:
 
     points = (
         {
-            "pair": style.pair_label(*pair_of(row)),
+            "pair": pair_label(*pair_of(row)),
             "same top-1, %": in_percent(row["top1_agreement"]),
             "±, %": in_percent(row["top1_agreement_stderr"]),
             "mark": words_for(row),

@@ -17,7 +17,6 @@ from kvsweep.analysis.groups import (
     compare_beside_published,
 )
 from kvsweep.analysis.reference import is_reference, reference_of
-from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, Point
 from kvsweep.figures.marks import (
@@ -30,6 +29,7 @@ from kvsweep.figures.marks import (
     words_for,
 )
 from kvsweep.statistics import relative_difference
+from kvsweep.study.pairs import pair_label, pair_order
 
 _HEIGHT = 3.9  # inches
 SLOWER_BY_FACTORS = (
@@ -98,7 +98,7 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
                 # Cells that were not measured interrupt the curve.
                 gaps = missing.get(_curve_of(next(iter(cells.values()))), set()) - set(cells)
                 depths = sorted(cells.keys() | gaps)
-                label = style.pair_label(*pair)
+                label = pair_label(*pair)
                 bars = axes.errorbar(
                     [depth_position(d, smallest) for d in depths],
                     [cells[d]["tokens_per_second"] if d in cells else math.nan for d in depths],
@@ -134,7 +134,7 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
 
     points = [
         {
-            "pair": style.pair_label(*pair_of(row)),
+            "pair": pair_label(*pair_of(row)),
             "depth, tokens": row["depth"],
             "tokens/s": row["tokens_per_second"],
             "±, tokens/s": row["tokens_per_second_stddev"],
@@ -147,7 +147,7 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(
-        rows, key=lambda row: (style.pair_order(row["ctk"], row["ctv"]), row["depth"], str(row["source"]))
+        rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"], str(row["source"]))
     )
 
 
@@ -200,7 +200,7 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
             curves.append((published, pair, cells, changes))
             points += [
                 {
-                    "pair": style.pair_label(*pair),
+                    "pair": pair_label(*pair),
                     "depth, tokens": row["depth"],
                     f"difference from {reference}, %": change[0],
                     "95 % from, %": change[1],
@@ -216,7 +216,7 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
 
     def draw(axes: Axes, legend: Legend) -> None:
         for published, pair, cells, changes in curves:
-            label = style.pair_label(*pair)
+            label = pair_label(*pair)
             bars = axes.errorbar(
                 [depth_position(row["depth"], smallest) for row in cells],
                 [change for change, _, _ in changes],
@@ -233,7 +233,7 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
         name = str(reference)
         axes.axhline(0, color="#444444", linewidth=1, zorder=1.5, label="reference")
         for reason, pairs in (("fallback", pairs_in_order(left_out)), ("slower by factors", too_slow)):
-            names = dict.fromkeys(style.pair_label(*pair) for pair in pairs)
+            names = dict.fromkeys(pair_label(*pair) for pair in pairs)
             if names:
                 legend[f"left out ({reason}): {', '.join(names)}"] = Line2D([], [], linestyle="none")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %".replace("-", "−") if value else name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, NamedTuple
 
-from kvsweep.study.pairs import Pair, bits_per_value
+from kvsweep.study.pairs import effective_pair
 
 # Colours after Okabe and Ito (Color Universal Design, 2008); those marked + after Paul Tol's colour-blind
 # safe "muted" set (technical note SRON/EPS/TN/09-002, 2021), as there are more types than Okabe and Ito have
@@ -143,35 +143,6 @@ class PairStyle(NamedTuple):
     marker: str
     dashes: Dashes | str
     ran_as_another: bool
-
-
-def effective_pair(
-    ctk: str, ctv: str, effective_ctk: str | None, effective_ctv: str | None
-) -> tuple[str, str] | None:
-    """What ran instead of the pair that was asked for; None where that is the same, or unknown."""
-    ran = (effective_ctk or ctk, effective_ctv or ctv)
-    return None if ran == (ctk, ctv) else ran
-
-
-def pair_label(ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None) -> str:
-    """The pair's name, with what it ran as where that is another one: `turbo3 (ran as q8_0/turbo3)`."""
-    ran = effective_pair(ctk, ctv, effective_ctk, effective_ctv)
-    name = str(Pair(ctk, ctv))
-    return name if ran is None else f"{name} (ran as {Pair(*ran)})"
-
-
-def pair_order(ctk: str, ctv: str) -> tuple[float, float, str, str]:
-    """Sort key: most bits first, then K's; pairs with a type of unknown size come last, by name."""
-    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
-    if bits_k is None or bits_v is None:
-        return (0.0, 0.0, ctk, ctv)
-    return (-float(bits_k + bits_v), -float(bits_k), ctk, ctv)
-
-
-def nominal_bits(ctk: str, ctv: str) -> float | None:
-    """(K + V)/2 in bits per value, from the types' block sizes; None where a type is not known."""
-    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
-    return None if bits_k is None or bits_v is None else float(bits_k + bits_v) / 2
 
 
 def pair_style(

@@ -19,8 +19,8 @@ from kvsweep.files import make_directory, partial, read_json, sha256, sha256_onc
 from kvsweep.machine.conditions import Conditions
 from kvsweep.machine.description import Machine, load_average, read_out_of_memory_kills
 from kvsweep.machine.other_work import OtherWork
-from kvsweep.measure.process import JOB_TIME_LIMIT, TIME_LIMIT, ProcessRecord, run
-from kvsweep.measure.record import read_recorded
+from kvsweep.measure.process import ProcessRecord, run
+from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT, read_recorded
 from kvsweep.measure.takeover import Claim
 from kvsweep.study.split_models import checksum_memory
 

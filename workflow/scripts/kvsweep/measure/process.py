@@ -20,9 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
 
-from kvsweep.errors import KvsweepError
+from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.measure import clock
+from kvsweep.measure.record import TIME_LIMIT
 
 # Set by the Snakefile: the process that all cells are run for.
 WORKFLOW_PID = "KVSWEEP_WORKFLOW_PID"
@@ -30,21 +31,10 @@ WORKFLOW_PID = "KVSWEEP_WORKFLOW_PID"
 LIMITS = "KVSWEEP_LIMITS"
 # On a cluster: what the configuration says of each engine's nodes, as JSON.
 NODES = "KVSWEEP_NODES"
-# What a runner that ends an engine gives as the reason.
-TIME_LIMIT = "time limit"
-JOB_TIME_LIMIT = "time limit of its job"
 _TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
 _KILL_SECONDS = 30
-
-
-class Interrupted(BaseException):
-    """A signal ended the runner; the engine is gone. ``signum`` says which."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvsweep.engine import baseline_file, commands
-from kvsweep.engine.perplexity_output import ClosingStatisticsMissing, parse_kl
+from kvsweep.engine.log import last_line
+from kvsweep.engine.perplexity_output import ClosingStatisticsMissing, corpus_shortage, parse_kl
 from kvsweep.engine.perplexity_output import progress as perplexity_progress
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
@@ -28,8 +29,8 @@ from kvsweep.measure.cell import (
 )
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import tail
+from kvsweep.measure.record import how_it_ended
 from kvsweep.program import say
-from kvsweep.tables.status import corpus_shortage, how_it_ended, last_line
 from kvsweep.units import format_bytes, format_duration
 
 # Of a shared file system: NFS looks again after a minute at the latest.

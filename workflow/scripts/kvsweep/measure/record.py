@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json
+
+# What a runner that ends an engine gives as the reason.
+TIME_LIMIT = "time limit"
+JOB_TIME_LIMIT = "time limit of its job"
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,8 @@ def read_recorded(directory: Path) -> Recorded:
             )
         texts.append(data.decode("utf-8", errors="replace"))
     return Recorded(directory, run, texts[0], texts[1])
+
+
+def how_it_ended(run: Mapping[str, Any]) -> str:
+    """``exit status 1``, ``SIGSEGV``."""
+    return str(run["signal"] or f"exit status {run['exit_status']}")

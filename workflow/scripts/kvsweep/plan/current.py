@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvsweep.engine.identity import engine_files, measuring_files
-from kvsweep.errors import KvsweepError
-from kvsweep.files import read_json, sha256_once
+from kvsweep.engine.identity import engine_files, engine_identity, measuring_files
+from kvsweep.files import read_manifest, sha256_once
 from kvsweep.study.config import Corpus, Engine, Model, Study
 from kvsweep.study.origin import Origin
 from kvsweep.study.split_models import checksum_memory, model_sha256, part_paths
@@ -43,20 +40,6 @@ class Current:
     corpora: Mapping[str, InputNow] = field(default_factory=dict)
 
 
-def engine_identity(engine: Engine) -> dict[str, Any]:
-    """What measurements with an engine depend on, as the configuration says it.
-
-    A commit or a checksum is the source, wherever it was fetched from; of ready binaries only the files count.
-    """
-    same = {"git": ("commit", "tree"), "pypi": ("version", "sha256", "tree"), "path": ()}[engine.source_kind]
-    return {
-        "source": {engine.source_kind: {name: engine.source[name] for name in same if name in engine.source}},
-        "backend": engine.backend,
-        "cmake": dict(sorted(engine.cmake.items())),
-        "env": dict(sorted(engine.env.items())),
-    }
-
-
 def look(study: Study, results: Path, base: Path) -> Current:
     """Looks at manifests and files; of big files the content, but only when size or time stamp changed.
 
@@ -69,27 +52,9 @@ def look(study: Study, results: Path, base: Path) -> Current:
     )
 
 
-def manifest(path: Path) -> dict[str, Any] | None:
-    """A manifest; None if it is missing or damaged, which is for the job that needs it to say."""
-    try:
-        found = read_json(path)
-    except KvsweepError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def manifest_identity(path: Path) -> str | None:
-    """What a manifest says, apart from where its files lie; None without one."""
-    found = manifest(path)
-    if found is None:
-        return None
-    said = json.dumps({key: found[key] for key in sorted(found) if key not in ("directory", "path", "parts")})
-    return hashlib.sha256(said.encode()).hexdigest()
-
-
 def build_of(engine: Engine, results: Path) -> dict[str, Any] | None:
     """build.json of an engine, if that is of the engine as the configuration defines it."""
-    build = manifest(results / "engines" / engine.name / "build.json")
+    build = read_manifest(results / "engines" / engine.name / "build.json")
     return build if build is not None and build.get("definition") == engine_identity(engine) else None
 
 
@@ -139,12 +104,12 @@ def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
 def _model(model: Model, results: Path, base: Path) -> InputNow:
     if model.origin.path is not None:
         return InputNow(local_model_sha256(model, results, base))
-    made = manifest(results / "models" / model.name / "model.json")
+    made = read_manifest(results / "models" / model.name / "model.json")
     return _fetched(made, model.origin, model.origin.as_dict(), model.sha256)
 
 
 def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
-    made = manifest(results / "corpora" / corpus.name / "corpus.json")
+    made = read_manifest(results / "corpora" / corpus.name / "corpus.json")
     if corpus.origin is None:
         generate = {"generate": {"seed": corpus.seed, "bytes": corpus.n_bytes}}
         return _fetched(

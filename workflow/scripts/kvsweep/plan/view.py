@@ -10,7 +10,7 @@ from kvsweep.engine import sizes
 from kvsweep.plan.plan import Item, Known, Plan
 from kvsweep.plan.warnings import number, warnings
 from kvsweep.study.cells import BaselineRun, QualityCell, ThroughputCell
-from kvsweep.study.pairs import BASELINE_PAIR, Pair, bits_per_value
+from kvsweep.study.pairs import BASELINE_PAIR, Pair, nominal_bits
 from kvsweep.units import format_bytes, format_count, format_duration, parse_count
 
 ABSENT = "–"
@@ -70,12 +70,6 @@ def disk_bytes(items: Iterable[Item]) -> int | None:
     """None if the size of one of them is not known."""
     needed = [None if item.needs is None else item.needs.disk_bytes for item in items]
     return None if None in needed else sum(size for size in needed if size is not None)
-
-
-def nominal_bits(pair: Pair) -> float | None:
-    """Bits per value of K and V together, for equal numbers of both."""
-    k, v = bits_per_value(pair.ctk), bits_per_value(pair.ctv)
-    return None if k is None or v is None else float((k + v) / 2)
 
 
 def _as_row(item: Item, known: Known) -> dict[str, Any]:
@@ -197,7 +191,7 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     rows = [["pair", "bits/value", *(name for name, _ in sorted(columns, key=_column_order)), "done"]]
     for pair in shown:
         size = {_column(item): item.needs.kv_bytes for item in pairs[pair] if item.needs}
-        bits = nominal_bits(pair)
+        bits = nominal_bits(pair.ctk, pair.ctv)
         rows.append(
             [
                 str(pair),

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
-from kvsweep.figures.style import pair_label
 from kvsweep.report.parts import Entry, Grid, by_set_up, plural
+from kvsweep.study.pairs import pair_label
 from kvsweep.units import format_bytes, format_count
 
 PICK, RUNNER_UP = "pick", "runner-up"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row
-from kvsweep.figures.style import pair_label, pair_order
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.units import format_bytes, format_count
 
 _SET_UP = THROUGHPUT_SUBJECT[:-1]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.analysis.groups import ABSENT, Row, compare
-from kvsweep.figures.style import effective_pair, pair_label, pair_order
-from kvsweep.study.pairs import Pair
+from kvsweep.study.pairs import Pair, effective_pair, pair_label, pair_order
 
 NO_DIFFERENCE = "no difference shown"
 PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text generation)"))

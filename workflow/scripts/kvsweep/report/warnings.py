@@ -12,8 +12,8 @@ from kvsweep.analysis.groups import (
     format_with_error,
     is_published,
 )
-from kvsweep.figures.style import pair_order
 from kvsweep.report.parts import PHASES, Caution, is_measured, label_of, ran_as_another
+from kvsweep.study.pairs import pair_order
 from kvsweep.units import format_count
 
 # From where on a measured cell gets a warning.

@@ -51,3 +51,32 @@ class Pair:
 
 
 BASELINE_PAIR = Pair("f16", "f16")
+
+
+def effective_pair(
+    ctk: str, ctv: str, effective_ctk: str | None, effective_ctv: str | None
+) -> tuple[str, str] | None:
+    """What ran instead of the pair that was asked for; None where that is the same, or unknown."""
+    ran = (effective_ctk or ctk, effective_ctv or ctv)
+    return None if ran == (ctk, ctv) else ran
+
+
+def pair_label(ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None) -> str:
+    """The pair's name, with what it ran as where that is another one: `turbo3 (ran as q8_0/turbo3)`."""
+    ran = effective_pair(ctk, ctv, effective_ctk, effective_ctv)
+    name = str(Pair(ctk, ctv))
+    return name if ran is None else f"{name} (ran as {Pair(*ran)})"
+
+
+def pair_order(ctk: str, ctv: str) -> tuple[float, float, str, str]:
+    """Sort key: most bits first, then K's; pairs with a type of unknown size come last, by name."""
+    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
+    if bits_k is None or bits_v is None:
+        return (0.0, 0.0, ctk, ctv)
+    return (-float(bits_k + bits_v), -float(bits_k), ctk, ctv)
+
+
+def nominal_bits(ctk: str, ctv: str) -> float | None:
+    """(K + V)/2 in bits per value, from the types' block sizes; None where a type is not known."""
+    bits_k, bits_v = bits_per_value(ctk), bits_per_value(ctv)
+    return None if bits_k is None or bits_v is None else float(bits_k + bits_v) / 2

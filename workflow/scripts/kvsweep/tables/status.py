@@ -17,13 +17,12 @@ baseline, a kill from outside) is no status: the runner stops there and writes n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.engine.log import model_error_line, out_of_memory_line, unsupported_line
-from kvsweep.measure.process import JOB_TIME_LIMIT, TIME_LIMIT
+from kvsweep.engine.log import last_line, model_error_line, out_of_memory_line, unsupported_line
+from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT, how_it_ended
 from kvsweep.units import format_duration
 
 STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")
@@ -67,25 +66,3 @@ def without_result(run: Mapping[str, Any], text: str, problem: str) -> Verdict:
     if line is not None:
         return Verdict("unsupported", "the engine cannot load the model", line)
     return Verdict("crashed", f"{problem} ({how_it_ended(run)})", last)
-
-
-def how_it_ended(run: Mapping[str, Any]) -> str:
-    """``exit status 1``, ``SIGSEGV``."""
-    return str(run["signal"] or f"exit status {run['exit_status']}")
-
-
-def last_line(text: str) -> str | None:
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
-
-
-_CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")
-_CORPUS_HAS = re.compile(r"tokenizes to only (\d+) tokens")
-
-
-def corpus_shortage(text: str) -> tuple[int | None, int] | None:
-    """(tokens the corpus has, tokens it needs) if llama-perplexity says that the corpus is too short, else None."""
-    needs, has = _CORPUS_NEEDS.search(text), _CORPUS_HAS.search(text)
-    if needs is None:
-        return None
-    return (int(has[1]) if has else None, int(needs[1]))

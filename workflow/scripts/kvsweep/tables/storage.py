@@ -1,4 +1,4 @@
-"""Reading tables and writing tables of answers, for the programs between the tables and the report."""
+"""The one reader and writer of Parquet tables after the measured ones are made."""
 
 from __future__ import annotations
 
@@ -9,27 +9,36 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import say
 from kvsweep.tables.rows import Row, as_table
 
 
-def read_rows(tables: Path, name: str) -> list[Row]:
-    """All rows of a table in the directory ``tables``. Raises KvsweepError if it cannot be read."""
+def read_table(tables: Path, name: str, if_absent: pa.Schema | None = None) -> pa.Table:
+    """NAME.parquet in the directory ``tables``; one that was not made is an empty one of ``if_absent``, if given.
+
+    Raises KvsweepError if it cannot be read.
+    """
     path = tables / f"{name}.parquet"
+    if if_absent is not None and not path.exists():
+        return if_absent.empty_table()
     try:
-        rows: list[Row] = pq.ParquetFile(path).read().to_pylist()
+        return pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
         raise KvsweepError(f"{path}: cannot be read ({error}); run the workflow again to make it.") from error
+
+
+def read_rows(tables: Path, name: str) -> list[Row]:
+    """All rows of a table. Raises KvsweepError if it cannot be read."""
+    rows: list[Row] = read_table(tables, name).to_pylist()
     return rows
 
 
-def write_rows(tables: Path, name: str, rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(tables: Path, name: str, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     """A table of answers, complete or absent."""
     path = tables / f"{name}.parquet"
-    table = as_table(rows, ANALYSIS[name])
+    table = as_table(rows, schema)
     with complete_or_absent(path) as beside:
         pq.write_table(table, beside, compression="zstd")
     say(f"{path}: {table.num_rows} rows")
