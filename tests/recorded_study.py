@@ -4,8 +4,9 @@
     python tests/recorded_study.py --accept            # the tables of today's code become the expected ones
     python tests/recorded_study.py --record RESULTS    # takes the raw cells anew, from the results of the demo
 
-`tests/data/recorded-study/results` holds 35 raw cells of the demo (7 pairs, scored at two contexts and timed at three depths), with logs cut down to the lines that say something and with paths of no machine. `expected` holds a JSON object a
-row, without what is null; `published` the answers to the published numbers alone.
+`tests/data/recorded-study/results` holds 35 raw cells of the demo (7 pairs, scored at two contexts and timed at three
+depths), with logs cut down to the lines that say something and with paths of no machine. `expected` holds a JSON
+object a row, without what is null; `published` the answers to the published numbers alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-# ruff: noqa: E402
 import pyarrow.parquet as pq
 from support import ROOT, run_in_this_process
 
@@ -125,11 +125,11 @@ def record(results: Path) -> None:
             copied = RESULTS / path.relative_to(results)
             copied.parent.mkdir(parents=True)
             copied.write_text(without_paths(path.read_text(), results))
-    for cell in _cells(results):
+    for cell in _cells():
         _record_cell(results, results / cell, RESULTS / cell)
 
 
-def _cells(results: Path) -> Iterator[Path]:
+def _cells() -> Iterator[Path]:
     subject = ("mainline", "kvsweep-demo")
     places = [Path("quality", *subject, "demo-text", f"c{n_ctx}") for n_ctx in CONTEXTS]
     places += [Path("throughput", *subject, f"d{depth}") for depth in DEPTHS]

@@ -1,7 +1,7 @@
 """Every value of every table that is made of recorded raw cells, and every answer to the published numbers.
 
-A value that changes on purpose is accepted in the commit that changes it: `python tests/recorded_study.py --accept`. Columns
-that the expected rows do not have are new, and no difference.
+A value that changes on purpose is accepted in the commit that changes it: `python tests/recorded_study.py --accept`.
+Columns that the expected rows do not have are new, and no difference.
 """
 
 from __future__ import annotations
