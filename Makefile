@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo paper published plan status forget test check lint requirements
+.PHONY: setup demo paper published plan status forget test check lint schema requirements
 
 setup: .venv/ready
 
@@ -51,6 +51,10 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile examples/demo.yaml
+
+# The configuration's JSON schema, for editors.
+schema: setup
+	$(BIN)/python workflow/scripts/write_schema.py
 
 # Pins every package anew; needs uv.
 requirements:

@@ -525,6 +525,7 @@ def leaves(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") 
         schema = {**definitions[schema["$ref"].rpartition("/")[2]], **schema}
         del schema["$ref"]
     inner = [(f".{name}" if path else name, item) for name, item in schema.get("properties", {}).items()]
+    inner += [(".*", item) for item in schema.get("patternProperties", {}).values()]
     if isinstance(schema.get("additionalProperties"), dict):
         inner.append((".*", schema["additionalProperties"]))
     if isinstance(schema.get("items"), dict):
@@ -538,7 +539,7 @@ def leaves(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") 
 
 
 def test_every_key_of_the_configuration_has_a_line() -> None:
-    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    schema = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
     found = set(leaves(schema, schema["$defs"]))
     spoken_of = {key for line in CONTRACT for key in line.keys} | LIMITS
     without = sorted(found - spoken_of)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from kvsweep.study import cells, config
 from kvsweep.study.config import (
     WORKLOADS_FILE,
@@ -21,6 +23,7 @@ from kvsweep.study.config import (
 )
 from kvsweep.study.origin import HubFile, Origin
 from kvsweep.study.pairs import Pair
+from kvsweep.study.shape import json_schema
 from support import ROOT
 
 Config = dict[str, Any]
@@ -173,7 +176,7 @@ def test_a_wrong_workload_is_one_sentence(changes: Config, said: str) -> None:
 def test_what_the_answers_are_asked_for() -> None:
     asked = parse_study(VALID | {"analysis": {"pareto_depth": "64K", "memories": ["0.5G", "24GiB"]}}).analysis
     assert asked == config.Analysis(65536, (2**29, 24 * 2**30))
-    default = schema()["properties"]["analysis"]["properties"]["memories"]["default"]
+    default = keys_of("analysis")["memories"]["default"]
     assert parse_study(VALID).analysis == parse_study(VALID | {"analysis": {"memories": default}}).analysis
     with pytest.raises(ConfigError, match=r"analysis.memories.1: '24' is not a size of memory"):
         parse_study(VALID | {"analysis": {"memories": ["8G", "24"]}})
@@ -567,6 +570,7 @@ def test_what_makes_an_engine_is_written_without_its_pairs_and_read_back() -> No
     )  # fmt: skip
 
 
+SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
 SHIPPED = [ROOT / "config.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 
 
@@ -580,8 +584,39 @@ def test_a_shipped_configuration_is_valid(path: Path) -> None:
 
 
 def schema() -> dict[str, Any]:
-    result: dict[str, Any] = yaml.safe_load(config.SCHEMA_FILE.read_text())
+    result: dict[str, Any] = json.loads(SCHEMA_FILE.read_text())
     return result
+
+
+def keys_of(section: str) -> dict[str, Any]:
+    name = schema()["properties"][section]["$ref"].rpartition("/")[2]
+    keys: dict[str, Any] = schema()["$defs"][name]["properties"]
+    return keys
+
+
+def test_the_schema_for_editors_is_that_of_the_classes() -> None:
+    """Run ``make schema`` after a change of study/shape.py."""
+    assert schema() == json_schema()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_an_editor_finds_nothing_wrong_with_a_shipped_configuration(path: Path) -> None:
+    # As an editor reads it: keys of a mapping are text in JSON.
+    shipped = json.loads(json.dumps(yaml.safe_load(path.read_text())))
+    assert [error.message for error in Draft202012Validator(schema()).iter_errors(shipped)] == []
+
+
+# Mistakes that a JSON schema has no words for: they are about several keys, or a string's meaning.
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        wrong
+        for wrong, sentence in WRONG
+        if re.search("true or false|a list|mapping|unknown key|missing|not known|is empty", sentence)
+    ],
+)
+def test_an_editor_marks_what_the_shape_forbids(wrong: Config) -> None:
+    assert not Draft202012Validator(schema()).is_valid(json.loads(json.dumps(wrong)))
 
 
 def properties(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -629,7 +664,7 @@ def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_def
         if path.rpartition(".")[2] not in used | optional and "default" not in said
     }  # fmt: skip
     # A ready-made engine stands in no shipped configuration, because its path is somebody's own.
-    assert leftover <= {"engine.source.path"}
+    assert leftover <= {"SourceEntry.path"}
 
 
 @pytest.mark.parametrize(
@@ -641,7 +676,7 @@ def test_the_defaults_in_the_schema_are_those_that_apply(
 ) -> None:
     minimal = changed(section, to={"depths": [0]} if section == "throughput" else {})
     found = parsed(parse_study(minimal))
-    for name, said in schema()["properties"][section]["properties"].items():
+    for name, said in keys_of(section).items():
         if "default" in said:
             assert getattr(found, name) == said["default"], name
 

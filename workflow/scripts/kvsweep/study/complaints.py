@@ -1,0 +1,130 @@
+"""What is wrong with a configuration, in one sentence: the key, what was found, what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from kvsweep.errors import KvsweepError
+
+T = TypeVar("T")
+
+
+class ConfigError(KvsweepError):
+    """The configuration is wrong; the message names the key, what was found and what to do."""
+
+
+class Complaint(ValueError):
+    """A sentence about a value, without its place and the full stop.
+
+    ``key`` leads from the value that is being checked to the part of it that is wrong.
+    """
+
+    def __init__(self, text: str, key: str = "") -> None:
+        super().__init__(text)
+        self.key = key
+
+
+def expected(what: str, found: object) -> str:
+    """The sentence about a value of another kind than ``what``."""
+    hint = "; put it in quotes" if what == "text" and not isinstance(found, dict | list | None) else ""
+    return f"expected {what}, found {shown(found)}{hint}"
+
+
+def unknown(found: object, valid: Iterable[object]) -> str:
+    return f"{shown(found)} is not known; {nearest(str(found), valid)}"
+
+
+def shown(value: object) -> str:
+    """What was found, short enough for a sentence."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def nearest(found: str, valid: Iterable[object]) -> str:
+    names = [str(name) for name in valid]
+    close = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
+    return f"the nearest valid one is {close[0]!r}" if close else f"valid here: {', '.join(names)}"
+
+
+def read(shape: type[T], value: object, where: str = "") -> T:
+    """``value`` as a class of study/shape.py; ``where`` is its key in the configuration.
+
+    Raises ConfigError on the first thing wrong.
+    """
+    try:
+        return TypeAdapter(shape).validate_python(value)
+    except ValidationError as error:
+        first = min(error.errors(include_url=False), key=lambda details: list(map(str, details["loc"])))
+    raise ConfigError(_sentence(first, value, where))
+
+
+def _sentence(error: ErrorDetails, value: object, where: str) -> str:
+    kind, found, context = error["type"], error["input"], error.get("ctx", {})
+    path = [*filter(None, [where]), *_path(value, error["loc"])]
+    if kind == "value_error":
+        key = getattr(context["error"], "key", "")
+        return f"{'.'.join([*path, *filter(None, [key])])}: {context['error']}."
+    return (
+        f"{'.'.join(path) or 'the configuration'}: {_said(kind, found, context, (error['loc'] or [''])[-1])}."
+    )
+
+
+def _path(value: Any, location: Sequence[object]) -> list[str]:
+    """The keys that lead to an error's place, as far as they stand in the configuration.
+
+    pydantic's locations also name the alternative of a union, keys that are missing, and that a key itself is wrong.
+    """
+    path = []
+    if location[-1:] == ("[key]",):
+        location = location[:-2]
+    for part in location:
+        if isinstance(value, Mapping):
+            inside = {str(key): item for key, item in value.items()}
+            if str(part) not in inside:
+                continue
+            value = inside[str(part)]
+        elif isinstance(value, list | tuple) and isinstance(part, int):
+            value = value[part]
+        else:
+            continue
+        path.append(str(part))
+    return path
+
+
+def _said(kind: str, found: object, context: Mapping[str, Any], key: object) -> str:
+    """The sentence for pydantic's name of a mistake. One that is not here is a bug, not a sentence nobody has read."""
+    match kind:
+        case "missing":
+            return f"the key {key!r} is missing"
+        case "literal_error":
+            return unknown(found, re.findall(r"'([^']*)'", context["expected"]))
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:g}, found {shown(found)}"
+        case "greater_than":
+            return f"must be more than {context['gt']:g}, found {shown(found)}"
+        case "less_than_equal" | "finite_number":
+            return f"{shown(found)} is no limit; write an ordinary number"
+        case "too_short":
+            return "is empty; name at least one"
+        case "string_too_short":
+            return "is empty; write a value"
+    return expected(_KINDS[kind], found)
+
+
+_KINDS = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "dict_type": "a mapping (key: value)",
+    "dataclass_type": "a mapping (key: value)",
+    "tuple_type": "a list",
+}

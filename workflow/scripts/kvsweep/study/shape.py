@@ -1,0 +1,337 @@
+"""The configuration's keys: types, defaults and descriptions.
+
+Each class is one mapping of the YAML file. From here come the checks, the sentences about mistakes
+(``complaints.read``) and the JSON schema for editors (``json_schema``). To add a key, add a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
+
+from kvsweep.study.complaints import Complaint, nearest
+from kvsweep.study.origin import HubFile, Origin
+from kvsweep.study.values import (
+    Address,
+    Amount,
+    Commit,
+    Each,
+    Flag,
+    Knob,
+    Member,
+    Memory,
+    Name,
+    Natural,
+    Optional,
+    Pair,
+    Positive,
+    Repository,
+    RepositoryFile,
+    Revision,
+    Setting,
+    Sha256,
+    Some,
+    Text,
+    Tokens,
+    Variable,
+)
+
+_CHECKED = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Section:
+    """A mapping with fixed keys."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_keys(cls, value: Any) -> Any:
+        valid = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in valid:
+                raise Complaint(f"unknown key; {nearest(str(key), valid)}", str(key))
+        return value
+
+    def only_one_of(self, *keys: str) -> None:
+        found = [key for key in keys if getattr(self, key) is not None]
+        if len(found) != 1:
+            raise Complaint(f"give exactly one of {', '.join(keys)}; found {' and '.join(found) or 'none'}")
+
+
+# -- engines ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class GitSource(Section):
+    url: Text = Field(description="address of the repository")
+    commit: Commit = Field(description="full commit")
+    tree: Optional[str] = Field(default=None, description="path of the llama.cpp tree inside it")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class PypiSource(Section):
+    package: Text = Field(description="name of the package")
+    version: Text = Field(description="exact version")
+    sha256: Sha256 = Field(description="of the source distribution")
+    tree: Optional[str] = Field(default=None, description="path of the llama.cpp tree inside it")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class SourceEntry(Section):
+    git: Optional[GitSource] = Field(default=None, description="a commit of a git repository")
+    pypi: Optional[PypiSource] = Field(default=None, description="a source distribution from a package index")
+    path: Optional[Text] = Field(default=None, description="a directory with ready binaries")
+
+    def __post_init__(self) -> None:
+        self.only_one_of("git", "pypi", "path")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class Nodes(Section):
+    """The nodes of a cluster for one engine, all of one kind.
+
+    ``cores`` of a node, which ``share`` untimed cells use side by side; a timed cell has all of them.
+    """
+
+    cores: Positive = Field(description="cores of a node, as the cluster counts them")
+    share: Positive = Field(default=1, description="untimed cells that run side by side on a node")
+    machine: Optional[Text] = Field(
+        default=None, description="name of this kind of node in tables and figures"
+    )
+    partition: Optional[Text] = Field(default=None, description="partition or queue")
+    constraint: Optional[Text] = Field(default=None, description="features that the node must have")
+    gres: Optional[Text] = Field(default=None, description="device that every cell gets, such as gpu:1")
+
+    @property
+    def untimed_cores(self) -> int:
+        return max(self.cores // self.share, 1)
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class EngineEntry(Section):
+    source: SourceEntry = Field(description="where the engine comes from; exactly one of git, pypi and path")
+    backend: Literal["auto", "cpu", "metal", "cuda", "vulkan", "hip", "sycl"] = Field(
+        default="auto", description="back end to build for"
+    )
+    cmake: dict[Variable, Setting] = Field(default={}, description="more CMake options, name and value")
+    env: dict[Variable, Knob] = Field(default={}, description="environment of every run of the engine")
+    programs: Each[Name] = Field(default=("llama-bench", "llama-perplexity"), description="programs to build")
+    pairs: Optional[Some[Pair]] = Field(
+        default=None, description="pairs to run with this engine, instead of the common ones"
+    )
+    contexts: Optional[Each[Tokens]] = Field(
+        default=None, description="those of quality.contexts to run with this engine; an empty list for none"
+    )
+    depths: Optional[Each[Tokens]] = Field(
+        default=None, description="those of throughput.depths to run with this engine; an empty list for none"
+    )
+    nodes: Optional[Nodes] = Field(
+        default=None,
+        description="the nodes of a cluster that build and run this engine, all of one kind; "
+        "not used on a single machine",
+    )
+
+
+# -- models and texts -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class ModelOnHub(Section):
+    repo: Repository = Field(description="name of the repository")
+    revision: Revision = Field(description="full commit")
+    file: RepositoryFile = Field(description="path of the file in the repository")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class TextOnHub(ModelOnHub):
+    type: Literal["dataset", "model"] = Field(default="dataset", description="kind of the repository")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class ModelEntry(Section):
+    path: Optional[Text] = Field(default=None, description="the GGUF file, or the first part of a split one")
+    url: Optional[Address] = Field(default=None, description="address to fetch it from")
+    huggingface: Optional[ModelOnHub] = Field(
+        default=None, description="a file of a repository on Hugging Face"
+    )
+    sha256: Optional[Sha256] = Field(default=None, description="of the file; the run stops if it has another")
+
+    def __post_init__(self) -> None:
+        self.only_one_of("path", "url", "huggingface")
+        try:
+            self.origin.parts()
+        except ValueError as error:
+            raise Complaint(str(error), self.origin.kind) from None
+
+    @property
+    def origin(self) -> Origin:
+        hub = self.huggingface
+        return Origin(
+            self.path, self.url, None if hub is None else HubFile(hub.repo, hub.revision, hub.file, "model")
+        )
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class Generate(Section):
+    seed: Natural = Field(description="another number gives another text")
+    bytes: Tokens = Field(description="length of the text")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class CorpusEntry(Section):
+    path: Optional[Text] = Field(default=None, description="a text file, or an archive with one")
+    url: Optional[Address] = Field(default=None, description="address to fetch it from")
+    huggingface: Optional[TextOnHub] = Field(
+        default=None, description="a file of a repository on Hugging Face"
+    )
+    generate: Optional[Generate] = Field(
+        default=None, description="text from kvsweep's own generator, for the demo's model"
+    )
+    member: Optional[Member] = Field(
+        default=None, description="path of the text inside the zip or tar archive"
+    )
+    sha256: Optional[Sha256] = Field(default=None, description="of the text itself")
+    archive_sha256: Optional[Sha256] = Field(default=None, description="of the archive")
+
+    def __post_init__(self) -> None:
+        self.only_one_of("path", "url", "huggingface", "generate")
+        if self.archive_sha256 is not None and self.member is None:
+            raise Complaint(
+                "there is no archive without a member; name the text in it, or write sha256", "archive_sha256"
+            )
+        if self.member is not None and self.generate is not None:
+            raise Complaint("a generated text is in no archive; remove one of the two keys", "member")
+
+    @property
+    def origin(self) -> Origin | None:
+        """None for a generated text."""
+        hub = self.huggingface
+        if self.generate is not None:
+            return None
+        return Origin(
+            self.path, self.url, None if hub is None else HubFile(hub.repo, hub.revision, hub.file, hub.type)
+        )
+
+
+# -- what is measured -------------------------------------------------------------------------------------------------
+
+Windows = Annotated[
+    Annotated[Positive, Tag("number")] | Annotated[dict[Any, Positive], Tag("by context")],
+    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "number"),
+]
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class QualityEntry(Section):
+    contexts: tuple[Tokens, ...] = Field(description="lengths of a window, in tokens")
+    chunks: Windows = Field(description="windows to score, at every context or by context")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class Throughput(Section):
+    """Depths, prompt and generation lengths in tokens."""
+
+    depths: Each[Tokens] = Field(description="tokens in the cache before the timed ones")
+    prompt: Positive = Field(default=512, description="tokens of the timed prompt (pp)")
+    generate: Positive = Field(default=128, description="tokens of the timed generation (tg)")
+    repetitions: Positive = Field(default=5, description="repetitions of each timed test")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class Limits(Section):
+    cell_hours: Amount = Field(default=12.0, description="longest time that one engine process may take")
+    skip: Flag = Field(default=True, description="skip cells whose predicted time is over cell_hours")
+    log_mebibytes: Amount = Field(
+        default=64.0, description="most that is kept of each stream an engine writes to"
+    )
+
+
+# -- what is asked of the results -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class WorkloadEntry(Section):
+    depth: Tokens = Field(description="tokens in the cache before a request")
+    prompt_tokens: Tokens = Field(description="tokens of a request that are processed as prompt")
+    generated_tokens: Tokens = Field(description="tokens that a request generates")
+    title: Optional[Text] = Field(default=None, description="what it is, for a person")
+    goal: Literal["seconds", "context"] = Field(
+        default="seconds", description="what makes a pair the best one"
+    )
+    memory: Optional[Memory] = Field(
+        default=None,
+        description="for weights, cache and compute buffers, such as 24G; the machine's own if absent",
+    )
+    highest_kld: Optional[Amount] = Field(
+        default=None, description="highest acceptable mean KL divergence, in nats; any if absent"
+    )
+
+    def __post_init__(self) -> None:
+        if not self.prompt_tokens + self.generated_tokens:
+            raise Complaint("a request without prompt_tokens and generated_tokens takes no time")
+
+
+# What machines and cards come with.
+_MEMORIES = ("8G", "12G", "16G", "24G", "32G", "48G", "64G", "96G", "128G")
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class AnalysisEntry(Section):
+    pareto_depth: Optional[Tokens] = Field(
+        default=None,
+        description="depth of the decode speed on the Pareto front; the deepest common one if absent",
+    )
+    memories: tuple[Memory, ...] = Field(
+        default=_MEMORIES,
+        validate_default=True,
+        description="sizes of memory, such as 24G, for which the largest context is computed",
+    )
+
+
+@dataclass(frozen=True, config=_CHECKED)
+class Configuration(Section):
+    engines: dict[Name, EngineEntry] = Field(min_length=1, description="builds of llama.cpp, by name")
+    models: dict[Name, ModelEntry] = Field(min_length=1, description="GGUF files, by name")
+    pairs: Some[Pair] = Field(description="cache types of K and V, as K/V, or one type for both")
+    machine: Optional[Text] = Field(
+        default=None,
+        description="name of this machine in tables and figures; made from processor and memory if absent",
+    )
+    corpora: dict[Name, CorpusEntry] = Field(default={}, description="texts to score, by name")
+    quality: Optional[QualityEntry] = Field(default=None, description="perplexity and KL divergence")
+    throughput: Optional[Throughput] = Field(default=None, description="prefill and decode speed")
+    limits: Limits = Field(default=Limits(), description="when to give up on a cell")
+    slices: dict[Name, Text] = Field(
+        default={},
+        description="directories of the Parquet tables that kvsweep made on other machines, by name",
+    )
+    workloads: Optional[dict[Name, WorkloadEntry]] = Field(
+        default=None, description="what people do with the model, by name; advice is given for each"
+    )
+    analysis: AnalysisEntry = Field(
+        default=AnalysisEntry(), description="what the tables of answers are asked for"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The configuration's JSON schema, for editors: without pydantic's titles, and without defaults of null."""
+    shape: dict[str, Any] = TypeAdapter(Configuration).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_plain(shape)}
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {
+        key: _plain(item)
+        for key, item in node.items()
+        if not (key == "title" and isinstance(item, str)) and not (key == "default" and item is None)
+    }
+    if "patternProperties" in kept:
+        kept["additionalProperties"] = False
+    return kept
