@@ -26,6 +26,7 @@ from kvsweep.measure.engine_run import INTERRUPTED, has_second_names, was_finish
 from kvsweep.engine.environment import knobs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable, write_text
+from kvsweep.plan import last_run
 from kvsweep.plan.notify import notify
 from kvsweep.measure.process import LIMITS, NODES, WORKFLOW_PID
 from kvsweep.program import LAST_WORDS
@@ -100,6 +101,11 @@ onstart:
     measuring.update(
         job.rule.name for job in jobs if job.rule.name in MEASURING_RULES
     )
+    if any(job.rule.name in OF_THE_STUDY_ITSELF for job in jobs):
+        for note in last_run.begin(
+            STUDY, config, os.environ[CONFIG_FILES], RESULTS, NOW, run_anyway(jobs)
+        ):
+            print(f"kvsweep: {note}", file=sys.stderr)
     if measuring:
         hold_awake(os.getpid())
     if measuring and workflow.local_exec:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from kvsweep.measure import progress
-from kvsweep.measure.progress import Progress, count_done
+from kvsweep.measure.progress import CELLS, Progress, count_done, stamp
 from kvsweep.measure.quality import describe_perplexity
 from kvsweep.measure.throughput import describe_bench
 from support import recorded
@@ -62,9 +62,21 @@ def test_bytes_that_are_no_text_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_how_many_cells_are_done(tmp_path: Path) -> None:
-    (tmp_path / "cells.txt").write_text("throughput/a\nthroughput/b\nquality/c\n")
-    (tmp_path / "throughput" / "b").mkdir(parents=True)
-    (tmp_path / "throughput" / "b" / "run.json").touch()
-    assert count_done(tmp_path, tmp_path / "cells.txt") == (1, 3)
-    assert count_done(tmp_path, tmp_path / "none.txt") is None
-    assert count_done(tmp_path, None) is None
+    assert count_done(tmp_path) is None
+    old = tmp_path / "throughput" / "b"
+    old.mkdir(parents=True)
+    (old / "run.json").touch()
+    (tmp_path / CELLS).write_text(f"throughput/a\nthroughput/b\nquality/c\nquality/d\t{stamp(old)}\n")
+    assert count_done(tmp_path) == (1, 4)
+    assert count_done(tmp_path, besides="quality/c") == (2, 4)
+
+
+def test_a_record_that_is_measured_again_counts_when_it_is_another_one(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("old")
+    (tmp_path / CELLS).write_text(f".\t{stamp(tmp_path)}\n")
+    assert count_done(tmp_path) == (0, 1)
+    (tmp_path / "run.json").unlink()
+    assert count_done(tmp_path) == (0, 1)
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "new").replace(tmp_path / "run.json")
+    assert count_done(tmp_path) == (1, 1)

@@ -59,7 +59,7 @@ def test_before_anything_is_measured() -> None:
         "quality:     0 of 2 done",
         "baseline:    0 of 1 done",
         "now:         nothing is being measured",
-        "left:        7; 7 cannot be estimated yet",
+        "left:        6 cells and 1 baseline; 7 cannot be estimated yet",
     ]
 
 

@@ -170,7 +170,18 @@ def say_what_will_not_fit():
 
 
 MEASURING_RULES = ("baseline", "quality_cell", "throughput_cell")
+# What a run of the study does; a look at it, and the report on the published numbers, do none of it.
+OF_THE_STUDY_ITSELF = (*MEASURING_RULES, "study", "tables")
 measuring = set()
+
+
+def run_anyway(jobs):
+    """The cells that run because the user forces their rule."""
+    return [
+        str(Path(job.output.run).parent.relative_to(RESULTS))
+        for job in jobs
+        if job.rule.name in MEASURING_RULES and is_forced(job.rule.name)
+    ]
 
 
 def tell_of_the_end(message):

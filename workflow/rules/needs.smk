@@ -2,7 +2,7 @@
 # with what the configuration and the files say now (kvsweep/plan/changes.py), and the plan gives the same reasons.
 
 from kvsweep.files import manifest_identity, read_manifest
-from kvsweep.plan import changes
+from kvsweep.plan import counts
 from kvsweep.engine.identity import measuring_files
 
 # What cells would be measured with now.
@@ -32,10 +32,10 @@ CHANGED = Path(".snakemake", "kvsweep-changed.txt")
 @functools.cache
 def standing(directory):
     """Whether a cell or baseline of the study is finished, and if it is, why it has to be measured again."""
-    record = read_manifest(RESULTS / directory / "run.json")
-    if record is None or directory not in RUNS:
-        return False, None
-    return True, changes.change(RUNS[directory], record, STUDY, NOW)
+    if directory not in RUNS:
+        return counts.Standing(False, None)
+    record = counts.read_record(RESULTS / directory)
+    return counts.standing(RUNS[directory], record, STUDY, NOW)
 
 
 @functools.cache

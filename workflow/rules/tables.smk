@@ -9,12 +9,11 @@ localrules:
 
 
 rule study:
-    """Writes down what is to be measured: for the tables, and for counting the cells while they are measured."""
+    """Writes down what is to be measured, for the tables."""
     input:
         outdated_study,
     output:
-        config="results/config.json",
-        cells="results/cells.txt",
+        "results/config.json",
     log:
         "results/logs/study.log",
     priority: 1_000_000_000

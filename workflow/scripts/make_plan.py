@@ -19,6 +19,7 @@ from kvsweep.machine.description import gpu_limit_bytes, memory_bytes, this_mach
 from kvsweep.machine.free_memory import available_memory_bytes
 from kvsweep.measure.measured_curve import measured_curve
 from kvsweep.measure.prediction import Curve
+from kvsweep.plan import counts
 from kvsweep.plan.current import look
 from kvsweep.plan.needs import ModelFile
 from kvsweep.plan.plan import Known, Resources, make_plan
@@ -58,6 +59,7 @@ def main() -> None:
 def read_known(study: Study, results: Path, base: Path) -> Known:
     """Everything outside the configuration that a plan rests on."""
     cells = read_cells(study, results)
+    baselines = {str(run.directory): results / run.directory for run in baseline_runs(study)}
     there = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
     return Known(
         Resources(
@@ -70,10 +72,13 @@ def read_known(study: Study, results: Path, base: Path) -> Known:
         models=read_models(study, results, base),
         cells=cells,
         baselines={
-            str(run.directory): read_json(path)
-            for run in baseline_runs(study)
-            if (path := results / run.directory / "run.json").is_file()
+            name: record
+            for name, directory in baselines.items()
+            if (record := counts.read_record(directory)) is not None
         },
+        without_logits=frozenset(
+            name for name, directory in baselines.items() if not (directory / counts.LOGITS).is_file()
+        ),
         curves=read_curves(study, results, cells),
         now=look(study, results, base),
     )

@@ -12,11 +12,13 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json
 from kvsweep.measure.progress import RUNNING
 from kvsweep.measure.record import read_recorded
+from kvsweep.plan.last_run import last_configuration
 from kvsweep.plan.overview import Finished, Running, as_text, result_of
 from kvsweep.plan.plan import Known, make_plan
 from kvsweep.program import run_program
 from kvsweep.study.cells import baseline_runs, quality_cells, throughput_cells
 from kvsweep.study.config import Study, parse_study
+from kvsweep.tables.raw_cells import DAMAGED
 from make_plan import read_known
 
 
@@ -29,12 +31,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     results: Path = arguments.results
-    if not (results / "config.json").is_file():
-        raise KvsweepError(
-            f"{results}: no run was started here yet; start one with snakemake, or name another directory with "
-            "--results."
-        )
-    study = parse_study(read_json(results / "config.json"))
+    study = parse_study(last_configuration(results))
     known = read_known(study, results, arguments.base)
     text = as_text(
         make_plan(study, known),
@@ -61,7 +58,7 @@ def running(study: Study, results: Path) -> list[Running]:
 
 def finished(known: Known, most: int) -> list[Finished]:
     """The cells whose engines were started last, the last one first."""
-    started = [raw for raw in known.cells.values() if raw.run.get("started_at")]
+    started = [raw for raw in known.cells.values() if raw.status != DAMAGED and raw.run.get("started_at")]
     started.sort(key=lambda raw: str(raw.run["started_at"]), reverse=True)
     return [
         Finished(

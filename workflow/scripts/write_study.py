@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes results/config.json, the checked configuration, and results/cells.txt, the directory of every cell."""
+"""Writes results/config.json: what of the configuration the tables are made of, checked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
-from kvsweep.files import write_json, write_text
+from kvsweep.files import write_json
 from kvsweep.program import run_program
-from kvsweep.study.cells import quality_cells, throughput_cells
 from kvsweep.study.config import parse_study
 
 
@@ -19,9 +18,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the configuration, as JSON")
     arguments = parser.parse_args()
     config = json.loads(arguments.config)
-    study = parse_study(config)
-    cells = [*quality_cells(study), *throughput_cells(study)]
-    write_text(arguments.results / "cells.txt", "".join(f"{cell.directory}\n" for cell in cells))
+    parse_study(config)
     write_json(arguments.results / "config.json", config)
 
 

@@ -91,10 +91,11 @@ def sha256(path: Path) -> str:
         raise not_readable(path, error) from error
 
 
-def sha256_once(path: Path, memory: Path) -> str:
+def sha256_once(path: Path, memory: Path, *, remember: bool = True) -> str:
     """The file's sha256, computed again only when its size or time stamp is another than last time.
 
-    ``memory`` is a JSON file that keeps what was computed; a lost or damaged one only costs time.
+    ``memory`` is a JSON file that keeps what was computed; a lost or damaged one only costs time. It is not
+    written where ``remember`` is false.
     """
     try:
         status = path.stat()
@@ -109,8 +110,9 @@ def sha256_once(path: Path, memory: Path) -> str:
         pass
     digest = sha256(path)
     # A read-only results directory is reported by what has to write a result, not by this memory.
-    with suppress(KvsweepError):
-        write_json(memory, {"stamp": stamp, "sha256": digest})
+    if remember:
+        with suppress(KvsweepError):
+            write_json(memory, {"stamp": stamp, "sha256": digest})
     return digest
 
 

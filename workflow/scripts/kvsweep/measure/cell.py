@@ -116,7 +116,7 @@ def new_remarks(directory: Path, host: str, found: Sequence[str]) -> list[str]:
 
 
 def announce(arguments: argparse.Namespace, what: str) -> None:
-    done = count_done(arguments.results, arguments.results / "cells.txt")
+    done = count_done(arguments.results)
     number = f"{done[0]} of {done[1]} cells done; " if done else ""
     names = Path(arguments.cell).parts[1:3]
     say(f"{number}{what} ({', '.join(names)})")
@@ -130,13 +130,12 @@ def report_end(arguments: argparse.Namespace, summary: str, attempt: Attempt) ->
         or record.signal
         or (f"exit status {record.exit_status}" if record.exit_status else "")
     )
-    done = count_done(arguments.results, arguments.results / "cells.txt")
-    is_new = not (arguments.results / arguments.cell / "run.json").exists()
+    done = count_done(arguments.results, besides=arguments.cell)
     parts = [
         f"{arguments.pair} at {what_length(arguments)}: {summary}",
         *([f"ended by {ended}"] if ended else []),
         format_duration(record.wall_seconds),
-        *([f"{done[1] - done[0] - is_new} of {done[1]} cells left"] if done else []),
+        *([f"{done[1] - done[0]} of {done[1]} cells left"] if done else []),
     ]
     say("  " + "; ".join(parts))
 

@@ -15,6 +15,8 @@ from kvsweep.files import make_directory, write_json
 # In the directory of a cell while its engine runs: what runs where, and what it said last. Its time stamp is the last
 # sign of life.
 RUNNING = ".running.json"
+# Under results/: the cells of the study that the run under way is of (plan/counts.py writes it).
+CELLS = "cells.txt"
 _QUIET_SECONDS = 15.0
 _TAIL_BYTES = 4096
 
@@ -68,12 +70,30 @@ class Progress:
             )
 
 
-def count_done(results: Path, cells: Path | None) -> tuple[int, int] | None:
-    """How many cells of the list are there, and how many there are; None without a list."""
-    if cells is None or not cells.is_file():
+def stamp(cell: Path) -> str | None:
+    """What tells a cell's record from the next one; None without a record."""
+    try:
+        found = (cell / "run.json").stat()
+    except OSError:
         return None
-    names = cells.read_text().splitlines()
-    return sum((results / name / "run.json").is_file() for name in names), len(names)
+    return f"{found.st_mtime_ns}-{found.st_ino}"
+
+
+def count_done(results: Path, besides: str | None = None) -> tuple[int, int] | None:
+    """How many cells of the run's list are done, and how many there are; None without a list.
+
+    A record that was to be measured again when the run began counts only when it is another one. ``besides`` is a cell
+    that counts as done whatever is there.
+    """
+    try:
+        lines = (results / CELLS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    done = 0
+    for line in lines:
+        name, _, old = line.partition("\t")
+        done += name == besides or stamp(results / name) not in (None, old or None)
+    return done, len(lines)
 
 
 def tail(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,8 @@ class Current:
 def look(study: Study, results: Path, base: Path) -> Current:
     """Looks at manifests and files; of big files the content, but only when size or time stamp changed.
 
-    Relative paths of the configuration start at ``base``.
+    Relative paths of the configuration start at ``base``. Nothing is written beside the manifests of another study's
+    models and texts that happen to have the same names.
     """
     return Current(
         {engine.name: _engine(engine, results, base) for engine in study.engines.values()},
@@ -63,14 +65,15 @@ def ready_files(engine: Engine, results: Path, base: Path) -> dict[str, str] | N
     directory = Path(base, Path(engine.source.get("path", "")).expanduser())
     if engine.source_kind != "path" or not all((directory / name).is_file() for name in engine.programs):
         return None
-    memory = results / "engines" / engine.name / "checksums"
+    manifests = results / "engines" / engine.name
+    ours = (read_manifest(manifests / "build.json") or {}).get("directory") == str(directory.resolve())
     return {
-        path.name: sha256_once(path, memory / f"{path.name}.json")
+        path.name: sha256_once(path, manifests / "checksums" / f"{path.name}.json", remember=ours)
         for path in engine_files(directory, engine.programs)
     }
 
 
-def local_model_sha256(model: Model, results: Path, base: Path) -> str | None:
+def local_model_sha256(model: Model, results: Path, base: Path, *, remember: bool = True) -> str | None:
     """Of a model on this machine; None for one to fetch, or where a file is missing."""
     if model.origin.path is None:
         return None
@@ -78,16 +81,20 @@ def local_model_sha256(model: Model, results: Path, base: Path) -> str | None:
     parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
     if not all(part.is_file() for part in parts):
         return None
-    return model_sha256([sha256_once(part, checksum_memory(directory, part)) for part in parts])
+    return model_sha256(
+        [sha256_once(part, checksum_memory(directory, part), remember=remember) for part in parts]
+    )
 
 
-def local_text_sha256(corpus: Corpus, results: Path, base: Path) -> str | None:
+def local_text_sha256(corpus: Corpus, results: Path, base: Path, *, remember: bool = True) -> str | None:
     """Of a corpus's file or archive on this machine; None for one to fetch or generate, or where it is missing."""
     if corpus.origin is None or corpus.origin.path is None:
         return None
     path = Path(base, Path(corpus.origin.path).expanduser())
     memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
-    return sha256_once(path, results / "corpora" / corpus.name / memory) if path.is_file() else None
+    if not path.is_file():
+        return None
+    return sha256_once(path, results / "corpora" / corpus.name / memory, remember=remember)
 
 
 def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
@@ -102,9 +109,13 @@ def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
 
 
 def _model(model: Model, results: Path, base: Path) -> InputNow:
-    if model.origin.path is not None:
-        return InputNow(local_model_sha256(model, results, base))
     made = read_manifest(results / "models" / model.name / "model.json")
+    if model.origin.path is not None:
+        # Reading tens of GB tells nothing as long as there is nothing to compare with.
+        if made is None and not any(results.glob(f"*/*/{glob.escape(model.name)}")):
+            return InputNow(None)
+        ours = made is not None and made.get("source") == model.origin.at(base).as_dict()
+        return InputNow(local_model_sha256(model, results, base, remember=ours))
     return _fetched(made, model.origin, model.origin.as_dict(), model.sha256)
 
 
@@ -118,7 +129,8 @@ def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
     source = corpus.origin.as_dict() | ({} if corpus.member is None else {"member": corpus.member})
     if corpus.origin.path is None:
         return _fetched(made, corpus.origin, source, corpus.sha256)
-    found = local_text_sha256(corpus, results, base)
+    ours = made is not None and made.get("source") == source | {"path": corpus.origin.at(base).path}
+    found = local_text_sha256(corpus, results, base, remember=ours)
     if corpus.member is None or found is None:
         return InputNow(found)
     if made is not None and (made["archive_sha256"], made["source"].get("member")) == (found, corpus.member):

@@ -13,6 +13,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import Recorded
 from kvsweep.plan.plan import Plan
 from kvsweep.plan.view import by_kind
+from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell, ThroughputCell
 from kvsweep.tables.status import MEASURED
 from kvsweep.units import format_duration
@@ -103,7 +104,10 @@ def _left(plan: Plan) -> list[str]:
     todo, unknown = len(plan.to_do), len(plan.without_estimate)
     if not todo:
         return ["left:        nothing"]
-    line = f"{'left:':12} {todo}"
+    cells = sum(not item.done for item in plan.cells)
+    left = [number(cells, "cell")] if cells else []
+    left += [number(todo - cells, "baseline")] if todo > cells else []
+    line = f"{'left:':12} {' and '.join(left)}"
     if unknown < todo:
         line += f", about {format_duration(plan.estimated_seconds)} for {todo - unknown} of them"
     if unknown:

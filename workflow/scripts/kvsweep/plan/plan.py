@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvsweep.measure.prediction import Curve, predicted_seconds
-from kvsweep.plan import changes
+from kvsweep.plan import changes, counts
 from kvsweep.plan.current import Current
 from kvsweep.plan.needs import (
     Estimate,
@@ -31,8 +31,10 @@ from kvsweep.study.cells import quality_cells as quality_cells_of
 from kvsweep.study.cells import throughput_cells as throughput_cells_of
 from kvsweep.study.config import Study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
-from kvsweep.tables.raw_cells import DAMAGED, RawCell
+from kvsweep.tables.raw_cells import RawCell
 from kvsweep.units import format_count
+
+_Standing = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Known:
     """Everything outside the configuration that a plan rests on.
 
     ``backends`` by engine; ``models`` by name (those whose file is there); ``cells`` and ``baselines`` by directory:
-    raw cells, and run.json of baselines; ``curves`` by engine, model and pair; ``now``: what they would be run with.
+    raw cells, and run.json of baselines; ``without_logits``: baselines whose log-probabilities are gone; ``curves`` by
+    engine, model and pair; ``now``: what they would be run with.
     """
 
     resources: Resources
@@ -61,6 +64,7 @@ class Known:
     models: Mapping[str, ModelFile] = field(default_factory=dict)
     cells: Mapping[str, RawCell] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    without_logits: frozenset[str] = frozenset()
     curves: Mapping[tuple[str, str, Pair], Curve] = field(default_factory=dict)
     now: Current = field(default_factory=Current)
 
@@ -135,16 +139,32 @@ class Plan:
 
 def make_plan(study: Study, known: Known) -> Plan:
     scored = finished_quality(known.cells.values())
-    written = [finished_perplexity(run) for run in known.baselines.values()]
+    written = [finished_perplexity(run) for run in known.baselines.values() if run]
+    records = {**{name: raw.run for name, raw in known.cells.items()}, **known.baselines}
+    found = counts.standings(study, records, set(known.baselines) - known.without_logits, known.now)
     finished = changes.Finished(raw.cell for raw in known.cells.values())
+
+    def standing(run: counts.Run) -> _Standing:
+        """How it ended, if there is a record, and why it is to do, if it is."""
+        status: str | None
+        if isinstance(run, BaselineRun):
+            status = "measured" if str(run.directory) in known.baselines else None
+        else:
+            raw = known.cells.get(str(run.directory))
+            status = None if raw is None else raw.status
+        one = found[run]
+        if one.recorded:
+            return status, one.change and one.change.reason
+        return status, finished.why_new(run)
+
     return Plan(
         study,
         known,
         (
-            *(_throughput_item(cell, study, known, finished) for cell in throughput_cells_of(study)),
-            *(_quality_item(cell, study, known, finished, scored) for cell in quality_cells_of(study)),
+            *(_throughput_item(cell, study, known, standing(cell)) for cell in throughput_cells_of(study)),
+            *(_quality_item(cell, study, known, standing(cell), scored) for cell in quality_cells_of(study)),
         ),
-        tuple(_baseline_item(run, study, known, finished, written) for run in baseline_runs(study)),
+        tuple(_baseline_item(run, study, known, standing(run), written) for run in baseline_runs(study)),
     )
 
 
@@ -166,7 +186,7 @@ def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
 # -- one item ---------------------------------------------------------------------------------------------------------
 
 
-def _throughput_item(cell: ThroughputCell, study: Study, known: Known, finished: changes.Finished) -> Item:
+def _throughput_item(cell: ThroughputCell, study: Study, known: Known, standing: _Standing) -> Item:
     request = request_of(study, cell)
     model = known.models.get(cell.model)
     needs = None if model is None else throughput_needs(model, cell.pair, request)
@@ -178,51 +198,35 @@ def _throughput_item(cell: ThroughputCell, study: Study, known: Known, finished:
     if seconds is not None:
         depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
         estimate = Estimate(seconds, f"measured at depth {depths}")
-    return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
+    return Item(cell, *standing, needs, estimate)
 
 
 def _quality_item(
     cell: QualityCell,
     study: Study,
     known: Known,
-    finished: changes.Finished,
+    standing: _Standing,
     scored: Sequence[Finished],
 ) -> Item:
     chunks = _chunks(study, cell.n_ctx)
     model = known.models.get(cell.model)
     needs = None if model is None else quality_needs(model, cell.pair, cell.n_ctx)
     estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, scored)
-    return Item(cell, *_standing(cell, study, known, finished), needs, estimate)
+    return Item(cell, *standing, needs, estimate)
 
 
 def _baseline_item(
     run: BaselineRun,
     study: Study,
     known: Known,
-    finished: changes.Finished,
+    standing: _Standing,
     written: Sequence[Finished],
 ) -> Item:
     chunks = _chunks(study, run.n_ctx)
     model = known.models.get(run.model)
     needs = None if model is None else baseline_needs(model, run.n_ctx, chunks)
     estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, written)
-    return Item(run, *_standing(run, study, known, finished), needs, estimate)
-
-
-def _standing(
-    run: Cell | BaselineRun, study: Study, known: Known, finished: changes.Finished
-) -> tuple[str | None, str | None]:
-    """How it ended, if there is a record, and why it is to do, if it is."""
-    status: str | None
-    if isinstance(run, BaselineRun):
-        record, status = known.baselines.get(str(run.directory)), "measured"
-    else:
-        raw = known.cells.get(str(run.directory))
-        record, status = (None, None) if raw is None else (raw.run, raw.status)
-    if record is None:
-        return None, finished.why_new(run)
-    change = None if status == DAMAGED else changes.change(run, record, study, known.now)
-    return status, change and change.reason
+    return Item(run, *standing, needs, estimate)
 
 
 def _chunks(study: Study, n_ctx: int) -> int:

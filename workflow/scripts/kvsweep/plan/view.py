@@ -37,7 +37,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 kind: {
                     "cells": len(items),
                     "done": sum(item.done for item in items),
-                    "by_status": dict(Counter(item.status for item in items if item.done)),
+                    "by_status": dict(Counter(item.status for item in items if item.done and item.status)),
                 }
                 for kind, items in by_kind(plan).items()
             },

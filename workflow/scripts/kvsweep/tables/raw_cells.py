@@ -39,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RawCell:
-    """A cell whose run.json exists. ``run`` is what stands in it, empty if it is damaged."""
+    """A cell whose run.json exists. ``run`` is what stands in it, damaged or not; empty if that is no record at all."""
 
     cell: Cell
     directory: Path
@@ -84,7 +84,8 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
     """The cell's record and how it ended, decided as the tables decide it. A damaged record is a status here."""
     run: dict[str, Any] = {}
     try:
-        run = read_json(directory / "run.json")
+        found = read_json(directory / "run.json")
+        run = found if isinstance(found, dict) else {}
         _check_identity(cell, directory, run)
         recorded = read_recorded(directory)
         if isinstance(cell, ThroughputCell):
@@ -92,11 +93,11 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
         else:
             rows = [tables.quality_row(cell, recorded, _ANY_BUILD, _ANY_MODEL)]
     except KvsweepError as error:
-        return RawCell(cell, directory, {}, (Outcome(None, DAMAGED, str(error)),))
+        return RawCell(cell, directory, run, (Outcome(None, DAMAGED, str(error)),))
     except (KeyError, TypeError, AttributeError) as error:
         # Whatever another hand has made of it.
         reason = f"{directory / 'run.json'}: not a record of kvsweep ({error!r})"
-        return RawCell(cell, directory, {}, (Outcome(None, DAMAGED, reason),))
+        return RawCell(cell, directory, run, (Outcome(None, DAMAGED, reason),))
     return RawCell(
         cell,
         directory,

@@ -1,0 +1,292 @@
+"""Plan, status, and the numbers that a run says count the same, whatever has happened to a results directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forget_cells import remove_record
+from hypothesis import given
+from hypothesis import strategies as st
+from kvsweep.engine.identity import engine_identity
+from kvsweep.measure.progress import count_done
+from kvsweep.plan import last_run
+from kvsweep.plan.counts import LOGITS, Run, read_standings
+from kvsweep.plan.current import look
+from kvsweep.plan.overview import as_text
+from kvsweep.plan.plan import Plan, make_plan
+from kvsweep.study.cells import BaselineRun, ThroughputCell
+from kvsweep.study.config import Study, parse_study
+from make_plan import read_known
+
+PAIRS = ("f16", "q8_0", "q8_0/turbo4")
+
+
+def configuration(**changes: Any) -> dict[str, Any]:
+    asked = {"pairs": 2, "chunks": 8, "repetitions": 2, "cell_hours": 1.0, "skip": True, "knob": 0} | changes
+    return {
+        "engines": {
+            "e": {
+                "source": {"pypi": {"package": "llama-cpp-python", "version": "1.0", "sha256": "0" * 64}},
+                "backend": "cpu",
+                "env": {"TURBO_KNOB": asked["knob"]},
+            }
+        },
+        "models": {"m": {"path": "nowhere.gguf"}},
+        "corpora": {"t": {"generate": {"seed": 1, "bytes": "16K"}}},
+        "pairs": list(PAIRS[: asked["pairs"]]),
+        "quality": {"contexts": [512, 1024], "chunks": asked["chunks"]},
+        "throughput": {"depths": [0, 512], "prompt": 64, "generate": 16, "repetitions": asked["repetitions"]},
+        "limits": {"cell_hours": asked["cell_hours"], "skip": asked["skip"]},
+    }
+
+
+def record_of(run: Run, study: Study, ended: str) -> dict[str, Any]:
+    """run.json of an engine that crashed, was ended at its time limit, or was not started."""
+    nothing = hashlib.sha256(b"").hexdigest()
+    names = ("bench.jsonl" if isinstance(run, ThroughputCell) else "stdout.log", "stderr.log")
+    record = {
+        "format": 1,
+        "engine": run.engine,
+        "engine_definition": engine_identity(study.engines[run.engine]),
+        "model": run.model,
+        "model_sha256": "1" * 64,
+        "build_sha256": "2" * 64,
+        "machine": {"name": "a machine"},
+        "environment": {},
+        "command": [],
+        "started_at": "2026-11-25T03:00:00+00:00",
+        "wall_seconds": 1.0,
+        "peak_rss_bytes": 1,
+        "attempts": 1,
+        "exit_status": 1,
+        "signal": None,
+        "killed_for_memory": False,
+        "ended_by": "time limit" if ended == "timeout" else None,
+        "time_limit_seconds": study.limits.cell_hours * 3600,
+        "streams": [
+            {"name": name, "size_bytes": 0, "left_out_bytes": 0, "sha256": nothing} for name in names
+        ],
+    }
+    if ended == "skipped":
+        record |= {"skipped": "too long", "predicted_seconds": study.limits.cell_hours * 3600 + 1}
+    if isinstance(run, ThroughputCell):
+        asked = study.throughput
+        assert asked is not None
+        lengths = {name: getattr(asked, name) for name in ("prompt", "generate", "repetitions")}
+        record |= {"kind": "throughput", "depth": run.depth, **lengths}
+    else:
+        assert study.quality is not None
+        record |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx}
+        record |= {"chunks": study.quality.chunks[run.n_ctx]}
+    if not isinstance(run, BaselineRun):
+        record |= {"ctk": run.pair.ctk, "ctv": run.pair.ctv}
+    return record
+
+
+class History:
+    """A results directory on which a user works; every look at it counts in all ways."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.config = configuration()
+
+    @property
+    def study(self) -> Study:
+        return parse_study(self.config)
+
+    def plan(self) -> Plan:
+        return make_plan(self.study, read_known(self.study, self.results, self.results))
+
+    def to_do(self) -> list[Run]:
+        now = look(self.study, self.results, self.results)
+        found = read_standings(self.study, self.results, now)
+        # Baselines first, as their cells wait for them.
+        return sorted(
+            (run for run, one in found.items() if not one.done),
+            key=lambda run: not isinstance(run, BaselineRun),
+        )
+
+    def begin(self) -> None:
+        """What a run does before its first cell."""
+        now = look(self.study, self.results, self.results)
+        last_run.begin(self.study, self.config, "", self.results, now, ())
+
+    def measure(self, run: Run, ended: str) -> None:
+        directory = self.results / run.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        # As Snakemake does with the outputs of a job that it starts.
+        (directory / "run.json").unlink(missing_ok=True)
+        for name in ("bench.jsonl", "stdout.log", "stderr.log"):
+            (directory / name).touch()
+        if isinstance(run, BaselineRun):
+            (directory / LOGITS).touch()
+        (directory / "run.json").write_text(json.dumps(record_of(run, self.study, ended)))
+        self.agree_within_a_run()
+
+    def agree(self) -> None:
+        """The plan, the status at another terminal and the rules' own answer."""
+        plan, to_do = self.plan(), self.to_do()
+        assert {item.run for item in plan.to_do} == set(to_do)
+        said = as_text(plan, [], [], datetime.now(UTC))
+        for kind, items in (
+            ("throughput", [i for i in plan.cells if isinstance(i.run, ThroughputCell)]),
+            ("quality", [i for i in plan.cells if not isinstance(i.run, ThroughputCell)]),
+        ):
+            done = len([item for item in items if item.run not in to_do])
+            assert f"{kind + ':':12} {done} of {len(items)} done" in said
+        cells = sum(not isinstance(run, BaselineRun) for run in to_do)
+        assert (f"left:        {cells} cell" in said) == (cells > 0)
+
+    def agree_within_a_run(self) -> None:
+        self.agree()
+        cells = self.plan().cells
+        done = sum(item.done for item in cells)
+        assert count_done(self.results) == (done, len(cells))
+        status = last_run.last_configuration(self.results)
+        assert parse_study(status) == self.study
+
+
+STEPS = st.one_of(
+    st.tuples(
+        st.just("run"), st.integers(0, 12), st.sampled_from(["crashed", "crashed", "timeout", "skipped"])
+    ),
+    st.tuples(st.just("forget"), st.integers(0, 3), st.integers(0, 99)),
+    st.tuples(st.just("damage"), st.sampled_from(["", "[1]", '{"engine": "e"', "{}"]), st.integers(0, 99)),
+    st.tuples(st.just("no logits"), st.integers(0, 1), st.just(0)),
+    st.tuples(
+        st.just("configure"),
+        st.sampled_from(
+            [
+                {"pairs": 1},
+                {"pairs": 3},
+                {"chunks": 9},
+                {"repetitions": 3},
+                {"cell_hours": 0.5},
+                {"cell_hours": 24.0},
+                {"skip": False},
+                {"knob": 1},
+                {},
+            ]
+        ),
+        st.just(0),
+    ),
+)
+
+
+@given(st.lists(STEPS, min_size=1, max_size=6))
+def test_all_count_the_same_over_any_history(steps: list[tuple[str, Any, Any]]) -> None:
+    with ExitStack() as stack:
+        history = History(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        history.agree()
+        for what, how, more in steps:
+            records = sorted(history.results.rglob("run.json"))
+            match what:
+                case "run":
+                    history.begin()
+                    history.agree_within_a_run()
+                    for run in history.to_do()[:how]:  # and then it is killed
+                        history.measure(run, more)
+                case "configure":
+                    history.config = configuration(**how)
+                case "forget":
+                    of_cells = [path for path in records if "baseline" not in path.parts]
+                    for path in random.Random(more).sample(of_cells, min(how, len(of_cells))):
+                        remove_record(path.parent, history.results)
+                case "damage" if records:
+                    records[more % len(records)].write_text(how)
+                case "no logits":
+                    for path in sorted(history.results.rglob(LOGITS))[how : how + 1]:
+                        path.unlink()
+            history.agree()
+
+
+def test_time_outs_stay_done_where_the_limit_is_below_the_default(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.config = configuration(cell_hours=0.5)
+    history.begin()
+    for run in history.to_do():
+        history.measure(run, "timeout")
+    said = as_text(
+        make_plan(
+            parse_study(last_run.last_configuration(tmp_path)), read_known(history.study, tmp_path, tmp_path)
+        ),
+        [],
+        [],
+        datetime.now(UTC),
+    )
+    assert "throughput:  4 of 4 done (4 timeout)" in said and "left:        nothing" in said
+
+
+def test_cells_that_are_measured_again_count_from_none(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.begin()
+    for run in history.to_do():
+        history.measure(run, "crashed")
+    assert count_done(tmp_path) == (8, 8)
+    history.config = configuration(chunks=9)
+    history.begin()
+    assert count_done(tmp_path) == (4, 8)
+    first = next(run for run in history.to_do() if not isinstance(run, BaselineRun))
+    assert count_done(tmp_path, besides=str(first.directory)) == (5, 8)
+
+
+def test_a_baseline_is_to_do_only_for_a_cell_that_is(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.begin()
+    for run in history.to_do():
+        history.measure(run, "crashed")
+    for path in tmp_path.glob(f"baseline/**/{LOGITS}"):
+        path.unlink()
+    assert history.to_do() == []
+    history.config = configuration(pairs=3)
+    baselines = [item for item in history.plan().to_do if isinstance(item.run, BaselineRun)]
+    assert [item.reason for item in baselines] == ["its log-probabilities are gone"] * 2
+
+
+# -- what a run says of what is there --------------------------------------------------------------------------------
+
+
+def notes(history: History) -> list[str]:
+    now = look(history.study, history.results, history.results)
+    return last_run.begin(history.study, history.config, "", history.results, now, ())
+
+
+def test_a_run_says_that_the_results_are_of_another_configuration(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    assert notes(history) == []
+    for run in history.to_do():
+        history.measure(run, "crashed")
+    assert notes(history) == []
+    history.config = configuration(pairs=3)  # more of the same
+    assert notes(history) == []
+    history.config = configuration(pairs=1)
+    history.config["models"] = {"other": {"path": "other.gguf"}}
+    (said,) = notes(history)
+    assert said.startswith(
+        f"note: {tmp_path} was last used with another configuration; 8 measured cells of it (e, m) "
+    )
+    assert "will not be in the new report" in said and "STUDY=directory" in said
+    assert notes(history) == []  # once
+
+
+def test_a_run_says_what_it_will_measure_again(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.begin()
+    for run in history.to_do():
+        history.measure(run, "crashed")
+    history.config = configuration(chunks=9)
+    assert notes(history) == ["note: 4 finished cells will be measured again: chunks 8 -> 9"]
+
+
+@pytest.mark.parametrize("there", ["", "{", "[]", '{"configuration": {"engines": 3}}'])
+def test_a_damaged_note_of_the_last_run_stops_nothing(tmp_path: Path, there: str) -> None:
+    (tmp_path / last_run.LAST_RUN).write_text(there)
+    assert notes(History(tmp_path)) == []
