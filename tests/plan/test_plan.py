@@ -10,6 +10,7 @@ import pytest
 from kvsweep.engine import commands, sizes
 from kvsweep.engine.bench_output import parse_bench
 from kvsweep.engine.log import parse_engine_log
+from kvsweep.inputs.kv_layers import FULL, LayerGroup
 from kvsweep.inputs.model_header import ModelHeader, read_header
 from kvsweep.machine import free_memory
 from kvsweep.measure.prediction import Rates
@@ -64,14 +65,14 @@ def test_the_kv_cache_of_the_paper_s_model(moe: ModelHeader) -> None:
 
 
 def test_what_a_token_takes_in_each_cache_type(moe: ModelHeader) -> None:
-    per_token = sizes.kv_bytes_per_token(moe.kv_width_k, moe.kv_width_v, moe.head_size_k, moe.head_size_v)
+    per_token = sizes.kv_bytes_per_token(moe.kv_groups or ())
     assert set(per_token) == set(KNOWN_TYPES)
     assert (per_token["f16"], per_token["q8_0"], per_token["q4_0"]) == (20_480, 10_880, 5_760)
     assert (per_token["turbo4"], per_token["turbo3"]) == (5_440, 4_000)
     for name, size in per_token.items():
         assert sizes.kv_bytes(moe, Pair(name, name), sizes.CacheShape(256)) == 256 * size
     # The fork pads the heads of its own types only: 64 values take the space of 128.
-    small = sizes.kv_bytes_per_token(64, 64, 64, 64)
+    small = sizes.kv_bytes_per_token([LayerGroup(FULL, (1,), 64, 64)])
     assert (small["q8_0"], small["turbo4"]) == (136, 136)
 
 

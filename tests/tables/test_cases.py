@@ -113,9 +113,7 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 NOT_YET = {
-    *("01-gemma4-iswa-heads-f16", "01-gemma4-iswa-heads-q5_0", "03-mla-no-v-f16"),
-    *("04-glm52-indexer-f16", "04-glm52-indexer-q8_0-78", "05-split-gguf-three-lines"),
-    *("06-amx-two-mapped-files", "07-metal-last-buffer-bench", "07-metal-last-buffer-kld"),
+    *("04-glm52-indexer-f16", "07-metal-last-buffer-bench", "07-metal-last-buffer-kld"),
     *("08-gdb-on-stdout", "09-cuda-copy", "09-cuda-refuses-pair", "10-kld-percentiles-2024"),
     *("11-sycl-out-of-resources", "14-fallback-q4_1-q4_0"),
     *("15-decode-no-slot", "17-newest-rotation-lines", "18-cuda-build-runs-on-cpu"),

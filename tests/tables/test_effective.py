@@ -4,13 +4,25 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from kvsweep.engine.log import EngineContext, KvCache, parse_engine_log
+from kvsweep.inputs.kv_layers import FULL, INDEXER, WINDOW, LayerGroup
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
-from kvsweep.tables.effective import EffectiveCache, KvShape, effective_cache
+from kvsweep.tables.effective import EffectiveCache, KvShape, effective_cache, shape_of
 from support import recorded
 
-TINY_GQA2 = KvShape(kv_heads=4 * 2, kv_layers=4, head_size_k=128, head_size_v=128)
-TINY_GQA8 = KvShape(kv_heads=10 * 1, kv_layers=10, head_size_k=128, head_size_v=128)
-LLAMA_8B = KvShape(kv_heads=32 * 8, kv_layers=32, head_size_k=128, head_size_v=128)
+
+def of_groups(*groups: LayerGroup) -> KvShape:
+    heads = tuple(n for group in groups if group.kind != INDEXER for n in group.kv_heads)
+    return KvShape(groups, heads, {group.kind: (group.head_size_k, group.head_size_v) for group in groups})
+
+
+def plain(layers: int, heads: int, head_size_k: int = 128, head_size_v: int = 128) -> KvShape:
+    """All layers alike."""
+    return of_groups(LayerGroup(FULL, (heads,) * layers, head_size_k, head_size_v))
+
+
+TINY_GQA2, TINY_GQA8, LLAMA_8B = plain(4, 2), plain(10, 1), plain(32, 8)
+# 4 layers with everything, 4 with a window.
+WINDOWED = of_groups(LayerGroup(FULL, (2,) * 4, 128, 128), LayerGroup(WINDOW, (2,) * 4, 128, 128, 512))
 
 
 def caches(name: str, shape: KvShape) -> list[EffectiveCache]:
@@ -64,9 +76,15 @@ def context(*kv_caches: KvCache) -> EngineContext:
 
 
 def kv_cache(
-    type_k: str, k_mib: float, type_v: str, v_mib: float, cells: int = 4096, layers: int = 4
+    type_k: str,
+    k_mib: float,
+    type_v: str,
+    v_mib: float,
+    cells: int = 4096,
+    layers: int = 4,
+    label: str | None = None,
 ) -> KvCache:
-    return KvCache(k_mib + v_mib, cells, layers, 1, 1, type_k, k_mib, type_v, v_mib)
+    return KvCache(k_mib + v_mib, cells, layers, 1, 1, type_k, k_mib, type_v, v_mib, label)
 
 
 def test_a_log_without_a_cache() -> None:
@@ -74,9 +92,12 @@ def test_a_log_without_a_cache() -> None:
 
 
 def test_two_caches_of_a_model_with_a_sliding_window_are_one() -> None:
-    shape = KvShape(kv_heads=8 * 2, kv_layers=8, head_size_k=128, head_size_v=128)
     cache = effective_cache(
-        context(kv_cache("f16", 8, "f16", 8), kv_cache("f16", 2, "f16", 2, cells=1024)), shape
+        context(
+            kv_cache("f16", 8, "f16", 8, label="non-SWA"),
+            kv_cache("f16", 2, "f16", 2, cells=1024, label="SWA"),
+        ),
+        WINDOWED,
     )
     assert cache is not None
     assert types(cache) == ("f16", "f16")
@@ -85,8 +106,7 @@ def test_two_caches_of_a_model_with_a_sliding_window_are_one() -> None:
 
 
 def test_two_caches_of_different_types_are_named_both() -> None:
-    shape = KvShape(kv_heads=8 * 2, kv_layers=8, head_size_k=128, head_size_v=128)
-    cache = effective_cache(context(kv_cache("f16", 8, "f16", 8), kv_cache("q8_0", 4.25, "f16", 8)), shape)
+    cache = effective_cache(context(kv_cache("f16", 8, "f16", 8), kv_cache("q8_0", 4.25, "f16", 8)), WINDOWED)
     assert cache is not None
     assert types(cache) == ("f16 + q8_0", "f16")
     assert cache.k.bits_per_value == 12.25
@@ -106,13 +126,93 @@ def test_a_size_that_no_mixture_explains() -> None:
 
 
 def test_a_model_without_kv_heads_has_no_bits_per_value() -> None:
-    cache = effective_cache(context(kv_cache("f16", 8, "f16", 8)), KvShape(0, 0, 128, 128))
+    cache = effective_cache(context(kv_cache("f16", 8, "f16", 8)), plain(0, 0))
     assert cache is not None
     assert cache.k.bits_per_value is None
 
 
+# -- kinds of layers ---------------------------------------------------------------------------------
+
+
+def bits(cache: EffectiveCache | None) -> tuple[float | None, float | None]:
+    assert cache is not None
+    return cache.k.bits_per_value, cache.v.bits_per_value
+
+
+def test_layers_with_a_window_have_heads_of_their_own() -> None:
+    shape = of_groups(LayerGroup(FULL, (4,) * 10, 512, 512), LayerGroup(WINDOW, (16,) * 50, 256, 256, 1024))
+    caches = (
+        kv_cache("q5_0", 1612.19, "q5_0", 1612.19, 120064, 10, "non-SWA"),
+        kv_cache("q5_0", 206.25, "q5_0", 206.25, 1536, 50, "SWA"),
+    )
+    cache = effective_cache(context(*caches), shape)
+    assert cache is not None and types(cache) == ("q5_0", "q5_0") and bits(cache) == (5.5, 5.5)
+    assert cache.k.size_bytes == (10 * 120064 * 2048 + 50 * 1536 * 4096) * 11 // 16
+
+
+def test_a_cache_without_v_has_the_type_that_was_asked_for() -> None:
+    mla = of_groups(LayerGroup(FULL, (1,) * 47, 576, 512, keeps_v=False))
+    cache = effective_cache(context(kv_cache("f16", 1718.44, "f16", 0.0, 33280, 47)), mla)
+    assert cache is not None and types(cache) == ("f16", "f16") and bits(cache) == (16, None)
+    assert (cache.v.size_bytes, cache.k.size_bytes) == (0, 47 * 33280 * 576 * 2)
+    # Engines from before 2026-01 keep it.
+    v_mib = round(47 * 33280 * 512 * 2 / 2**20, 2)
+    assert bits(effective_cache(context(kv_cache("f16", 1718.44, "f16", v_mib, 33280, 47)), mla)) == (16, 16)
+
+
+def test_an_empty_v_is_told_from_a_small_one() -> None:
+    small = effective_cache(context(kv_cache("f16", 0.0, "f16", 0.0, 1, 4)), TINY_GQA2)
+    assert small is not None and small.v.size_bytes == 4 * 2 * 128 * 2
+
+
+@pytest.mark.parametrize("layers", [21, 78])
+def test_an_indexer_belongs_to_the_layers_that_the_engine_says(layers: int) -> None:
+    """The header may not say which layers share one."""
+    shape = of_groups(
+        LayerGroup(FULL, (1,) * 78, 576, 512, keeps_v=False),
+        LayerGroup(INDEXER, (1,) * 78, 128, 512, keeps_v=False),
+    )
+    caches = (
+        kv_cache("q8_0", 2983.5, "q8_0", 0.0, 65536, 78, "main"),
+        kv_cache("q8_0", layers * 8.5, "q8_0", 0.0, 65536, layers, "indexer"),
+    )
+    cache = effective_cache(context(*caches), shape)
+    assert cache is not None and types(cache) == ("q8_0", "q8_0") and bits(cache) == (8.5, None)
+
+
+def test_builds_without_caches_for_windows_have_one_for_all_layers() -> None:
+    cache = effective_cache(context(kv_cache("f16", 16, "f16", 16, layers=8)), WINDOWED)
+    assert bits(cache) == (16, 16)
+
+
+def test_more_layers_than_the_header_tells_of_are_like_them() -> None:
+    """Builds that keep the next-token layer with the others."""
+    cache = effective_cache(context(kv_cache("f16", 10, "f16", 10, layers=5)), TINY_GQA2)
+    assert cache is not None and types(cache) == ("f16", "f16") and bits(cache) == (16, 16)
+
+
+@pytest.mark.parametrize(("type_k", "mib"), [("q8_0", 9.0), ("new9", 9.0)])
+def test_of_a_shape_that_is_not_known_nothing_is_said_but_name_and_size(type_k: str, mib: float) -> None:
+    cache = effective_cache(
+        context(kv_cache(type_k, mib, type_k, mib, layers=3, label="compressed")), WINDOWED
+    )
+    assert cache is not None and types(cache) == (type_k, type_k)
+    assert bits(cache) == (None, None) and cache.size_bytes == round(2 * mib * 2**20)
+
+
+def test_a_model_json_of_an_older_kvsweep() -> None:
+    """It lacks the kinds of layers: of a model with one kind that is enough, of another the sizes have to prove it."""
+    old = {"n_kv_heads": [2] * 8, "head_size_k": 128, "head_size_v": 128}
+    assert shape_of({"architecture": "llama", **old}).groups == plain(8, 2).groups
+    gemma = shape_of({"architecture": "gemma3", **old})
+    assert gemma.groups is None
+    caches = (kv_cache("f16", 2, "f16", 2, 1024, 7, "SWA"), kv_cache("f16", 2, "f16", 2, 4096, 1, "non-SWA"))
+    assert bits(effective_cache(context(*caches[1:]), gemma)) == (16, 16)
+    assert bits(effective_cache(context(*caches), gemma)) == (None, None)  # 7 layers of a window take 3.5 MiB
+
+
 SHAPES = st.builds(
-    lambda layers, heads, k, v: KvShape(layers * heads, layers, k, v),
+    plain,
     st.integers(1, 96),
     st.integers(1, 16),
     st.sampled_from([64, 128, 192, 256]),
@@ -132,11 +232,12 @@ def test_a_pure_cache_is_recognised_by_its_printed_size(
 ) -> None:
     cells = 256 * blocks_of_cells
     sizes = {
-        name: cells * streams * shape.kv_heads * head * bits_per_value(name_of_type) / 8  # type: ignore[operator]
-        for name, head, name_of_type in (("k", shape.head_size_k, type_k), ("v", shape.head_size_v, type_v))
+        name: cells * streams * sum(shape.kv_heads) * head * bits_per_value(name_of_type) / 8  # type: ignore[operator]
+        for name, head, name_of_type in zip("kv", shape.head_sizes[FULL], (type_k, type_v), strict=True)
     }
     k_mib, v_mib = (float(f"{float(sizes[name]) / 2**20:.2f}") for name in ("k", "v"))
-    printed = KvCache(k_mib + v_mib, cells, shape.kv_layers, streams, streams, type_k, k_mib, type_v, v_mib)
+    layers = len(shape.kv_heads)
+    printed = KvCache(k_mib + v_mib, cells, layers, streams, streams, type_k, k_mib, type_v, v_mib)
     cache = effective_cache(context(printed), shape)
     assert cache is not None
     assert types(cache) == (type_k, type_v)
@@ -147,7 +248,7 @@ def test_a_pure_cache_is_recognised_by_its_printed_size(
 
 @given(st.sampled_from(["turbo2", "turbo3", "turbo4"]), st.integers(1, 96), st.integers(16, 4096))
 def test_a_padded_head_costs_more_bits_for_each_value(name: str, layers: int, blocks_of_cells: int) -> None:
-    shape = KvShape(kv_heads=layers, kv_layers=layers, head_size_k=64, head_size_v=64)
+    shape = plain(layers, 1, 64, 64)
     cells = 256 * blocks_of_cells
     nominal = float(bits_per_value(name) or 0)
     mib = round(cells * layers * 128 * nominal / 8 / 2**20, 2)

@@ -25,7 +25,8 @@ class KvCache:
     """One KV cache as the engine made it: sizes in MiB, ``cells`` (tokens) for each of ``n_stream``.
 
     Sizes have two decimals in the log. The type is the one the engine calls it; exceptions for single layers
-    show in the size only.
+    show in the size only. ``label`` is what the engine says that it creates, where there is more than one cache
+    (``non-SWA``, ``SWA``, ``main``, ``indexer``).
     """
 
     size_mib: float
@@ -37,6 +38,7 @@ class KvCache:
     k_mib: float
     type_v: str
     v_mib: float
+    label: str | None = None
 
     def __post_init__(self) -> None:
         if abs(self.size_mib - self.k_mib - self.v_mib) > 0.016 + 1e-7 * self.size_mib:
@@ -50,8 +52,9 @@ class KvCache:
 class EngineContext:
     """One context of the process; None (or empty) is what was not logged.
 
-    ``graph_splits`` is the larger one of the graphs for prefill and decode, where the log tells both. Buffers
-    in MiB by device name. ``kv_devices`` are the devices that hold KV layers, each once, in the order of the layers.
+    ``graph_splits`` is the larger one of the graphs for prefill and decode, where the log tells both. Buffers in MiB
+    by device name. ``recurrent_mib`` is the state of recurrent layers. ``kv_devices`` are the devices that hold KV
+    layers, each once, in the order of the layers.
     """
 
     n_ctx: int | None = None
@@ -67,6 +70,7 @@ class EngineContext:
     graph_splits_prefill: int | None = None
     graph_splits_decode: int | None = None
     compute_buffers_mib: Mapping[str, float] = field(default_factory=dict)
+    recurrent_mib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class EngineLog:
 
     ``kv_upgrades`` are the messages by which the engine says that it uses other cache types than it was asked
     for; ``offloaded_layers`` is (layers on the device, layers in all); ``devices_free_mib`` is what was free on each
-    before the model was loaded.
+    before the model was loaded. ``model_buffers_mib`` is the sum of the lines of each name in the last load.
     """
 
     contexts: tuple[EngineContext, ...] = ()
@@ -143,6 +147,8 @@ def parse_engine_log(text: str) -> EngineLog:
             handler = _HANDLERS.get(stamped[1]) if stamped else None
         if handler is not None:
             handler(reader, message)
+        elif message.startswith("creating "):  # of any function: some are lambdas
+            reader.creating(message)
     return reader.log()
 
 
@@ -153,6 +159,8 @@ _KV_SIZE = re.compile(
     r"size = ([ \d]{4,}\.\d\d) MiB \(([ \d]{6,}) cells, ([ \d]{3,}) layers, ([ \d]{2,})(?:/(\d+))? seqs\),"
     r" K \((\w+)\): ([ \d]{4,}\.\d\d) MiB, V \((\w+)\): ([ \d]{4,}\.\d\d) MiB"
 )
+_KV_LABEL = re.compile(r"creating +(\S.*?) KV cache(?:, size = \d+ cells)?")
+_RECURRENT = re.compile(r"size = ([ \d]{4,}\.\d\d) MiB \(.* cells, .* layers, .* seqs.*\), R \(\w+\): .*")
 _KV_ROTATION = re.compile(r"attn_rot_([kv]) = ([01])(?:, .*)?")
 _KV_DEVICE = re.compile(r"layer +\d+: dev = (\S+)")
 _KV_UPGRADE_START = ("auto-asymmetric: ", "Boundary V ", "layer-adaptive mode ", "V-only LA mode ")
@@ -192,6 +200,8 @@ class _Context:
         self.rotations: dict[str, list[bool]] = {"k": [], "v": []}
         self.splits: list[tuple[int, int]] = []
         self.compute_buffers: dict[str, float] = {}
+        self.label: str | None = None
+        self.recurrent: float | None = None
 
     def kv_devices(self) -> tuple[str, ...]:
         """The devices of the KV layers, none if not every layer was logged."""
@@ -220,6 +230,7 @@ class _Context:
             graph_splits_prefill=max((prefill for prefill, _ in self.splits), default=None),
             graph_splits_decode=max((decode for _, decode in self.splits), default=None),
             compute_buffers_mib=self.compute_buffers,
+            recurrent_mib=self.recurrent,
         )
 
 
@@ -252,7 +263,9 @@ class _Reader:
         if device := _KV_DEVICE.fullmatch(message):
             self._context().devices.append(device[1])
         elif message.startswith("size = "):
-            self._context().kv_caches.append(_kv_cache(message))
+            context = self._context()
+            context.kv_caches.append(_kv_cache(message, context.label))
+            context.label = None
         elif message.startswith("attn_rot_"):
             which, rotated = _known(_KV_ROTATION, message).groups()
             context = self._context()
@@ -261,6 +274,14 @@ class _Reader:
                 raise UnparsableOutput(f"the log repeats a line about the KV cache: {message!r}")
         elif message.startswith(_KV_UPGRADE_START):
             self.upgrades[_known(_KV_UPGRADE, message)[0]] = None
+
+    def creating(self, message: str) -> None:
+        if label := _KV_LABEL.fullmatch(message):
+            self._context().label = label[1]
+
+    def recurrent(self, message: str) -> None:
+        if state := _RECURRENT.fullmatch(message):
+            self._context().recurrent = _padded(state[1], 7)
 
     def context(self, message: str) -> None:
         if message == "constructing llama_context":
@@ -283,8 +304,12 @@ class _Reader:
 
     def model(self, message: str) -> None:
         if buffer := _MODEL_BUFFER.fullmatch(message):
-            self.model_buffers[buffer[1]] = float(buffer[2])
+            # A line for each mapped file.
+            self.model_buffers[buffer[1]] = self.model_buffers.get(buffer[1], 0.0) + float(buffer[2])
+        elif message.startswith("loading model tensors"):
+            self.model_buffers.clear()  # earlier loads are trials
         elif offloaded := _OFFLOADED.fullmatch(message):
+            self.model_buffers.clear()  # the buffers come after it
             self.offloaded = int(offloaded[1]), int(offloaded[2])  # of the last load: earlier ones are trials
 
     def device(self, message: str) -> None:
@@ -304,6 +329,7 @@ class _Reader:
 _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
     "llama_kv_cache": _Reader.kv_cache,
     "llama_kv_cache_unified": _Reader.kv_cache,
+    "llama_memory_recurrent": _Reader.recurrent,
     "llama_context": _Reader.context,
     "sched_reserve": _Reader.context,
     "load_tensors": _Reader.model,
@@ -314,7 +340,7 @@ _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
 }
 
 
-def _kv_cache(message: str) -> KvCache:
+def _kv_cache(message: str, label: str | None) -> KvCache:
     size, cells, layers, n_seq, n_stream, type_k, k_size, type_v, v_size = _known(_KV_SIZE, message).groups()
     return KvCache(
         size_mib=_padded(size, 7),
@@ -326,6 +352,7 @@ def _kv_cache(message: str) -> KvCache:
         k_mib=_padded(k_size, 7),
         type_v=type_v,
         v_mib=_padded(v_size, 7),
+        label=label,
     )
 
 
@@ -355,9 +382,9 @@ def _one(what: str, values: Iterable[_T | None]) -> _T | None:
 def on_device(buffers_mib: Mapping[str, float]) -> int | None:
     """Bytes in the buffers of the devices; where there is none but the host, in the host's. None if none was logged.
 
-    The host's buffers are called ``CPU``, ``CPU_...`` and, of memory that a device can reach, ``NAME_Host``.
+    The host's buffers are called ``CPU``, ``CPU_...``, ``AMX`` and, of memory that a device can reach, ``NAME_Host``.
     """
-    devices = {name: mib for name, mib in buffers_mib.items() if not re.match("CPU|.*_Host$", name)}
+    devices = {name: mib for name, mib in buffers_mib.items() if not re.match("CPU|AMX|.*_Host$", name)}
     chosen = devices or buffers_mib
     return round(sum(chosen.values()) * 2**20) if chosen else None
 

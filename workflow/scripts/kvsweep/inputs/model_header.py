@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
+from kvsweep.inputs.kv_layers import LayerGroup, is_plain, kv_layers, plain_group
 from kvsweep.study.split_models import part_paths
-
-# Architectures that keep a KV cache only in every n-th layer, n = 4 where the header does not say
-# (llama-model.cpp, `full_attn_interval`).
-_HYBRID = ("qwen3next", "qwen35", "qwen35moe")
 
 _TOKENS = "tokenizer.ggml.tokens"
 
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """Shape of a model. Sizes of heads in values, ``n_kv_heads`` per layer (0: the layer has no KV cache)."""
+    """Shape of a model. Sizes of heads in values, ``n_kv_heads`` per layer (0: the layer has no KV cache of its own).
+
+    ``kv_groups``: the layers by the cache that they are in, () where all of them are in one; None where the header
+    does not tell. ``recurrent_bytes`` is the state of one sequence, ``rope_scaling`` what stretches the positions
+    (``yarn``) and ``n_ctx_original`` the context before it did, each None where the header has none.
+    """
 
     architecture: str
     weight_type: str
@@ -35,25 +37,40 @@ class ModelHeader:
     head_size_v: int
     n_vocab: int
     n_ctx_train: int
+    kv_groups: tuple[LayerGroup, ...] | None = ()
+    head_size_k_window: int | None = None
+    head_size_v_window: int | None = None
+    recurrent_bytes: int | None = None
+    rope_scaling: str | None = None
+    n_ctx_original: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kv_groups == ():
+            plain = plain_group(self.n_kv_heads, self.head_size_k, self.head_size_v)
+            object.__setattr__(self, "kv_groups", plain)
 
     @property
     def n_kv_layers(self) -> int:
         return sum(heads > 0 for heads in self.n_kv_heads)
 
     @property
-    def kv_width_k(self) -> int:
-        """Values of K of one token, over all layers."""
-        return sum(self.n_kv_heads) * self.head_size_k
+    def kv_width_k(self) -> int | None:
+        """Values of K of one token, over all layers; None where the header does not tell."""
+        return None if self.kv_groups is None else sum(group.values_k for group in self.kv_groups)
 
     @property
-    def kv_width_v(self) -> int:
-        """Values of V of one token, over all layers."""
-        return sum(self.n_kv_heads) * self.head_size_v
+    def kv_width_v(self) -> int | None:
+        """Values of V of one token, over all layers; None where the header does not tell."""
+        return None if self.kv_groups is None else sum(group.values_v for group in self.kv_groups)
 
     def as_dict(self) -> dict[str, Any]:
+        groups = self.kv_groups
         return {
             **asdict(self),
             "n_kv_heads": list(self.n_kv_heads),
+            "kv_groups": None
+            if groups is None
+            else [asdict(group) | {"kv_heads": list(group.kv_heads)} for group in groups],
             "n_kv_layers": self.n_kv_layers,
             "kv_values_per_token_k": self.kv_width_k,
             "kv_values_per_token_v": self.kv_width_v,
@@ -62,11 +79,26 @@ class ModelHeader:
 
 def from_manifest(values: Mapping[str, Any]) -> ModelHeader | None:
     """The header as model.json has it; None where an older kvsweep has written it, without all of it."""
-    names = [field.name for field in fields(ModelHeader)]
+    names = [field.name for field in fields(ModelHeader) if field.default is MISSING]
     if not all(name in values for name in names):
         return None
-    known = {name: values[name] for name in names}
-    return ModelHeader(**{**known, "n_kv_heads": tuple(known["n_kv_heads"])})
+    known = {field.name: values[field.name] for field in fields(ModelHeader) if field.name in values}
+    return ModelHeader(
+        **{**known, "n_kv_heads": tuple(known["n_kv_heads"]), "kv_groups": groups_in_manifest(values)}
+    )
+
+
+def groups_in_manifest(values: Mapping[str, Any]) -> tuple[LayerGroup, ...] | None:
+    """The layers by their caches, as model.json has them. An older kvsweep wrote down the heads of the layers only,
+    which is enough where all of them are in one cache."""
+    if "kv_groups" not in values:
+        if not is_plain(str(values.get("architecture"))):
+            return None
+        return plain_group(tuple(values["n_kv_heads"]), values["head_size_k"], values["head_size_v"])
+    groups = values["kv_groups"]
+    if groups is None:
+        return None
+    return tuple(LayerGroup(**{**group, "kv_heads": tuple(group["kv_heads"])}) for group in groups)
 
 
 def read_header(path: Path, where: str) -> ModelHeader:
@@ -156,24 +188,23 @@ def _header(architecture: str, values: dict[str, Any], tensors: Any) -> ModelHea
     for tensor in tensors:
         types[tensor.tensor_type.name] += int(tensor.n_elements)
     vocabulary = values.get(f"{architecture}.vocab_size")
+    layers = kv_layers(architecture, values)
+    original = values.get(f"{architecture}.rope.scaling.original_context_length")
     return ModelHeader(
         architecture=architecture,
         weight_type=types.most_common(1)[0][0] if types else "",
         n_parameters=sum(types.values()),
         n_layers=n_layers,
         n_heads=n_heads,
-        n_kv_heads=_kv_heads_by_layer(architecture, values, n_layers, n_heads),
+        n_kv_heads=layers.kv_heads,
         head_size_k=int(values.get(f"{architecture}.attention.key_length", default_head)),
         head_size_v=int(values.get(f"{architecture}.attention.value_length", default_head)),
         n_vocab=int(vocabulary) if vocabulary is not None else int(values[_TOKENS]),
         n_ctx_train=int(get("context_length")),
+        kv_groups=layers.groups,
+        head_size_k_window=layers.window_head_sizes[0],
+        head_size_v_window=layers.window_head_sizes[1],
+        recurrent_bytes=layers.recurrent_bytes,
+        rope_scaling=values.get(f"{architecture}.rope.scaling.type"),
+        n_ctx_original=None if original is None else int(original),
     )
-
-
-def _kv_heads_by_layer(
-    architecture: str, values: dict[str, Any], n_layers: int, n_heads: int
-) -> tuple[int, ...]:
-    given = values.get(f"{architecture}.attention.head_count_kv", n_heads)
-    heads = [int(n) for n in given] if isinstance(given, list) else [int(given)] * n_layers
-    interval = values.get(f"{architecture}.full_attention_interval", 4 if architecture in _HYBRID else 1)
-    return tuple(n if (layer + 1) % int(interval) == 0 else 0 for layer, n in enumerate(heads))

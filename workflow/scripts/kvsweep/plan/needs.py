@@ -35,16 +35,22 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes. ``host_bytes`` is what the tool itself fills beside weights and KV cache."""
+    """Bytes. ``kv_bytes`` is with the state of recurrent layers, None where the model's header or a type's size does
+    not tell; ``host_bytes`` is what the tool itself fills beside weights and KV cache."""
 
     weight_bytes: int
-    kv_bytes: int
+    kv_bytes: int | None
     host_bytes: int
     disk_bytes: int = 0
 
     def memory_bytes(self, backend: str) -> int:
         """The part that this machine's own memory must hold, at least."""
-        return self.host_bytes + (self.weight_bytes + self.kv_bytes if backend in _SHARED_MEMORY else 0)
+        return self.host_bytes + (self.device_bytes if backend in _SHARED_MEMORY else 0)
+
+    @property
+    def device_bytes(self) -> int:
+        """Weights and KV cache, as far as they are known."""
+        return self.weight_bytes + (self.kv_bytes or 0)
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,14 @@ def throughput_needs(model: ModelFile, pair: Pair, request: BenchRequest) -> Nee
     cache = sizes.bench_cache(request.depth, max(request.prompt, request.generate))
     return Needs(
         model.size_bytes,
-        sizes.kv_bytes(model.header, pair, cache),
-        sizes.saved_state_bytes(model.header, pair, request.depth),
+        _cache_bytes(model.header, pair, cache),
+        sizes.saved_state_bytes(model.header, pair, request.depth) or 0,
     )
+
+
+def _cache_bytes(header: ModelHeader, pair: Pair, cache: sizes.CacheShape) -> int | None:
+    size = sizes.kv_bytes(header, pair, cache)
+    return None if size is None else size + (header.recurrent_bytes or 0) * cache.streams
 
 
 def quality_needs(model: ModelFile, pair: Pair, n_ctx: int) -> Needs:
@@ -116,7 +127,7 @@ def _perplexity_needs(
 ) -> Needs:
     return Needs(
         model.size_bytes,
-        sizes.kv_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
+        _cache_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
         sizes.perplexity_host_bytes(n_ctx, model.header.n_vocab, writes_baseline),
         disk_bytes,
     )

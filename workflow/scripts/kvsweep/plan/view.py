@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kvsweep.engine import sizes
+from kvsweep.inputs.model_header import ModelHeader
 from kvsweep.plan.plan import Item, Known, Plan
 from kvsweep.plan.warnings import number, warnings
 from kvsweep.study.cells import BaselineRun, QualityCell, ThroughputCell
@@ -174,10 +175,9 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     if file is None:
         title = f"{engine} ({backend}), {model}: sizes unknown"
     else:
-        per_token = sizes.kv_bytes(file.header, BASELINE_PAIR, sizes.CacheShape(1))
         title = (
             f"{engine} ({backend}), {model}: {format_bytes(file.size_bytes)} of weights, "
-            f"KV cache of {format_bytes(per_token)} a token at f16"
+            f"KV cache {_cache(file.header)}"
         )
     pairs: dict[Pair, list[Item]] = {}
     for item in cells:
@@ -190,7 +190,11 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     columns = list(dict.fromkeys(_column(item) for item in cells)) if file else []
     rows = [["pair", "bits/value", *(name for name, _ in sorted(columns, key=_column_order)), "done"]]
     for pair in shown:
-        size = {_column(item): item.needs.kv_bytes for item in pairs[pair] if item.needs}
+        size = {
+            _column(item): item.needs.kv_bytes
+            for item in pairs[pair]
+            if item.needs and item.needs.kv_bytes is not None
+        }
         bits = nominal_bits(pair.ctk, pair.ctv)
         rows.append(
             [
@@ -207,6 +211,23 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     if len(pairs) > len(shown):
         lines.append(f"  {number(len(pairs) - len(shown), 'more pair')} in plan.json")
     return lines + _beside(plan, engine, model)
+
+
+def _cache(header: ModelHeader) -> str:
+    """What a model's cache takes at f16: what grows with the context, and what does not."""
+    if header.kv_groups is None:
+        return f"of a size that the header does not tell ({header.architecture})"
+    text = f"of {format_bytes(sizes.kv_bytes_per_token(header.kv_groups)['f16'])} a token at f16"
+    windows = [group for group in header.kv_groups if group.window is not None]
+    for group in windows:
+        assert group.window is not None
+        text += (
+            f", and of {number(len(group.kv_heads), 'layer')} no more than a window of "
+            f"{format_count(group.window)} tokens"
+        )
+    if header.recurrent_bytes:
+        text += f", and {format_bytes(header.recurrent_bytes)} of recurrent state"
+    return text
 
 
 def _beside(plan: Plan, engine: str, model: str) -> list[str]:

@@ -105,7 +105,7 @@ def _gpu_limit(plan: Plan) -> list[str]:
         return []
     limit = resources.gpu_limit_bytes or int(_MACOS_SHARE * total)
     needs = [
-        item.needs.weight_bytes + item.needs.kv_bytes
+        item.needs.device_bytes
         for item in plan.to_do
         if item.needs is not None and plan.known.backends.get(item.run.engine) == "metal"
     ]

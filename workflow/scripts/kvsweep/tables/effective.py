@@ -1,37 +1,49 @@
 """What really ran: cache types and bits per value from the sizes that the engine logged.
 
-The log's type name hides layers that were kept at another type; the size does not. A size is printed with two decimals
-(MiB), so it proves a type only to that precision; where type and size agree the exact size is known.
+The log's type name hides layers that were kept at another type; the size does not. A size is printed with two
+decimals (MiB), so it proves a type only to that precision; where type and size agree the exact size is known. Each
+cache of a context (full attention, sliding window, indexer) is held against the layers that it can have; where none
+of them explains the size, and the header does not say for sure which they are, nothing is known but the name and the
+size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from kvsweep.engine.log import EngineContext, KvCache
+from kvsweep.engine.sizes import padded_head
+from kvsweep.inputs.kv_layers import FULL, INDEXER, WINDOW, LayerGroup
+from kvsweep.inputs.model_header import groups_in_manifest
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 
 _MIB = 2**20
-# Half a unit of the last printed digit, and the error of printing a float.
-_ROUNDING_MIB = 0.00501
-# The TurboQuant types work on heads padded to this size.
-_PADDED_HEAD = 128
+# Half a unit of the last printed digit, and the error of printing a float of 24 bits.
+_ROUNDING_MIB, _FLOAT_ERROR = 0.00501, 2.0**-23
+
+# What the engine calls the caches that it makes.
+KINDS = {"non-SWA": FULL, "main": FULL, "DSA": FULL, "SWA": WINDOW, "indexer": INDEXER}
 
 
 @dataclass(frozen=True)
 class KvShape:
-    """The part of a model's header that decides the size of its KV cache; heads summed over the layers."""
+    """The part of a model's header that decides the sizes of its caches: the layers by their caches, None where that
+    is not known, the KV heads of each layer with a cache, and values of K and V of one head by kind."""
 
-    kv_heads: int
-    kv_layers: int
-    head_size_k: int
-    head_size_v: int
+    groups: tuple[LayerGroup, ...] | None
+    kv_heads: tuple[int, ...]
+    head_sizes: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Side:
-    """K or V of a cache as it really was."""
+    """K or V of a context's caches as they really were.
+
+    ``bits_per_value`` is None where there are no values, or the number of them is not known.
+    """
 
     cache_type: str
     size_bytes: int
@@ -48,50 +60,133 @@ class EffectiveCache:
         return self.k.size_bytes + self.v.size_bytes
 
 
+@dataclass(frozen=True)
+class _Layers:
+    """Layers that a logged cache can have. ``certain``: the header says so; else it is one way to come to their
+    number."""
+
+    kv_heads: int
+    head_size: int
+    certain: bool
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One side of one cache. ``values`` is None where their number is not known, ``name`` where there are none."""
+
+    name: str | None
+    size_bytes: Fraction
+    values: int | None
+
+
+def shape_of(model: Mapping[str, Any]) -> KvShape:
+    """``model`` is model.json."""
+    full = model["head_size_k"], model["head_size_v"]
+    window = (
+        model.get("head_size_k_window") or full[0],
+        model.get("head_size_v_window") or full[1],
+    )
+    heads = tuple(n for n in model["n_kv_heads"] if n)
+    return KvShape(groups_in_manifest(model), heads, {FULL: full, WINDOW: window})
+
+
 def effective_cache(context: EngineContext, shape: KvShape) -> EffectiveCache | None:
-    """The cache of one context; None if the log does not show one. Two caches (sliding window) are summed."""
+    """The caches of one context together; None if the log does not show one."""
     caches = context.kv_caches
     if not caches:
         return None
-    tokens = Fraction(sum(_token_layers(cache) for cache in caches), shape.kv_layers or 1)
     return EffectiveCache(
-        _side(
-            [cache.type_k for cache in caches], sum(c.k_mib for c in caches), len(caches), tokens, shape, "k"
-        ),
-        _side(
-            [cache.type_v for cache in caches], sum(c.v_mib for c in caches), len(caches), tokens, shape, "v"
-        ),
+        _joined([cache.type_k for cache in caches], [_part(cache, shape, "k") for cache in caches]),
+        _joined([cache.type_v for cache in caches], [_part(cache, shape, "v") for cache in caches]),
     )
 
 
-def _token_layers(cache: KvCache) -> int:
-    return cache.cells * (cache.n_stream or 1) * cache.layers
+def _joined(logged: Sequence[str], parts: Sequence[_Part]) -> Side:
+    # A cache without V has the type that V would have.
+    names = dict.fromkeys(part.name for part in parts if part.name is not None) or dict.fromkeys(logged)
+    size = sum((part.size_bytes for part in parts), Fraction(0))
+    values = None if any(part.values is None for part in parts) else sum(part.values or 0 for part in parts)
+    return Side(" + ".join(names), round(size), float(size * 8 / values) if values else None)
 
 
-def _side(types: list[str], mib: float, n_caches: int, tokens: Fraction, shape: KvShape, which: str) -> Side:
-    """``tokens`` is the number of tokens for which all KV layers have room."""
-    logged = types[0] if len(set(types)) == 1 else " + ".join(dict.fromkeys(types))
-    head = shape.head_size_k if which == "k" else shape.head_size_v
-    values = tokens * shape.kv_heads * head
-    tolerance = _ROUNDING_MIB * n_caches
+def _part(cache: KvCache, shape: KvShape, side: str) -> _Part:
+    logged, mib = (cache.type_k, cache.k_mib) if side == "k" else (cache.type_v, cache.v_mib)
+    cells = cache.cells * (cache.n_stream or 1)
+    tolerance = _ROUNDING_MIB + _FLOAT_ERROR * mib
     nominal = bits_per_value(logged)
-    if values == 0:
-        return Side(logged, round(mib * _MIB), None)
+    possible = list(_possible_layers(cache, shape, side))
+    if mib == 0 and _is_absent(cells, nominal, possible, shape):
+        return _Part(None, Fraction(0), 0)
+    size = Fraction(str(mib)) * _MIB
     if nominal is None:
-        return Side(logged, round(mib * _MIB), float(mib * _MIB * 8 / values))
-    for size in (head, -(-head // _PADDED_HEAD) * _PADDED_HEAD):
-        size_bytes = tokens * shape.kv_heads * size * nominal / 8
-        if abs(float(size_bytes) / _MIB - mib) <= tolerance:
-            return Side(logged, round(size_bytes), float(size_bytes * 8 / values))
-    return Side(
-        f"{logged} + {_other_layers(mib, logged, values, shape.kv_layers, tolerance)} layers",
-        round(mib * _MIB),
-        float(mib * _MIB * 8 / values),
+        known = next(iter(possible), None)
+        return _Part(logged, size, None if known is None else cells * known.kv_heads * known.head_size)
+    for layers in possible:
+        for head in (layers.head_size, padded_head(layers.head_size, "turbo")):
+            exact = cells * layers.kv_heads * head * nominal / 8
+            if abs(float(exact) / _MIB - mib) <= tolerance:
+                return _Part(logged, exact, cells * layers.kv_heads * layers.head_size)
+    certain = next((layers for layers in possible if layers.certain), None)
+    if certain is None:
+        return _Part(logged, size, None)
+    values = cells * certain.kv_heads * certain.head_size
+    other = _other_layers(mib, logged, values, cache.layers, tolerance)
+    if other is None:
+        # Of a model with one kind of layers the number of values is beyond doubt.
+        if len(shape.groups or ()) != 1:
+            return _Part(logged, size, None)
+        other = "other"
+    return _Part(f"{logged} + {other} layers", size, values)
+
+
+def _is_absent(cells: int, nominal: Fraction | None, possible: Sequence[_Layers], shape: KvShape) -> bool:
+    """Whether a size of 0.00 MiB means that there is nothing, and not that there is little."""
+    if any(not group.keeps_v for group in shape.groups or ()):
+        return True
+    return all(
+        cells * layers.kv_heads * layers.head_size * (nominal or 1) / 8 > _ROUNDING_MIB * _MIB
+        for layers in possible
     )
 
 
-def _other_layers(mib: float, logged: str, values: Fraction, layers: int, tolerance: float) -> str:
-    """The type at which some layers must have been kept for the size to come out; ``other`` if none or several do."""
+def _possible_layers(cache: KvCache, shape: KvShape, side: str) -> Iterator[_Layers]:
+    """The layers that a logged cache can have, the most likely first."""
+    kind = None if cache.label is None else KINDS.get(cache.label, "")
+    n = cache.layers
+    groups = [group for group in shape.groups or () if kind in (None, group.kind)]
+    for group in groups:
+        if len(group.kv_heads) == n:
+            yield _Layers(sum(group.kv_heads), _of_side(group, side), True)
+    if kind is None and len(groups) > 1:
+        # Builds without caches for windows have all layers in one.
+        alike = [group for group in groups if group.kind != INDEXER]
+        sizes = {_of_side(group, side) for group in alike}
+        together = [one for group in alike for one in group.kv_heads]
+        if len(sizes) == 1 and len(together) == n:
+            yield _Layers(sum(together), sizes.pop(), True)
+    # Of other layers than the header says, such as next-token layers, or an indexer that some layers share.
+    listed = [(group.kv_heads, _of_side(group, side)) for group in groups]
+    if shape.groups is None:
+        listed = [
+            (shape.kv_heads, sizes[0 if side == "k" else 1])
+            for of_kind, sizes in shape.head_sizes.items()
+            if kind in (None, of_kind)
+        ]
+    for heads, head_size in listed:
+        for one in dict.fromkeys(heads):
+            if len(set(heads)) == 1 or heads.count(one) == n:
+                yield _Layers(one * n, head_size, False)
+    if shape.groups is None and len(shape.kv_heads) == n:
+        for _, head_size in listed:
+            yield _Layers(sum(shape.kv_heads), head_size, False)
+
+
+def _of_side(group: LayerGroup, side: str) -> int:
+    return group.head_size_k if side == "k" else group.head_size_v
+
+
+def _other_layers(mib: float, logged: str, values: int, layers: int, tolerance: float) -> str | None:
+    """The type at which some layers must have been kept for the size to come out; None if none or several do."""
     base = bits_per_value(logged)
     assert base is not None
     found = []
@@ -107,4 +202,4 @@ def _other_layers(mib: float, logged: str, values: Fraction, layers: int, tolera
     # The engines that keep layers at another type take q8_0.
     if "q8_0" in found:
         return "q8_0"
-    return found[0] if len(found) == 1 else "other"
+    return found[0] if len(found) == 1 else None

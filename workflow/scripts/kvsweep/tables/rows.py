@@ -17,11 +17,13 @@ from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine
 from kvsweep.engine.perplexity_output import KlStatistics, parse_kl
 from kvsweep.engine.sizes import kv_bytes_per_token
 from kvsweep.errors import UnparsableOutput
+from kvsweep.inputs.kv_layers import LayerGroup
+from kvsweep.inputs.model_header import groups_in_manifest
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_stderr, window_values
 from kvsweep.study.cells import QualityCell, ThroughputCell
-from kvsweep.tables.effective import KvShape, effective_cache
+from kvsweep.tables.effective import KINDS, effective_cache, shape_of
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 
 Row = dict[str, Any]
@@ -70,21 +72,32 @@ def model_row(model: Mapping[str, Any]) -> Row:
         *("head_size_k", "head_size_v", "n_vocab", "n_ctx_train"),
         *("kv_values_per_token_k", "kv_values_per_token_v"),
     )
-    per_token = kv_bytes_per_token(
-        *(
-            model[name]
-            for name in ("kv_values_per_token_k", "kv_values_per_token_v", "head_size_k", "head_size_v")
-        )
-    )
+    groups = groups_in_manifest(model)
+    per_token = {} if groups is None else kv_bytes_per_token(groups)
     return {
         **{name: model[name] for name in same},
-        "cache_types": list(per_token),
-        "kv_bytes_per_token": list(per_token.values()),
+        "cache_types": list(per_token) or None,
+        "kv_bytes_per_token": list(per_token.values()) or None,
         "model_sha256": model["sha256"],
         "file_name": model["path"].replace("\\", "/").rpartition("/")[2],
         "file_bytes": model["size_bytes"],
         "n_kv_heads": max(model["n_kv_heads"], default=None),
+        **_caches(groups),
+        **{name: model.get(name) for name in ("recurrent_bytes", "rope_scaling", "n_ctx_original")},
         "source": "measured",
+    }
+
+
+def _caches(groups: tuple[LayerGroup, ...] | None) -> Row:
+    """The layers of a model by the caches that they are in, as the columns of the table."""
+    if groups is None:
+        return {}
+    return {
+        "kv_kinds": [group.kind for group in groups],
+        "kv_kind_layers": [len(group.kv_heads) for group in groups],
+        "kv_kind_values_k": [group.values_k for group in groups],
+        "kv_kind_values_v": [group.values_v for group in groups],
+        "kv_kind_windows": [group.window for group in groups],
     }
 
 
@@ -291,10 +304,7 @@ def _outcome(verdict: Verdict) -> Row:
 
 
 def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
-    shape = KvShape(
-        sum(model["n_kv_heads"]), model["n_kv_layers"], model["head_size_k"], model["head_size_v"]
-    )
-    cache = effective_cache(context, shape)
+    cache = effective_cache(context, shape_of(model))
     assert cache is not None
     return {
         "effective_ctk": cache.k.cache_type,
@@ -306,6 +316,20 @@ def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
         "rotated_v": context.attn_rot_v,
         "graph_splits": context.graph_splits,
         "kv_devices": list(context.kv_devices) or None,
+        **_logged_caches(context),
+    }
+
+
+def _logged_caches(context: EngineContext) -> Row:
+    """Each KV cache of a context by itself, and the recurrent state, as they were logged."""
+    caches, recurrent = context.kv_caches, context.recurrent_mib
+    return {
+        "cache_kinds": [KINDS.get(cache.label or "main") for cache in caches] or None,
+        "cache_layers": [cache.layers for cache in caches] or None,
+        "cache_cells": [cache.cells for cache in caches] or None,
+        "cache_streams": [cache.n_stream or 1 for cache in caches] or None,
+        "cache_bytes": [round(cache.size_mib * 2**20) for cache in caches] or None,
+        "recurrent_bytes": None if recurrent is None else round(recurrent * 2**20),
     }
 
 

@@ -68,6 +68,26 @@ _CACHE: list[Column] = [
     ),
 ]
 
+# Each cache of the context by itself. A model with sliding windows or an indexer has several.
+_CACHES: list[Column] = [
+    (
+        "cache_kinds",
+        TEXTS,
+        "",
+        "kind of each KV cache: full, window, indexer; null in it where not known; as logged",
+    ),
+    ("cache_layers", INTEGERS, "", "layers of each of cache_kinds"),
+    ("cache_cells", INTEGERS, "tokens", "cells of each of cache_kinds, in each stream"),
+    ("cache_streams", INTEGERS, "", "streams of each of cache_kinds"),
+    (
+        "cache_bytes",
+        INTEGERS,
+        "bytes",
+        "size of each of cache_kinds, to the two decimals of a MiB in the log",
+    ),
+    ("recurrent_bytes", INTEGER, "bytes", "state of recurrent layers, as logged; no part of kv_bytes"),
+]
+
 _PROCESS: list[Column] = [
     ("wall_seconds", REAL, "s", "wall time of the cell's engine process"),
     ("peak_rss_bytes", INTEGER, "bytes", "largest resident memory of the cell's engine process"),
@@ -162,6 +182,7 @@ THROUGHPUT = as_schema(
         ("machine_memory_bytes", INTEGER, "bytes", "memory of the machine that the cell ran on"),
         _rounding("tokens_per_second", "tokens/s"),
         *_PUBLISHED,
+        *_CACHES,
     ]
 )
 
@@ -214,6 +235,7 @@ QUALITY = as_schema(
         _rounding("kld_mean", "nats"),
         _rounding("top1_agreement", "fraction"),
         *_PUBLISHED,
+        *_CACHES,
     ]
 )
 
@@ -255,11 +277,39 @@ MODELS = as_schema(
         ("head_size_v", INTEGER, "", "values of V of one head and token"),
         ("n_vocab", INTEGER, "", "vocabulary"),
         ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
-        ("kv_values_per_token_k", INTEGER, "", "values of K of one token, over all layers"),
+        (
+            "kv_values_per_token_k",
+            INTEGER,
+            "",
+            "values of K of one token, over all layers; null where not known",
+        ),
         ("kv_values_per_token_v", INTEGER, "", "values of V of one token, over all layers"),
         ("cache_types", TEXTS, "", "cache types, in the order of kv_bytes_per_token"),
-        ("kv_bytes_per_token", REALS, "bytes", "KV cache of one token with K and V of each of cache_types"),
+        (
+            "kv_bytes_per_token",
+            REALS,
+            "bytes",
+            "what a token adds to the KV cache with K and V of each of cache_types, once windows are full",
+        ),
         ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
+        (
+            "kv_kinds",
+            TEXTS,
+            "",
+            "kinds of layers by cache: full, window, indexer; null where it is not known",
+        ),
+        ("kv_kind_layers", INTEGERS, "", "layers of each of kv_kinds"),
+        ("kv_kind_values_k", INTEGERS, "", "values of K of one token in the layers of each of kv_kinds"),
+        ("kv_kind_values_v", INTEGERS, "", "values of V of one token in the layers of each of kv_kinds"),
+        ("kv_kind_windows", INTEGERS, "tokens", "window of each of kv_kinds; null where it is the context"),
+        (
+            "recurrent_bytes",
+            INTEGER,
+            "bytes",
+            "state of one sequence in recurrent layers; null where not known",
+        ),
+        ("rope_scaling", TEXT, "", "what stretches the model's positions, from its header"),
+        ("n_ctx_original", INTEGER, "tokens", "context before positions were stretched, from its header"),
     ]
 )
 

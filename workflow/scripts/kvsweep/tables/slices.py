@@ -20,7 +20,7 @@ _IDENTITY = ("engine", "engine_commit", "backend", "machine", "model", "model_sh
 _NEEDED = {
     "throughput": ("engine", "machine", "model", "ctk", "ctv", "depth", "phase", "n_tokens", "status"),
     "quality": ("engine", "machine", "model", "corpus", "n_ctx", "ctk", "ctv", "status"),
-    "models": ("model", "kv_values_per_token_k", "kv_values_per_token_v"),
+    "models": ("model",),
 }
 _VALUE = {"throughput": "tokens_per_second", "quality": "kld_mean"}
 _CELL = {
