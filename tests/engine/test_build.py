@@ -53,6 +53,35 @@ NVCC = """\
 FAILED: ggml/src/ggml-cuda/CMakeFiles/ggml-cuda.dir/acc.cu.o
 nvcc fatal   : Unsupported gpu architecture 'compute_120'
 """
+CMAKE_LONG = """\
+CMake Error at CMakeLists.txt:120 (find_package):
+  Could not find a package configuration file provided by "Vulkan" with any
+  of the following names:
+
+    VulkanConfig.cmake
+
+  Add the installation prefix of "Vulkan" to CMAKE_PREFIX_PATH.
+
+
+-- Configuring incomplete, errors occurred!
+"""
+NINJA = """\
+ninja: error: '/src/common/build-info.cpp.in', needed by 'common/build-info.cpp', missing and no known rule to make it
+"""
+SHELL = """\
+FAILED: [code=127] ggml/acc.air
+cd /src && xcrun -sdk macosx metal -c acc.metal
+/bin/sh: 1: xcrun: not found
+ninja: build stopped: subcommand failed.
+"""
+OWN_WORDS = """\
+[2/9] Generating build details from Git
+FAILED: [code=1] common/license.cpp
+/usr/bin/python3 /src/scripts/license.py
+Traceback (most recent call last):
+KeyError: 'MIT'
+ninja: build stopped: subcommand failed.
+"""
 CMAKE_SHORT = 'CMake Error: The source directory "/src" does not appear to contain CMakeLists.txt.\n'
 
 
@@ -71,6 +100,19 @@ CMAKE_SHORT = 'CMake Error: The source directory "/src" does not appear to conta
             "CMake Error at ggml/CMakeLists.txt:270 (message): "
             "Could NOT find CUDAToolkit (missing: CUDAToolkit_NVCC_EXECUTABLE)",
         ),
+        (
+            CMAKE_LONG,
+            "CMake Error at CMakeLists.txt:120 (find_package): Could not find a package configuration file provided by "
+            '"Vulkan" with any of the following names: VulkanConfig.cmake Add the installation prefix of "Vulkan" to '
+            "CMAKE_PREFIX_PATH.",
+        ),
+        (NINJA, NINJA.strip()),
+        (SHELL, "/bin/sh: 1: xcrun: not found"),
+        (
+            OWN_WORDS,
+            "FAILED: [code=1] common/license.cpp Traceback (most recent call last): KeyError: 'MIT'",
+        ),
+        ("error: unknown target CPU 'apple-m9'\n", "error: unknown target CPU 'apple-m9'"),
         (NVCC, "nvcc fatal   : Unsupported gpu architecture 'compute_120'"),
         (CMAKE_SHORT, CMAKE_SHORT.strip()),
         ("[100% 25/25] Linking CXX executable bin/llama-bench\n", None),

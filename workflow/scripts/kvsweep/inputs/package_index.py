@@ -1,0 +1,63 @@
+"""Files from a package index: source distributions and wheels, by the sha256 of the one that is meant."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, sha256
+
+_PIP = Path(__file__).with_name("pip_download.py")
+
+
+def fetch(package: str, version: str, digest: str, directory: Path, where: str) -> Path:
+    """The file of ``package`` with this sha256, in ``directory``. pip fetches it, from the user's own index.
+
+    Nothing of the package is executed, and nothing but this file is fetched. ``where`` is the configuration key to name
+    in errors. Raises KvsweepError.
+    """
+    make_directory(directory)
+    requirement = directory / "requirement.txt"
+    requirement.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
+    done = subprocess.run(
+        [
+            # -I: no module beside this one, and none of the shell's PYTHONPATH, stands in for one of pip's.
+            *(sys.executable, "-I", str(_PIP), "download", "--disable-pip-version-check", "--no-input"),
+            *("--no-deps", "--no-build-isolation", "--ignore-requires-python", "--progress-bar", "off"),
+            *("--require-hashes", "--requirement", str(requirement), "--dest", str(directory)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise KvsweepError(_sentence(done.stdout, package, version, digest, where))
+    requirement.unlink()
+    for path in directory.iterdir():
+        if path.is_file() and sha256(path) == digest:
+            return path
+    raise KvsweepError(f"{where}: {package} {version}: pip brought no file with the sha256 {digest}.")
+
+
+def _sentence(output: str, package: str, version: str, digest: str, where: str) -> str:
+    """What pip's refusal means."""
+    got = re.search(r"Got\s+([0-9a-f]{64})", output)
+    if got:
+        return (
+            f"{where}.sha256: {package} {version} has sha256 {got[1]}, the configuration says {digest}; "
+            "nothing was taken from it."
+        )
+    if "No matching distribution" in output:
+        return (
+            f"{where}.version: the package index has no {package} {version} for this machine; correct package or "
+            "version."
+        )
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
+    said = " ".join(errors).removeprefix("ERROR: ")[:400] or "no reason given"
+    return f"{where}: pip cannot fetch {package} {version} ({said})."
