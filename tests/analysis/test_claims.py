@@ -21,7 +21,7 @@ from kvsweep.analysis.claims import (
     evaluate,
     not_below,
 )
-from kvsweep.analysis.groups import rows_of
+from kvsweep.analysis.frames import rows_of
 from kvsweep.tables import schemas
 from kvsweep.tables.published import name_of, of_source, read_published
 from kvsweep.tables.rows import as_table

@@ -6,7 +6,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kvsweep.analysis.groups import compare, format_number, format_with_error, larger, rows_of
+from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.groups import compare
+from kvsweep.numbers import format_number, format_with_error
+from kvsweep.statistics import larger
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.analysis.claims import STUDY, evaluate
-from kvsweep.analysis.groups import format_difference, format_error
 from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
+from kvsweep.numbers import format_difference, format_error
 from kvsweep.report.figures import Figure, numbers_of, read_figures
 from kvsweep.report.html import render_html, sort_key
 from kvsweep.report.markdown import escape_markdown, render_markdown

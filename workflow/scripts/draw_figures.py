@@ -12,12 +12,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from kvsweep.analysis.groups import Row
 from kvsweep.analysis.storage import read_table
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
 from kvsweep.program import run_program, say
+from kvsweep.tables.row import Row
 
 
 def main() -> None:

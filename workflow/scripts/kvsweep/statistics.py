@@ -105,6 +105,11 @@ def student_t_quantile(probability: float, degrees_of_freedom: float) -> float:
     return t
 
 
+def larger(*errors: float | None) -> float | None:
+    """The largest of the errors that are known; None where none is."""
+    return max((error for error in errors if error is not None), default=None)
+
+
 def mean_stderr(samples: Sequence[float]) -> float | None:
     """Standard error of the samples' mean, s/sqrt(n), in their unit; None below two samples."""
     return math.sqrt(variance(samples) / len(samples)) if len(samples) >= 2 else None

@@ -22,12 +22,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kvsweep.analysis.curves import Curve, Duration
-from kvsweep.analysis.groups import format_number
 from kvsweep.analysis.kv_values import model_of
 from kvsweep.analysis.memory import SetUpMemory
-from kvsweep.analysis.set_ups import SET_UP, bits_of, by_columns, kld_of, pair_of, problem_with
+from kvsweep.analysis.set_ups import bits_of, by_columns, kld_of
+from kvsweep.numbers import format_number
 from kvsweep.study.config import Workload
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with
 from kvsweep.units import format_bytes, format_count
 
 Row = Mapping[str, Any]
@@ -166,14 +167,14 @@ def _problems(rows: Sequence[Row], quality: Row | None) -> dict[str, str]:
     for row in rows:
         problem = problem_with(row)
         if problem is not None and "phase" in row:
-            marked = problem.startswith(("ran as", "work left"))
+            marked = problem.why != Why.NOT_MEASURED
             found.setdefault(
-                row["phase"], problem if marked else f"{problem} at {format_count(row['depth'])}"
+                row["phase"], str(problem) if marked else f"{problem} at {format_count(row['depth'])}"
             )
     if quality is not None:
         problem = problem_with(quality)
         if problem is not None:
-            found["kld"] = problem
+            found["kld"] = str(problem)
     return found
 
 

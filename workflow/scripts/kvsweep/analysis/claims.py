@@ -30,10 +30,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from kvsweep.analysis.groups import format_number, larger
-from kvsweep.statistics import relative_difference
+from kvsweep.numbers import format_number
+from kvsweep.statistics import larger, relative_difference
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import name_of, rounding, rounding_of
+from kvsweep.tables.row import SET_UP, problem_with
 from kvsweep.units import format_count
 
 Row = Mapping[str, Any]
@@ -48,9 +49,6 @@ CONTEXT = 4096  # tokens: where the study measured quality
 TOKENS = {"prefill": 512, "decode": 128}  # its pp512 and tg128
 K = 1024
 _Z = 1.96  # standard errors to either side that hold 95 % of a normal distribution
-
-# One set-up: what must be equal for rows to be computed with.
-IDENTITY = ("source", "engine", "engine_commit", "backend", "machine", "model", "model_sha256")
 
 _ROUNDED = "rounding of the published digits"
 _REPEATED = "95 % interval of the repetitions"
@@ -243,7 +241,7 @@ class Cells:
         return rows
 
     def _find(
-        self, name: str, *, fallback: bool = False, among: Sequence[str] = ("measured",)
+        self, name: str, *, fallback: bool = False, among: tuple[str, ...] = ("measured",)
     ) -> tuple[Row | None, str]:
         """The one row of a cell, or None and why there is none that counts."""
         rows = self.by_name.get(name, [])
@@ -254,14 +252,8 @@ class Cells:
         if len(timed) > 1:
             return None, "several rows"
         (row,) = timed
-        ran = Pair(row.get("effective_ctk") or row["ctk"], row.get("effective_ctv") or row["ctv"])
-        if ran != Pair(row["ctk"], row["ctv"]):
-            return None, f"ran as {ran}"
-        if row.get("fallback") and not fallback:
-            return None, "work left the device"
-        if row["status"] not in among:
-            return None, str(row["status"])
-        return row, ""
+        problem = problem_with(row, among=among, fallback=fallback)
+        return (row, "") if problem is None else (None, str(problem))
 
 
 def by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -526,7 +518,7 @@ def evaluate(throughput: Iterable[Row], quality: Iterable[Row]) -> list[dict[str
     """A row of the table `claims` for each set-up in the tables and each statement.
 
     Statements about quality are evaluated for each corpus. A value that is not known must be None, not NaN:
-    `presentation.rows_of` makes such rows of a DataFrame.
+    Arrow's `to_pylist` makes such rows.
     """
     set_ups: dict[tuple[Any, ...], tuple[list[Row], dict[str | None, list[Row]]]] = {}
     for row in throughput:
@@ -535,7 +527,7 @@ def evaluate(throughput: Iterable[Row], quality: Iterable[Row]) -> list[dict[str
         set_ups.setdefault(_identity(row), ([], {}))[1].setdefault(row["corpus"], []).append(row)
     found = []
     for identity, (speeds, by_corpus) in set_ups.items():
-        shared = dict(zip(IDENTITY, identity, strict=True))
+        shared = dict(zip(SET_UP, identity, strict=True))
         shared["subject"] = shared.pop("source")
         of_speed = by_name(speeds)
         of_quality = {corpus: by_name(rows) for corpus, rows in (by_corpus or {None: []}).items()}
@@ -546,7 +538,7 @@ def evaluate(throughput: Iterable[Row], quality: Iterable[Row]) -> list[dict[str
 
 
 def _identity(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in IDENTITY)
+    return tuple(row[name] for name in SET_UP)
 
 
 def _judged(known: Statement, cells: Cells) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kvsweep.analysis.groups import is_published, larger
-from kvsweep.analysis.set_ups import SET_UP
-from kvsweep.statistics import mean_stderr, student_t_quantile
+from kvsweep.statistics import larger, mean_stderr, student_t_quantile
 from kvsweep.tables.published import LIKELY_COMMIT, QUALITIES, RATES, name_of, rounding_of
+from kvsweep.tables.row import SET_UP, is_published
 
 Row = Mapping[str, Any]
 

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsweep.analysis.estimates import ROUNDED, Value, half_width, seconds_per_token
-from kvsweep.analysis.set_ups import SET_UP, by_columns, pair_of, problem_with
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import SET_UP, pair_of, problem_with
 
 Row = Mapping[str, Any]
 

@@ -13,8 +13,7 @@ from functools import cache
 from statistics import NormalDist, fmean, variance
 from typing import Any, NamedTuple
 
-from kvsweep.analysis.groups import larger
-from kvsweep.statistics import student_t_quantile
+from kvsweep.statistics import larger, student_t_quantile
 from kvsweep.tables.published import rounding_of
 
 Row = Mapping[str, Any]

@@ -8,8 +8,9 @@ from typing import Any
 
 from kvsweep.analysis.estimates import EXACT, Gap, Value, gap, gap_by_window, quality_of, speed_of
 from kvsweep.analysis.kv_values import KvValues, kv_values_of
-from kvsweep.analysis.set_ups import SET_UP, bits_of, by_columns, pair_of, problem_with
+from kvsweep.analysis.set_ups import bits_of, by_columns
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import SET_UP, pair_of, problem_with
 
 Row = Mapping[str, Any]
 

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from kvsweep.analysis.estimates import quality_of
-from kvsweep.analysis.set_ups import SCORED, SET_UP, by_columns, kld_of, pair_of, problem_with
+from kvsweep.analysis.set_ups import by_columns, kld_of
 from kvsweep.study.pairs import BASELINE_PAIR, KNOWN_TYPES, Pair
+from kvsweep.tables.row import SCORED, SET_UP, pair_of, problem_with
 
 Row = Mapping[str, Any]
 
@@ -81,7 +82,7 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
             if pair not in asked:
                 status, reason = "not asked for", "no such pair among the quality cells"
             else:
-                status, reason = str(asked[pair]["status"]), problems[pair]
+                status, reason = str(asked[pair]["status"]), problems[pair] and str(problems[pair])
                 if reason is None and pair not in known:
                     reason = "no KL divergence is known"
                 elif status != "measured":

@@ -14,9 +14,10 @@ from typing import Any
 
 from kvsweep.analysis.curves import along
 from kvsweep.analysis.kv_values import model_of
-from kvsweep.analysis.set_ups import SET_UP, bits_of, by_columns, pair_of, problem_with
+from kvsweep.analysis.set_ups import bits_of, by_columns
 from kvsweep.engine.sizes import padded
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with, ran_as
 from kvsweep.units import format_bytes, format_count
 
 Row = Mapping[str, Any]
@@ -60,8 +61,7 @@ class SetUpMemory:
         self._bytes_per_token: dict[Pair, float] = {}
         self._compute: dict[Pair, dict[int, float]] = {}
         for row in rows:
-            pair, problem = pair_of(row), problem_with(row)
-            ran_as_asked = problem is None or not problem.startswith("ran as")
+            pair, ran_as_asked = pair_of(row), ran_as(row) is None
             if model and model["kv_values_per_token_k"] and model["kv_values_per_token_v"] and ran_as_asked:
                 values = model["kv_values_per_token_k"], model["kv_values_per_token_v"]
                 bits, source = bits_of(row, *values)
@@ -71,7 +71,7 @@ class SetUpMemory:
         # One size for each depth, that of its larger test: the smaller one says nothing of how the buffers grow.
         for cell in by_columns(rows, ("ctk", "ctv", "depth")).values():
             sizes = [row["compute_buffer_bytes"] for row in cell if row["compute_buffer_bytes"]]
-            if sizes and not any((problem_with(row) or "").startswith("ran as") for row in cell):
+            if sizes and not any(map(ran_as, cell)):
                 of_pair = self._compute.setdefault(pair_of(cell[0]), {})
                 of_pair[_context(cell)] = max(sizes)
 
@@ -151,10 +151,10 @@ def _cell(rows: Sequence[Row], set_up: SetUpMemory) -> dict[str, Any]:
     """``rows``: the phases of one cell."""
     status = next((row["status"] for row in rows if row["status"] != "measured"), "measured")
     problems = dict.fromkeys(problem_with(row) for row in rows)
-    remarks = [text for text in problems if text and text.startswith(("ran as", "work left"))]
+    remarks = [str(problem) for problem in problems if problem and problem.why != Why.NOT_MEASURED]
     pair = pair_of(rows[0])
     needs = set_up.needs(pair, _context(rows))
-    logged = [row["kv_bytes"] for row in rows if row["kv_bytes"] and not (remarks and "ran as" in remarks[0])]
+    logged = [row["kv_bytes"] for row in rows if row["kv_bytes"] and not any(map(ran_as, rows))]
     found: dict[str, Any] = {
         "status": status,
         "remark": "; ".join(remarks) or None,

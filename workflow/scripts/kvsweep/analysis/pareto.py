@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kvsweep.analysis.head_to_head import Contender, contenders
-from kvsweep.analysis.set_ups import SET_UP, by_columns, kld_of, pair_of, problem_with
+from kvsweep.analysis.set_ups import by_columns, kld_of
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import SET_UP, Problem, pair_of, problem_with
 from kvsweep.units import format_count
 
 Row = Mapping[str, Any]
@@ -58,8 +59,8 @@ def _values(
     contender: Contender | None,
     text: tuple[Any, Any],
     speed: tuple[Any, Any, Any],
-    reasons: Mapping[Pair, str | None],
-    speeds: Mapping[Pair, str | None],
+    reasons: Mapping[Pair, Problem | None],
+    speeds: Mapping[Pair, Problem | None],
 ) -> dict[str, Any]:
     quality = contender.quality.get(text) if contender else None
     decode = contender.speed.get(speed) if contender else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.groups import Row, larger
-from kvsweep.study.pairs import BASELINE_PAIR, Pair, effective_pair, pair_order
+from kvsweep.statistics import larger
+from kvsweep.study.pairs import BASELINE_PAIR, Pair, pair_order
+from kvsweep.tables.row import Row, pair_of, ran_as
 
 REFERENCES = (BASELINE_PAIR, Pair("q8_0", "q8_0"))
 
@@ -16,19 +17,15 @@ def reference_of(rows: Iterable[Row]) -> Pair | None:
     """The pair to compare speeds with: f16, or q8_0 where that ran at more depths."""
     depths: dict[Pair, set[int]] = {}
     for row in rows:
-        pair = Pair(row["ctk"], row["ctv"])
-        if pair in REFERENCES and not _ran_as_another(row):
+        pair = pair_of(row)
+        if pair in REFERENCES and not ran_as(row):
             depths.setdefault(pair, set()).add(row["depth"])
     in_order = sorted(depths, key=lambda pair: pair_order(pair.ctk, pair.ctv))
     return max(in_order, key=lambda pair: len(depths[pair]), default=None)
 
 
 def is_reference(row: Row, reference: Pair) -> bool:
-    return Pair(row["ctk"], row["ctv"]) == reference and not _ran_as_another(row)
-
-
-def _ran_as_another(row: Row) -> bool:
-    return effective_pair(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"]) is not None
+    return pair_of(row) == reference and not ran_as(row)
 
 
 def kld_error(row: Row) -> float | None:
@@ -43,13 +40,13 @@ def at_least_rounding(kld_error: float | None) -> float | None:
 
 def is_control(row: Row) -> bool:
     """Whether the row is f16 against its own stored baseline: what the method shows where nothing changed."""
-    return Pair(row["ctk"], row["ctv"]) == BASELINE_PAIR
+    return pair_of(row) == BASELINE_PAIR
 
 
 def control_of(rows: Sequence[Row]) -> Row | None:
     """The control that was measured and ran as asked for."""
     return next(
-        (row for row in rows if is_control(row) and row["kld_mean"] is not None and not _ran_as_another(row)),
+        (row for row in rows if is_control(row) and row["kld_mean"] is not None and not ran_as(row)),
         None,
     )
 

@@ -1,18 +1,14 @@
-"""Which rows may be compared with each other, and which count as the pair that was asked for."""
+"""Rows by set-up, and what stands in each of them: its divergence, its bits per value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from kvsweep.study.pairs import BASELINE_PAIR, Pair, bits_per_value
+from kvsweep.study.pairs import BASELINE_PAIR, bits_per_value
+from kvsweep.tables.row import SET_UP, Row, pair_of
 
-Row = Mapping[str, Any]
 _Row = TypeVar("_Row", bound=Row)
-
-# What must be equal for two numbers to be compared. Numbers about quality also need corpus and n_ctx.
-SET_UP = ("source", "engine", "engine_commit", "backend", "machine", "model", "model_sha256")
-SCORED = ("corpus", "n_ctx")
 
 
 def by_columns(rows: Iterable[_Row], columns: Iterable[str]) -> dict[tuple[Any, ...], list[_Row]]:
@@ -26,24 +22,6 @@ def by_columns(rows: Iterable[_Row], columns: Iterable[str]) -> dict[tuple[Any, 
 
 def set_up_of(row: Row) -> dict[str, Any]:
     return {name: row[name] for name in SET_UP}
-
-
-def pair_of(row: Row) -> Pair:
-    """The pair that was asked for."""
-    return Pair(row["ctk"], row["ctv"])
-
-
-def problem_with(row: Row) -> str | None:
-    """Why a row does not count as its pair: ``ran as q8_0/turbo3``, ``work left the device``, its status.
-
-    None if it does. What ran is not known of published numbers: they count.
-    """
-    ran = Pair(row["effective_ctk"] or row["ctk"], row["effective_ctv"] or row["ctv"])
-    if ran != pair_of(row):
-        return f"ran as {ran}"
-    if row["fallback"]:
-        return "work left the device"
-    return None if row["status"] == "measured" else str(row["status"])
 
 
 def kld_of(row: Row) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from kvsweep.analysis.groups import format_number
+from kvsweep.numbers import format_number
 from kvsweep.units import format_count
 
 

@@ -8,13 +8,14 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from kvsweep.analysis.groups import Group, Row, compare_beside_published, is_published
+from kvsweep.analysis.groups import Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.memory import SET_UP
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import Row, is_published
 
 MOST_LINES = 12  # of a panel; those beyond the errors come first
 

@@ -11,11 +11,11 @@ import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from kvsweep.analysis.groups import Row
 from kvsweep.figures import crossovers, k_or_v, memory, pareto, quality, speed, style
 from kvsweep.figures.drawing import Drawing
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.files import complete_or_absent
+from kvsweep.tables.row import Row
 
 DRAWERS: dict[str, Callable[[Sequence[Row]], Drawing]] = {
     "kld_by_bits": quality.kld_by_bits,

@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, Row, compare, format_number
+from kvsweep.analysis.groups import QUALITY_SUBJECT, compare
 from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_order
+from kvsweep.tables.row import Row
 
 # On coloured ground, whatever the page: not the colours that a dark page turns around.
 _DARK_LETTERS, _LIGHT_LETTERS = "#010101", "#fefefe"

@@ -13,10 +13,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep.analysis.groups import Row, is_published
 from kvsweep.figures import style
 from kvsweep.figures.drawing import Legend
 from kvsweep.study.pairs import effective_pair, pair_order
+from kvsweep.tables.row import Row, is_published
 
 PairKey = tuple[str, str, str, str]
 

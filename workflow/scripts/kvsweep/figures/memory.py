@@ -9,15 +9,16 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep.analysis.groups import THROUGHPUT_SUBJECT, Group, Row, compare_beside_published, is_published
+from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.speed import by_source
 from kvsweep.study.pairs import pair_label, pair_order
+from kvsweep.tables.row import Row, is_published
 
-SET_UP = THROUGHPUT_SUBJECT[:-1]
+SET_UP = SUBJECT
 # What stands in place of the pair's marker where a cell was not measured.
 _MARKER_OF_STATUS = {"oom": "x", "skipped": "|"}
 _OTHER_STATUS = "+"

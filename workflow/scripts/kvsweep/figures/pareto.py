@@ -7,20 +7,15 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from kvsweep.analysis.groups import (
-    QUALITY_SUBJECT,
-    Group,
-    Row,
-    compare_beside_published,
-    format_number,
-    is_published,
-)
+from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_label
+from kvsweep.tables.row import Row, is_published
 from kvsweep.units import format_count
 
 SMALL = 0.6  # size of a pair that another beats

@@ -9,16 +9,7 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep.analysis.groups import (
-    QUALITY_SUBJECT,
-    Comparison,
-    Group,
-    Row,
-    compare_beside_published,
-    format_number,
-    in_percent,
-    is_published,
-)
+from kvsweep.analysis.groups import QUALITY_SUBJECT, Comparison, Group, compare_beside_published
 from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
@@ -32,7 +23,9 @@ from kvsweep.figures.marks import (
     pairs_in_order,
     words_for,
 )
+from kvsweep.numbers import format_number, in_percent
 from kvsweep.study.pairs import nominal_bits, pair_label, pair_order
+from kvsweep.tables.row import Row, is_published
 
 FLOOR_IN_REACH = (
     30.0  # a floor that many times below the lowest pair is named, not drawn: it would flatten the rest

@@ -9,13 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep.analysis.groups import (
-    THROUGHPUT_SUBJECT,
-    Comparison,
-    Group,
-    Row,
-    compare_beside_published,
-)
+from kvsweep.analysis.groups import SUBJECT, THROUGHPUT_SUBJECT, Comparison, Group, compare_beside_published
 from kvsweep.analysis.reference import is_reference, reference_of
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, Point
@@ -30,6 +24,7 @@ from kvsweep.figures.marks import (
 )
 from kvsweep.statistics import relative_difference
 from kvsweep.study.pairs import pair_label, pair_order
+from kvsweep.tables.row import Row
 
 _HEIGHT = 3.9  # inches
 SLOWER_BY_FACTORS = (
@@ -83,7 +78,7 @@ def _by_depth(throughput: Sequence[Row], phase: str, title: str) -> Drawing:
 
 def _curve_of(row: Row) -> tuple[Any, ...]:
     """What the points of one curve share."""
-    return (*(row[column] for column in THROUGHPUT_SUBJECT[:-1]), row["ctk"], row["ctv"])
+    return (*(row[column] for column in SUBJECT), row["ctk"], row["ctv"])
 
 
 def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], set[int]]) -> Panel:

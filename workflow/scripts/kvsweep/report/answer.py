@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, by_set_up, plural
 from kvsweep.study.pairs import pair_label
+from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
 PICK, RUNNER_UP = "pick", "runner-up"
@@ -55,9 +57,7 @@ class Answers:
 
 def answers(advice: Sequence[Row]) -> list[Answers]:
     """Set-ups in their usual order; those that have a pick come before those that have none."""
-    found = [
-        Answers(title, tuple(_workloads(rows))) for title, rows in by_set_up(advice, THROUGHPUT_SUBJECT[:-1])
-    ]
+    found = [Answers(title, tuple(_workloads(rows))) for title, rows in by_set_up(advice, SUBJECT)]
     return sorted(found, key=lambda one: not one.picks)
 
 

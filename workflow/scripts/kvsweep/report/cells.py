@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, format_number, format_with_error
-from kvsweep.report.parts import Cell, Entry, Grid, Section, by_pair, by_set_up, is_measured, pair_entry
+from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
+from kvsweep.numbers import format_number, format_with_error
+from kvsweep.report.parts import Cell, Entry, Grid, Section, by_pair, by_set_up, pair_entry
+from kvsweep.tables.row import Row, is_measured
 from kvsweep.units import format_bytes, format_count, format_duration
 
 
@@ -24,7 +26,7 @@ class Evidence:
 
 def throughput_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:
     """Pairs down, depths across."""
-    for title, own in by_set_up(rows, THROUGHPUT_SUBJECT[:-1]):
+    for title, own in by_set_up(rows, SUBJECT):
         yield _status(f"Throughput: {title}", own, "depth", "\\ depth", evidence)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up
+from kvsweep.tables.row import Row
 
 NO_DATA = "no data"
 COLUMNS = ("no.", "statement", "verdict", "value", "expected", "tolerance", "how it was decided")
@@ -15,7 +17,7 @@ COLUMNS = ("no.", "statement", "verdict", "value", "expected", "tolerance", "how
 def claim_sections(claims: Sequence[Row]) -> Iterable[Section]:
     # The table names what it is about `subject`, the others `source`: the same words.
     rows = [{**row, "source": row["subject"]} for row in claims]
-    for title, own in by_set_up(rows, THROUGHPUT_SUBJECT[:-1]):
+    for title, own in by_set_up(rows, SUBJECT):
         counts = Counter(row["verdict"] for row in own)
         lines = tuple(_line(row) for row in sorted(own, key=lambda row: (row["claim"], str(row["corpus"]))))
         summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())

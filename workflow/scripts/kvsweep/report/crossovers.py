@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
+from kvsweep.tables.row import Row
 from kvsweep.units import format_count
 
 COLUMNS = ("phase", "pairs", "overtakes", "at depth, tokens", "95 % interval", "between measured", "verdict")
@@ -15,7 +17,7 @@ MOST_LINES = 100
 
 def crossover_sections(crossovers: Sequence[Row]) -> Iterable[Section]:
     """Tables of the crossings only; how many pairs have none is said below."""
-    for title, rows in by_set_up(crossovers, THROUGHPUT_SUBJECT[:-1]):
+    for title, rows in by_set_up(crossovers, SUBJECT):
         crossing = sorted(
             (row for row in rows if row["depth"] is not None),
             key=lambda row: (row["verdict"] != "crosses", row["depth"]),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
+from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
 MOST_DUELS = 40  # of a set-up; the others stand in the table's file
@@ -26,7 +28,7 @@ NOTES = (
 
 def duel_sections(head_to_head: Sequence[Row]) -> Iterable[Section]:
     """For each set-up a table of quality and memory for each text and context, then one for each phase."""
-    for title, rows in by_set_up(head_to_head, THROUGHPUT_SUBJECT[:-1]):
+    for title, rows in by_set_up(head_to_head, SUBJECT):
         duels = list(
             dict.fromkeys(
                 (row["pair_a"], row["pair_b"]) for row in sorted(rows, key=lambda row: row["order"] or 0)

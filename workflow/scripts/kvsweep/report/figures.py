@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvsweep.analysis.groups import ABSENT, format_number
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.catalogue import Entry as Listed
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from kvsweep.analysis.groups import ABSENT
 from kvsweep.figures.style import ON_DARK
+from kvsweep.numbers import ABSENT
 from kvsweep.report.figures import Figure
 from kvsweep.report.parts import Cell, Entry
 from kvsweep.report.svg import embeddable_svg, variable_of

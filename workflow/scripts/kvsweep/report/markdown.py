@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from kvsweep.analysis.claims import PARTLY
-from kvsweep.analysis.groups import ABSENT
+from kvsweep.numbers import ABSENT
 from kvsweep.report.html import TEMPLATES
 from kvsweep.report.parts import Entry, Grid
 from kvsweep.report.post import MOST_SET_UPS

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
 from kvsweep.study.pairs import pair_label, pair_order
+from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
-_SET_UP = THROUGHPUT_SUBJECT[:-1]
+_SET_UP = SUBJECT
 SIZE_NOTES = (
     "The KV cache as logged, or (computed) from the model's header and the types; in small print the weights, cache "
     "and compute buffers together, as far as they are known.",

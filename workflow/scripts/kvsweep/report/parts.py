@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.analysis.groups import ABSENT, Row, compare
-from kvsweep.study.pairs import Pair, effective_pair, pair_label, pair_order
+from kvsweep.analysis.groups import compare
+from kvsweep.numbers import ABSENT
+from kvsweep.study.pairs import Pair, pair_label, pair_order
+from kvsweep.tables.row import Row, pair_of, ran_as
 
 NO_DIFFERENCE = "no difference shown"
 PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text generation)"))
@@ -87,27 +89,15 @@ def label_of(row: Row) -> str:
     return pair_label(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"])
 
 
-def requested(row: Row) -> Pair:
-    return Pair(row["ctk"], row["ctv"])
-
-
-def ran_as_another(row: Row) -> bool:
-    return effective_pair(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"]) is not None
-
-
 def marks_of(row: Row) -> tuple[str, ...]:
     return ("fallback",) if row["fallback"] else ()
 
 
 def pair_entry(rows: Iterable[Row]) -> Entry:
     """A pair as the head of a row; what any of its cells ran as is part of the name."""
-    labels = dict.fromkeys(label_of(row) for row in rows)
-    marked = [label for label in labels if "(ran as " in label]
-    return Entry((marked or list(labels))[0], marks=("another pair ran",) if marked else ())
-
-
-def is_measured(row: Row) -> bool:
-    return bool(row["status"] == "measured")
+    rows = list(rows)
+    another = next((row for row in rows if ran_as(row)), None)
+    return Entry(label_of(another or rows[0]), marks=("another pair ran",) if another else ())
 
 
 def plural(n: int, thing: str) -> str:
@@ -122,7 +112,7 @@ def by_pair(rows: Iterable[Row]) -> dict[Pair, list[Row]]:
     """Rows by the pair that was asked for, in the order in which pairs are always shown."""
     found: dict[Pair, list[Row]] = {}
     for row in sorted(rows, key=lambda row: pair_order(row["ctk"], row["ctv"])):
-        found.setdefault(requested(row), []).append(row)
+        found.setdefault(pair_of(row), []).append(row)
     return found
 
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kvsweep.analysis.groups import (
-    ABSENT,
-    THROUGHPUT_SUBJECT,
-    Row,
-    format_error,
-    format_number,
-    format_with_error,
-    in_percent,
-    is_published,
-)
+from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.reference import is_control, kld_error
-from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, is_measured, marks_of, pair_entry
+from kvsweep.numbers import ABSENT, format_error, format_number, format_with_error, in_percent
+from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, marks_of, pair_entry
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import Row, is_measured, is_published
 from kvsweep.units import format_count
 
 STUDY_DEPTH = 64 * 1024  # tokens: the row that the study shows for every pair
@@ -39,7 +32,7 @@ def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[Stud
     rows = [*throughput, *quality]
     ours = [row for row in rows if not is_published(row)] or rows
     found = []
-    for title, own in by_set_up(ours, THROUGHPUT_SUBJECT[:-1]):
+    for title, own in by_set_up(ours, SUBJECT):
         speeds = [row for row in own if "phase" in row]
         qualities = [row for row in own if "phase" not in row]
         grids = (*_quality(qualities), *_decode(speeds), *_row_of_depth(speeds))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.groups import ABSENT, THROUGHPUT_SUBJECT, Row, format_number
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import Row
 from kvsweep.units import format_count
 
 COLUMNS = (
@@ -30,7 +32,7 @@ MOST_LINES = 200  # of a set-up; the others stand in the table's file
 
 def comparison_sections(comparisons: Sequence[Row]) -> Iterable[Section]:
     """A table for each of our set-ups."""
-    for title, rows in by_set_up(comparisons, THROUGHPUT_SUBJECT[:-1]):
+    for title, rows in by_set_up(comparisons, SUBJECT):
         notes: tuple[str, ...] = ()
         if len(rows) > MOST_LINES:
             notes = (f"{len(rows) - MOST_LINES:,} more rows in comparisons.parquet.",)

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.groups import (
-    ABSENT,
-    QUALITY_SUBJECT,
-    Row,
-    format_error,
-    format_number,
-    format_with_error,
-    in_percent,
-    larger,
-)
+from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.analysis.reference import at_least_rounding, control_of, is_control, kld_error
+from kvsweep.numbers import ABSENT, format_error, format_number, format_with_error, in_percent
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     Entry,
@@ -23,10 +15,11 @@ from kvsweep.report.parts import (
     by_pair,
     by_set_up,
     count,
-    is_measured,
     marks_of,
     pair_entry,
 )
+from kvsweep.statistics import larger
+from kvsweep.tables.row import Row, is_measured
 
 AT_THE_FLOOR = "at the floor"
 TWO_SIDED_95 = 1.96  # standard errors of a normal distribution

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from kvsweep.analysis.groups import (
-    ABSENT,
-    THROUGHPUT_SUBJECT,
-    Row,
-    format_difference,
-    format_with_error,
-)
+from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.reference import is_reference, reference_of
+from kvsweep.numbers import ABSENT, format_difference, format_with_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     PHASES,
@@ -26,6 +21,7 @@ from kvsweep.report.parts import (
 )
 from kvsweep.report.warnings import drifts, spreads
 from kvsweep.statistics import relative_difference
+from kvsweep.tables.row import Row
 from kvsweep.units import format_count
 
 DIFFERENCE_NOTES = (
@@ -37,7 +33,7 @@ DIFFERENCE_NOTES = (
 
 
 def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
-    for title, group in by_set_up(rows, THROUGHPUT_SUBJECT[:-1]):
+    for title, group in by_set_up(rows, SUBJECT):
         grids: list[Grid] = []
         for phase, phase_title in PHASES:
             own = [row for row in group if row["phase"] == phase]

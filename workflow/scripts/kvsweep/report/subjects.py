@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kvsweep.analysis.groups import ABSENT, Row
+from kvsweep.numbers import ABSENT
 from kvsweep.report.parts import Entry, Grid, count, listed
+from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes
 
 

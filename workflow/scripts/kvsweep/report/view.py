@@ -11,20 +11,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, THROUGHPUT_SUBJECT, Row, is_published
+from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
 from kvsweep.report.answer import Answers, answers
 from kvsweep.report.cells import Evidence, quality_status, throughput_status
 from kvsweep.report.claims import claim_sections
 from kvsweep.report.crossovers import crossover_sections
 from kvsweep.report.duels import duel_sections
 from kvsweep.report.memory import memory_sections
-from kvsweep.report.parts import Caution, Cell, Grid, Section, is_measured, plural
+from kvsweep.report.parts import Caution, Cell, Grid, Section, plural
 from kvsweep.report.post import StudyTables, study_tables
 from kvsweep.report.published import comparison_sections
 from kvsweep.report.quality import quality_sections
 from kvsweep.report.speed import throughput_sections
 from kvsweep.report.subjects import machines_of, models_of, records_of
 from kvsweep.report.warnings import warnings_of
+from kvsweep.tables.row import Row, is_measured, is_published
 
 # --- the view: what both formats show -----------------------------------------------------------------------
 
@@ -124,7 +125,7 @@ def _summary(throughput: Sequence[Row], quality: Sequence[Row]) -> str:
 
 def _cells_of(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows by cell: both phases of a throughput cell come from one process."""
-    columns = dict.fromkeys((*THROUGHPUT_SUBJECT[:-1], *QUALITY_SUBJECT, "ctk", "ctv", "depth"))
+    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, "ctk", "ctv", "depth"))
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from kvsweep.analysis.groups import (
-    QUALITY_SUBJECT,
-    THROUGHPUT_SUBJECT,
-    Row,
-    compare,
-    format_with_error,
-    is_published,
-)
-from kvsweep.report.parts import PHASES, Caution, is_measured, label_of, ran_as_another
+from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
+from kvsweep.numbers import format_with_error
+from kvsweep.report.parts import PHASES, Caution, label_of
 from kvsweep.study.pairs import pair_order
+from kvsweep.tables.row import Row, is_measured, is_published, ran_as
 from kvsweep.units import format_count
 
 # From where on a measured cell gets a warning.
@@ -41,7 +36,9 @@ def warnings_of(throughput: Sequence[Row], quality: Sequence[Row]) -> Iterable[C
         if alike:
             yield Caution(kind, tuple(_name_cells(*key, cells) for key, cells in alike.items()))
 
-    yield from warning("Another pair ran than was asked for", ran_as_another, lambda _: "")
+    yield from warning(
+        "Another pair ran than was asked for", lambda row: ran_as(row) is not None, lambda _: ""
+    )
     yield from warning(
         "Unknown what ran: the engine's log does not tell the cache types, the names are those asked for",
         what_ran_is_unknown,
@@ -142,7 +139,7 @@ def _signed_percent(fraction: float, stderr: float) -> str:
 def _group_titles(throughput: Sequence[Row], quality: Sequence[Row]) -> dict[int, str]:
     """What sets each row's subject apart from the table's others, by the row's id."""
     titles: dict[int, str] = {}
-    for rows, subject in ((throughput, THROUGHPUT_SUBJECT[:-1]), (quality, QUALITY_SUBJECT)):
+    for rows, subject in ((throughput, SUBJECT), (quality, QUALITY_SUBJECT)):
         for group in compare(rows, subject).groups:
             titles |= {id(row): group.title for row in group.rows}
     return titles

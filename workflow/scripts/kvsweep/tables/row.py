@@ -1,0 +1,70 @@
+"""What a row of a table is about: its set-up, the pair that was asked for, and whether it counts as that pair.
+
+Light on purpose: who asks for this must not load a parser or pyarrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from kvsweep.study.pairs import Pair, effective_pair
+
+Row = Mapping[str, Any]
+
+# What must be equal for two numbers to be compared. Numbers about quality also need equal text and context.
+SET_UP = ("source", "engine", "engine_commit", "backend", "machine", "model", "model_sha256")
+SCORED = ("corpus", "n_ctx")
+
+
+class Why(Enum):
+    """Why a row does not count as its pair."""
+
+    ANOTHER_PAIR = "another pair ran"
+    LEFT_DEVICE = "work left the device"
+    NOT_MEASURED = "not measured"
+
+
+class Problem(NamedTuple):
+    """Why a row does not count, and the same for a person: ``ran as q8_0/turbo3``, or the status."""
+
+    why: Why
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def pair_of(row: Row) -> Pair:
+    """The pair that was asked for."""
+    return Pair(row["ctk"], row["ctv"])
+
+
+def ran_as(row: Row) -> Pair | None:
+    """The pair that ran instead of the one that was asked for; None where it is the same, or unknown."""
+    ran = effective_pair(row["ctk"], row["ctv"], row["effective_ctk"], row["effective_ctv"])
+    return None if ran is None else Pair(*ran)
+
+
+def problem_with(
+    row: Row, *, among: tuple[str, ...] = ("measured",), fallback: bool = False
+) -> Problem | None:
+    """Why a row does not count as its pair; None if it does. What ran is not known of published numbers: they count.
+
+    ``among``: statuses that count; ``fallback``: whether work may have left the device.
+    """
+    ran = ran_as(row)
+    if ran is not None:
+        return Problem(Why.ANOTHER_PAIR, f"ran as {ran}")
+    if row["fallback"] and not fallback:
+        return Problem(Why.LEFT_DEVICE, Why.LEFT_DEVICE.value)
+    return None if row["status"] in among else Problem(Why.NOT_MEASURED, str(row["status"]))
+
+
+def is_measured(row: Row) -> bool:
+    return bool(row["status"] == "measured")
+
+
+def is_published(row: Row) -> bool:
+    return str(row["source"]).startswith("published:")
