@@ -113,10 +113,8 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 NOT_YET = {
-    *("04-glm52-indexer-f16", "07-metal-last-buffer-bench", "07-metal-last-buffer-kld"),
-    *("08-gdb-on-stdout", "09-cuda-copy", "09-cuda-refuses-pair", "10-kld-percentiles-2024"),
-    *("11-sycl-out-of-resources", "14-fallback-q4_1-q4_0"),
-    *("15-decode-no-slot", "17-newest-rotation-lines", "18-cuda-build-runs-on-cpu"),
+    *("04-glm52-indexer-f16", "07-metal-last-buffer-bench", "08-gdb-on-stdout", "14-fallback-q4_1-q4_0"),
+    *("17-newest-rotation-lines", "18-cuda-build-runs-on-cpu"),
 }
 
 

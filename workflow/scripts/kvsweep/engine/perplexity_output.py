@@ -18,6 +18,8 @@ import re
 from dataclasses import dataclass
 
 from kvsweep.engine.baseline_file import scored_tokens
+from kvsweep.engine.failures import first_line
+from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import UnparsableOutput
 
 _STATISTICS_NEED_TOKENS = 100
@@ -94,9 +96,9 @@ class KlStatistics:
 
     ``ppl`` is the cell's, ``ppl_base`` the baseline's; KLD in nats; correlation, agreement and differences of
     token probabilities (``delta_p``, cell minus base) as fractions. A standard error is None where the engine
-    prints nan. Percentiles of the KLD can lie just below zero, because the baseline is rounded to 16 bits.
-    ``n_ctx`` is None if the log does not tell it consistently. Raises UnparsableOutput where the values
-    contradict each other.
+    prints nan, and so are percentiles that older builds do not print. Percentiles of the KLD can lie just below zero,
+    because the baseline is rounded to 16 bits. ``n_ctx`` is None if the log does not tell it consistently. Raises
+    UnparsableOutput where the values contradict each other.
     """
 
     n_chunks: int
@@ -117,13 +119,13 @@ class KlStatistics:
     kld_max: float
     kld_p999: float
     kld_p99: float
-    kld_p95: float
-    kld_p90: float
+    kld_p95: float | None
+    kld_p90: float | None
     kld_median: float
     kld_p10: float
     kld_p5: float
     kld_p1: float
-    kld_p01: float
+    kld_p01: float | None
     kld_min: float
     delta_p_mean: float
     delta_p_mean_stderr: float | None
@@ -208,10 +210,11 @@ class KlStatistics:
             _check_close("the correlation of the perplexities", self.ppl_correlation, correlation, 0.01)
 
     def _check_kld(self) -> None:
-        rising = (
+        percentiles = (
             self.kld_min, self.kld_p01, self.kld_p1, self.kld_p5, self.kld_p10, self.kld_median,
             self.kld_p90, self.kld_p95, self.kld_p99, self.kld_p999, self.kld_max,
         )  # fmt: skip
+        rising = [value for value in percentiles if value is not None]
         for lower, upper in itertools.pairwise(rising):
             if lower > upper + 1e-6 + 1e-6 * abs(upper):  # interpolated in single precision
                 raise UnparsableOutput(f"the KLD's percentiles do not rise: {lower} stands below {upper}")
@@ -257,7 +260,7 @@ def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
     _raise_complaint(text)
     announced = _announcement(text)
     running = [(int(chunk), float(ppl)) for chunk, ppl in re.findall(r"\[(\d+)\](\d+\.\d{4}),", text)]
-    found = list(re.finditer(r"Final estimate: PPL = (.*)", text))
+    found = list(re.finditer(r"Final estimate: PPL(?: over (\d+) chunks for n_ctx=\d+)? = (.*)", text))
     if not found:
         raise ClosingStatisticsMissing(
             f"the baseline run printed no final estimate ({_windows_printed(len(running), announced)})",
@@ -265,10 +268,10 @@ def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
         )
     if len(found) > 1:
         raise UnparsableOutput("the baseline run printed its final estimate more than once")
-    estimate = re.match(r"(\d+\.\d{4}) \+/- (\d+\.\d{5})(?!\d)", found[0][1])
+    estimate = re.match(r"(\d+\.\d{4}) \+/- (\d+\.\d{5})(?!\d)", found[0][2])
     if estimate is None:
         raise UnparsableOutput(f"the baseline run's final estimate is not a number: {found[0][0]!r}")
-    n_chunks = announced.n_chunks if announced else len(running)
+    n_chunks = announced.n_chunks if announced else int(found[0][1] or len(running))
     if [chunk for chunk, _ in running] != list(range(1, n_chunks + 1)) or not running:
         raise UnparsableOutput(
             f"the baseline run must print the chunks 1 to {n_chunks}, but printed"
@@ -296,8 +299,11 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
     text = f"{stdout}\n{stderr}"
     _raise_complaint(text)
     announced = _announcement(text)
-    windows, closing = _kl_results(text)
-    missing = [label for name, label in _CLOSING_LABELS.items() if name not in closing]
+    windows, closing, p99_twice = _kl_results(text)
+    left_out = _left_out_by_older_builds(closing, p99_twice)
+    missing = [
+        label for name, label in _CLOSING_LABELS.items() if name not in closing and name not in left_out
+    ]
     if missing:
         if announced and announced.n_ctx:
             tokens = announced.n_chunks * scored_tokens(announced.n_ctx)
@@ -310,7 +316,7 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
             f" ({_windows_printed(len(windows), announced)})",
             _last_window_printed([window.chunk for window in windows], announced),
         )
-    values: dict[str, float | None] = {}
+    values: dict[str, float | None] = dict.fromkeys(left_out)
     for name, (value, stderr_value) in closing.items():
         values[name] = value
         if name in _WITH_STDERR:
@@ -405,30 +411,51 @@ _ROW = _row_pattern()
 _Closing = dict[str, tuple[float | None, float | None]]
 
 
-def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing]:
-    """The running table's rows, and value and standard error of every closing line that is there, by name."""
+def _left_out_by_older_builds(closing: _Closing, p99_twice: bool) -> tuple[str, ...]:
+    """Percentiles of the KLD that this build does not print.
+
+    Until 2025-09-15 (ik_llama.cpp: 2025-10) the 99th stands twice, the second time in the place of the 90th; the 95th
+    and the 0.1st came on 2025-09-28 (llama.cpp pull requests 15999 and 16321).
+    """
+    has = [name for name in ("kld_p95", "kld_p90", "kld_p01") if name in closing]
+    if p99_twice and has:
+        raise _printed_twice("kld_p99")
+    if p99_twice:
+        return ("kld_p95", "kld_p90", "kld_p01")
+    return ("kld_p95", "kld_p01") if has == ["kld_p90"] else ()
+
+
+def _printed_twice(name: str) -> ClosingStatisticsMissing:
+    """The log thread's doing, at exit: the rest is lost then."""
+    return ClosingStatisticsMissing(f"the KL run printed {_CLOSING_LABELS[name]!r} more than once", None)
+
+
+def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing, bool]:
+    """The running table's rows, value and standard error of every closing line that is there, by name, and whether the
+    99th percentile stands there twice."""
     windows: list[KlWindow] = []
     closing: _Closing = {}
+    p99_twice = False
     for line in text.split("\n"):
         label, colon, rest = line.partition(": ")
         name = _CLOSING_NAMES.get(" ".join(label.split())) if colon else None
         if name is not None:
             printed = _CLOSING_PATTERNS[name].fullmatch(rest)
-            if name in closing:
-                raise ClosingStatisticsMissing(
-                    f"the KL run printed {_CLOSING_LABELS[name]!r} more than once",
-                    None,  # the log thread's, at exit: the rest is lost then
-                )
+            again = name in closing
+            if again and (name != "kld_p99" or p99_twice):
+                raise _printed_twice(name)
             if printed:
                 form = _CLOSING[name]
                 value = _value(printed[1], form.width, form.percent)
                 stderr = _value(printed[2], form.stderr_width, form.percent) if form.stderr_width else None
-                closing[name] = (value, stderr)
+                if closing.setdefault(name, (value, stderr)) != (value, stderr):
+                    raise _printed_twice(name)
+                p99_twice = p99_twice or again
         elif " ± " in line:
             row = _ROW.fullmatch(line)
             if row:
                 windows.append(_window(row))
-    return tuple(windows), closing
+    return tuple(windows), closing, p99_twice
 
 
 def _window(row: re.Match[str]) -> KlWindow:
@@ -479,8 +506,9 @@ class _Announcement:
 def _raise_complaint(text: str) -> None:
     """Stop at what makes a result impossible or meaningless; the engine goes on after some of it."""
     complaint = _COMPLAINT.search(text)
-    if complaint:
-        raise UnparsableOutput(f"llama-perplexity reports: {complaint[0]}")
+    line = complaint[0] if complaint else first_line(text, COMPUTATION)
+    if line:
+        raise UnparsableOutput(f"llama-perplexity reports: {line}")
 
 
 def _announcement(text: str) -> _Announcement | None:

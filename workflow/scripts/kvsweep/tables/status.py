@@ -5,7 +5,7 @@ The table, in the order in which it is asked:
 | evidence | status |
 |---|---|
 | the engine was not started, because the cell was predicted to take too long | skipped |
-| the engine printed a result that is complete and agrees with itself | measured |
+| the engine printed a result that is complete and agrees with itself, and nothing that it computed failed | measured |
 | the runner ended the engine at its time limit, or because the cluster was about to end its job | timeout |
 | the log shows an allocation that failed, or the system killed the engine for want of memory | oom |
 | the log shows that the engine refuses the cache types or the model | unsupported |
@@ -21,7 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.engine.log import last_line, model_error_line, out_of_memory_line, unsupported_line
+from kvsweep.engine.failures import first_line
+from kvsweep.engine.log import last_line
+from kvsweep.engine.wordings import ABORT, COMPUTATION, MEMORY, MODEL, REFUSAL
 from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT, how_it_ended
 from kvsweep.units import format_duration
 
@@ -54,15 +56,17 @@ def without_result(run: Mapping[str, Any], text: str, problem: str) -> Verdict:
     if run["ended_by"] == TIME_LIMIT:
         limit = format_duration(run["time_limit_seconds"])
         return Verdict("timeout", f"not finished after the limit of {limit}", last)
-    line = out_of_memory_line(text)
+    line = first_line(text, MEMORY)
     if line is not None:
         return Verdict("oom", "the engine could not allocate memory", line)
     if run["killed_for_memory"]:
         return Verdict("oom", "the system killed the engine because memory ran out", last)
-    line = unsupported_line(text)
+    line = first_line(text, REFUSAL)
     if line is not None:
         return Verdict("unsupported", "the engine refuses these cache types", line)
-    line = model_error_line(text)
+    line = first_line(text, MODEL)
     if line is not None:
         return Verdict("unsupported", "the engine cannot load the model", line)
-    return Verdict("crashed", f"{problem} ({how_it_ended(run)})", last)
+    return Verdict(
+        "crashed", f"{problem} ({how_it_ended(run)})", first_line(text, COMPUTATION, ABORT) or last
+    )
