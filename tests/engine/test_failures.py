@@ -49,7 +49,8 @@ def test_no_wording_stands_twice_and_every_one_is_looked_at() -> None:
     assert len({(wording.meaning, wording.form) for wording in WORDINGS}) == len(WORDINGS)
     assert {wording.meaning for wording in WORDINGS} == set(MEANINGS)
     for wording in WORDINGS:
-        assert any(stem in wording.fixed for stem in STEMS), wording
+        literal = re.split("[#*]", wording.form)
+        assert any(stem in part for stem in STEMS for part in literal), wording
         assert len(wording.fixed) >= 3 and wording.backends and wording.where
 
 
