@@ -1,51 +1,79 @@
 # Short names for commands; what they do is Snakemake's and pytest's business.
+#
+# STUDY=directory works on another study than the one whose results lie here: make run CONFIG=my.yaml STUDY=studies/mine
 PYTHON ?= python3
 BIN := .venv/bin
+IN_STUDY := $(if $(STUDY),--directory "$(STUDY)")
+RESULTS := $(if $(STUDY),$(STUDY)/)results
+CONFIGURED := $(if $(CONFIG),--configfile "$(CONFIG)")
+# What is installed is known by the contents of the files that pin it: a checkout installs nothing again.
+pinned = .venv/$(1)-$(firstword $(shell cksum requirements/$(1).txt))
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: setup demo paper published plan status forget test check lint schema requirements
+.PHONY: setup setup-dev setup-cluster demo run paper published plan status forget test check lint schema requirements
 
-setup: .venv/ready
+# What running needs. Tests and a cluster add theirs.
+setup: $(call pinned,run)
 
-.venv/ready: requirements.txt requirements-cluster.txt requirements-dev.txt
-	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kvsweep needs Python 3.11 or newer: make PYTHON=python3.12")'
+setup-dev: setup setup-cluster $(call pinned,dev)
+
+setup-cluster: setup $(call pinned,cluster)
+
+$(call pinned,run):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kvsweep needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@echo "Installing what kvsweep needs into .venv: $$(grep -c '^[a-z].*==' requirements/run.txt) packages, about 600 MB, a minute or two"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt -r requirements-cluster.txt -r requirements-dev.txt
-	touch $@
+	$(PIP) -r requirements/run.txt
+	@rm -f .venv/run-* && touch $@
+	@echo "Ready: $$($(BIN)/python --version), Snakemake $$($(BIN)/snakemake --version), $$(du -sm .venv | cut -f1) MB in .venv"
+
+$(call pinned,cluster):
+	$(PIP) -r requirements/cluster.txt
+	@rm -f .venv/cluster-* && touch $@
+
+$(call pinned,dev):
+	$(PIP) -r requirements/dev.txt
+	@rm -f .venv/dev-* && touch $@
 
 demo: setup
-	$(BIN)/snakemake --configfile examples/demo.yaml
-	@echo "The report: $(CURDIR)/results/report.html"
+	$(BIN)/snakemake --configfile examples/demo.yaml $(IN_STUDY)
+	@echo "The report: $(abspath $(RESULTS))/report.html"
+
+# A study of your own: make run CONFIG=my.yaml
+run: setup
+	$(BIN)/snakemake $(CONFIGURED) $(IN_STUDY)
+	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 paper: setup
-	$(BIN)/snakemake
-	@echo "The report: $(CURDIR)/results/report.html"
+	$(BIN)/snakemake $(IN_STUDY)
+	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 # What kvsweep says of the published numbers alone: no engine, no model, under a minute. Works while a run is measuring.
 published: setup
-	$(BIN)/snakemake --nolock $(if $(CONFIG),--configfile $(CONFIG)) -- results/published/report.html
-	@echo "The report: $(CURDIR)/results/published/report.html"
+	$(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- results/published/report.html
+	@echo "The report: $(abspath $(RESULTS))/published/report.html"
 
 # CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
 plan: setup
-	$(BIN)/snakemake --nolock --quiet all $(if $(CONFIG),--configfile $(CONFIG)) -- plan
+	$(BIN)/snakemake --nolock --quiet all $(CONFIGURED) $(IN_STUDY) -- plan
 
 # How far a run has come, from another terminal while it runs.
 status: setup
-	$(BIN)/python workflow/scripts/show_status.py --results results
+	$(BIN)/python workflow/scripts/show_status.py --results "$(RESULTS)"
 
 # make forget STATUS=timeout PAIR=q8_0/q4_0; DRY=1 only lists.
 forget: setup
-	$(BIN)/python workflow/scripts/forget_cells.py --results results $(MAKEOVERRIDES)
+	$(BIN)/python workflow/scripts/forget_cells.py --results "$(RESULTS)" $(MAKEOVERRIDES)
 
 # Everything that needs neither an engine nor a cluster.
-check: setup lint
+check: setup-dev lint
 	$(BIN)/pytest -q -m "not engine and not cluster"
 
 # Everything: the demo is the end-to-end test.
-test: setup lint
+test: setup-dev lint
 	$(BIN)/pytest
 
-lint: setup
+lint: setup-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow/rules
@@ -58,6 +86,6 @@ schema: setup
 
 # Pins every package anew; needs uv.
 requirements:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-cluster.in -o requirements-cluster.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.txt
+	cd requirements && for name in run cluster dev; do \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt || exit 1; \
+	done

@@ -6,14 +6,17 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
 from kvsweep.engine import backends
 from kvsweep.engine import build as engine_build
 from kvsweep.engine import source as engine_source
+from kvsweep.engine.identity import engine_identity
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, read_json, write_json
+from kvsweep.files import make_directory, read_json, read_manifest, sha256, write_json
 from kvsweep.program import run_program, say
 from kvsweep.study.config import Engine, parse_engine
+from kvsweep.study.neighbours import link_or_copy, neighbours
 
 
 def main() -> None:
@@ -30,7 +33,10 @@ def main() -> None:
     if engine.source_kind == "path":
         manifest = take_ready(engine, arguments.base)
     else:
-        manifest = build_from_source(engine, arguments.build_json.parent, arguments.threads)
+        directory = arguments.build_json.parent
+        manifest = built_elsewhere(engine, directory, arguments.base) or build_from_source(
+            engine, directory, arguments.threads
+        )
     write_json(arguments.build_json, manifest)
     say(f"engine {engine.name}: ready ({manifest['version']})")
 
@@ -47,6 +53,36 @@ def take_ready(engine: Engine, base: Path) -> dict[str, object]:
         options={},
         compiler=None,
     )
+
+
+def built_elsewhere(engine: Engine, directory: Path, base: Path) -> dict[str, object] | None:
+    """The manifest of the same engine as another name or another study has built it; its files are here after this."""
+    results = directory.parents[1]
+    for place in (results, *neighbours(results, base)):
+        for path in sorted(place.glob("engines/*/build.json")):
+            made = read_manifest(path)
+            if path.parent.resolve() == directory.resolve() or made is None:
+                continue
+            if made.get("definition") == engine_identity(engine) and take_over(
+                engine, made, directory / "bin"
+            ):
+                say(f"engine {engine.name}: taken over from {path.parent}, which is the same engine")
+                return {**made, "engine": engine.name, "directory": str((directory / "bin").resolve())}
+    return None
+
+
+def take_over(engine: Engine, made: dict[str, Any], binaries: Path) -> bool:
+    """Whether the engine is there as its manifest says and has all programs; then its files are in ``binaries``."""
+    there = Path(made["directory"])
+    if not set(engine.programs) <= set(made.get("programs", ())):
+        return False
+    if any(not (there / name).is_file() or sha256(there / name) != it for name, it in made["files"].items()):
+        return False
+    shutil.rmtree(binaries, ignore_errors=True)
+    make_directory(binaries)
+    for name in made["files"]:
+        link_or_copy(there / name, binaries / name)
+    return True
 
 
 def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str, object]:

@@ -18,7 +18,7 @@ from kvsweep.program import run_program, say
 from kvsweep.tables.raw_cells import RawCell, find_cells, read_raw_cell
 
 # What make itself may be told on the same command line.
-_OF_MAKE = ("PYTHON", "BIN")
+_OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def main() -> None:
     origin: Origin = arguments.origin.at(arguments.base)
     directory: Path = arguments.model_json.parent
     key = f"models.{arguments.name}"
-    path = bring_all(origin, directory, key, arguments.sha256)
+    path = bring_all(origin, directory, key, arguments.sha256, arguments.base)
     header = read_fetched_header(origin, directory, path, f"{key}.{origin.kind}")
     files = [
         {
@@ -62,7 +62,7 @@ def main() -> None:
     say(f"model {arguments.name}: {header.architecture}, {header.n_layers} layers, {header.weight_type}")
 
 
-def bring_all(origin: Origin, directory: Path, key: str, expected_sha256: str | None) -> Path:
+def bring_all(origin: Origin, directory: Path, key: str, expected_sha256: str | None, base: Path) -> Path:
     """The model's file, or the first part of a split one; after this all parts are here."""
     try:
         parts = origin.parts()
@@ -77,7 +77,7 @@ def bring_all(origin: Origin, directory: Path, key: str, expected_sha256: str | 
     paths = []
     for part in parts:
         memory = checksum_memory(directory, Path(part.file_name))
-        paths.append(bring(part, directory, memory, key, own, tell))
+        paths.append(bring(part, directory, memory, key, own, tell, base))
     return paths[0]
 
 

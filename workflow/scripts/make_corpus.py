@@ -44,11 +44,11 @@ def main() -> None:
         write_text(text, demo_text.generate(arguments.seed, arguments.bytes))
         source = {"generate": {"seed": arguments.seed, "bytes": arguments.bytes}}
     elif arguments.member is None:
-        text = take(origin, directory, directory / "checksum.json", key, arguments.sha256)
+        text = take(origin, directory, directory / "checksum.json", key, arguments.sha256, arguments.base)
         source = origin.as_dict()
     else:
         memory = directory / "archive-checksum.json"
-        archive = take(origin, directory, memory, key, arguments.archive_sha256)
+        archive = take(origin, directory, memory, key, arguments.archive_sha256, arguments.base)
         archive_sha256 = sha256_once(archive, memory)
         check_sha256(archive, archive_sha256, arguments.archive_sha256, f"{key}.archive_sha256", origin)
         extract(archive, arguments.member, text, f"{key}.member")
@@ -71,13 +71,15 @@ def main() -> None:
     say(f"corpus {arguments.name}: {text.stat().st_size} bytes")
 
 
-def take(origin: Origin, directory: Path, memory: Path, key: str, expected_sha256: str | None) -> Path:
+def take(
+    origin: Origin, directory: Path, memory: Path, key: str, expected_sha256: str | None, base: Path
+) -> Path:
     """The text or archive, fetched if it has to be."""
 
     def tell(message: str) -> None:
         say(f"corpus {key.removeprefix('corpora.')}: {message}")
 
-    path = bring(origin, directory, memory, key, expected_sha256, tell)
+    path = bring(origin, directory, memory, key, expected_sha256, tell, base)
     if not path.is_file():
         raise KvsweepError(f"{key}.path: there is no file {path}; correct the path or put the text there.")
     return path

@@ -21,6 +21,7 @@ from kvsweep.measure.measured_curve import measured_curve
 from kvsweep.measure.prediction import Curve
 from kvsweep.plan import counts
 from kvsweep.plan.current import look
+from kvsweep.plan.last_run import of_another_study
 from kvsweep.plan.needs import ModelFile
 from kvsweep.plan.plan import Known, Resources, make_plan
 from kvsweep.plan.view import as_json, as_text
@@ -52,6 +53,8 @@ def main() -> None:
             say(f"note: {warning}")
         return
     print(as_text(plan, this_machine(study.machine).name), end="", flush=True)
+    for note in of_another_study(study, results):
+        say(note)
     write_json(results / "plan.json", as_json(plan))
     say(f"every cell with its figures: {results / 'plan.json'}")
 

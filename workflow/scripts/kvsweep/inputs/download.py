@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, not_writable, partial, read_json, write_json
+from kvsweep.study.neighbours import link_or_copy
 from kvsweep.terminal import progress_bar
 from kvsweep.units import format_bytes, format_duration
 
@@ -157,6 +158,16 @@ def fetched_before(remote: Remote, target: Path) -> Fetched | None:
         return known if known.key == remote.key and _size(target) == known.size_bytes else None
     except (KvsweepError, TypeError):
         return None
+
+
+def take_over(remote: Remote, other: Path, target: Path) -> bool:
+    """Make ``target`` the file ``other`` if that was fetched from this very place, and ``target`` is not there yet."""
+    known = fetched_before(remote, other)
+    if known is None or fetched_before(remote, target) is not None:
+        return False
+    link_or_copy(other, target)
+    write_json(_record_of(target), asdict(known))
+    return True
 
 
 def forget(target: Path) -> None:

@@ -10,6 +10,7 @@ from kvsweep.files import sha256_once
 from kvsweep.inputs import download
 from kvsweep.inputs.download import Answer, Remote
 from kvsweep.inputs.hub import hub_remote
+from kvsweep.study.neighbours import fetched_elsewhere
 from kvsweep.study.origin import Origin
 
 
@@ -25,8 +26,10 @@ def bring(
     where: str,
     expected_sha256: str | None,
     say: Callable[[str], None],
+    base: Path,
 ) -> Path:
-    """The local file, there after this unless its origin is a path; fetched only if it has not been before.
+    """The local file, there after this unless its origin is a path; fetched only if it has not been before, here or by
+    another study of the checkout ``base``.
 
     ``memory`` is where its checksum is remembered, ``where`` the configuration key to name in errors.
     ``expected_sha256`` is compared with what the server says, where it says one, before anything is fetched. Raises
@@ -45,6 +48,9 @@ def bring(
                 f"{expected_sha256}; correct the configuration."
             )
 
+    for other in fetched_elsewhere(target.name, directory, base):
+        if download.take_over(remote, other, target):
+            say(f"taken over from {other}, which was fetched from there")
     promised = download.fetch(remote, target, key, say, check).sha256
     if promised is not None and (found := sha256_once(target, memory)) != promised:
         download.forget(target)

@@ -1,0 +1,45 @@
+"""Studies side by side: each has its own directory and results; what one has built or fetched, the others take over."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from kvsweep.files import make_directory, partial
+
+
+def neighbours(results: Path, base: Path) -> list[Path]:
+    """The results directories of other studies: of the checkout ``base``, under its ``studies/``, and beside this one.
+
+    Beside the checkout itself nothing is looked for: what lies there is no study of it.
+    """
+    own, base = results.resolve().parent, base.resolve()
+    beside = [] if own == base else sorted(own.parent.glob("*/results"))
+    found = [base / "results", *sorted(base.glob("studies/*/results")), *beside]
+    return [path for path in dict.fromkeys(map(Path.resolve, found)) if path.parent != own and path.is_dir()]
+
+
+def fetched_elsewhere(name: str, directory: Path, base: Path) -> Iterator[Path]:
+    """Files of this name that were fetched for a model or a text: here under another name, or for another study.
+
+    ``directory`` is that of the model or the text under ``results/``.
+    """
+    results = directory.parents[1]
+    for place in (results, *neighbours(results, base)):
+        for kind in ("models", "corpora"):
+            for path in sorted(place.glob(f"{kind}/*/fetched")):
+                if path.parent.resolve() != directory.resolve() and (path / name).is_file():
+                    yield path / name
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file at ``target``, complete or absent: a hard link where the file system has them."""
+    make_directory(target.parent)
+    beside = partial(target)
+    beside.unlink(missing_ok=True)
+    try:
+        beside.hardlink_to(source)
+    except OSError:  # another file system, or none with hard links
+        shutil.copy2(source, beside)
+    beside.replace(target)
