@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 from kvsweep.analysis.schemas import ANALYSIS
+from kvsweep.analysis.speed import over_rounds, repetitions, speeds
+from synthetic_tables import in_rounds, study
 
 K = 1024
 GIB = 2**30
@@ -275,9 +277,16 @@ def _advice() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def speed_of(throughput: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the tables that are made of throughput alone, as the workflow makes them."""
+    rows = list(throughput)
+    return {"repetitions": repetitions(rows), "speed": speeds(over_rounds(rows))}
+
+
 def answers() -> dict[str, pa.Table]:
     """Every table of ANALYSIS but claims, with a few rows each."""
     rows = {
+        **speed_of(in_rounds(study()["throughput"].to_pylist())),
         "comparisons": _comparisons(),
         "head_to_head": _head_to_head(),
         "pareto": _pareto(),

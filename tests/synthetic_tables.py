@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, harmonic_mean, stdev
 from typing import Any
 
 import pandas as pd
@@ -99,9 +99,14 @@ def throughput_row(
     spread: float = 0.004,
     **replaced: Any,
 ) -> dict[str, Any]:
-    """A cell with five repetitions that scatter around `rate` (tokens/s) by `spread` (a fraction of it)."""
+    """A cell with five repetitions that scatter around `rate` (tokens/s) by `spread` (a fraction of it).
+
+    Where `tokens_per_second` is given, it is their tokens over time.
+    """
     scatter = random.Random(f"{ctk} {ctv} {depth} {phase}")
     samples = [rate * (1 + scatter.gauss(0, spread)) for _ in range(5)]
+    if replaced.get("tokens_per_second"):
+        samples = [x * replaced["tokens_per_second"] / harmonic_mean(samples) for x in samples]
     trend = drift(samples)
     bits = BITS.get(ctk, 8.0) + BITS.get(ctv, 8.0)
     return _filled(
@@ -115,6 +120,7 @@ def throughput_row(
             "tokens_per_second_stddev": stdev(samples),
             "samples": samples,
             "repetitions": len(samples),
+            "round": 1,
             "kv_bytes": int((depth + 512) * VALUES_PER_TOKEN / 2 * bits / 8),
             "wall_seconds": 30 + depth / 300,
             "command": f"llama-bench -m model.gguf -p 512 -n 128 -d {depth} -ctk {ctk} -ctv {ctv} -fa 1",
@@ -123,6 +129,46 @@ def throughput_row(
             **replaced,
         },
     )
+
+
+def rounds_at(
+    ctk: str, ctv: str, rates: Iterable[float], depth: int = 0, phase: str = "decode", **replaced: Any
+) -> list[dict[str, Any]]:
+    """A cell with these rates (tokens/s), one in each round."""
+    return [
+        throughput_row(
+            ctk, ctv, depth, phase, tokens_per_second=rate, samples=[rate], round=round_, **replaced
+        )
+        for round_, rate in enumerate(rates, start=1)
+    ]
+
+
+def in_rounds(
+    rows: Iterable[Mapping[str, Any]], n: int = 3, between: float = 0.002, within: float = 0.0005
+) -> list[dict[str, Any]]:
+    """Every throughput row measured in n rounds whose rates scatter by fractions of it.
+
+    ``between`` processes and ``within`` one are sample standard deviations; the mean over rounds is the row's rate.
+    """
+    found = []
+    for row in rows:
+        scatter = random.Random(f"{row['ctk']} {row['ctv']} {row['depth']} {row['phase']}")
+        shifts = _standardized([scatter.gauss(0, 1) for _ in range(n)])
+        for round_, shift in enumerate(shifts, start=1):
+            rate = row["tokens_per_second"]
+            if rate is None:
+                found.append({**row, "round": round_})
+                continue
+            inside = _standardized([scatter.gauss(0, 1) for _ in range(5)])
+            samples = [rate * math.exp(between * shift + within * x) for x in inside]
+            found.append({**row, "round": round_, "samples": samples, "tokens_per_second": fmean(samples)})
+    return found
+
+
+def _standardized(values: list[float]) -> list[float]:
+    """With mean 0 and sample standard deviation 1."""
+    mean = fmean(values)
+    return [(value - mean) / stdev(values) for value in values] if len(values) > 1 else [0.0]
 
 
 _STAYS_WITHOUT_VALUES = {
@@ -149,6 +195,7 @@ _STAYS_WITHOUT_VALUES = {
         "load_before",
         "busy_cores_before",
         "attempts",
+        "round",
     ),
 }
 

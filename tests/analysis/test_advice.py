@@ -10,11 +10,12 @@ import pytest
 from kvsweep.analysis.advice import advice
 from kvsweep.analysis.curves import Curve, along
 from kvsweep.analysis.schemas import ADVICE
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.study.config import Workload, parse_workloads
 from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table
 from support import ROOT
-from synthetic_tables import model_row, quality_row, study, throughput_row, unmeasured
+from synthetic_tables import in_rounds, model_row, quality_row, study, throughput_row, unmeasured
 
 Row = dict[str, Any]
 K, GIB = 1024, 2**30
@@ -29,7 +30,8 @@ def changed(workload: Workload = CODING, **values: Any) -> Workload:
 
 
 def advised(throughput: Iterable[Row], quality: Iterable[Row], workload: Workload = CODING) -> list[Row]:
-    table: list[Row] = as_table(advice(throughput, quality, [model_row()], [workload]), ADVICE).to_pylist()
+    rows = advice(over_rounds(throughput), quality, [model_row()], [workload])
+    table: list[Row] = as_table(rows, ADVICE).to_pylist()
     return table
 
 
@@ -42,11 +44,11 @@ def speeds(
 ) -> list[Row]:
     """Equally fast at every depth."""
     ctk, ctv = pair.partition("/")[0], pair.rpartition("/")[2]
-    return [
-        throughput_row(ctk, ctv, depth, phase, rate, spread=0.001, **more)
+    return in_rounds(
+        throughput_row(ctk, ctv, depth, phase, rate, spread=0, **more)
         for depth in depths
         for phase, rate in (("prefill", prefill), ("decode", decode))
-    ]
+    )
 
 
 THREE = [*speeds("f16", 1000, 60), *speeds("q8_0", 900, 55), *speeds("q4_0", 1200, 50)]
@@ -64,7 +66,7 @@ def test_time_per_token_is_linear_between_depths() -> None:
     def cell(depth: int, rate: float) -> Row:
         return throughput_row("f16", "f16", depth, "prefill", tokens_per_second=rate, samples=[rate, rate])
 
-    curve = Curve([cell(0, 100.0), cell(1000, 50.0)])  # 10 and 20 ms a token
+    curve = Curve(over_rounds([cell(0, 100.0), cell(1000, 50.0)]))  # 10 and 20 ms a token
     assert curve.duration(0, 1000).seconds == pytest.approx(15)
     assert curve.duration(500, 1000).seconds == pytest.approx(500 * 0.0175)
     # The last cell timed 512 tokens of its own; no further.
@@ -72,7 +74,7 @@ def test_time_per_token_is_linear_between_depths() -> None:
     assert curve.gap(1000, 1513) == "1513, beyond the deepest that was measured"
     with pytest.raises(ValueError, match="not measured"):
         curve.duration(0, 1513)
-    assert Curve([cell(8, 1.0)]).gap(0, 8) == "0, below the shallowest that was measured"
+    assert Curve(over_rounds([cell(8, 1.0)])).gap(0, 8) == "0, below the shallowest that was measured"
     assert Curve([]).gap(0, 1) == "any depth"
 
 
@@ -98,7 +100,7 @@ def test_the_quickest_feasible_pair() -> None:
     assert pick["prefill_seconds"] + pick["decode_seconds"] == pytest.approx(pick["request_seconds"])
     assert pick["request_seconds_low"] < pick["request_seconds"] < pick["request_seconds_high"]
     # Of the other's time in either direction: 35.16 s are 8.4 % less than 38.37 s, which are 9.2 % more than 35.16 s.
-    share = re.fullmatch(r"quickest: 35\.1 s a request, ([\d.]+) % less than q8_0", pick["why"])
+    share = re.fullmatch(r"quickest: 35\.2 s a request, ([\d.]+) % less than q8_0", pick["why"])
     assert share and float(share[1]) == pytest.approx(100 * (1 - 35.157 / 38.374), abs=0.3)
     share = re.fullmatch(r"38\.\d s a request, ([\d.]+) % more than f16", rows[1]["why"])
     assert share and float(share[1]) == pytest.approx(100 * (38.374 / 35.157 - 1), abs=0.3)
@@ -220,7 +222,8 @@ def test_the_largest_context_that_was_scored_counts() -> None:
 def test_the_shipped_workloads_on_the_published_numbers() -> None:
     workloads = parse_workloads(None)
     rows = as_table(
-        advice(PUBLISHED.throughput, PUBLISHED.quality, PUBLISHED.models, workloads.values()), ADVICE
+        advice(over_rounds(PUBLISHED.throughput), PUBLISHED.quality, PUBLISHED.models, workloads.values()),
+        ADVICE,
     ).to_pylist()
     study_rows = [row for row in rows if row["source"] == "published:m5max-part2"]
     picks = {row["workload"]: pair_of(row) for row in study_rows if row["verdict"] == "pick"}
@@ -241,7 +244,12 @@ def test_the_shipped_workloads_on_the_published_numbers() -> None:
 def test_a_whole_study_gets_an_answer_to_every_workload() -> None:
     tables = {name: table.to_pylist() for name, table in study().items()}
     rows = list(
-        advice(tables["throughput"], tables["quality"], tables["models"], parse_workloads(None).values())
+        advice(
+            over_rounds(tables["throughput"]),
+            tables["quality"],
+            tables["models"],
+            parse_workloads(None).values(),
+        )
     )
     picks = {row["workload"] for row in rows if row["verdict"] == "pick"}
     assert picks == set(parse_workloads(None))

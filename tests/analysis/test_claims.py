@@ -22,11 +22,20 @@ from kvsweep.analysis.claims import (
     not_below,
 )
 from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables import schemas
 from kvsweep.tables.published import name_of, of_source, read_published
 from kvsweep.tables.rows import as_table
 from support import ROOT, run_in_this_process
-from synthetic_tables import frame_of, quality_row, table_of, throughput_row, unmeasured, write_tables
+from synthetic_tables import (
+    frame_of,
+    in_rounds,
+    quality_row,
+    table_of,
+    throughput_row,
+    unmeasured,
+    write_tables,
+)
 
 K = 1024
 Row = dict[str, Any]
@@ -41,7 +50,7 @@ def by_number(rows: Iterable[Row]) -> dict[int, Row]:
     return dict(zip(numbers, rows, strict=True))
 
 
-ON_PUBLISHED = by_number(evaluate(PUBLISHED.throughput, PUBLISHED.quality))
+ON_PUBLISHED = by_number(evaluate(over_rounds(PUBLISHED.throughput), PUBLISHED.quality))
 
 # --- on the published numbers -------------------------------------------------------------------------------
 
@@ -145,11 +154,9 @@ def speeds(rates: Speeds, spread: float = 0.0005) -> list[Row]:
     for (pair, depth), both in rates.items():
         ctk, ctv = pair.partition("/")[0], pair.rpartition("/")[2]
         for phase, rate in zip(("prefill", "decode"), both or (1.0, 1.0), strict=True):
-            row = throughput_row(
-                ctk, ctv, depth * K, phase, rate, spread=spread, fallback=pair == "f16/turbo4"
-            )
+            row = throughput_row(ctk, ctv, depth * K, phase, rate, spread=0, fallback=pair == "f16/turbo4")
             rows.append(row if both else unmeasured(row, "oom", "no memory"))
-    return rows
+    return in_rounds(rows, 3, between=spread)
 
 
 def qualities(**replaced: float) -> list[Row]:
@@ -172,7 +179,10 @@ def qualities(**replaced: float) -> list[Row]:
 
 def measured(rows: Iterable[Row] | None = None, scored: Iterable[Row] | None = None) -> dict[int, Row]:
     return by_number(
-        evaluate(speeds(TRUE_SPEEDS) if rows is None else rows, qualities() if scored is None else scored)
+        evaluate(
+            over_rounds(speeds(TRUE_SPEEDS) if rows is None else rows),
+            qualities() if scored is None else scored,
+        )
     )
 
 
@@ -187,10 +197,7 @@ def test_every_statement_can_hold() -> None:
     found = measured()
     assert {number: row["verdict"] for number, row in found.items()} == dict.fromkeys(range(1, 14), "holds")
     assert {row["subject"] for row in found.values()} == {"measured"}
-    assert (
-        found[7]["tolerance_reason"]
-        == "each part allows for its own error (95 % interval of the repetitions)"
-    )
+    assert found[7]["tolerance_reason"] == "each part allows for its own error (95 % interval over rounds)"
     assert found[3]["tolerance_reason"].endswith("(1.96 standard errors)")
 
 
@@ -203,7 +210,8 @@ def test_the_rows_fit_the_table() -> None:
 def test_frames_are_as_good_as_rows() -> None:
     frames = frame_of("throughput", speeds(TRUE_SPEEDS)), frame_of("quality", qualities())
     assert all(isinstance(frame, pd.DataFrame) for frame in frames)
-    assert by_number(evaluate(*map(rows_of, frames))) == measured()
+    throughput, quality = map(rows_of, frames)
+    assert by_number(evaluate(over_rounds(throughput), quality)) == measured()
 
 
 @pytest.mark.parametrize(
@@ -318,7 +326,7 @@ def test_a_cell_that_did_not_end_well_says_nothing(number: int, status: str) -> 
     assert f"{status}: {NEEDED[number]}" in row["note"]
 
 
-@pytest.mark.parametrize("number", [number for number in NEEDED if number not in (6, 13)])
+@pytest.mark.parametrize("number", [number for number in NEEDED if number < 5])
 def test_two_rows_of_a_cell_are_not_chosen_from(number: int) -> None:
     row = on_needed(number, lambda rows, cell: rows + [r for r in rows if name_of(r).startswith(cell)])
     assert row["verdict"] == "no data"
@@ -416,9 +424,11 @@ def test_free_by_the_standard_error_but_not_by_the_paired_one() -> None:
     assert "yet not 0 by its own, paired error" in row["note"]
 
 
-def test_one_repetition_has_no_error() -> None:
-    rows = [row | {"samples": (row["samples"] or [])[:1]} for row in speeds(TRUE_SPEEDS)]
-    assert measured(rows)[9]["tolerance_reason"] == "2 % (the stated 2 %) + 0 % (no error is known)"
+@pytest.mark.parametrize("number", [5, 7, 8, 9, 10, 11, 12])
+def test_one_round_decides_nothing_about_speed(number: int) -> None:
+    row = measured([row for row in speeds(TRUE_SPEEDS) if row["round"] == 1])[number]
+    assert row["verdict"] == "no data"
+    assert "one round: what changes from one process to the next is not known" in row["note"]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +463,7 @@ def test_a_parts_verdict(value: float, error: float, verdicts: tuple[str, ...]) 
 def test_set_ups_are_never_mixed(column: str) -> None:
     """turbo3 of one set-up, q8_0 of another: nothing to compare in either."""
     rows = changed(speeds(TRUE_SPEEDS), "throughput turbo3 ", **{column: "another"})
-    found = [row for row in evaluate(rows, []) if row["claim"] == 9]
+    found = [row for row in evaluate(over_rounds(rows), []) if row["claim"] == 9]
     assert [row["verdict"] for row in found] == ["no data", "no data"]
     own = "subject" if column == "source" else column
     assert found[0][own] != "another" and found[1][own] == "another"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from kvsweep.analysis.comparisons import compare
 from kvsweep.analysis.schemas import COMPARISONS
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables.published import QUALITIES, name_of, of_source, read_published
 from kvsweep.tables.rows import as_table
 from support import ROOT
-from synthetic_tables import quality_row, throughput_row, unmeasured
+from synthetic_tables import quality_row, rounds_at, throughput_row, unmeasured
 
 PUBLISHED = read_published(ROOT / "resources" / "published")
 STUDY = of_source(PUBLISHED, "m5max-part2")
@@ -24,22 +26,24 @@ def cell(rows: tuple[dict[str, Any], ...], name: str) -> dict[str, Any]:
 
 def compared(*rows: dict[str, Any]) -> list[dict[str, Any]]:
     """As they stand in the table."""
-    found: list[dict[str, Any]] = as_table(compare(rows), COMPARISONS).to_pylist()
+    cells = over_rounds(rows) if "phase" in rows[0] else rows
+    found: list[dict[str, Any]] = as_table(compare(cells), COMPARISONS).to_pylist()
     return found
 
 
 def test_our_cell_beside_the_published_one() -> None:
-    ours = throughput_row(
-        "q8_0", "turbo4", 8192, "decode", tokens_per_second=150.8, samples=[150.0, 150.8, 151.6]
-    )
-    (found,) = compared(ours, *STUDY.throughput)
-    assert (found["ours"], found["theirs"], found["unit"]) == (150.8, 75.4, "tokens/s")
+    ours = rounds_at("q8_0", "turbo4", [150.8 / 1.01, 150.8, 150.8 * 1.01], 8192)
+    (found,) = compared(*ours, *STUDY.throughput)
+    assert (found["ours"], found["theirs"]) == pytest.approx((150.8, 75.4))
+    assert found["unit"] == "tokens/s"
     assert (found["depth"], found["phase"], found["ctk"], found["ctv"]) == (8192, "decode", "q8_0", "turbo4")
     assert (found["source"], found["published"]) == ("measured", "published:m5max-part2")
     assert found["ratio"] == pytest.approx(2)
-    error = 4.302653 * 0.8 / 3**0.5  # t of 2 degrees of freedom
-    assert found["ratio_low"] == pytest.approx((150.8 - error) / 75.45)
-    assert found["ratio_high"] == pytest.approx((150.8 + error) / 75.35)
+    # t of 2 degrees of freedom x the logarithms' standard error, and half a printed digit
+    in_log = 4.302653 * math.log(1.01) / 3**0.5 + 0.05 / 75.4
+    assert found["ratio_low"] == pytest.approx(2 * math.exp(-in_log))
+    assert found["ratio_high"] == pytest.approx(2 * math.exp(in_log))
+    assert found["interval"] == "95 % interval over rounds and rounding of the published digits"
     assert found["comparable"]
     assert found["unknown"] == ["engine commit", "effective pair", "work left the device"]
 
@@ -114,4 +118,4 @@ def test_a_slice_is_compared_too() -> None:
     assert (found["source"], found["ratio_low"]) == (
         "slice:attic",
         None,
-    )  # one sample says nothing of its error
+    )  # one round says nothing of its error

@@ -8,28 +8,30 @@ from typing import Any
 import pytest
 from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.schemas import CROSSOVERS
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table
 from support import ROOT
-from synthetic_tables import throughput_row
+from synthetic_tables import in_rounds, throughput_row
 
 Row = dict[str, Any]
 K = 1024
 
 
 def found(rows: Iterable[Row]) -> list[Row]:
-    table: list[Row] = as_table(crossovers(rows), CROSSOVERS).to_pylist()
+    table: list[Row] = as_table(crossovers(over_rounds(rows)), CROSSOVERS).to_pylist()
     return table
 
 
 def line(
     name: str, start: float, slope: float, depths: Iterable[int], spread: float = 0.0, **more: Any
 ) -> list[Row]:
-    """Seconds per token: start + slope x depth, both in units of a millisecond."""
-    return [
-        throughput_row(name, name, depth, rate=1e3 / (start + slope * depth), spread=spread, **more)
+    """Three rounds; seconds per token: start + slope x depth, both in units of a millisecond."""
+    rows = (
+        throughput_row(name, name, depth, rate=1e3 / (start + slope * depth), spread=0, **more)
         for depth in depths
-    ]
+    )
+    return in_rounds(rows, 3, between=spread, within=0)
 
 
 def test_the_depth_where_two_lines_meet() -> None:
@@ -40,15 +42,12 @@ def test_the_depth_where_two_lines_meet() -> None:
     assert row["depth"] == pytest.approx(4000, abs=20)
     assert (row["between_low"], row["between_high"]) == (2048, 8192)
     assert (row["ahead_before"], row["ahead_after"], row["verdict"]) == ("q8_0", "turbo3", "crosses")
-    assert 2048 < row["depth_low"] < row["depth"] < row["depth_high"] < 8192
+    assert 0 < row["depth_low"] < row["depth"] < row["depth_high"] < 8192
     assert row["depths"] == [0, 2048, 8192]
 
 
 def test_errors_that_reach_a_measured_depth() -> None:
-    rows = line("q8_0", 10, 1e-3, (0, 8192)) + line("turbo3", 12, 5e-4, (0, 8192))
-    for row in rows:
-        row["samples"] = [factor * row["tokens_per_second"] for factor in (0.8, 1.0, 1.2)]
-    (row,) = found(rows)
+    (row,) = found(line("q8_0", 10, 1e-3, (0, 8192), 0.3) + line("turbo3", 12, 5e-4, (0, 8192), 0.3))
     assert row["verdict"] == "crosses within the errors"
     assert (row["depth_low"], row["depth_high"]) == (0, 8192)
 
@@ -58,28 +57,42 @@ def test_none_where_one_is_faster_everywhere() -> None:
     assert (row["verdict"], row["depth"], row["ahead_before"]) == ("none", None, "q8_0")
 
 
-def test_every_crossing_is_told() -> None:
-    rates = {"q8_0": (100, 90, 80), "turbo3": (99, 91, 79)}
-    rows = [
-        throughput_row(name, name, depth, rate=rate, spread=1e-4)
-        for name, of_pair in rates.items()
-        for depth, rate in zip((0, 8 * K, 64 * K), of_pair, strict=True)
-    ]
-    first, second = found(rows)
-    assert (first["number"], first["ahead_after"]) == (1, "turbo3")
-    assert (second["number"], second["ahead_after"]) == (2, "q8_0")
+ZIGZAG = {"q8_0": (100, 90, 80, 70), "turbo3": (99, 91, 79, 71)}
 
 
-def test_a_tie_at_a_measured_depth_is_the_crossing() -> None:
-    rates = {"q8_0": (100, 90, 80), "turbo3": (99, 90, 81)}
-    rows = [
-        throughput_row(name, name, depth, tokens_per_second=float(rate), samples=[float(rate)])
-        for name, of_pair in rates.items()
-        for depth, rate in zip((0, 8 * K, 64 * K), of_pair, strict=True)
-    ]
+def zigzag(n_depths: int, spread: float, n_rounds: int = 3) -> list[Row]:
+    """Two pairs that take turns at being one percent ahead."""
+    rows = (
+        throughput_row(name, name, depth, rate=rate, spread=0)
+        for name, of_pair in ZIGZAG.items()
+        for depth, rate in zip((0, 8 * K, 64 * K, 128 * K)[:n_depths], of_pair, strict=False)
+    )
+    return in_rounds(rows, n_rounds, between=spread, within=0)
+
+
+def test_a_second_crossing_where_the_data_show_it_beyond_the_errors() -> None:
+    first, second = found(zigzag(3, 1e-5))
+    assert (first["number"], first["ahead_after"], first["verdict"]) == (1, "turbo3", "crosses")
+    assert (second["number"], second["ahead_after"], second["verdict"]) == (2, "q8_0", "crosses")
+    assert 0 < first["depth_low"] < first["depth"] < first["depth_high"] < 8 * K < second["depth_low"]
+
+
+def test_never_a_third() -> None:
+    assert [row["number"] for row in found(zigzag(4, 1e-5))] == [1, 2]
+
+
+@pytest.mark.parametrize("n_rounds", [2, 3, 10])
+def test_taking_turns_within_the_errors_is_one_crossing_at_most(n_rounds: int) -> None:
+    (row,) = found(zigzag(4, 0.05, n_rounds))
+    assert row["verdict"] in ("none", "crosses within the errors")
+
+
+def test_one_round_crosses_without_an_interval() -> None:
+    rows = [row for row in line("q8_0", 10, 1e-3, (0, 2048, 8192)) if row["round"] == 1]
+    rows += [row for row in line("turbo3", 12, 5e-4, (0, 2048, 8192)) if row["round"] == 1]
     (row,) = found(rows)
-    assert (row["depth"], row["ahead_before"], row["ahead_after"]) == (8 * K, "q8_0", "turbo3")
-    assert (row["depth_low"], row["interval"], row["verdict"]) == (None, None, "crosses")  # no error is known
+    assert row["depth"] == pytest.approx(4000)
+    assert (row["depth_low"], row["interval"], row["verdict"]) == (None, None, "crosses, errors unknown")
 
 
 def test_one_common_depth_is_too_few() -> None:

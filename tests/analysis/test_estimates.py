@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from statistics import fmean, variance
+from statistics import fmean, stdev, variance
 
 import pytest
 from hypothesis import given
@@ -20,27 +20,39 @@ from kvsweep.analysis.estimates import (
     speed_of,
     t_quantile,
 )
-from kvsweep.statistics import relative_difference, student_t_quantile, welch_interval
-from synthetic_tables import quality_row, throughput_row
+from kvsweep.analysis.speed import over_rounds
+from kvsweep.statistics import student_t_quantile
+from synthetic_tables import quality_row, rounds_at
 
-A, B = [10.0, 10.2, 10.1, 9.9], [9.0, 9.1, 9.4]
-
-
-def of(samples: list[float]) -> Value:
-    return speed_of(throughput_row("f16", "f16", samples=samples, tokens_per_second=fmean(samples)))
+A, B = [10.0, 10.2, 10.1], [9.0, 9.1, 9.4]
 
 
-def test_measured_speeds_differ_as_welch_says() -> None:
+def of(rates: list[float]) -> Value:
+    (row,) = over_rounds(rounds_at("f16", "f16", rates))
+    return speed_of(row)
+
+
+def test_measured_speeds_differ_by_students_t_of_the_logarithms_over_rounds() -> None:
     found = gap(of(A), of(B))
-    welch, relative = welch_interval(A, B), relative_difference(A, B)
-    assert welch is not None and relative is not None
-    assert (found.difference, found.difference_low, found.difference_high) == pytest.approx(tuple(welch))
-    assert (found.ratio, found.ratio_low, found.ratio_high) == pytest.approx(tuple(1 + x for x in relative))
+    logs = [math.log(x / y) for x, y in zip(A, B, strict=True)]
+    half = 4.302652730 * stdev(logs) / 3**0.5  # t of 2 degrees of freedom
+    assert found.ratio == pytest.approx(math.exp(fmean(logs)))
+    assert (found.ratio_low, found.ratio_high) == pytest.approx(
+        (math.exp(fmean(logs) - half), math.exp(fmean(logs) + half))
+    )
+    half = 4.302652730 * stdev([x - y for x, y in zip(A, B, strict=True)]) / 3**0.5
+    assert found.difference_high == pytest.approx(found.difference + half)
+    assert found.interval == "95 % interval over rounds"
+
+
+def test_what_a_round_does_to_both_cancels() -> None:
+    found = gap(of([10.0, 5.0, 8.0]), of([20.0, 10.0, 16.0]))
+    assert (found.ratio, found.ratio_low, found.ratio_high) == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_rounding_is_a_bound_and_adds_up() -> None:
     rows = [
-        throughput_row("f16", "f16", tokens_per_second=rate, samples=None, tokens_per_second_rounding=0.5)
+        {"tokens_per_second": rate, "rounds": [], "tokens_per_second_rounding": 0.5}
         for rate in (128.0, 124.0)
     ]
     found = gap(*map(speed_of, rows))
@@ -48,9 +60,9 @@ def test_rounding_is_a_bound_and_adds_up() -> None:
     assert found.interval == "rounding of the published digits"
 
 
-def test_one_repetition_says_nothing_of_its_error() -> None:
-    found = gap(of([10.0]), of(B))
-    assert found.ratio == pytest.approx(10 / fmean(B))
+def test_one_round_says_nothing_of_its_error() -> None:
+    found = gap(of([10.0]), of([9.0]))
+    assert found.ratio == pytest.approx(10 / 9)
     assert found.difference_low is found.ratio_low is found.interval is None
 
 

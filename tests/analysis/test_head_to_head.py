@@ -9,15 +9,17 @@ import pytest
 from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.schemas import HEAD_TO_HEAD, PARETO
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables.rows import as_table
-from synthetic_tables import model_row, quality_row, throughput_row, unmeasured
+from synthetic_tables import model_row, quality_row, rounds_at, throughput_row, unmeasured
 
 Row = dict[str, Any]
 K = 1024
 
 
 def duels(throughput: Iterable[Row], quality: Iterable[Row]) -> list[Row]:
-    found: list[Row] = as_table(head_to_head(throughput, quality, [model_row()]), HEAD_TO_HEAD).to_pylist()
+    cells = over_rounds(throughput)
+    found: list[Row] = as_table(head_to_head(cells, quality, [model_row()]), HEAD_TO_HEAD).to_pylist()
     return found
 
 
@@ -41,24 +43,19 @@ def test_q4_0_against_turbo4_and_turbo3_stands_first_whatever_their_bits() -> No
 def test_who_wins_and_by_how_much() -> None:
     rows = duels(
         [
-            throughput_row(
-                "q4_0", "q4_0", 8 * K, "decode", samples=[50.0, 50.1, 50.2], tokens_per_second=50.1
-            ),
-            throughput_row(
-                "turbo4", "turbo4", 8 * K, "decode", samples=[60.0, 60.1, 60.2], tokens_per_second=60.1
-            ),
-            throughput_row("q4_0", "q4_0", 8 * K, "prefill", samples=[500.0, 510.0], tokens_per_second=505.0),
-            throughput_row(
-                "turbo4", "turbo4", 8 * K, "prefill", samples=[502.0, 512.0], tokens_per_second=507.0
-            ),
+            # The second round was slower for both, which is no error of their difference.
+            *rounds_at("q4_0", "q4_0", [50.0, 40.1, 50.2], 8 * K),
+            *rounds_at("turbo4", "turbo4", [60.0, 48.0, 60.2], 8 * K),
+            *rounds_at("q4_0", "q4_0", [500.0, 510.0, 520.0], 8 * K, "prefill"),
+            *rounds_at("turbo4", "turbo4", [504.0, 507.0, 525.0], 8 * K, "prefill"),
             throughput_row("turbo4", "turbo4", 32 * K, "decode"),  # only one of them has it
         ],
         [quality_row("q4_0", "q4_0", 0.008), quality_row("turbo4", "turbo4", 0.0131)],
     )
     decode = one(rows, quantity="decode")
     assert (decode["depth"], decode["winner"], decode["verdict"]) == (8 * K, "turbo4", "better")
-    assert decode["difference"] == pytest.approx(-10)
-    assert decode["difference_low"] < -10 < decode["difference_high"] < 0
+    assert decode["ratio"] == pytest.approx((50 * 40.1 * 50.2 / (60 * 48 * 60.2)) ** (1 / 3))
+    assert decode["difference_low"] < decode["difference"] < decode["difference_high"] < 0
     prefill = one(rows, quantity="prefill")
     assert (prefill["ahead"], prefill["winner"], prefill["verdict"]) == (
         "turbo4",
@@ -81,11 +78,30 @@ def test_equal_sizes_are_equal() -> None:
     assert (size["ahead"], size["winner"], size["verdict"]) == (None, None, "equal")
 
 
-def test_very_unlike_repetitions_show_no_difference() -> None:
-    wild = throughput_row("q4_0", "q4_0", samples=[100.0, 3000.0, 1300.0], tokens_per_second=1466.7)
-    slow = throughput_row("turbo4", "turbo4", samples=[10.0, 190.0, 5.0], tokens_per_second=68.3)
-    row = one(duels([wild, slow], []), quantity="decode")
-    assert row["winner"] is None
+def test_very_unlike_rounds_show_no_difference() -> None:
+    wild = rounds_at("q4_0", "q4_0", [100.0, 3000.0, 1300.0])
+    slow = rounds_at("turbo4", "turbo4", [10.0, 190.0, 5.0])
+    row = one(duels([*wild, *slow], []), quantity="decode")
+    assert (row["winner"], row["verdict"]) == (None, "no difference shown")
+
+
+def test_one_round_has_no_winner() -> None:
+    rows = duels([*rounds_at("q4_0", "q4_0", [50.0]), *rounds_at("turbo4", "turbo4", [80.0])], [])
+    row = one(rows, quantity="decode")
+    assert (row["ahead"], row["winner"], row["verdict"]) == ("turbo4", None, "one round")
+    assert (row["ratio_low"], row["interval"]) == (None, None)
+
+
+def test_only_rounds_that_have_both_are_compared() -> None:
+    throughput = [
+        *rounds_at("q4_0", "q4_0", [50.0, 60.0, 99.0]),
+        *rounds_at("turbo4", "turbo4", [55.0, 66.0]),
+    ]
+    row = one(duels(throughput, []), quantity="decode")
+    assert row["value_a"] == pytest.approx((50 * 60) ** 0.5)
+    assert row["ratio"] == pytest.approx(1 / 1.1)
+    apart = [row | {"round": 3} for row in rounds_at("turbo4", "turbo4", [55.0])]
+    assert [r for r in duels([*throughput[:2], *apart], []) if r["quantity"] == "decode"] == []
 
 
 @pytest.mark.parametrize("changed", [{"effective_ctk": "q8_0"}, {"fallback": True}, {"status": "timeout"}])
@@ -116,7 +132,7 @@ def test_bits_are_those_that_were_logged() -> None:
 
 
 def front(throughput: Iterable[Row], quality: Iterable[Row], depth: int | None = None) -> dict[str, Row]:
-    rows = as_table(pareto(throughput, quality, [model_row()], depth), PARETO).to_pylist()
+    rows = as_table(pareto(over_rounds(throughput), quality, [model_row()], depth), PARETO).to_pylist()
     return {row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}": row for row in rows}
 
 

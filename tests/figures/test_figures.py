@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from kvsweep.analysis.reference import pareto_front
+from kvsweep.analysis.speed import against
 from kvsweep.figures import crossovers as crossing
 from kvsweep.figures import k_or_v, memory, pareto, quality, speed, style
 from kvsweep.figures.axes import depth_position, log_ticks
@@ -14,14 +15,15 @@ from kvsweep.figures.draw import DRAWERS, FORMS, draw, save
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.figures.marks import FALLBACK_NOTE
 from kvsweep.figures.style import pair_style
-from kvsweep.statistics import relative_difference
 from kvsweep.study.pairs import pair_label, pair_order
 from matplotlib.colors import to_hex
-from synthetic_analysis import PUBLISHED, answer, answers
+from synthetic_analysis import PUBLISHED, answer, answers, answers_of, speed_of
 from synthetic_tables import (
     PAPER_PAIRS,
     WIDE_PAIRS,
+    in_rounds,
     quality_row,
+    rounds_at,
     study,
     table_of,
     throughput_row,
@@ -50,6 +52,11 @@ def curves(axes):
 def rows_of(name, rows):
     """The rows as the figures get them: by way of the schema."""
     return table_of(name, rows).to_pylist()
+
+
+def speeds_of(rows):
+    """The table `speed` of these throughput rows, as the figures get it."""
+    return answers_of("speed", speed_of(rows)["speed"]).to_pylist()
 
 
 def prefill_by_depth(rows):
@@ -83,47 +90,48 @@ def legend_of(figure):
 # --- speed by depth ---------------------------------------------------------------------------------------------------
 
 
-def test_a_curve_shows_the_rates_and_their_standard_deviations():
+def test_a_curve_shows_the_rates_and_their_intervals_over_rounds():
     rows = [
-        throughput_row("q8_0", "turbo4", depth, "decode", rate)
+        row
         for depth, rate in ((0, 80), (8192, 70), (32768, 60))
+        for row in rounds_at("q8_0", "turbo4", [rate, 1.01 * rate, 0.99 * rate], depth)
     ]
-    (axes,) = decode_by_depth(rows_of("throughput", rows)).axes
+    table = speeds_of(rows)
+    (axes,) = decode_by_depth(table).axes
     (points,) = curves(axes).values()
-    for row, (x, y, low, high) in zip(rows, points, strict=True):
+    for row, (x, y, low, high) in zip(table, points, strict=True):
         assert x == depth_position(row["depth"], 8192)
         assert y == row["tokens_per_second"]
-        assert (low, high) == pytest.approx(
-            (y - row["tokens_per_second_stddev"], y + row["tokens_per_second_stddev"])
-        )
+        assert (low, high) == pytest.approx((row["tokens_per_second_low"], row["tokens_per_second_high"]))
 
 
 def test_the_depth_axis_shows_zero_and_powers_of_two_at_equal_steps():
     rows = [throughput_row("f16", "f16", depth) for depth in (0, 8192, 16384, 1024 * 1024)]
-    (axes,) = decode_by_depth(rows_of("throughput", rows)).axes
+    (axes,) = decode_by_depth(speeds_of(rows)).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "8K", "16K", "1M"]
     assert list(axes.get_xticks()) == [0, 1, 2, 8]
 
 
 def test_phases_do_not_mix():
     rows = [throughput_row("f16", "f16", 0, "prefill", 900), throughput_row("f16", "f16", 0, "decode", 80)]
-    table = rows_of("throughput", rows)
-    assert curves(prefill_by_depth(table).axes[0])["f16"][0][1] == rows[0]["tokens_per_second"]
-    assert curves(decode_by_depth(table).axes[0])["f16"][0][1] == rows[1]["tokens_per_second"]
+    table = speeds_of(rows)
+    assert curves(prefill_by_depth(table).axes[0])["f16"][0][1] == table[0]["tokens_per_second"]
+    assert curves(decode_by_depth(table).axes[0])["f16"][0][1] == table[1]["tokens_per_second"]
 
 
 def test_a_missing_cell_is_not_drawn_and_interrupts_the_line():
     rows = [throughput_row("f16", "f16", depth) for depth in (0, 8192, 16384)]
     rows[1] = unmeasured(rows[1], "oom", "no memory")
-    (axes,) = decode_by_depth(rows_of("throughput", rows)).axes
+    (axes,) = decode_by_depth(speeds_of(rows)).axes
     assert [x for x, *_ in curves(axes)["f16"]] == [0, 1]  # 16K is the smallest depth that was measured
     y = axes.containers[0].lines[0].get_ydata()
     assert len(y) == 3 and math.isnan(y[1])
 
 
-def test_a_rate_without_a_spread_has_no_error_bar():
-    row = throughput_row("f16", "f16", 0, tokens_per_second_stddev=None, source="published:somewhere")
-    (axes,) = decode_by_depth(rows_of("throughput", [row])).axes
+@pytest.mark.parametrize("source", ["measured", "published:somewhere"])
+def test_a_rate_of_one_round_has_no_error_bar(source):
+    (row,) = speeds_of([throughput_row("f16", "f16", 0, source=source)])
+    (axes,) = decode_by_depth([row]).axes
     assert curves(axes)["f16"] == [(0, row["tokens_per_second"], None, None)]
 
 
@@ -141,7 +149,7 @@ def test_a_rate_without_a_spread_has_no_error_bar():
 )
 def test_what_measured_something_else_gets_its_own_panel(other):
     rows = [throughput_row("f16", "f16", 0), throughput_row("f16", "f16", 8192, **other)]
-    figure = decode_by_depth(rows_of("throughput", rows))
+    figure = decode_by_depth(speeds_of(rows))
     assert [len(curves(axes)["f16"]) for axes in figure.axes] == [1, 1]
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[0] != titles[1]
@@ -149,7 +157,7 @@ def test_what_measured_something_else_gets_its_own_panel(other):
 
 def test_a_pair_that_ran_as_another_is_named_and_half_filled():
     row = throughput_row("turbo3", "turbo3", 0, effective_ctk="q8_0")
-    figure = decode_by_depth(rows_of("throughput", [row]))
+    figure = decode_by_depth(speeds_of([row]))
     (container,) = figure.axes[0].containers
     assert container.get_label() == "turbo3 (ran as q8_0/turbo3)"
     assert container.lines[0].get_fillstyle() == "bottom"
@@ -157,9 +165,11 @@ def test_a_pair_that_ran_as_another_is_named_and_half_filled():
 
 def test_fallback_cells_are_crossed_out_and_explained():
     rows = [throughput_row("f16", "turbo4", depth, fallback=depth > 0) for depth in (0, 8192)]
-    figure = decode_by_depth(rows_of("throughput", rows))
+    figure = decode_by_depth(speeds_of(rows))
     (cross,) = [line for line in figure.axes[0].lines if line.get_label() == "fallback"]
-    assert list(zip(*cross.get_data(), strict=True)) == [(1, rows[1]["tokens_per_second"])]
+    assert list(zip(*cross.get_data(), strict=True)) == [
+        (1, pytest.approx(rows[1]["tokens_per_second"], rel=1e-3))
+    ]
     assert FALLBACK_NOTE in legend_of(figure)
 
 
@@ -167,12 +177,13 @@ def test_speeds_are_compared_with_the_reference_at_the_same_depth():
     rows = [throughput_row("f16", "f16", d, rate=80 - d / 1024) for d in (0, 8192)]
     rows += [throughput_row("q8_0", "q8_0", d, rate=88 - d / 1024) for d in (0, 8192, 16384)]
     rows += [throughput_row("q4_0", "q4_0", d, rate=90) for d in (0, 16384)]
-    (axes,) = decode_relative(rows_of("throughput", rows)).axes
+    table = speeds_of(in_rounds(rows))
+    (axes,) = decode_relative(table).axes
     shown = curves(axes)
     assert set(shown) == {"f16", "q4_0"}  # q8_0 ran at more depths than f16: it is the reference
-    interval = relative_difference(rows[6]["samples"], rows[4]["samples"])
+    found = against(table[6], table[4])
     assert shown["q4_0"][1][1:] == pytest.approx(
-        [100 * value for value in (interval.difference, interval.low, interval.high)]
+        [100 * (found[name] - 1) for name in ("ratio", "ratio_low", "ratio_high")]
     )
 
 
@@ -182,7 +193,7 @@ def test_fallback_cells_do_not_stretch_the_comparison():
         throughput_row("q8_0", "q8_0"),
         throughput_row("f16", "turbo4", fallback=True),
     ]
-    figure = decode_relative(rows_of("throughput", rows))
+    figure = decode_relative(speeds_of(rows))
     assert set(curves(figure.axes[0])) == {"q8_0"}
     assert "left out (fallback): f16/turbo4" in legend_of(figure)
 
@@ -288,13 +299,12 @@ def test_without_rows_a_figure_says_so_in_every_form(name, tmp_path):
     assert (tmp_path / f"{name}.csv").read_text() == "\n"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FIGURES if FIGURES[name].table in ("throughput", "quality")]
-)
+@pytest.mark.parametrize("name", [name for name in FIGURES if FIGURES[name].table in ("speed", "quality")])
 def test_a_table_where_nothing_was_measured_has_nothing_to_draw(name):
     table = FIGURES[name].table
-    row = throughput_row("f16", "f16") if table == "throughput" else quality_row("f16", "f16")
-    assert draw(name, rows_of(table, [unmeasured(row, "oom", "no memory")])).panels == ()
+    row = throughput_row("f16", "f16") if table == "speed" else quality_row("f16", "f16")
+    failed = [unmeasured(row, "oom", "no memory")]
+    assert draw(name, speeds_of(failed) if table == "speed" else rows_of(table, failed)).panels == ()
 
 
 def test_every_figure_has_a_drawer_and_a_table_that_exists():
@@ -329,7 +339,7 @@ def test_every_point_stands_in_the_figures_table(name, written):
 
 
 def test_a_paper_gets_columns_and_a_talk_gets_slides():
-    rows = rows_of("throughput", [throughput_row("f16", "f16", depth) for depth in (0, 8192)])
+    rows = speeds_of([throughput_row("f16", "f16", depth) for depth in (0, 8192)])
     drawing = speed.decode_by_depth(
         [{**row, "engine": name} for row in rows for name in ("fork", "mainline")]
     )
@@ -344,7 +354,7 @@ def test_a_paper_gets_columns_and_a_talk_gets_slides():
 
 def test_of_very_many_set_ups_the_first_are_drawn_and_the_title_says_so():
     rows = [throughput_row("f16", "f16", engine=f"engine-{n}") for n in range(MOST_PANELS + 3)]
-    drawing = draw("decode_by_depth", rows_of("throughput", rows))
+    drawing = draw("decode_by_depth", speeds_of(rows))
     assert len(drawing.panels) == MOST_PANELS
     assert drawing.title == f"Decode speed by depth (first {MOST_PANELS} of {MOST_PANELS + 3})"
 
@@ -364,7 +374,8 @@ UNKNOWN = dict.fromkeys(("effective_ctk", "effective_ctv", "tokens_per_second_st
 def test_published_rates_of_the_same_model_are_open_markers_beside_ours():
     ours = throughput_row("q8_0", "q8_0", 0)
     theirs = throughput_row("q8_0", "q8_0", 0, tokens_per_second=57.9, **THEIRS, **UNKNOWN)
-    figure = decode_by_depth(rows_of("throughput", [theirs, ours]))
+    theirs, ours = speeds_of([theirs, ours])
+    figure = decode_by_depth([theirs, ours])
     (axes,) = figure.axes
     faces = {c.lines[0].get_ydata()[0]: to_hex(c.lines[0].get_markerfacecolor()) for c in axes.containers}
     assert faces == {57.9: "#ffffff", ours["tokens_per_second"]: "#0072b2"}
@@ -373,7 +384,7 @@ def test_published_rates_of_the_same_model_are_open_markers_beside_ours():
 
 def test_published_numbers_of_another_model_stand_alone_and_last():
     rows = [throughput_row("f16", "f16", 0, **THEIRS | {"model": "another"}), throughput_row("f16", "f16", 0)]
-    titles = [panel.title for panel in speed.decode_by_depth(rows_of("throughput", rows)).panels]
+    titles = [panel.title for panel in speed.decode_by_depth(speeds_of(rows)).panels]
     assert len(titles) == 2 and "published:m5" in titles[1]
 
 
@@ -381,7 +392,7 @@ def test_a_published_rate_is_compared_with_its_own_reference():
     rows = [throughput_row("f16", "f16", 0, rate=100.0), throughput_row("q8_0", "q8_0", 0, rate=90.0)]
     for pair, rate in (("f16", 50.0), ("q8_0", 40.0)):
         rows.append(throughput_row(pair, pair, 0, tokens_per_second=rate, **THEIRS, **UNKNOWN))
-    (panel,) = speed.decode_relative(rows_of("throughput", rows)).panels
+    (panel,) = speed.decode_relative(speeds_of(rows)).panels
     theirs = [point for point in panel.points if point["mark"]]
     assert [point["difference from f16, %"] for point in theirs] == [pytest.approx(-20.0)]
 
@@ -389,7 +400,7 @@ def test_a_published_rate_is_compared_with_its_own_reference():
 def test_a_pair_slower_by_factors_is_named_not_drawn():
     rates = {"f16": 100.0, "q8_0": 90.0, "f16/turbo4": 9.0}
     rows = [throughput_row(*(pair.split("/") * 2)[:2], 0, rate=rate) for pair, rate in rates.items()]
-    figure = decode_relative(rows_of("throughput", rows))
+    figure = decode_relative(speeds_of(rows))
     assert set(curves(figure.axes[0])) == {"q8_0"}
     assert "left out (slower by factors): f16/turbo4" in legend_of(figure)
 
@@ -490,7 +501,7 @@ def test_published_memory_beside_ours_is_open():
 
 def test_a_dollar_sign_in_a_name_is_text(tmp_path):
     row = throughput_row("f16", "f16", model="$\\frac{$ & <b>")
-    save(speed.decode_by_depth(rows_of("throughput", [row])), tmp_path, "figure")
+    save(speed.decode_by_depth(speeds_of([row])), tmp_path, "figure")
 
 
 @pytest.mark.parametrize(
@@ -513,7 +524,7 @@ def test_logarithmic_axes_have_round_numbers(low, high, ticks):
 def test_a_pair_looks_the_same_whichever_others_are_there():
     def looks(pairs):
         rows = [throughput_row(ctk, ctv, depth) for ctk, ctv in pairs for depth in (0, 8192)]
-        (axes,) = decode_by_depth(rows_of("throughput", rows)).axes
+        (axes,) = decode_by_depth(speeds_of(rows)).axes
         return {
             c.get_label(): (
                 to_hex(c.lines[0].get_color()),

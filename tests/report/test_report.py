@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from kvsweep.analysis.claims import STUDY, evaluate
 from kvsweep.analysis.schemas import ANALYSIS
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
@@ -28,11 +29,12 @@ from kvsweep.tables.published import of_source, read_published
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import CLAIMS, TABLES
 from support import ROOT
-from synthetic_analysis import answer, answers, answers_of
+from synthetic_analysis import answer, answers, answers_of, speed_of
 from synthetic_tables import (
     engine_row,
     model_row,
     quality_row,
+    rounds_at,
     study,
     table_of,
     throughput_row,
@@ -52,7 +54,8 @@ VOID = {"meta", "br", "img", "hr", "link", "input"}
 
 
 def tables_with(**rows):
-    """Every table of the report; those not given are empty."""
+    """Every table of the report; those not given are empty, those of speed are made from throughput."""
+    rows = speed_of(rows.get("throughput", [])) | rows
     return {
         **{name: table_of(name, rows.get(name, [])) for name in TABLES},
         **{name: answers_of(name, rows.get(name, [])) for name in ANALYSIS},
@@ -173,10 +176,8 @@ def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves
         },
         **{"top1_agreement": 0.96461, "top1_agreement_stderr": 0.00049, "chunks": 71},
     )
-    speed = throughput_row(
-        "q8_0", "turbo4", 8192, tokens_per_second=75.4123, tokens_per_second_stddev=0.2345, kv_bytes=5 * 2**30
-    )
-    rows = {"quality": [quality], "throughput": [speed], "engines": [engine_row()], "models": [model_row()]}
+    speeds = rounds_at("q8_0", "turbo4", [75.4123, 75.5123, 75.3123], 8192, kv_bytes=5 * 2**30)
+    rows = {"quality": [quality], "throughput": speeds, "engines": [engine_row()], "models": [model_row()]}
     numbers = [
         "5.761 ± 0.036",
         "0.00407 ± 0.00041",
@@ -188,7 +189,7 @@ def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves
         "71",
     ]
     numbers += [
-        "75.41 ± 0.23",
+        "75.41 ± 0.25",  # t of 2 degrees of freedom x 0.1 / sqrt(3)
         "8K",
         "11a241d0db78a68e0a5b99fe6f36de6683100f6a",
         "5b" * 32,
@@ -248,7 +249,6 @@ def test_each_kind_of_warning_names_its_cells():
     rows = [
         throughput_row("turbo3", "turbo3", 8192, effective_ctk="q8_0"),
         throughput_row("f16", "turbo4", 8192, fallback=True, graph_splits=22),
-        throughput_row("q8_0", "q8_0", 0, drift_per_repetition=-0.021, drift_stderr=0.003),
         throughput_row("q4_0", "q4_0", 0, tokens_per_second=50.0, tokens_per_second_stddev=5.5),
         throughput_row("q5_0", "q5_0", 0, busy_cores_before=2.7),
         throughput_row("q5_1", "q5_1", 0, effective_ctk=None, effective_ctv=None),
@@ -259,7 +259,6 @@ def test_each_kind_of_warning_names_its_cells():
         "Another pair ran than was asked for": "turbo3 (ran as q8_0/turbo3): decode at 8K",
         "Unknown what ran": "q5_1: decode at 0",
         "Fallback": "f16/turbo4: decode at 8K – 22 graph splits, KV cache on CUDA0",
-        "Drift over the repetitions": "q8_0: decode at 0 – −2.10 ± 0.30 % a repetition",
         "Spread": "q4_0: decode at 0 – 11.0 %",
         "The machine was busy": "q5_0: decode at 0 – 2.7 cores",
         "The engine had to be started more than once": "q4_1: decode at 0 – 3 times",
@@ -270,13 +269,10 @@ def test_each_kind_of_warning_names_its_cells():
 @pytest.mark.parametrize(
     "calm",
     [
-        {"drift_per_repetition": 0.02, "drift_stderr": 0.01},  # large, but noise
-        {"drift_per_repetition": 0.004, "drift_stderr": 0.0001},  # certain, but small
         {"tokens_per_second": 100.0, "tokens_per_second_stddev": 4.9},
         {"busy_cores_before": 0.5},
         {
             "busy_cores_before": None,
-            "drift_per_repetition": None,
             "tokens_per_second_stddev": None,
             "fallback": None,
         },
@@ -284,6 +280,35 @@ def test_each_kind_of_warning_names_its_cells():
 )
 def test_what_is_within_its_limits_is_no_warning(calm):
     assert warnings_of(throughput=[throughput_row("f16", "f16", **calm)]) == {}
+
+
+def drifting(step, depths=(0, 8192), pairs=("f16", "q8_0", "q4_0")):
+    """Cells whose repetitions each take longer by a fraction `step`."""
+    return [
+        throughput_row(k, k, depth, samples=[80 * (1 - (step + 1e-4 * i) * n) for n in range(4)])
+        for i, (k, depth) in enumerate((k, depth) for k in pairs for depth in depths)
+    ]
+
+
+def test_a_drift_is_what_processes_have_in_common():
+    (line,) = warnings_of(throughput=drifting(0.02)).values()
+    assert line.startswith("decode at 0: +2")
+    assert "of its time a repetition, over 6 processes" in line
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        drifting(0.002),  # certain, but small
+        drifting(0.02)[:1],  # one process
+        [
+            row | {"samples": row["samples"][:: -1 if n // 2 % 2 else 1]}
+            for n, row in enumerate(drifting(0.02))
+        ],  # chance
+    ],
+)
+def test_what_is_small_or_chance_is_no_drift(rows):
+    assert warnings_of(throughput=rows) == {}
 
 
 def test_cells_of_which_there_is_the_same_to_say_share_a_line():
@@ -330,16 +355,11 @@ def test_what_ran_is_not_missed_where_nothing_was_measured():
     ],
 )
 def test_a_difference_has_the_digits_that_its_interval_deserves(interval, text):
-    assert format_difference(interval.difference, interval) == text
+    assert format_difference(interval.value, interval) == text
 
 
 def test_a_difference_of_unknown_interval_says_so():
     assert format_difference(-0.12345, None) == "−12.3 % [–]"
-
-
-def rate_of(ctk, ctv, samples, depth=8192, **replaced):
-    mean = sum(samples) / len(samples)
-    return throughput_row(ctk, ctv, depth, samples=samples, tokens_per_second=mean, **replaced)
 
 
 def differences_of(*rows):
@@ -357,38 +377,41 @@ def decode_differences(*rows):
     return lines
 
 
-F16 = rate_of("f16", "f16", [100.0, 101.0, 99.0])
+F16 = rounds_at("f16", "f16", [100.0, 101.0, 99.0], 8192)
 
 
 def test_speeds_are_compared_with_f16_at_equal_depth():
-    slower = rate_of("q8_0", "q8_0", [88.0, 89.0, 87.5])
-    (entry,) = decode_differences(F16, slower)["q8_0"]
-    assert entry.text == "−11.8 % [−13.7, −9.9]"
-    words = Page(page_of(throughput=[F16, slower])).words()
+    slower = rounds_at("q8_0", "q8_0", [88.0, 89.0, 87.5], 8192)
+    (entry,) = decode_differences(*F16, *slower)["q8_0"]
+    assert entry.text == "−11.83 % [−12.32, −11.34]"  # Student's t of the logarithms, 2 degrees of freedom
+    words = Page(page_of(throughput=[*F16, *slower])).words()
     assert "decode (text generation), 128 tokens timed: difference from f16 at equal depth" in words.lower()
-    assert "within one process" in words and "10 to 20 %" in words
+    assert "Compared within rounds; in brackets the 95 % interval over rounds" in words
 
 
 def test_a_difference_whose_interval_covers_zero_is_not_shown_but_its_interval_is():
-    alike = rate_of("q8_0", "q8_0", [100.5, 99.0, 101.9])
-    (entry,) = decode_differences(F16, alike)["q8_0"]
-    assert (entry.text, entry.note) == ("no difference shown", "+0.5 % [−2.5, +3.5]")
-    assert "no difference shown +0.5 % [−2.5, +3.5]" in Page(page_of(throughput=[F16, alike])).words()
+    alike = rounds_at("q8_0", "q8_0", [100.5, 99.0, 101.9], 8192)
+    (entry,) = decode_differences(*F16, *alike)["q8_0"]
+    assert (entry.text, entry.note) == ("no difference shown", "+0.5 % [−5.5, +6.8]")
+    assert "no difference shown +0.5 % [−5.5, +6.8]" in Page(page_of(throughput=[*F16, *alike])).words()
 
 
-def test_one_repetition_has_no_interval():
-    once = rate_of("q8_0", "q8_0", [88.0])
-    assert [entry.text for entry in decode_differences(F16, once)["q8_0"]] == ["−12 % [–]"]
+def test_one_round_has_no_interval():
+    once = rounds_at("q8_0", "q8_0", [88.0], 8192)
+    assert [entry.text for entry in decode_differences(*F16, *once)["q8_0"]] == ["−12 % [–]"]
 
 
 def test_the_reference_is_the_one_of_the_figures():
     """f16, or q8_0 where that ran at more depths."""
-    rows = [F16, rate_of("q8_0", "q8_0", [50.0, 51.0]), rate_of("q8_0", "q8_0", [25.0, 26.0], depth=16384)]
-    assert list(decode_differences(*rows)) == ["f16"]
+    rows = [row for depth in (8192, 16384) for row in rounds_at("q8_0", "q8_0", [50.0, 51.0], depth)]
+    assert list(decode_differences(*F16, *rows)) == ["f16"]
 
 
 def test_without_the_reference_at_a_depth_the_difference_is_unknown():
-    rows = [F16, *(rate_of("q8_0", "turbo4", [88.0, 89.0], depth=depth) for depth in (8192, 16384))]
+    rows = [
+        *F16,
+        *(row for depth in (8192, 16384) for row in rounds_at("q8_0", "turbo4", [88.0, 89.0], depth)),
+    ]
     rows += [unmeasured(throughput_row("q4_0", "q4_0", 16384), "oom", "no memory")]
     assert [entry.text for entry in decode_differences(*rows)["q8_0/turbo4"]][1] == "–"
     assert [entry.text for entry in decode_differences(*rows)["q4_0"]] == ["", "oom"]
@@ -396,21 +419,23 @@ def test_without_the_reference_at_a_depth_the_difference_is_unknown():
 
 def test_a_fallback_is_no_reference():
     """What left the device is compared, and marked; nothing is compared with it."""
-    fell_back = rate_of("f16", "f16", [3.0, 3.1], depth=16384, fallback=True)
-    rows = [F16, fell_back, rate_of("q8_0", "q8_0", [88.0, 89.0], depth=16384)]
+    fell_back = rounds_at("f16", "f16", [3.0, 3.1], 16384, fallback=True)
+    rows = [*F16, *fell_back, *rounds_at("q8_0", "q8_0", [88.0, 89.0], 16384)]
     assert [entry.text for entry in decode_differences(*rows)["q8_0"]] == ["–"]
-    (entry,) = decode_differences(F16, rate_of("f16", "turbo4", [3.0, 3.1], fallback=True))["f16/turbo4"]
+    (entry,) = decode_differences(*F16, *rounds_at("f16", "turbo4", [3.0, 3.1], 8192, fallback=True))[
+        "f16/turbo4"
+    ]
     assert entry.marks == ("fallback",)
 
 
 def test_a_pair_that_ran_as_another_is_named_so_among_the_differences():
-    upgraded = rate_of("turbo3", "turbo3", [88.0, 89.0], effective_ctk="q8_0")
-    assert list(decode_differences(F16, upgraded)) == ["turbo3 (ran as q8_0/turbo3)"]
+    upgraded = rounds_at("turbo3", "turbo3", [88.0, 89.0], 8192, effective_ctk="q8_0")
+    assert list(decode_differences(*F16, *upgraded)) == ["turbo3 (ran as q8_0/turbo3)"]
 
 
 def test_without_a_reference_or_anything_to_compare_there_is_no_table_of_differences():
-    assert differences_of(F16) == {}
-    assert differences_of(rate_of("turbo3", "turbo3", [88.0, 89.0])) == {}
+    assert differences_of(*F16) == {}
+    assert differences_of(*rounds_at("turbo3", "turbo3", [88.0, 89.0], 8192)) == {}
 
 
 def test_phases_and_engines_are_compared_apart():
@@ -941,7 +966,7 @@ def test_a_divergence_of_zero_digits_has_the_error_of_printing_in_the_post():
 
 def test_the_post_says_why_a_claim_fails_or_is_decided_in_part():
     published = of_source(read_published(ROOT / "resources" / "published"), STUDY)
-    rows = evaluate(published.throughput, published.quality)
+    rows = evaluate(over_rounds(published.throughput), published.quality)
     post = markdown_of(claims=as_table(rows, CLAIMS).to_pylist()).replace("\\", "")
     assert re.findall(r"^- (\d+ \w+): ", post, re.MULTILINE) == ["5 fails", "8 holds", "11 fails"]
     assert (

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from kvsweep.analysis.advice import advice
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
@@ -21,9 +22,8 @@ def main() -> None:
     arguments = parser.parse_args()
     tables: Path = arguments.tables
     workloads = parse_workloads(json.loads(arguments.workloads) if arguments.workloads else None)
-    rows = advice(
-        *(read_rows(tables, name) for name in ("throughput", "quality", "models")), workloads.values()
-    )
+    throughput, quality, models = (read_rows(tables, name) for name in ("throughput", "quality", "models"))
+    rows = advice(over_rounds(throughput), quality, models, workloads.values())
     write_answers(tables, "advice", rows)
     for row in rows:
         if row["verdict"] == "pick":

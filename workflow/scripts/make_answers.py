@@ -1,6 +1,6 @@
 #!/usr/bin/env python
-"""Compares with what was published, and pairs with each other: comparisons, head-to-heads, the Pareto front, what comes
-from K and what from V, crossovers."""
+"""Speed over rounds; comparisons with what was published, and of pairs with each other: head-to-heads, the Pareto
+front, what comes from K and what from V, crossovers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.pareto import pareto
+from kvsweep.analysis.speed import over_rounds, repetitions, speeds
 from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program
 from kvsweep.tables.storage import read_rows
@@ -29,6 +30,9 @@ def main() -> None:
     tables: Path = arguments.tables
     throughput, quality = read_rows(tables, "throughput"), read_rows(tables, "quality")
     models = read_rows(tables, "models")
+    write_answers(tables, "repetitions", repetitions(throughput))
+    throughput = over_rounds(throughput)
+    write_answers(tables, "speed", speeds(throughput))
     write_answers(tables, "comparisons", [*compare(throughput), *compare(quality)])
     write_answers(tables, "head_to_head", head_to_head(throughput, quality, models))
     write_answers(tables, "pareto", pareto(throughput, quality, models, arguments.pareto_depth))

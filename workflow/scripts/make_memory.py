@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from kvsweep.analysis.memory import largest_contexts, memory
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program
 from kvsweep.tables.storage import read_rows
@@ -21,7 +22,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     tables: Path = arguments.tables
-    throughput, models = read_rows(tables, "throughput"), read_rows(tables, "models")
+    throughput, models = over_rounds(read_rows(tables, "throughput")), read_rows(tables, "models")
     write_answers(tables, "memory", memory(throughput, models))
     write_answers(
         tables, "largest_context", largest_contexts(throughput, models, json.loads(arguments.memories))

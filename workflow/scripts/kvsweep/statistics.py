@@ -1,4 +1,4 @@
-"""What repeated measurements say: intervals of differences, drift, and errors recovered from running means.
+"""What repeated measurements say: intervals of means, drift, and errors recovered from running means.
 
 Pure functions on plain sequences of numbers. None where so few numbers tell nothing.
 """
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A difference and its confidence interval, all in one unit."""
+    """A value and its confidence interval, all in one unit."""
 
-    difference: float
+    value: float
     low: float
     high: float
 
@@ -115,48 +115,13 @@ def mean_stderr(samples: Sequence[float]) -> float | None:
     return math.sqrt(variance(samples) / len(samples)) if len(samples) >= 2 else None
 
 
-def _welch_half_width(variance_a: float, n_a: int, variance_b: float, n_b: int, confidence: float) -> float:
-    """t x standard error, from variances of the two means and Welch-Satterthwaite degrees of freedom."""
-    total = variance_a + variance_b
-    if total == 0:
-        return 0.0
-    # Shares of the total first, so that squares of tiny variances do not vanish.
-    share_a, share_b = variance_a / total, variance_b / total
-    degrees_of_freedom = 1 / (share_a**2 / (n_a - 1) + share_b**2 / (n_b - 1))
-    return student_t_quantile((1 + confidence) / 2, degrees_of_freedom) * math.sqrt(total)
-
-
-def welch_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """mean(a) - mean(b) with its confidence interval, in the samples' unit; variances need not be equal.
-
-    B. L. Welch, Biometrika 34 (1947) 28-35: difference -+ t(df) sqrt(s_a^2/n_a + s_b^2/n_b) with
-    df = (s_a^2/n_a + s_b^2/n_b)^2 / ((s_a^2/n_a)^2/(n_a - 1) + (s_b^2/n_b)^2/(n_b - 1)).
-    None where a side has fewer than two samples: one sample says nothing of its error.
-    """
-    if len(a) < 2 or len(b) < 2:
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Student's interval of a mean, mean -+ t(n - 1) s/sqrt(n), in the values' unit; None below two values."""
+    stderr = mean_stderr(values)
+    if stderr is None:
         return None
-    difference = fmean(a) - fmean(b)
-    half = _welch_half_width(variance(a) / len(a), len(a), variance(b) / len(b), len(b), confidence)
-    return Interval(difference, difference - half, difference + half)
-
-
-def relative_difference(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """mean(a)/mean(b) - 1 with its confidence interval, as a fraction: 0.02 is "a is 2 % above b".
-
-    Welch's interval of ln(mean(a)/mean(b)), whose two variances are s^2/(n mean^2) to first order, taken back
-    by exp: it cannot fall below -1, and swapping a and b inverts it. None where a side has fewer than two
-    samples or a mean not above 0.
-    """
-    if len(a) < 2 or len(b) < 2:
-        return None
-    mean_a, mean_b = fmean(a), fmean(b)
-    if not (mean_a > 0 and mean_b > 0):
-        return None
-    ln_ratio = math.log(mean_a / mean_b)
-    half = _welch_half_width(
-        variance(a) / len(a) / mean_a**2, len(a), variance(b) / len(b) / mean_b**2, len(b), confidence
-    )
-    return Interval(math.expm1(ln_ratio), math.expm1(ln_ratio - half), math.expm1(ln_ratio + half))
+    mean, half = fmean(values), student_t_quantile((1 + confidence) / 2, len(values) - 1) * stderr
+    return Interval(mean, mean - half, mean + half)
 
 
 def drift(samples: Sequence[float]) -> Drift | None:

@@ -94,7 +94,7 @@ class SetUp:
 def advice(
     throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row], workloads: Iterable[Workload]
 ) -> list[dict[str, Any]]:
-    """Rows of the table ``advice``: each workload and pair of each set-up, the pick first."""
+    """Rows of the table ``advice``: each workload and pair of each set-up, the pick first; of cells over rounds."""
     workloads = list(workloads)
     return [
         row
@@ -330,7 +330,7 @@ def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Worklo
 
 def _shown(gap: Duration) -> str:
     if gap.half is None:
-        return " (errors unknown)"
+        return " (errors unknown)" if gap.rounds is None else " (one round: its error is not known)"
     return "" if abs(gap.seconds) > gap.half else " (no difference shown)"
 
 

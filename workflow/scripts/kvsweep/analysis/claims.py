@@ -8,9 +8,9 @@ verdict:
   "Matches", "closely" and "nearly" give no number; the study gives one in statement 9, where "nearly converged" is
   "within 2 %": CLOSE, in either direction. An order ("slower", "between", "ahead") has no margin.
 - **error** of the number. Published: half a unit of the last digit of every number that goes in, added up, because
-  repetitions were not published. Measured: the 95 % interval of the repetitions (speed; what changes from one run to
-  the next is not in it) or 1.96 standard errors (quality). Where no error is known, none is allowed for, and the
-  tolerance's reason says so.
+  repetitions were not published. Measured: the 95 % interval over rounds (speed) or 1.96 standard errors (quality).
+  One round has no interval: then nothing about speed is decided. Where no error of a quality is known, none is allowed
+  for, and the tolerance's reason says so.
 
 An "about" fails beyond margin + error, and holds within if the error is not larger than the margin; an order holds or
 fails beyond the error. Everything else is `no data`: a large error makes no statement hold. A part that fails decides
@@ -30,8 +30,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from kvsweep.analysis.estimates import ROUNDED, gap, on_common_rounds, speed_of
 from kvsweep.numbers import format_number
-from kvsweep.statistics import larger, relative_difference
+from kvsweep.statistics import larger
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import name_of, rounding, rounding_of
 from kvsweep.tables.row import SET_UP, problem_with
@@ -50,8 +51,7 @@ TOKENS = {"prefill": 512, "decode": 128}  # its pp512 and tg128
 K = 1024
 _Z = 1.96  # standard errors to either side that hold 95 % of a normal distribution
 
-_ROUNDED = "rounding of the published digits"
-_REPEATED = "95 % interval of the repetitions"
+_ONE_ROUND = "one round: what changes from one process to the next is not known"
 _STANDARD = "1.96 standard errors"
 _UNKNOWN = "no error is known"
 
@@ -60,7 +60,7 @@ _UNKNOWN = "no error is known"
 
 
 class Estimate(NamedTuple):
-    """A number, its error in the same unit, and what the error is."""
+    """A number, its error in the same unit, and what the error is. An infinite error is one that is not known."""
 
     value: float
     error: float
@@ -82,7 +82,9 @@ class Part:
 
     @property
     def tolerance(self) -> float | None:
-        return None if self.estimate is None else self.margin + self.estimate.error
+        if self.estimate is None or self.estimate.error == math.inf:
+            return None
+        return self.margin + self.estimate.error
 
     @property
     def says_something(self) -> bool:
@@ -98,11 +100,15 @@ class Part:
     def describe(self, unit: str) -> str:
         if self.estimate is None:
             return f"{self.name}: {self.remark or self.verdict}"
-        value, error = _in(unit, self.estimate.value), _in(unit, self.estimate.error)
+        value, error = _in(unit, self.estimate.value), "?"
+        remark = f" ({self.remark})" if self.remark else ""
+        if self.estimate.error == math.inf:
+            remark = f" ({self.estimate.kind})"
+        else:
+            error = _in(unit, self.estimate.error)
         asked = f"{self.relation} {_in(unit, self.expected or 0.0)}"
         if self.margin:
             asked += f" ± {_in(unit, self.margin)}"
-        remark = f" ({self.remark})" if self.remark else ""
         if self.relation == "about" and self.verdict == FAILS:
             needed = abs(self.estimate.value - (self.expected or 0.0)) - self.estimate.error
             remark += f", would hold within {_in(unit, needed)}"
@@ -160,7 +166,9 @@ def not_below(name: str, estimate: Estimate | None) -> Part:
     """Must not be below 0 by more than its error: the absence of an order."""
     if estimate is None:
         return Part(name, NO_DATA)
-    verdict = FAILS if estimate.value < -estimate.error else HOLDS
+    verdict = (
+        FAILS if estimate.value < -estimate.error else HOLDS if math.isfinite(estimate.error) else NO_DATA
+    )
     return Part(name, verdict, estimate, "not below", 0.0)
 
 
@@ -196,17 +204,17 @@ class Cells:
         ours, theirs = self._all_measured(names, fallback=names[1] if fallback else None)
         if ours is None or theirs is None:
             return None
-        a, b = ours["tokens_per_second"], theirs["tokens_per_second"]
-        if not a or not b:
+        speeds = on_common_rounds(speed_of(ours), speed_of(theirs))
+        if speeds is None:
             return None
-        interval = relative_difference(_samples(ours), _samples(theirs))
-        if interval is not None:
-            difference, low, high = interval
-            return Estimate(difference, max(difference - low, high - difference), _REPEATED)
-        relative = [rounding_of(row, "tokens_per_second") for row in (ours, theirs)]
-        if relative[0] is None or relative[1] is None:
-            return Estimate(a / b - 1, 0.0, _UNKNOWN)
-        return Estimate(a / b - 1, a / b * (relative[0] / a + relative[1] / b), _ROUNDED)
+        between = gap(*speeds)
+        ratio, low, high = between.ratio, between.ratio_low, between.ratio_high
+        assert ratio is not None
+        if low is None or high is None:
+            return Estimate(ratio - 1, math.inf, _ONE_ROUND)
+        if between.interval == ROUNDED:
+            return Estimate(ratio - 1, ratio * math.log(high / ratio), ROUNDED)
+        return Estimate(ratio - 1, max(ratio - low, high - ratio), str(between.interval))
 
     def fits(self, pair: str, depth: int) -> bool | None:
         """Whether there was memory: not if a phase ran out of it, else if one was measured; None: not known."""
@@ -268,16 +276,11 @@ def _cell(pair: str, depth: int, phase: str) -> str:
     return f"throughput {Pair.parse(pair)} d{depth} {phase}"
 
 
-def _samples(row: Row) -> Sequence[float]:
-    samples = row.get("samples")
-    return () if samples is None else samples
-
-
 def _error(row: Row, column: str, *stderrs: str) -> tuple[float, str]:
     """A quality value's error, in its unit, and what it is."""
     rounded, stderr = rounding_of(row, column), larger(*(row.get(name) for name in stderrs))
     if rounded is not None:
-        return rounded, _ROUNDED
+        return rounded, ROUNDED
     return (0.0, _UNKNOWN) if stderr is None else (_Z * stderr, _STANDARD)
 
 
@@ -288,7 +291,7 @@ def _combined(a: tuple[float, str], b: tuple[float, str]) -> tuple[float, str]:
     """
     if _UNKNOWN in (a[1], b[1]):
         return max(a[0], b[0]), _UNKNOWN
-    return (a[0] + b[0] if a[1] == b[1] == _ROUNDED else math.hypot(a[0], b[0])), a[1]
+    return (a[0] + b[0] if a[1] == b[1] == ROUNDED else math.hypot(a[0], b[0])), a[1]
 
 
 _STDERRS = {
@@ -515,7 +518,7 @@ def is_subject(row: Row) -> bool:
 
 
 def evaluate(throughput: Iterable[Row], quality: Iterable[Row]) -> list[dict[str, Any]]:
-    """A row of the table `claims` for each set-up in the tables and each statement.
+    """A row of the table `claims` for each set-up in the tables and each statement. Speeds are cells over rounds.
 
     Statements about quality are evaluated for each corpus. A value that is not known must be None, not NaN:
     Arrow's `to_pylist` makes such rows.
@@ -578,6 +581,8 @@ def _judged(known: Statement, cells: Cells) -> dict[str, Any]:
 
 def _tolerance_reason(part: Part, unit: str) -> str:
     assert part.estimate is not None
+    if part.estimate.error == math.inf:
+        return part.estimate.kind
     error = f"{_in(unit, part.estimate.error)} ({part.estimate.kind})"
     return f"{_in(unit, part.margin)} ({part.margin_reason}) + {error}" if part.margin else error
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kvsweep.statistics import larger, mean_stderr, student_t_quantile
+from kvsweep.analysis.estimates import gap, speed_of
+from kvsweep.statistics import larger
 from kvsweep.tables.published import LIKELY_COMMIT, QUALITIES, RATES, name_of, rounding_of
 from kvsweep.tables.row import SET_UP, is_published
 
@@ -21,7 +22,7 @@ _Z = 1.96  # standard errors to either side that hold 95 % of a normal distribut
 
 
 def compare(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows of the table ``comparisons`` from all rows of throughput or of quality, published ones among them.
+    """Rows of the table ``comparisons`` from all cells over rounds or all rows of quality, published ones among them.
 
     Each of our rows meets each published row of the same cell: the pair that was asked for, with depth and phase or
     with the context. All else that sets two set-ups apart is listed. Each quantity that was published has a row.
@@ -68,6 +69,9 @@ def _ratio(our: Row, their: Row, quantity: str) -> dict[str, Any]:
     ours, theirs = our[quantity], their[quantity]
     if ours is None or not theirs:
         return {}
+    if quantity == "tokens_per_second":
+        between = gap(speed_of(our), speed_of(their))
+        return {name: getattr(between, name) for name in ("ratio", "ratio_low", "ratio_high", "interval")}
     error, kind = _our_error(our, quantity)
     half = rounding_of(their, quantity) or 0.0
     found: dict[str, Any] = {"ratio": ours / theirs}
@@ -82,11 +86,6 @@ def _ratio(our: Row, their: Row, quantity: str) -> dict[str, Any]:
 
 def _our_error(row: Row, quantity: str) -> tuple[float | None, str]:
     """Half of the 95 % interval of our value, in its unit, and what it is."""
-    if quantity == "tokens_per_second":
-        samples = row["samples"] or ()
-        stderr = mean_stderr(samples)
-        half = None if stderr is None else student_t_quantile(0.975, len(samples) - 1) * stderr
-        return half, "95 % interval of our repetitions"
     stderr = larger(*(row[name] for name in _STDERRS[quantity]))
     return None if stderr is None else _Z * stderr, "1.96 standard errors of ours"
 

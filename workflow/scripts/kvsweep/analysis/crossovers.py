@@ -1,125 +1,238 @@
-"""The depth at which one pair overtakes another, in prefill or decode.
+"""The depth at which one pair overtakes another, in prefill or decode: first a fit, then its crossing.
 
-Between two measured depths the time of one token is taken as linear in depth, as a longer cache costs each token
-so many more reads (the same as in ``prediction`` and ``curves``). Then the difference d of two pairs' times is
-linear, too, and is 0 at one depth. Its interval holds every depth between the two at which the interpolated
-difference is not told from 0: |d(w)| <= h(w), with w from 0 to 1 between the depths, h(w)^2 = ((1-w) h0)^2 + (w h1)^2,
-and h0, h1 half the widths of the 95 % intervals at the two depths (the idea of E. C. Fieller, Journal of the Royal
-Statistical Society B 16 (1954) 175-185, for a ratio of two means). The rounding of published digits is a bound: there
-h(w) = (1-w) h0 + w h1. The interval ends at the measured depths; where it reaches one, the order there is not shown.
+The time of one token is taken as linear in depth, as a longer cache costs each token so many more reads (the same in
+``prediction`` and ``curves``). Then the difference of two pairs' times is a line, too. It is fitted to the measured
+depths by least squares, each weighted by the inverse square of its time, because errors are fractions of it; and it is
+0 at one depth at most. Where the measured differences contradict the line beyond their errors, only those depths count
+at which the order is told, and between two neighbours of these with another order the difference is interpolated. Two
+crossings are the most that is said of two pairs.
+
+A crossing's interval holds every depth at which the fitted difference is not told from 0 (the idea of E. C. Fieller,
+Journal of the Royal Statistical Society B 16 (1954) 175-185, for a ratio of two means). It ends at the last depths;
+where it reaches one, the order there is not shown. The difference at one depth is compared within rounds; differences
+at several depths come from several processes, whose errors are independent. The rounding of published digits is a
+bound.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvsweep.analysis.estimates import ROUNDED, Value, half_width, seconds_per_token
+from kvsweep.analysis.estimates import Value, on_common_rounds, seconds_per_token, t_quantile
 from kvsweep.analysis.set_ups import by_columns
+from kvsweep.analysis.speed import PHASE
+from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import SET_UP, pair_of, problem_with
+from kvsweep.tables.row import pair_of, problem_with
 
 Row = Mapping[str, Any]
+Reals = NDArray[np.float64]
+
+MOST_CROSSINGS = 2
+ERRORS_UNKNOWN = "crosses, errors unknown"
 
 
-def crossovers(throughput: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows of the table ``crossovers``: for each two pairs of a set-up and phase each crossing, or one row for none."""
-    usable = [row for row in throughput if problem_with(row) is None]
+def crossovers(cells: Iterable[Row]) -> list[dict[str, Any]]:
+    """Rows of the table ``crossovers``: for each two pairs of a set-up and phase each crossing, or one row for none.
+
+    ``cells``: over rounds (``speed.over_rounds``).
+    """
+    usable = [row for row in cells if problem_with(row) is None]
     found = []
-    for key, rows in by_columns(usable, (*SET_UP, "phase", "n_tokens")).items():
-        shared = dict(zip((*SET_UP, "phase", "n_tokens"), key, strict=True))
+    for key, rows in by_columns(usable, PHASE).items():
+        shared = dict(zip(PHASE, key, strict=True))
         found += [shared | row for row in _of_phase(rows)]
     return found
 
 
 def _of_phase(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    cells: dict[Pair, dict[int, Row]] = {}
+    times: dict[Pair, dict[int, Value]] = {}
     for row in rows:
-        cells.setdefault(pair_of(row), {})[row["depth"]] = row
-    depths = sorted({depth for of_pair in cells.values() for depth in of_pair})
-    pairs = list(cells)
-    times = np.full((len(pairs), len(depths)), np.nan)
-    for i, pair in enumerate(pairs):
-        for j, depth in enumerate(depths):
-            if depth in cells[pair]:
-                times[i, j] = 1 / cells[pair][depth]["tokens_per_second"]
+        times.setdefault(pair_of(row), {})[row["depth"]] = seconds_per_token(row)
+    pairs = list(times)
     for i, a in enumerate(pairs):
-        for b, difference in zip(pairs[i + 1 :], times[i] - times[i + 1 :], strict=True):
-            yield from _of_two(a, b, difference, depths, cells)
+        for b in pairs[i + 1 :]:
+            found = _differences(times[a], times[b])
+            yield from (
+                {"pair_a": str(a), "pair_b": str(b), "depths": found.depths} | row
+                for row in _of_two(a, b, found)
+            )
 
 
-def _of_two(
-    a: Pair,
-    b: Pair,
-    difference: NDArray[np.float64],
-    depths: list[int],
-    cells: Mapping[Pair, Mapping[int, Row]],
-) -> Iterator[dict[str, Any]]:
-    """``difference``: seconds per token of a minus those of b at each depth, NaN where one is missing."""
-    common = [int(j) for j in np.flatnonzero(~np.isnan(difference))]
-    shared = {"pair_a": str(a), "pair_b": str(b), "depths": [depths[j] for j in common]}
-    apart = [j for j in common if difference[j] != 0]
-    faster = {j: str(a if difference[j] < 0 else b) for j in apart}
-    number = 0
-    for left, right in pairwise(apart):
-        if faster[left] == faster[right]:
+@dataclass(frozen=True)
+class _Differences:
+    """Seconds per token of a minus those of b at each depth, and the mean of both.
+
+    ``stderrs`` and ``freedoms``, or ``bounds``; ``kind`` is None where an error is not known.
+    """
+
+    depths: list[int]
+    values: Reals
+    means: Reals
+    stderrs: Reals
+    freedoms: Reals
+    bounds: Reals
+    kind: str | None
+
+    def half(self, weights: Reals, confidence: float = 0.95) -> float:
+        """Half of the interval of a weighted sum of the differences."""
+        errors = (weights * self.stderrs) ** 2
+        total = float(errors.sum())
+        bound = float(np.abs(weights) @ self.bounds)
+        if total == 0:
+            return bound
+        freedom = 1 / float(((errors / total) ** 2 / self.freedoms).sum())
+        return _t(freedom, confidence) * math.sqrt(total) + bound
+
+    def told(self, index: int) -> int:
+        """1 or -1 where the difference at a depth is told from 0, else 0."""
+        unit = np.zeros(len(self.depths))
+        unit[index] = 1.0
+        value = self.values[index]
+        return int(np.sign(value)) if abs(value) > self.half(unit) else 0
+
+
+def _t(freedom: float, confidence: float) -> float:
+    return t_quantile(freedom) if confidence == 0.95 else _t_of(round(freedom, 1), confidence)
+
+
+_t_of = cache(lambda freedom, confidence: student_t_quantile((1 + confidence) / 2, freedom))
+
+
+def _differences(a: Mapping[int, Value], b: Mapping[int, Value]) -> _Differences:
+    depths, rows, kinds = [], [], set()
+    for depth in sorted(a.keys() & b.keys()):
+        both = on_common_rounds(a[depth], b[depth])
+        if both is None:
             continue
-        number += 1
-        # Depths at which both are equally fast lie between the two: the crossing is the first of them.
-        right = common[common.index(left) + 1]
-        yield {
-            **shared,
-            **_crossing(cells[a], cells[b], depths[left], depths[right]),
-            "number": number,
-            "ahead_before": faster[left],
-            "ahead_after": faster[apart[apart.index(left) + 1]],
-        }
-    if not number:
-        verdict = "none" if len(common) > 1 else "too few depths"
-        if common:
-            yield {**shared, "verdict": verdict, "ahead_before": faster[apart[0]] if apart else None}
+        ours, theirs = both
+        stderr = bound = 0.0
+        freedom = math.inf
+        kind = ours.kind
+        if ours.rounds is not None and theirs.rounds is not None:
+            apart = np.array([ours.rounds[r] - theirs.rounds[r] for r in ours.rounds])
+            if len(apart) < 2:
+                kind = None
+            else:
+                stderr, freedom = float(apart.std(ddof=1)) / math.sqrt(len(apart)), len(apart) - 1
         else:
-            yield {**shared, "verdict": verdict}
+            bound = (ours.bound or 0.0) + (theirs.bound or 0.0)
+            kind = kind and theirs.kind
+        depths.append(depth)
+        kinds.add(kind)
+        rows.append((ours.value - theirs.value, (ours.value + theirs.value) / 2, stderr, freedom, bound))
+    columns: list[Reals] = list(np.array(rows, dtype=float).reshape(-1, 5).T)
+    values, means, stderrs, freedoms, bounds = columns
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return _Differences(depths, values, means, stderrs, freedoms, bounds, kind)
 
 
-def _crossing(a: Mapping[int, Row], b: Mapping[int, Row], low: int, high: int) -> dict[str, Any]:
-    before, after = ((seconds_per_token(a[depth]), seconds_per_token(b[depth])) for depth in (low, high))
-    d0, d1 = before[0].value - before[1].value, after[0].value - after[1].value
-    place = d0 / (d0 - d1)
-    found = {
-        "verdict": "crosses",
-        "depth": low + place * (high - low),
-        "between_low": low,
-        "between_high": high,
+def _of_two(a: Pair, b: Pair, found: _Differences) -> Iterator[dict[str, Any]]:
+    def faster(difference: float) -> str | None:
+        return str(a) if difference < 0 else str(b) if difference > 0 else None
+
+    if len(found.depths) < 2:
+        ahead = faster(float(found.values[0])) if found.depths else None
+        yield {"verdict": "too few depths", "ahead_before": ahead}
+        return
+    weights_at = _line(found)
+    if found.kind is not None and _contradicts(found, weights_at):
+        spans = _told_changes(found)
+        ahead = faster(next((float(v) for i, v in enumerate(found.values) if found.told(i)), 0.0))
+    else:
+        ends = [float(weights_at(found.depths[i]) @ found.values) for i in (0, -1)]
+        spans = [(0, len(found.depths) - 1, weights_at)] if ends[0] * ends[1] < 0 else []
+        ahead = faster(ends[0] or ends[1])
+    if not spans:
+        yield {"verdict": "none", "ahead_before": ahead}
+    for number, (left, right, at) in enumerate(spans, start=1):
+        low, high = found.depths[left], found.depths[right]
+        yield {
+            "number": number,
+            "ahead_before": faster(float(at(low) @ found.values)),
+            "ahead_after": faster(float(at(high) @ found.values)),
+            **_crossing(found, low, high, at),
+        }
+
+
+_Weights = Callable[[float], Reals]  # at a depth: what the fitted difference there makes of the measured ones
+
+
+def _line(found: _Differences) -> _Weights:
+    """The weighted least-squares line through all differences."""
+    weights = found.means**-2.0
+    weights /= weights.sum()
+    depths = np.array(found.depths, dtype=float)
+    middle = float(weights @ depths)
+    slopes = weights * (depths - middle)
+    slopes /= float(slopes @ (depths - middle))
+    return lambda depth: weights + slopes * (depth - middle)
+
+
+def _contradicts(found: _Differences, line: _Weights) -> bool:
+    """Whether a measured difference lies off the line beyond its error, at 5 % for all depths together."""
+    n = len(found.depths)
+    if n < 3:
+        return False
+    for index, depth in enumerate(found.depths):
+        residual = -line(depth)
+        residual[index] += 1
+        if abs(float(residual @ found.values)) > found.half(residual, 1 - 0.05 / n):
+            return True
+    return False
+
+
+def _told_changes(found: _Differences) -> list[tuple[int, int, _Weights]]:
+    """Neighbours among the depths at which the order is told, and is another one; with the line between the two."""
+    signs = [(index, sign) for index in range(len(found.depths)) if (sign := found.told(index))]
+    changes = [(left, right) for (left, was), (right, now) in pairwise(signs) if was != now]
+    return [(left, right, _between(found, left, right)) for left, right in changes[:MOST_CROSSINGS]]
+
+
+def _between(found: _Differences, left: int, right: int) -> _Weights:
+    low, high = found.depths[left], found.depths[right]
+
+    def at(depth: float) -> Reals:
+        weights = np.zeros(len(found.depths))
+        weights[right] = (depth - low) / (high - low)
+        weights[left] = 1 - weights[right]
+        return weights
+
+    return at
+
+
+def _crossing(found: _Differences, low: int, high: int, at: _Weights) -> dict[str, Any]:
+    """Where the line between two depths is 0, and the depths at which it is not told from 0."""
+    start, end = (float(at(depth) @ found.values) for depth in (low, high))
+    depth = low + start / (start - end) * (high - low)
+    row: dict[str, Any] = {
+        "verdict": ERRORS_UNKNOWN,
+        "depth": depth,
+        "between_low": max((d for d in found.depths if d <= depth), default=low),
+        "between_high": min((d for d in found.depths if d >= depth), default=high),
     }
-    ends, kind = _ends(before, after, place)
-    if ends is not None:
-        found |= {"depth_low": low + ends[0] * (high - low), "depth_high": low + ends[1] * (high - low)}
-        if ends[0] <= 0 or ends[1] >= 1:
-            found["verdict"] = "crosses within the errors"
-    return found | {"interval": kind}
+    if found.kind is None:
+        return row
 
+    def untold(place: float) -> bool:
+        return abs(float(at(place) @ found.values)) <= found.half(at(place))
 
-def _ends(
-    before: tuple[Value, Value], after: tuple[Value, Value], place: float
-) -> tuple[tuple[float, float] | None, str | None]:
-    """The ends of the interval around ``place``, both from 0 to 1, and what it is made of."""
-    halves = [half_width([(1, a), (-1, b)]) for a, b in (before, after)]
-    (h0, kind), (h1, _) = halves
-    if h0 is None or h1 is None:
-        return None, None
-    d0, d1 = before[0].value - before[1].value, after[0].value - after[1].value
-
-    def untold(w: float) -> bool:
-        width = (1 - w) * h0 + w * h1 if kind == ROUNDED else math.hypot((1 - w) * h0, w * h1)
-        return abs((1 - w) * d0 + w * d1) <= width
-
-    return (_border(untold, place, 0.0), _border(untold, place, 1.0)), kind
+    ends = [_border(untold, depth, float(end)) for end in (low, high)]
+    told = ends[0] > low and ends[1] < high
+    return row | {
+        "verdict": "crosses" if told else "crosses within the errors",
+        "depth_low": ends[0],
+        "depth_high": ends[1],
+        "interval": found.kind,
+    }
 
 
 def _border(untold: Callable[[float], bool], inside: float, end: float) -> float:
@@ -127,7 +240,7 @@ def _border(untold: Callable[[float], bool], inside: float, end: float) -> float
     if untold(end):
         return end
     outside = end
-    for _ in range(60):
+    for _ in range(40):
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if untold(middle) else (inside, middle)
     return inside

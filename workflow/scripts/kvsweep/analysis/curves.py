@@ -41,6 +41,12 @@ class Duration:
     def half(self) -> float | None:
         return half_width(self.terms)[0]
 
+    @property
+    def rounds(self) -> int | None:
+        """Rounds in which all of it was measured; None for numbers without rounds."""
+        known = [set(value.rounds) for _, value in self.terms if value.rounds is not None]
+        return len(set.intersection(*known)) if known else None
+
     def __add__(self, other: Duration) -> Duration:
         return Duration(self.seconds + other.seconds, self.terms + other.terms)
 

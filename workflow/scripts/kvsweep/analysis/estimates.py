@@ -1,8 +1,10 @@
 """Values of table rows with what is known of their errors, and how two of them differ.
 
-A measured speed has the standard error of its repetitions, a measured quality the one that the engine printed or the
-larger one from the windows; of a published number the rounding of its digits is known, half a unit of the last one; of
-some values (the tail of the KL divergence) nothing is known.
+A measured speed has one value for each round, because repetitions in one process say nothing of what changes between
+processes; whatever is made of several speeds is made in each round that has them all, and its interval is Student's t
+over these rounds. One round has no interval. A measured quality has the error that the engine printed or the larger one
+from the windows; of a published number the rounding of its digits is known, half a unit of the last one; of some values
+(the tail of the KL divergence) nothing is known.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from functools import cache
 from statistics import NormalDist, fmean, variance
 from typing import Any, NamedTuple
 
-from kvsweep.statistics import larger, student_t_quantile
+from kvsweep.statistics import larger, mean_stderr, student_t_quantile
 from kvsweep.tables.published import rounding_of
 
 Row = Mapping[str, Any]
 
-REPEATED = "95 % interval of the repetitions"
+OVER_ROUNDS = "95 % interval over rounds"
 SCORED = "95 % interval from the standard errors, tokens taken as independent"
 BY_WINDOW = "95 % interval, paired by window"
 ROUNDED = "rounding of the published digits"
@@ -28,28 +30,22 @@ _NORMAL = math.inf  # degrees of freedom of an error that is known well
 
 
 class Value(NamedTuple):
-    """``stderr`` with its degrees of freedom, or ``bound``: the value is off by no more. Both in its unit."""
+    """``stderr`` with its degrees of freedom, or ``bound``: the value is off by no more. Both in its unit.
+
+    A measured speed has neither but ``rounds``: its value in each round, of which ``value`` is the geometric mean.
+    """
 
     value: float
     stderr: float | None = None
     freedom: float = _NORMAL
     bound: float | None = None
     kind: str | None = None
+    rounds: Mapping[int, float] | None = None
 
     @property
     def spread(self) -> float | None:
         """A standard deviation for sums of errors of either sort: of a bound that of a uniform distribution."""
         return self.stderr if self.bound is None else self.bound / math.sqrt(3)
-
-    def scaled(self, slope: float, value: float) -> Value:
-        """A function of this value to first order: what the function gives, errors times its slope."""
-        return Value(
-            value,
-            None if self.stderr is None else abs(slope) * self.stderr,
-            self.freedom,
-            None if self.bound is None else abs(slope) * self.bound,
-            self.kind,
-        )
 
 
 class Gap(NamedTuple):
@@ -65,18 +61,42 @@ class Gap(NamedTuple):
 
 
 def speed_of(row: Row) -> Value:
-    """Tokens/s of a measured row."""
-    rate: float = row["tokens_per_second"]
-    samples = row["samples"]
-    if samples is not None and len(samples) >= 2:
-        stderr = math.sqrt(variance(samples) / len(samples))
-        return Value(rate, stderr, len(samples) - 1, None, REPEATED)
+    """Tokens/s of a cell: a row of ``speed.over_rounds`` or of the table ``speed``, or a published one."""
+    if row["rounds"]:
+        seconds = dict(zip(row["rounds"], row["seconds_per_token"], strict=True))
+        return of_rounds({round_: 1 / value for round_, value in seconds.items()})
     return _printed(row, "tokens_per_second")
 
 
 def seconds_per_token(row: Row) -> Value:
     rate = speed_of(row)
-    return rate.scaled(1 / rate.value**2, 1 / rate.value)
+    if rate.rounds is not None:
+        return of_rounds({round_: 1 / value for round_, value in rate.rounds.items()})
+    bound = None if rate.bound is None else rate.bound / rate.value**2
+    return Value(1 / rate.value, bound=bound, kind=rate.kind)
+
+
+def of_rounds(values: Mapping[int, float]) -> Value:
+    """A quantity from its value in each round, all above 0."""
+    mean = math.exp(fmean(map(math.log, values.values())))
+    return Value(mean, kind=OVER_ROUNDS, rounds=values)
+
+
+def on_common_rounds(*values: Value) -> tuple[Value, ...] | None:
+    """The values in the rounds that all have, for what is compared is compared within rounds; None without one.
+
+    Values without rounds stay as they are.
+    """
+    with_rounds = [value.rounds for value in values if value.rounds is not None]
+    common = set.intersection(*map(set, with_rounds)) if with_rounds else set()
+    if with_rounds and not common:
+        return None
+    return tuple(
+        value
+        if value.rounds is None
+        else of_rounds({round_: value.rounds[round_] for round_ in sorted(common)})
+        for value in values
+    )
 
 
 _STDERRS = {
@@ -105,9 +125,13 @@ def _printed(row: Row, column: str) -> Value:
 def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str | None]:
     """Half of the 95 % interval of a sum of weighted values, and what it is made of; None where an error is unknown.
 
-    Standard errors add up in quadrature, with t for the Welch-Satterthwaite degrees of freedom; bounds just add up.
+    Values with rounds are summed in each round that has them all: what a round does to all of them cancels in a
+    difference. That and standard errors add up in quadrature, with t for the Welch-Satterthwaite degrees of freedom;
+    bounds just add up.
     """
-    total, ratio, bounds = 0.0, 0.0, 0.0
+    errors: list[tuple[float, float]] = []  # standard error, degrees of freedom
+    bounds = 0.0
+    rounds: list[tuple[float, Mapping[int, float]]] = []
     kinds: dict[str, None] = {}
     for weight, value in terms:
         if weight == 0:
@@ -115,13 +139,21 @@ def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str 
         if value.kind is None:
             return None, None
         kinds[value.kind] = None
-        if value.bound is not None:
+        if value.rounds is not None:
+            rounds.append((weight, value.rounds))
+        elif value.bound is not None:
             bounds += abs(weight) * value.bound
         else:
-            part = (weight * (value.stderr or 0.0)) ** 2
-            total += part
-            ratio += part * part / value.freedom
+            errors.append((weight * (value.stderr or 0.0), value.freedom))
+    if rounds:
+        common = set.intersection(*(set(values) for _, values in rounds))
+        stderr = mean_stderr([math.fsum(weight * values[r] for weight, values in rounds) for r in common])
+        if stderr is None:
+            return None, None
+        errors.append((stderr, len(common) - 1))
+    total = math.fsum(error**2 for error, _ in errors)
     # A sum of squares so small that its square vanishes is none.
+    ratio = math.fsum(error**4 / freedom for error, freedom in errors)
     half = (
         t_quantile(total * total / ratio if ratio > 0 else _NORMAL) * math.sqrt(total) if total > 0 else 0.0
     )
@@ -146,9 +178,10 @@ def t_quantile(freedom: float) -> float:
 
 
 def gap(a: Value, b: Value) -> Gap:
-    """a against b, their errors independent of each other.
+    """a against b: within rounds where both have them, else with errors that are independent of each other.
 
-    The ratio's interval is that of its logarithm, whose variance is the sum of the relative ones to first order.
+    The ratio's interval is that of its logarithm: over rounds Student's of the rounds' logarithms, else with a variance
+    that is the sum of the relative ones to first order.
     """
     half, kind = half_width([(1, a), (-1, b)])
     difference = a.value - b.value
@@ -161,12 +194,20 @@ def gap(a: Value, b: Value) -> Gap:
     found = found._replace(ratio=ratio)
     if half is None or a.value <= 0 or b.value <= 0:
         return found
-    in_log, _ = half_width([(1 / a.value, a), (-1 / b.value, b)])
+    in_log, _ = half_width([_in_log(1, a), _in_log(-1, b)])
     assert in_log is not None
     # Beyond this the relative errors are so large that the ratio says nothing.
     if in_log > 20:
         return found
     return found._replace(ratio_low=ratio * math.exp(-in_log), ratio_high=ratio * math.exp(in_log))
+
+
+def _in_log(sign: float, value: Value) -> tuple[float, Value]:
+    """The logarithm of a value, as a term of ``half_width``."""
+    if value.rounds is None:
+        return sign / value.value, value
+    logs = {round_: math.log(one) for round_, one in value.rounds.items()}
+    return sign, value._replace(value=math.log(value.value), rounds=logs)
 
 
 def gap_by_window(a: Row, b: Row) -> Gap | None:

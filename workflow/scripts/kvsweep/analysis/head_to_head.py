@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kvsweep.analysis.estimates import EXACT, Gap, Value, gap, gap_by_window, quality_of, speed_of
+from kvsweep.analysis.estimates import (
+    EXACT,
+    Gap,
+    Value,
+    gap,
+    gap_by_window,
+    on_common_rounds,
+    quality_of,
+    speed_of,
+)
 from kvsweep.analysis.kv_values import KvValues, kv_values_of
 from kvsweep.analysis.set_ups import bits_of, by_columns
 from kvsweep.study.pairs import Pair
@@ -48,7 +57,7 @@ class Contender:
 def head_to_head(
     throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row]
 ) -> list[dict[str, Any]]:
-    """Rows of the table ``head_to_head``.
+    """Rows of the table ``head_to_head``, of cells over rounds.
 
     Two pairs meet if their effective bits per value differ by at most EQUAL_BITS, or if they are NAMED, in each set-up
     that has both. Of what only one of them has there is no row.
@@ -132,8 +141,13 @@ def _rounds(a: Contender, b: Contender) -> Iterator[dict[str, Any]]:
             yield {"corpus": corpus, "n_ctx": n_ctx, **outcome}
     for key in sorted(a.speed.keys() & b.speed.keys()):
         phase, depth, n_tokens = key
-        speeds = a.rate(key), b.rate(key)
-        outcome = _outcome(a, b, phase, "tokens/s", "higher", speeds[0].value, speeds[1].value, gap(*speeds))
+        speeds = on_common_rounds(a.rate(key), b.rate(key))
+        if speeds is None:
+            continue
+        ours, theirs = speeds
+        outcome = _outcome(a, b, phase, "tokens/s", "higher", ours.value, theirs.value, gap(ours, theirs))
+        if ours.rounds is not None and len(ours.rounds) == 1:
+            outcome["verdict"] = "one round"
         yield {"depth": depth, "n_tokens": n_tokens, **outcome}
     if a.bytes_per_token and b.bytes_per_token:
         difference, ratio = a.bytes_per_token - b.bytes_per_token, a.bytes_per_token / b.bytes_per_token

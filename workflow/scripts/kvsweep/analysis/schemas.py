@@ -10,7 +10,18 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from kvsweep.tables.schemas import CLAIMS, FLAG, INTEGER, REAL, TEXT, TEXTS, Column, as_schema
+from kvsweep.tables.schemas import (
+    CLAIMS,
+    FLAG,
+    INTEGER,
+    INTEGERS,
+    REAL,
+    REALS,
+    TEXT,
+    TEXTS,
+    Column,
+    as_schema,
+)
 
 _SET_UP: list[Column] = [
     ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
@@ -38,6 +49,91 @@ _TWO_PAIRS: list[Column] = [
     ("pair_a", TEXT, "", "the one pair, K/V"),
     ("pair_b", TEXT, "", "the other pair, K/V"),
 ]
+
+_PHASE: list[Column] = [
+    ("phase", TEXT, "", "prefill or decode"),
+    ("n_tokens", INTEGER, "tokens", "tokens that one repetition processes or generates"),
+]
+
+SPEED = as_schema(
+    [
+        *_SET_UP,
+        *_PAIR,
+        ("effective_ctk", TEXT, "", "cache type of K that really ran; null where not known"),
+        ("effective_ctv", TEXT, "", "cache type of V that really ran; null where not known"),
+        ("depth", INTEGER, "tokens", "tokens in the KV cache before the timed ones"),
+        *_PHASE,
+        ("status", TEXT, "", "measured if a round is, else how the first one ended"),
+        ("fallback", FLAG, "", "work left the device; null where not known"),
+        ("rounds", INTEGERS, "", "rounds that count, one process each; empty in published rows"),
+        (
+            "seconds_per_token",
+            REALS,
+            "s",
+            "of each of these rounds: mean time of its repetitions, by the token",
+        ),
+        (
+            "first_dropped",
+            FLAG,
+            "",
+            "the first repetition is not counted, because it is told from the others over the run",
+        ),
+        (
+            "tokens_per_second",
+            REAL,
+            "tokens/s",
+            "tokens over mean time, geometric mean over rounds; of published rows as published",
+        ),
+        ("tokens_per_second_low", REAL, "tokens/s", "lower end over rounds; null for one round"),
+        ("tokens_per_second_high", REAL, "tokens/s", "upper end over rounds; null for one round"),
+        (
+            "spread_within",
+            REAL,
+            "fraction",
+            "sample standard deviation of the repetitions within a process, of their mean time; no error of the speed",
+        ),
+        ("mean_rate", REAL, "tokens/s", "mean of the repetitions' rates instead of tokens over mean time"),
+        (
+            "means_differ",
+            FLAG,
+            "",
+            "mean_rate and tokens_per_second differ by more than the repetitions' standard error",
+        ),
+        ("ratio", REAL, "", "speed as a multiple of f16/f16's at this depth, in the rounds of both"),
+        ("ratio_low", REAL, "", "lower end of the ratio's interval; null for one round"),
+        ("ratio_high", REAL, "", "upper end of the ratio's interval; null for one round"),
+        ("ratio_interval", TEXT, "", "what the interval is made of; null where there is none"),
+        ("ratio_rounds", INTEGERS, "", "rounds that the ratio is made of"),
+        (
+            "verdict",
+            TEXT,
+            "",
+            "faster or slower than f16, no difference shown, or one round; null without f16 or without an error",
+        ),
+    ]
+)
+
+REPETITIONS = as_schema(
+    [
+        *_SET_UP,
+        *_PHASE,
+        ("depth", INTEGER, "tokens", "depth; null for all depths of the phase together"),
+        ("processes", INTEGER, "", "processes with at least two repetitions"),
+        ("first", REAL, "fraction", "by how much the first repetition takes longer than the others"),
+        ("first_low", REAL, "fraction", "lower end of its interval, 95 % for phase and depths together"),
+        ("first_high", REAL, "fraction", "upper end of its interval"),
+        ("first_dropped", FLAG, "", "first repetitions are not counted here"),
+        (
+            "trend",
+            REAL,
+            "fraction",
+            "by how much each repetition that is counted takes longer than the one before",
+        ),
+        ("trend_low", REAL, "fraction", "lower end of its interval, as of first"),
+        ("trend_high", REAL, "fraction", "upper end of its interval"),
+        ("drifts", FLAG, "", "the trend is told from 0; null where there are too few processes"),
+    ]
+)
 
 COMPARISONS = as_schema(
     [
@@ -104,7 +200,7 @@ HEAD_TO_HEAD = as_schema(
             "verdict",
             TEXT,
             "",
-            "better, no difference shown, error unknown, or equal (sizes that are the same)",
+            "better, no difference shown, one round, error unknown, or equal (sizes that are the same)",
         ),
     ]
 )
@@ -168,16 +264,21 @@ CROSSOVERS = as_schema(
         ("phase", TEXT, "", "prefill or decode"),
         ("n_tokens", INTEGER, "tokens", "tokens that one repetition processes or generates"),
         *_TWO_PAIRS,
-        ("verdict", TEXT, "", "crosses, crosses within the errors, none, or too few depths"),
+        (
+            "verdict",
+            TEXT,
+            "",
+            "crosses, crosses within the errors, crosses, errors unknown (one round), none, or too few depths",
+        ),
         (
             "number",
             INTEGER,
             "",
-            "1 for the first crossing of these two, 2 for the next; null where there is none",
+            "1 for the first crossing of these two, 2 for one that the data show beyond it; null where there is none",
         ),
         ("depth", REAL, "tokens", "where the two are equally fast; null where there is no crossing"),
-        ("depth_low", REAL, "tokens", "lower end of the depth's interval, at least between_low"),
-        ("depth_high", REAL, "tokens", "upper end of the depth's interval, at most between_high"),
+        ("depth_low", REAL, "tokens", "lower end of the depth's interval; at least the shallowest depth"),
+        ("depth_high", REAL, "tokens", "upper end of the depth's interval; at most the deepest depth"),
         ("between_low", INTEGER, "tokens", "the measured depth before the crossing"),
         ("between_high", INTEGER, "tokens", "the measured depth after the crossing"),
         (
@@ -322,6 +423,8 @@ ADVICE = as_schema(
 
 ANALYSIS: dict[str, pa.Schema] = {
     "claims": CLAIMS,
+    "speed": SPEED,
+    "repetitions": REPETITIONS,
     "comparisons": COMPARISONS,
     "head_to_head": HEAD_TO_HEAD,
     "pareto": PARETO,

@@ -22,13 +22,13 @@ _LOOK = (
     "where part of the graph left the device."
 )
 _SPREAD = (
-    "Error bars: sample standard deviation over the repetitions. "
+    "Error bars: 95 % over rounds, of one process each; without them there was one round, or they are unknown. "
     "Cells that were not measured interrupt their line."
 )
 _INTERVAL = (
-    "Fallback cells, and pairs that are slower by more than three times, are left out. Error bars: 95 % confidence "
-    "intervals after Welch, from the repetitions of both cells. They know nothing of what changes between processes, "
-    "such as the machine's temperature."
+    "Fallback cells, and pairs that are slower by more than three times, are left out. Error bars: 95 % over rounds, "
+    "in each of which the two are compared. Without them there was one round: it says nothing of what changes from one "
+    "process to the next."
 )
 _NO_SPEED = "No cell gave a {} rate."
 _NO_REFERENCE = (
@@ -72,21 +72,21 @@ FIGURES: dict[str, Entry] = {
         "No cell gave a top-1 agreement.",
     ),
     "prefill_by_depth": Entry(
-        "throughput",
+        "speed",
         "speed",
         "Prefill speed by depth",
         f"Prompt processing rate with that many tokens already in the KV cache. {_SPREAD} {_LOOK}",
         _NO_SPEED.format("prompt processing"),
     ),
     "decode_by_depth": Entry(
-        "throughput",
+        "speed",
         "speed",
         "Decode speed by depth",
         f"Text generation rate with that many tokens already in the KV cache. {_SPREAD} {_LOOK}",
         _NO_SPEED.format("text generation"),
     ),
     "prefill_relative": Entry(
-        "throughput",
+        "speed",
         "speed",
         "Prefill speed, compared at equal depth",
         "Difference from the prompt processing rate of f16, or of q8_0 where that ran at more depths, in "
@@ -94,7 +94,7 @@ FIGURES: dict[str, Entry] = {
         _NO_REFERENCE,
     ),
     "decode_relative": Entry(
-        "throughput",
+        "speed",
         "speed",
         "Decode speed, compared at equal depth",
         "Difference from the text generation rate of f16, or of q8_0 where that ran at more depths, in the "

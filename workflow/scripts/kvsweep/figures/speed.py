@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from kvsweep.analysis.groups import SUBJECT, THROUGHPUT_SUBJECT, Comparison, Group, compare_beside_published
 from kvsweep.analysis.reference import is_reference, reference_of
+from kvsweep.analysis.speed import against
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, Point
 from kvsweep.figures.marks import (
@@ -22,7 +23,7 @@ from kvsweep.figures.marks import (
     pairs_in_order,
     words_for,
 )
-from kvsweep.statistics import relative_difference
+from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
 
@@ -32,24 +33,24 @@ SLOWER_BY_FACTORS = (
 )  # percent; beside a slower one no difference between the others could be seen
 
 
-def prefill_by_depth(throughput: Sequence[Row]) -> Drawing:
-    """Prompt processing rate against depth; error bars: sample standard deviation over repetitions."""
-    return _by_depth(throughput, "prefill", "Prefill speed by depth")
+def prefill_by_depth(speed: Sequence[Row]) -> Drawing:
+    """Prompt processing rate against depth, over rounds."""
+    return _by_depth(speed, "prefill", "Prefill speed by depth")
 
 
-def decode_by_depth(throughput: Sequence[Row]) -> Drawing:
-    """Text generation rate against depth; error bars: sample standard deviation over repetitions."""
-    return _by_depth(throughput, "decode", "Decode speed by depth")
+def decode_by_depth(speed: Sequence[Row]) -> Drawing:
+    """Text generation rate against depth, over rounds."""
+    return _by_depth(speed, "decode", "Decode speed by depth")
 
 
-def prefill_relative(throughput: Sequence[Row]) -> Drawing:
-    """Prompt processing rate against that of a reference pair; error bars are 95 % confidence intervals."""
-    return _relative(throughput, "prefill", "Prefill speed, compared at equal depth")
+def prefill_relative(speed: Sequence[Row]) -> Drawing:
+    """Prompt processing rate against that of a reference pair, within rounds."""
+    return _relative(speed, "prefill", "Prefill speed, compared at equal depth")
 
 
-def decode_relative(throughput: Sequence[Row]) -> Drawing:
-    """Text generation rate against that of a reference pair; error bars are 95 % confidence intervals."""
-    return _relative(throughput, "decode", "Decode speed, compared at equal depth")
+def decode_relative(speed: Sequence[Row]) -> Drawing:
+    """Text generation rate against that of a reference pair, within rounds."""
+    return _relative(speed, "decode", "Decode speed, compared at equal depth")
 
 
 def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
@@ -64,8 +65,8 @@ def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
 # --- rates --------------------------------------------------------------------------------------------------
 
 
-def _by_depth(throughput: Sequence[Row], phase: str, title: str) -> Drawing:
-    rows = [row for row in throughput if row["phase"] == phase]
+def _by_depth(speed: Sequence[Row], phase: str, title: str) -> Drawing:
+    rows = [row for row in speed if row["phase"] == phase]
     comparison = compare_beside_published(
         [row for row in rows if row["tokens_per_second"] is not None], THROUGHPUT_SUBJECT
     )
@@ -98,8 +99,8 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
                     [depth_position(d, smallest) for d in depths],
                     [cells[d]["tokens_per_second"] if d in cells else math.nan for d in depths],
                     yerr=[
-                        _or_nan(cells[d]["tokens_per_second_stddev"]) if d in cells else math.nan
-                        for d in depths
+                        [_length(cells.get(d), "tokens_per_second_low") for d in depths],
+                        [_length(cells.get(d), "tokens_per_second_high") for d in depths],
                     ],
                     label=label,
                     **curve(pair, published=published),
@@ -118,10 +119,10 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
             "y",
             [
                 # A bar that is longer than that runs out of the panel: it would flatten all the others.
-                min(max(rate + sign * (row["tokens_per_second_stddev"] or 0), rate / 2), rate * 2)
+                min(max(end, row["tokens_per_second"] / 2), row["tokens_per_second"] * 2)
                 for row in rows
-                for rate in [row["tokens_per_second"]]
-                for sign in (-1, 0, 1)
+                for name in _ENDS
+                if (end := row[name]) is not None
             ],
         )
         axes.set_ylabel("tokens/s (log scale)")
@@ -132,7 +133,10 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
             "pair": pair_label(*pair_of(row)),
             "depth, tokens": row["depth"],
             "tokens/s": row["tokens_per_second"],
-            "±, tokens/s": row["tokens_per_second_stddev"],
+            "95 % from, tokens/s": row["tokens_per_second_low"],
+            "95 % to, tokens/s": row["tokens_per_second_high"],
+            "rounds": len(row["rounds"]) or None,
+            "spread within a process, %": in_percent(row["spread_within"]),
             "mark": words_for(row),
         }
         for row in _in_order(rows)
@@ -146,15 +150,19 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
     )
 
 
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
+_ENDS = ("tokens_per_second_low", "tokens_per_second", "tokens_per_second_high")
+
+
+def _length(row: Row | None, end: str) -> float:
+    """How far a rate's error bar reaches; not a number where there is none."""
+    return math.nan if row is None or row[end] is None else abs(row[end] - row["tokens_per_second"])
 
 
 # --- differences --------------------------------------------------------------------------------------------
 
 
-def _relative(throughput: Sequence[Row], phase: str, title: str) -> Drawing:
-    measured = [row for row in throughput if row["phase"] == phase and row["tokens_per_second"] is not None]
+def _relative(speed: Sequence[Row], phase: str, title: str) -> Drawing:
+    measured = [row for row in speed if row["phase"] == phase and row["tokens_per_second"] is not None]
     comparison = compare_beside_published(
         [row for row in measured if not row["fallback"]], THROUGHPUT_SUBJECT
     )
@@ -183,7 +191,11 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
         base = {row["depth"]: row for row in own if is_reference(row, reference)}
         for pair in pairs_in_order(row for row in own if not is_reference(row, reference)):
             cells = sorted(
-                (row for row in own if pair_of(row) == pair and row["depth"] in base),
+                (
+                    row
+                    for row in own
+                    if pair_of(row) == pair and row["depth"] in base and against(row, base[row["depth"]])
+                ),
                 key=lambda row: int(row["depth"]),
             )
             changes = [_change(row, base[row["depth"]]) for row in cells]
@@ -250,17 +262,9 @@ def _limits(changes: Sequence[tuple[float, float | None, float | None]]) -> tupl
 
 
 def _change(row: Row, base: Row) -> tuple[float, float | None, float | None]:
-    """The difference in percent and the ends of its 95 % interval, None where repetitions are not known."""
-    span = relative_difference(_samples(row), _samples(base))
-    if span is None:
-        return 100 * (row["tokens_per_second"] / base["tokens_per_second"] - 1), None, None
-    return (
-        100 * (row["tokens_per_second"] / base["tokens_per_second"] - 1),
-        100 * span.low,
-        100 * span.high,
+    """The difference in percent and the ends of its 95 % interval, None where no error is known."""
+    found = against(row, base)
+    low, high = (
+        None if (end := found[name]) is None else 100 * (end - 1) for name in ("ratio_low", "ratio_high")
     )
-
-
-def _samples(row: Row) -> list[float]:
-    samples = row["samples"]
-    return [] if samples is None else [float(sample) for sample in samples]
+    return 100 * (found["ratio"] - 1), low, high

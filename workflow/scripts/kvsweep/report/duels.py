@@ -94,12 +94,12 @@ def duel_entry(row: Row) -> Entry:
     margin = "" if by is None else f" by {format_number(100 * by, 2)} %"
     if row["verdict"] == "better":
         text = f"{row['winner']}{margin}"
-    elif row["verdict"] == "error unknown" and row["ahead"]:
+    elif row["verdict"] in ("error unknown", "one round") and row["ahead"]:
         text = f"{row['ahead']} ahead{margin}"
     else:
         text = row["verdict"] or ABSENT
     values = " : ".join(_value(row, column) for column in ("value_a", "value_b"))
-    findings = ("error unknown",) if row["verdict"] == "error unknown" else ()
+    findings = (row["verdict"],) if row["verdict"] in ("error unknown", "one round") else ()
     return Entry(text, note=f"{values}{_interval(row)}", findings=findings, value=row["ratio"])
 
 

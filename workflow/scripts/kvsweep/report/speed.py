@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.reference import is_reference, reference_of
-from kvsweep.numbers import ABSENT, format_difference, format_with_error
+from kvsweep.analysis.speed import against
+from kvsweep.numbers import ABSENT, format_difference, format_number, format_with_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     PHASES,
@@ -19,16 +20,19 @@ from kvsweep.report.parts import (
     marks_of,
     pair_entry,
 )
-from kvsweep.report.warnings import drifts, spreads
-from kvsweep.statistics import relative_difference
+from kvsweep.statistics import Interval
 from kvsweep.tables.row import Row
 from kvsweep.units import format_count
 
+RATE_NOTES = (
+    "Tokens over time, geometric mean over rounds of one process each; ± is half of the 95 % interval over rounds.",
+)
+ONE_ROUND = (
+    "One round: no interval can be given, and nothing is called faster or slower. Below a rate stands the standard "
+    "deviation of the repetitions within its process; from one process to the next speed changes by more.",
+)
 DIFFERENCE_NOTES = (
-    "In brackets the 95 % interval after Welch, from the repetitions of both cells; an en dash where there is "
-    "one repetition only.",
-    "The interval knows only the repetitions within one process, not what changes between processes: on "
-    "shared machines, cells that differ in nothing but the process vary by 10 to 20 %.",
+    "Compared within rounds; in brackets the 95 % interval over rounds, an en dash for one round.",
 )
 
 
@@ -40,7 +44,8 @@ def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
             for n_tokens in sorted({row["n_tokens"] for row in own}, key=lambda n: (n is None, n or 0)):
                 timed = "" if n_tokens is None else f", {n_tokens} tokens timed"
                 cells = [row for row in own if row["n_tokens"] == n_tokens]
-                grids.append(by_depth(f"{phase_title}{timed}: tokens/s", cells, _speed_entry))
+                grid = by_depth(f"{phase_title}{timed}: tokens/s", cells, _speed_entry)
+                grids.append(replace(grid, notes=_rate_notes(cells)))
                 grids += _differences(f"{phase_title}{timed}", cells)
         yield Section(title, tuple(grids))
 
@@ -60,9 +65,25 @@ def by_depth(caption: str, rows: Sequence[Row], entry: Callable[[Row], Entry]) -
 def _speed_entry(row: Row) -> Entry:
     if row["tokens_per_second"] is None:
         return Entry(row["status"], measured=False)
-    text = format_with_error(row["tokens_per_second"], row["tokens_per_second_stddev"])
-    noise = [mark for mark, holds in (("drift", drifts(row)), ("spread", spreads(row))) if holds]
-    return Entry(text, (*marks_of(row), *noise))
+    rate, low, high = (row[f"tokens_per_second{end}"] for end in ("", "_low", "_high"))
+    marks = (*marks_of(row), *(["spread"] if row["means_differ"] else []))
+    if low is not None and high is not None:
+        return Entry(format_with_error(rate, (high - low) / 2), marks)
+    if not row["rounds"]:
+        return Entry(format_with_error(rate, None), marks)
+    within = row["spread_within"]
+    note = "" if within is None else f"± {format_number(100 * within, 2)} % within"
+    return Entry(format_number(rate, 4), marks, note=note)
+
+
+def _rate_notes(cells: Sequence[Row]) -> tuple[str, ...]:
+    numbers = {len(row["rounds"]) for row in cells if row["rounds"]}
+    dropped = any(row["first_dropped"] for row in cells)
+    return (
+        *(RATE_NOTES if numbers else ()),
+        *(ONE_ROUND if 1 in numbers else ()),
+        *(["First repetitions are not counted where they are told from the others."] if dropped else []),
+    )
 
 
 # --- differences --------------------------------------------------------------------------------------------
@@ -82,13 +103,20 @@ def _differences(title: str, cells: Sequence[Row]) -> Iterable[Grid]:
         yield replace(grid, notes=DIFFERENCE_NOTES)
 
 
+_RATIO = ("ratio", "ratio_low", "ratio_high")
+
+
 def _difference_entry(row: Row, base: Row | None) -> Entry:
     if row["tokens_per_second"] is None:
         return Entry(row["status"], measured=False)
     if base is None:
         return Entry(ABSENT, marks_of(row))
-    interval = relative_difference(row["samples"] or (), base["samples"] or ())
-    fraction = interval.difference if interval else row["tokens_per_second"] / base["tokens_per_second"] - 1
+    found = against(row, base)
+    if not found:
+        return Entry(ABSENT, marks_of(row))
+    fraction, low, high = (None if end is None else end - 1 for end in map(found.get, _RATIO))
+    assert fraction is not None
+    interval = None if low is None or high is None else Interval(fraction, low, high)
     text = format_difference(fraction, interval)
     if interval and interval.low <= 0 <= interval.high:
         return Entry(NO_DIFFERENCE, marks_of(row), note=text, value=fraction)

@@ -87,9 +87,9 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
     return View(
         summary=_summary(throughput, quality),
         answers=tuple(answers(rows["advice"])),
-        warnings=tuple(warnings_of(throughput, quality)),
+        warnings=tuple(warnings_of(throughput, quality, rows["repetitions"])),
         quality=tuple(quality_sections(quality)),
-        throughput=tuple(throughput_sections(throughput)),
+        throughput=tuple(throughput_sections(rows["speed"])),
         crossovers=tuple(crossover_sections(rows["crossovers"])),
         memory=tuple(memory_sections(rows["memory"], rows["largest_context"])),
         claims=tuple(claim_sections(rows["claims"])),
@@ -101,7 +101,7 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
         models=models_of(rows["models"]),
         machines=machines_of(rows_of_cells),
         machine_records=records_of(rows["machines"]),
-        study_tables=tuple(study_tables(throughput, quality)),
+        study_tables=tuple(study_tables(rows["speed"], quality)),
         provenance=provenance,
     )
 
@@ -125,7 +125,7 @@ def _summary(throughput: Sequence[Row], quality: Sequence[Row]) -> str:
 
 def _cells_of(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows by cell: both phases of a throughput cell come from one process."""
-    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, "ctk", "ctv", "depth"))
+    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, "ctk", "ctv", "depth", "round"))
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)

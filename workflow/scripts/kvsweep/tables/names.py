@@ -6,6 +6,8 @@ MEASURED = ("machines", "engines", "models", "throughput", "quality")
 
 ANALYSIS = (
     "claims",
+    "speed",
+    "repetitions",
     "comparisons",
     "head_to_head",
     "pareto",

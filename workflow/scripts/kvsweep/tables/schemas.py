@@ -152,7 +152,12 @@ THROUGHPUT = as_schema(
         ("phase", TEXT, "", "prefill (prompt processing, pp) or decode (text generation, tg)"),
         ("n_tokens", INTEGER, "tokens", "tokens that one repetition processes or generates"),
         *_OUTCOME,
-        ("tokens_per_second", REAL, "tokens/s", "mean over the repetitions"),
+        (
+            "tokens_per_second",
+            REAL,
+            "tokens/s",
+            "mean of the repetitions' rates; over rounds see the table speed",
+        ),
         ("tokens_per_second_stddev", REAL, "tokens/s", "sample standard deviation over the repetitions"),
         ("samples", REALS, "tokens/s", "each repetition's rate, in order"),
         ("repetitions", INTEGER, "", "repetitions that were measured"),
@@ -183,6 +188,12 @@ THROUGHPUT = as_schema(
         _rounding("tokens_per_second", "tokens/s"),
         *_PUBLISHED,
         *_CACHES,
+        (
+            "round",
+            INTEGER,
+            "",
+            "round in which the cell's process ran, 1 for the first; null in published rows and older slices",
+        ),
     ]
 )
 

@@ -24,7 +24,7 @@ _NEEDED = {
 }
 _VALUE = {"throughput": "tokens_per_second", "quality": "kld_mean"}
 _CELL = {
-    "throughput": (*_IDENTITY, "ctk", "ctv", "depth", "phase", "n_tokens"),
+    "throughput": (*_IDENTITY, "ctk", "ctv", "depth", "phase", "n_tokens", "round"),
     "quality": (*_IDENTITY, "ctk", "ctv", "corpus", "n_ctx"),
     "models": ("model", "model_sha256"),
 }
