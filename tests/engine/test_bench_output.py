@@ -113,9 +113,6 @@ def test_a_whole_last_line_counts_without_its_end_of_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("usage: llama-bench [options]\n", "line 1 .* is not a test: 'usage"),
-        (line()[:-30] + "\n" + line(n_depth=512), "line 1 .* is not a test"),
-        ("[]\n", "is not a test"),
         (line() + line(n_depth=0, test_time="2026-04-24T13:00:00Z"), "lines 1 and 2 .* are the same test"),
         (line() + line(model_type=":lama"), "lines 1 and 2 .* are the same test"),
         (line() + line(n_depth=512, build_commit="fff"), "line 2 .* another build or machine"),
@@ -146,12 +143,58 @@ def test_what_is_refused(text: str, message: str) -> None:
         bench_output.parse_bench(text)
 
 
-def test_two_lines_run_together_are_refused() -> None:
+def test_two_lines_run_together_are_left_out() -> None:
     """The head of one line and the tail of the next can form valid JSON with a field twice."""
     first, second = line(), line(n_depth=512)
     merged = first[: first.index('"n_gen"')] + second[second.index('"n_prompt"') :]
-    with pytest.raises(UnparsableOutput, match="is not a test"):
-        bench_output.parse_bench(merged + line(n_depth=1024))
+    (test,) = bench_output.parse_bench(merged + line(n_depth=1024))
+    assert test.n_depth == 1024
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "usage: llama-bench [options]\n",
+        "[New LWP 33273]\n#0  0x00007f1aeacb142f in __GI___wait4 () at wait4.c:30\n",
+        "[]\n",
+        '{"level": "info", "message": "a log in JSON"}\n',
+        line(n_depth=64)[:-30] + "\n",  # torn
+        "\n",
+    ],
+)
+def test_foreign_lines_among_the_results_are_left_out(foreign: str) -> None:
+    whole = bench_output.parse_bench(line() + line(n_depth=512))
+    for text in (
+        foreign + line() + line(n_depth=512),
+        line() + foreign + line(n_depth=512),
+        line() + line(n_depth=512) + foreign,
+    ):
+        assert bench_output.parse_bench(text) == whole
+    assert bench_output.parse_bench(foreign) == ()
+
+
+FIRST, SECOND = "llama-bench: benchmark 1/2: starting\n", "llama-bench: benchmark 2/2: starting\n"
+CONTEXT = "llama_context: constructing llama_context\n"
+FAILED = "ggml_metal_synchronize: error: command buffer 1 failed with status 5\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "phases"),
+    [
+        (FIRST + CONTEXT + SECOND + CONTEXT, set()),
+        (FIRST + CONTEXT + FAILED + SECOND + CONTEXT, {"prefill"}),
+        (FIRST + CONTEXT + SECOND + FAILED + CONTEXT, {"decode"}),
+        (FIRST + CONTEXT + SECOND + CONTEXT + FAILED, {"decode"}),
+        (CONTEXT + FAILED + CONTEXT, {"prefill"}),
+        (CONTEXT + "0.01.000.000 I " + CONTEXT + FAILED, {"decode"}),
+        # Where the log does not tell whose failure it was, neither counts.
+        (FAILED, {"prefill", "decode"}),
+    ],
+)
+def test_a_failed_computation_belongs_to_the_test_that_ran(log: str, phases: set[str]) -> None:
+    assert set(bench_output.failed_computations(log)) == phases
+    both = line(n_prompt=128, n_gen=0) + line(n_prompt=0, n_gen=128)
+    assert {test.phase for test in bench_output.results(both, log)} == {"prefill", "decode"} - phases
 
 
 def test_a_test_validates_itself() -> None:

@@ -112,11 +112,6 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = {
     "18-cuda-build-runs-on-cpu": both(status="measured", fallback=True),
 }  # fmt: skip
 
-NOT_YET = {
-    *("04-glm52-indexer-f16", "07-metal-last-buffer-bench", "08-gdb-on-stdout", "14-fallback-q4_1-q4_0"),
-    *("17-newest-rotation-lines", "18-cuda-build-runs-on-cpu"),
-}
-
 
 def manifest(directory: Path) -> dict[str, Any]:
     """model.json, from the case's fields of the GGUF header."""
@@ -162,13 +157,7 @@ def test_every_case_is_expected() -> None:
     assert {path.parent.name for path in CASES.glob("*/cell.json")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True) if name in NOT_YET else [])
-        for name in sorted(EXPECTED)
-    ],
-)
+@pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_what_comes_out(name: str) -> None:
     rows = rows_of(CASES / name)
     assert set(rows) == set(EXPECTED[name])

@@ -178,7 +178,8 @@ def test_rotation_is_read_from_the_log() -> None:
 
 
 def cuda_rows(*names: str) -> list[tables.Row]:
-    return [row for name in names for row in tables.throughput_rows(*bench(name, 0), BUILD, LLAMA_8B)]
+    build = BUILD | {"backend": "cuda"}
+    return [row for name in names for row in tables.throughput_rows(*bench(name, 0), build, LLAMA_8B)]
 
 
 def test_more_graph_splits_than_f16_are_a_fallback() -> None:
@@ -199,14 +200,19 @@ def test_cache_layers_on_another_device_than_f16s_are_a_fallback() -> None:
     assert (f16["fallback"], elsewhere["fallback"], same["fallback"]) == (False, True, False)
 
 
-def test_without_an_f16_row_of_the_same_depth_nothing_is_known_of_a_fallback() -> None:
-    alone = cuda_rows("fork-cuda/bench-q5_1-q5_1-fallback")
-    tables.mark_fallback(alone, tables.throughput_peers)
-    f16_elsewhere = tables.throughput_rows(*bench("fork-cuda/bench-f16-f16", 8192), BUILD, LLAMA_8B)
-    both = cuda_rows("fork-cuda/bench-q5_1-q5_1-fallback")
-    tables.mark_fallback([*f16_elsewhere, *both], tables.throughput_peers)
-    table = tables.as_table([*alone, *both], schemas.THROUGHPUT)
-    assert table.column("fallback").to_pylist() == [None] * 4
+def test_a_log_by_itself_shows_that_work_left_the_device() -> None:
+    (prefill, decode) = cuda_rows("fork-cuda/bench-q5_1-q5_1-fallback")
+    assert prefill["fallback"] and decode["fallback"]
+    assert prefill["fallback_why"] == "66 graph splits: they grow with the layers"
+    f16 = cuda_rows("fork-cuda/bench-f16-f16")
+    assert [(row["fallback"], row["fallback_why"]) for row in f16] == [(False, None)] * 2
+
+
+def test_an_engine_for_the_processor_has_no_fallback_by_itself() -> None:
+    rows = tables.throughput_rows(*bench("fork/bench-f16-f16", 0), BUILD, TINY_GQA2)
+    assert all(row.get("fallback") is None for row in rows)
+    table = tables.as_table(rows, schemas.THROUGHPUT)
+    assert table.column("fallback").to_pylist() == [None] * 2
 
 
 def test_a_measured_quality_cell() -> None:
@@ -284,11 +290,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     throughput = tables.throughput_rows(*bench("fork/bench-q8_0-turbo4", 512), BUILD, TINY_GQA2)
     quality = [tables.quality_row(*kl("fork/kld-q8_0-turbo4", "q8_0/turbo4"), BUILD, TINY_GQA2)]
     tables.mark_fallback(quality, tables.quality_peers)
-    # llama-perplexity's log does not name the devices.
-    for rows, schema, not_logged in (
-        (throughput, schemas.THROUGHPUT, set()),
-        (quality, schemas.QUALITY, {"kv_devices"}),
-    ):
+    for rows, schema in ((throughput, schemas.THROUGHPUT), (quality, schemas.QUALITY)):
         table = tables.as_table(rows, schema)
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
@@ -296,7 +298,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
         of_others |= {"likely_engine_commit", "device_free_bytes", "recurrent_bytes"} & set(
             schema.names
         )  # published; with a device; of recurrent layers
-        assert absent == {"reason", "log_line", "fallback"} | of_others | not_logged
+        assert absent == {"reason", "log_line", "fallback", "fallback_why"} | of_others
     assert tables.as_table([tables.engine_row(BUILD)], schemas.ENGINES).to_pylist() == [
         {
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",

@@ -170,3 +170,12 @@ def window_stderr(running_means: Sequence[float], decimals: int) -> WindowError 
         return None
     spread = math.sqrt(variance(window_values(running_means)) / n)
     return WindowError(spread, 10.0**-decimals * math.sqrt((n + 1) / 18))
+
+
+# Repetitions further apart than this are not of the same work: one was stopped, or did not compute what it should.
+_APART = 3.0
+
+
+def cannot_be_the_same(values: Sequence[float]) -> bool:
+    """Whether repetitions of one thing, positive durations or rates, are too far apart to be of it."""
+    return len(values) > 1 and max(values) > _APART * min(values)

@@ -7,6 +7,7 @@ ones must exist.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -15,13 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from kvsweep.engine.failures import first_line
+from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import UnparsableOutput
+
+Phase = Literal["prefill", "decode"]
 
 _Number = TypeVar("_Number", int, float)
 _Scalar = TypeVar("_Scalar", int, str)
 
 _TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _CACHE_TYPE = re.compile(r"[a-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4
+# A line with one of these is meant as a test.
+_OF_A_TEST = {"n_prompt", "n_gen", "samples_ns", "samples_ts"}
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
 _FLASH_ATTN = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
@@ -69,7 +76,7 @@ class BenchTest:
             raise UnparsableOutput(f"llama-bench reports the time stamp {self.test_time!r}, which is not UTC")
 
     @property
-    def phase(self) -> Literal["prefill", "decode"]:
+    def phase(self) -> Phase:
         """``prefill`` (prompt processing) or ``decode`` (text generation)."""
         return "decode" if self.n_gen else "prefill"
 
@@ -98,24 +105,19 @@ class BenchTest:
 def parse_bench(text: str) -> tuple[BenchTest, ...]:
     """The finished tests in llama-bench's ``-o jsonl`` output, in the order in which they ran.
 
-    The last line may be cut, for llama-bench can die while it writes: it is left out, earlier lines stand.
-    Raises UnparsableOutput for anything else that is not a consistent test, for a test that appears twice,
-    and for lines of different builds or machines in one output. The depth and the types stand only once:
-    compare them with what was asked for.
+    Lines that are no test are left out: the last one may be cut, for llama-bench can die while it writes, and a
+    library or a debugger may print among them. Each whole line stands for itself. Raises UnparsableOutput for a test
+    that is not consistent, for one that appears twice, and for lines of different builds or machines in one output.
+    The depth and the types stand only once: compare them with what was asked for.
     """
     lines = text.rstrip().split("\n") if text.strip() else []
     tests: list[BenchTest] = []
     seen: dict[tuple[object, ...], int] = {}
     process: dict[str, Any] | None = None
     for number, line in enumerate(lines, start=1):
-        try:
-            fields = _json_object(line)
-        except ValueError as error:
-            if number == len(lines) and line.startswith("{"):
-                break
-            raise UnparsableOutput(
-                f"line {number} of llama-bench's output is not a test: {_shown(line)}"
-            ) from error
+        fields = _json_object(line)
+        if fields is None or not fields.keys() & _OF_A_TEST:
+            continue
         try:
             tests.append(_bench_test(fields))
         except UnparsableOutput as error:
@@ -142,7 +144,9 @@ def parse_bench(text: str) -> tuple[BenchTest, ...]:
     return tuple(tests)
 
 
-def _json_object(line: str) -> dict[str, Any]:
+def _json_object(line: str) -> dict[str, Any] | None:
+    """The fields of a line; None where it is no JSON object, or has a field twice: two lines run together."""
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
@@ -151,10 +155,11 @@ def _json_object(line: str) -> dict[str, Any]:
 
     # Equal samples can make llama-bench's formula the root of a tiny negative number, and "-nan" is not JSON.
     line = re.sub(r'("stddev_ts": )-?nan\b', r"\1null", line)
-    value = json.loads(line, object_pairs_hook=unique)
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
+    try:
+        value = json.loads(line, object_pairs_hook=unique)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
@@ -255,8 +260,36 @@ def _optional(fields: Mapping[str, Any], name: str, kind: type[_Scalar]) -> _Sca
     return value
 
 
-def _shown(line: str) -> str:
-    return repr(line if len(line) <= 60 else line[:57] + "...")
+# --- the log beside the results ---------------------------------------------------------------------
+
+PHASES: tuple[Phase, Phase] = ("prefill", "decode")
+# Where the second test begins: it is announced, and in logs without progress it makes the second context.
+_SECOND_TEST = re.compile(r"^llama-bench: benchmark 2/", re.MULTILINE)
+_CONTEXT = re.compile(r"\bllama_context: constructing llama_context$", re.MULTILINE)
+
+
+def logs_of_phases(stderr: str) -> dict[Phase, str]:
+    """The log of a cell's process up to the second test and from there on; all of it where that cannot be told."""
+    second = _SECOND_TEST.search(stderr) or next(itertools.islice(_CONTEXT.finditer(stderr), 1, None), None)
+    if second is None:
+        return dict.fromkeys(PHASES, stderr)
+    return {"prefill": stderr[: second.start()], "decode": stderr[second.start() :]}
+
+
+def failed_computations(stderr: str) -> dict[Phase, str]:
+    """Of each phase in which a computation failed the first line that says so. What was printed for it is no result:
+    Metal goes on after a failed command buffer, and llama-bench ends with 0."""
+    found = {phase: first_line(log, COMPUTATION) for phase, log in logs_of_phases(stderr).items()}
+    return {phase: line for phase, line in found.items() if line is not None}
+
+
+def results(stdout: str, stderr: str) -> tuple[BenchTest, ...]:
+    """The finished tests of a cell's process in which nothing failed. Raises as ``parse_bench`` does."""
+    failed = failed_computations(stderr)
+    return tuple(test for test in parse_bench(stdout) if test.phase not in failed)
+
+
+# --- progress ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ _GOES_ON = re.compile(
 )
 # What a model's file says of itself is no message of the engine.
 _METADATA = re.compile(r"\bllama_model_loader: - |\bprint_info: ")
-_OTHER_CAUSE = re.compile(r"[^\n]*\n(?:[\d.]+ [A-Z] )?error: (?![^\n]*(?:Insufficient Memory|OutOfMemory))")
+# The line after it names the cause, if the back end knows it.
+_CAUSE_FOLLOWS = re.compile(r"[^\n]*\n(?:[\d.]+ [A-Z] )?error: ")
 
 
 # Every wording has one of these in its fixed part: only such lines are looked at.
@@ -53,7 +54,7 @@ def failures(text: str) -> tuple[Failure, ...]:
             for wording in WORDINGS
             if wording.fixed in line
             and wording.pattern.search(line)
-            and not (wording.form == STATUS_5 and _OTHER_CAUSE.match(text, start))
+            and not (wording.form == STATUS_5 and _CAUSE_FOLLOWS.match(text, start))
         }
         if HARMLESS not in meanings and not _METADATA.search(line):
             found |= dict.fromkeys(((start, meaning) for meaning in meanings), line.strip())

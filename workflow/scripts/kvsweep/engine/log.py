@@ -54,7 +54,9 @@ class EngineContext:
 
     ``graph_splits`` is the larger one of the graphs for prefill and decode, where the log tells both. Buffers in MiB
     by device name. ``recurrent_mib`` is the state of recurrent layers. ``kv_devices`` are the devices that hold KV
-    layers, each once, in the order of the layers.
+    layers, each once, in the order of the layers or, where these are not logged, of their buffers. ``rotations`` says
+    of each cache whether its K and its V are rotated; ``attn_rot_k`` and ``attn_rot_v`` are None where they differ, an
+    indexer's cache aside.
     """
 
     n_ctx: int | None = None
@@ -64,13 +66,29 @@ class EngineContext:
     flash_attn: bool | None = None
     kv_caches: tuple[KvCache, ...] = ()
     kv_devices: tuple[str, ...] = ()
-    attn_rot_k: bool | None = None
-    attn_rot_v: bool | None = None
+    rotations: tuple[tuple[bool | None, bool | None], ...] = ()
     graph_splits: int | None = None
     graph_splits_prefill: int | None = None
     graph_splits_decode: int | None = None
     compute_buffers_mib: Mapping[str, float] = field(default_factory=dict)
     recurrent_mib: float | None = None
+
+    @property
+    def attn_rot_k(self) -> bool | None:
+        return self._rotated(0)
+
+    @property
+    def attn_rot_v(self) -> bool | None:
+        return self._rotated(1)
+
+    def _rotated(self, side: int) -> bool | None:
+        # An indexer's cache is always rotated, whatever the types are.
+        of_caches = {
+            rotation[side]
+            for cache, rotation in zip(self.kv_caches, self.rotations, strict=True)
+            if "indexer" not in (cache.label or "")
+        }
+        return of_caches.pop() if len(of_caches) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -161,7 +179,9 @@ _KV_SIZE = re.compile(
 )
 _KV_LABEL = re.compile(r"creating +(\S.*?) KV cache(?:, size = \d+ cells)?")
 _RECURRENT = re.compile(r"size = ([ \d]{4,}\.\d\d) MiB \(.* cells, .* layers, .* seqs.*\), R \(\w+\): .*")
-_KV_ROTATION = re.compile(r"attn_rot_([kv]) = ([01])(?:, .*)?")
+# Since 2026-05 the size of the rotation's matrix, 0 for none.
+_KV_ROTATION = re.compile(r"(?:attn_rot|n_rot)_([kv]) = (\d+)(?:, .*)?")
+_KV_BUFFER = re.compile(r" *(\S+) KV buffer size = [ \d]{5,}\.\d\d MiB")
 _KV_DEVICE = re.compile(r"layer +\d+: dev = (\S+)")
 _KV_UPGRADE_START = ("auto-asymmetric: ", "Boundary V ", "layer-adaptive mode ", "V-only LA mode ")
 _WHOLE_TYPE = r"(?:turbo\d|q\d_\d|iq4_nl|b?f16|f32)"
@@ -196,6 +216,7 @@ class _Context:
         self.parameters: dict[str, int] = {}
         self.flash_attn: bool | None = None
         self.devices: list[str] = []
+        self.buffers: list[str] = []
         self.kv_caches: list[KvCache] = []
         self.rotations: dict[str, list[bool]] = {"k": [], "v": []}
         self.splits: list[tuple[int, int]] = []
@@ -204,10 +225,9 @@ class _Context:
         self.recurrent: float | None = None
 
     def kv_devices(self) -> tuple[str, ...]:
-        """The devices of the KV layers, none if not every layer was logged."""
-        if len(self.devices) != sum(cache.layers for cache in self.kv_caches):
-            return ()
-        return tuple(dict.fromkeys(self.devices))
+        """The devices of the KV layers; of their buffers if not every layer was logged."""
+        every_layer = len(self.devices) == sum(cache.layers for cache in self.kv_caches)
+        return tuple(dict.fromkeys(self.devices if every_layer else self.buffers))
 
     def finished(self) -> EngineContext:
         # In builds that print them, two lines about rotation follow the size of every cache.
@@ -216,6 +236,7 @@ class _Context:
                 raise UnparsableOutput(
                     f"the log has {len(self.kv_caches)} KV caches but {len(rotations)} lines attn_rot_{which}"
                 )
+        unknown = [None] * len(self.kv_caches)
         return EngineContext(
             n_ctx=self.parameters.get("n_ctx"),
             n_ctx_seq=self.parameters.get("n_ctx_seq"),
@@ -224,8 +245,7 @@ class _Context:
             flash_attn=self.flash_attn,
             kv_caches=tuple(self.kv_caches),
             kv_devices=self.kv_devices(),
-            attn_rot_k=_one("the rotation of K", self.rotations["k"]),
-            attn_rot_v=_one("the rotation of V", self.rotations["v"]),
+            rotations=tuple(zip(self.rotations["k"] or unknown, self.rotations["v"] or unknown, strict=True)),
             graph_splits=max((max(pair) for pair in self.splits), default=None),
             graph_splits_prefill=max((prefill for prefill, _ in self.splits), default=None),
             graph_splits_decode=max((decode for _, decode in self.splits), default=None),
@@ -266,12 +286,14 @@ class _Reader:
             context = self._context()
             context.kv_caches.append(_kv_cache(message, context.label))
             context.label = None
-        elif message.startswith("attn_rot_"):
+        elif message.startswith(("attn_rot_", "n_rot_")):
             which, rotated = _known(_KV_ROTATION, message).groups()
             context = self._context()
-            context.rotations[which].append(rotated == "1")
+            context.rotations[which].append(rotated != "0")
             if len(context.rotations[which]) > len(context.kv_caches):
                 raise UnparsableOutput(f"the log repeats a line about the KV cache: {message!r}")
+        elif buffer := _KV_BUFFER.fullmatch(message):
+            self._context().buffers.append(buffer[1])
         elif message.startswith(_KV_UPGRADE_START):
             self.upgrades[_known(_KV_UPGRADE, message)[0]] = None
 
@@ -379,12 +401,15 @@ def _one(what: str, values: Iterable[_T | None]) -> _T | None:
     return known.pop() if known else None
 
 
-def on_device(buffers_mib: Mapping[str, float]) -> int | None:
-    """Bytes in the buffers of the devices; where there is none but the host, in the host's. None if none was logged.
+def is_host(name: str) -> bool:
+    """Whether a buffer, or a device that holds layers, of this name is the host's: ``CPU``, ``CPU_...``, ``AMX`` and,
+    of memory that a device can reach, ``NAME_Host``."""
+    return re.match("CPU|AMX|.*_Host$", name) is not None
 
-    The host's buffers are called ``CPU``, ``CPU_...``, ``AMX`` and, of memory that a device can reach, ``NAME_Host``.
-    """
-    devices = {name: mib for name, mib in buffers_mib.items() if not re.match("CPU|AMX|.*_Host$", name)}
+
+def on_device(buffers_mib: Mapping[str, float]) -> int | None:
+    """Bytes in the buffers of the devices; where there is none but the host, in the host's. None if none was logged."""
+    devices = {name: mib for name, mib in buffers_mib.items() if not is_host(name)}
     chosen = devices or buffers_mib
     return round(sum(chosen.values()) * 2**20) if chosen else None
 

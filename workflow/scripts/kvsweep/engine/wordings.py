@@ -54,13 +54,13 @@ _VULKAN, _VULKAN_BUFFERS = "ggml-vulkan/ggml-vulkan.cpp", "ggml-vulkan/ggml-vulk
 _SYCL, _OPENCL = "ggml-sycl/ggml-sycl.cpp", "ggml-opencl/ggml-opencl.cpp"
 _CONTEXT, _BENCH = "src/llama-context.cpp", "tools/llama-bench/llama-bench.cpp"
 
-# A Metal command buffer fails with status 5 for any error; the next line names it, if there is one.
+# A Metal command buffer fails with status 5 for any error; the next line names the cause, if it is known.
 STATUS_5 = "command buffer # failed with status 5"
 
 _MEMORY = (
     ("Metal", "kIOGPUCommandBufferCallbackErrorOutOfMemory", f"{_METAL}, ggml_metal_synchronize; macOS's words"),
     ("Metal", "Insufficient Memory", f"{_METAL}, ggml_metal_synchronize; macOS's words"),
-    ("Metal", STATUS_5, f"{_METAL}, ggml_metal_synchronize; where no other cause follows in the next line"),
+    ("Metal", STATUS_5, f"{_METAL}, ggml_metal_synchronize; where no cause follows in the next line"),
     ("Metal", "error: failed to allocate buffer, size =*# MiB", f"{_METAL_DEVICE}, ggml_metal_buffer_init"),
     ("Metal", "failed to allocate * buffer of # bytes (out of memory)",
      "ggml-metal/ggml-metal.cpp, ggml_backend_metal_buffer_type_alloc_buffer"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvsweep.engine.bench_output import parse_bench
+from kvsweep.engine.bench_output import results
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.prediction import Rates
 from kvsweep.measure.record import read_recorded
@@ -24,7 +24,7 @@ def measured_curve(
     for directory in sorted(curve_directory.glob(f"d*/k-{pair.ctk}/v-{pair.ctv}")):
         try:
             recorded = read_recorded(directory)
-            tests = parse_bench(recorded.stdout)
+            tests = results(recorded.stdout, recorded.stderr)
         except KvsweepError:
             continue
         run = recorded.run

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from kvsweep.engine import commands
-from kvsweep.engine.bench_output import bench_progress, parse_bench
+from kvsweep.engine.bench_output import bench_progress, failed_computations, results
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
 from kvsweep.measure import engine_run
@@ -16,6 +16,7 @@ from kvsweep.measure.measured_curve import measured_curve
 from kvsweep.measure.prediction import Curve, predicted_seconds
 from kvsweep.measure.progress import tail
 from kvsweep.program import say
+from kvsweep.statistics import cannot_be_the_same
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.units import format_duration
 
@@ -52,8 +53,16 @@ def throughput(arguments: argparse.Namespace) -> None:
         # The clock of some systems goes on meanwhile, and with it the engine's.
         say(f"  this machine slept for {format_duration(slept)} meanwhile; measuring the cell again")
     try:
-        tests = parse_bench(engine_run.read_stream(subject.directory, "bench.jsonl"))
-        summary = ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
+        streams = [engine_run.read_stream(subject.directory, name) for name in ("bench.jsonl", "stderr.log")]
+        tests = results(*streams)
+        parts = [f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests]
+        parts += [
+            f"{test.phase}'s repetitions cannot be of the same work"
+            for test in tests
+            if cannot_be_the_same(test.samples_ns)
+        ]
+        parts += [f"{phase} failed ({line})" for phase, line in failed_computations(streams[1]).items()]
+        summary = ", ".join(parts)
     except KvsweepError:
         summary = ""
     report_end(arguments, summary or "no result", attempts[-1])

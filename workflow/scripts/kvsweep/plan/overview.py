@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kvsweep.engine.bench_output import parse_bench
+from kvsweep.engine.bench_output import results as bench_results
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import Recorded
@@ -48,7 +48,7 @@ def result_of(cell: Cell, recorded: Recorded) -> str:
     """What a cell measured, in a few words; ``no result`` where nothing can be read."""
     try:
         if isinstance(cell, ThroughputCell):
-            tests = parse_bench(recorded.stdout)
+            tests = bench_results(recorded.stdout, recorded.stderr)
             return ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
         found = parse_kl(recorded.stdout, recorded.stderr)
         return f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
 from kvsweep.numbers import format_difference
 from kvsweep.report.parts import PHASES, Caution, label_of
-from kvsweep.statistics import Interval
+from kvsweep.statistics import Interval, cannot_be_the_same
 from kvsweep.study.pairs import pair_order
 from kvsweep.tables.row import Row, is_measured, is_published, ran_as
 from kvsweep.units import format_count
@@ -57,6 +57,11 @@ def warnings_of(
             lambda row, status=status: bool(row["status"] == status),  # type: ignore[misc]
             lambda row: row["reason"] or "",
         )
+    yield from warning(
+        "Repetitions that cannot be of the same work: one was stopped, or did not compute what it should",
+        apart,
+        _durations,
+    )
     drifting = [row for row in repetitions if drifts(row)]
     if drifting:
         groups = compare(drifting, SUBJECT).groups
@@ -94,6 +99,8 @@ def warnings_of(
 
 def _where_it_ran(row: Row) -> str:
     splits, devices = row["graph_splits"], row["kv_devices"]
+    if row.get("fallback_why"):
+        return str(row["fallback_why"])
     parts = [] if splits is None else [f"{splits} graph splits"]
     # An array where the row comes from a table on disk.
     return ", ".join(parts if devices is None else [*parts, f"KV cache on {', '.join(devices)}"])
@@ -121,6 +128,19 @@ def spreads(row: Row) -> bool:
     """Whether a throughput cell's repetitions scatter too widely."""
     mean, stddev = row.get("tokens_per_second"), row.get("tokens_per_second_stddev")
     return bool(mean is not None and stddev is not None and stddev > SPREAD * mean)
+
+
+def apart(row: Row) -> bool:
+    """Whether a throughput cell's repetitions are too far apart to be of the same work."""
+    samples = row.get("samples")
+    return samples is not None and cannot_be_the_same(list(samples))
+
+
+def _durations(row: Row) -> str:
+    """`38 ms beside 512 ms`: the shortest and the longest repetition."""
+    rates = list(row["samples"])
+    shortest, longest = (1000 * row["n_tokens"] / rate for rate in (max(rates), min(rates)))
+    return f"{shortest:.0f} ms beside {longest:.0f} ms"
 
 
 def what_slowed(row: Row) -> list[str]:

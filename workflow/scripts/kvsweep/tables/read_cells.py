@@ -183,10 +183,11 @@ def _with_fallback(table: pa.Table, kind: str) -> pa.Table:
     peers = tables.throughput_peers if kind == "throughput" else tables.quality_peers
     rows = table.select([*tables.PEER_COLUMNS[kind], *tables.FALLBACK_COLUMNS]).to_pylist()
     tables.mark_fallback(rows, peers)
-    index = table.schema.get_field_index("fallback")
-    return table.set_column(
-        index, table.schema.field(index), pa.array([row.get("fallback") for row in rows], pa.bool_())
-    )
+    for name, kind_of in (("fallback", pa.bool_()), ("fallback_why", pa.string())):
+        index = table.schema.get_field_index(name)
+        values = pa.array([row.get(name) for row in rows], kind_of)
+        table = table.set_column(index, table.schema.field(index), values)
+    return table
 
 
 def _count_machines(table: pa.Table, machines: dict[str, MachineUse]) -> None:

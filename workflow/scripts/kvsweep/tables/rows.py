@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.engine.bench_output import BenchTest, parse_bench
+from kvsweep.engine.bench_output import BenchTest, failed_computations, logs_of_phases, parse_bench
 from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
 from kvsweep.engine.perplexity_output import KlStatistics, parse_kl
 from kvsweep.engine.sizes import kv_bytes_per_token
@@ -24,12 +24,13 @@ from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_stderr, window_values
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.tables.effective import KINDS, effective_cache, shape_of
+from kvsweep.tables.off_device import evidence
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 
 Row = dict[str, Any]
 
 # What ``mark_fallback`` looks at.
-FALLBACK_COLUMNS = ("ctk", "ctv", "graph_splits", "kv_devices")
+FALLBACK_COLUMNS = ("ctk", "ctv", "graph_splits", "kv_devices", "fallback", "fallback_why")
 PEER_COLUMNS = {
     "throughput": ("engine", "model", "machine", "depth", "phase"),
     "quality": ("engine", "model", "machine", "corpus", "n_ctx"),
@@ -134,7 +135,6 @@ def throughput_rows(
 ) -> list[Row]:
     """Two rows, prefill and decode; either can be measured without the other."""
     run = recorded.run
-    text = f"{recorded.stdout}\n{recorded.stderr}"
     tests: dict[str, BenchTest] = {}
     problem = "llama-bench ended without this result"
     try:
@@ -143,8 +143,9 @@ def throughput_rows(
         problem = str(error)
     log, problem_of_log = _log(recorded.stderr)
     contexts = _contexts(log)
+    failed = failed_computations(recorded.stderr)
     rows = []
-    for index, phase in enumerate(("prefill", "decode")):
+    for index, (phase, own_log) in enumerate(logs_of_phases(recorded.stderr).items()):
         test = tests.get(phase)
         row = _common(cell, recorded, build)
         row |= {
@@ -152,6 +153,8 @@ def throughput_rows(
             "phase": phase,
             "n_tokens": run["prompt" if phase == "prefill" else "generate"],
         }
+        if test is not None and phase in failed:
+            test, problem = None, "a computation failed, so what was printed is no result"
         if test is not None and problem_of_log is None:
             trend = drift(test.samples_tokens_per_second)
             row |= _outcome(MEASURED)
@@ -164,10 +167,12 @@ def throughput_rows(
                 "drift_stderr": trend and trend.stderr,
             }
         else:
+            text = f"{recorded.stdout}\n{own_log}"
             row |= _outcome(without_result(run, text, problem_of_log or problem))
         # llama-bench makes one context for each test, in the order of the tests.
         if len(contexts) <= 2 and index < len(contexts):
             row |= _what_ran(contexts[index], model)
+            row |= _where_it_ran(contexts[index], log, recorded, build)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
         row |= {
             "model_buffer_bytes": on_device(log.model_buffers_mib),
@@ -201,26 +206,35 @@ def quality_row(
     # A trial without memory can come before the context that is measured.
     if contexts:
         row |= _what_ran(contexts[-1], model)
+        row |= _where_it_ran(contexts[-1], log, recorded, build)
     return row
 
 
 def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:
-    """Set ``fallback`` of each row that has an f16/f16 row with the same ``same`` to compare it with.
+    """Complete ``fallback`` of the rows, which their own logs decided, by the f16/f16 row with the same ``same``.
 
-    Work left the device where the graph has more splits than that row's, or layers of the cache lie on a device where
-    that row has none. Null where neither is known of both.
+    Work left the device, too, where the graph has more splits than that row's, or layers of the cache lie on a device
+    where that row has none. Null where neither a row's own log nor such a row tells.
     """
     rows = list(rows)
     references = {same(row): row for row in rows if row["ctk"] == row["ctv"] == "f16"}
     for row in rows:
         reference = references.get(same(row), {})
-        signs = []
+        signs, compared = [], False
         if row.get("graph_splits") is not None and reference.get("graph_splits") is not None:
-            signs.append(row["graph_splits"] > reference["graph_splits"])
+            compared = True
+            if row["graph_splits"] > reference["graph_splits"]:
+                signs.append(
+                    f"{row['graph_splits']} graph splits, and f16/f16 has {reference['graph_splits']}"
+                )
         if row.get("kv_devices") and reference.get("kv_devices"):
-            signs.append(not set(row["kv_devices"]) <= set(reference["kv_devices"]))
-        if signs:
-            row["fallback"] = any(signs)
+            compared = True
+            if elsewhere := sorted(set(row["kv_devices"]) - set(reference["kv_devices"])):
+                signs.append(f"KV cache on {', '.join(elsewhere)}, where f16/f16 has none")
+        if signs and not row.get("fallback"):
+            row |= {"fallback": True, "fallback_why": "; ".join(signs)}
+        elif compared and row.get("fallback") is None:
+            row["fallback"] = False
 
 
 def throughput_peers(row: Row) -> object:
@@ -320,6 +334,16 @@ def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
     }
 
 
+def _where_it_ran(
+    context: EngineContext, log: EngineLog, recorded: Recorded, build: Mapping[str, Any]
+) -> Row:
+    """What the log by itself says of a fallback; nothing where the engine was built for no device."""
+    if build["backend"] in (None, "cpu"):
+        return {}
+    found = evidence(context, log, recorded.stderr, recorded.run["command"])
+    return {"fallback": found.fallback, "fallback_why": "; ".join(found.signs) or None}
+
+
 def _logged_caches(context: EngineContext) -> Row:
     """Each KV cache of a context by itself, and the recurrent state, as they were logged."""
     caches, recurrent = context.kv_caches, context.recurrent_mib
@@ -329,6 +353,8 @@ def _logged_caches(context: EngineContext) -> Row:
         "cache_cells": [cache.cells for cache in caches] or None,
         "cache_streams": [cache.n_stream or 1 for cache in caches] or None,
         "cache_bytes": [round(cache.size_mib * 2**20) for cache in caches] or None,
+        "cache_rotated_k": [k for k, _ in context.rotations] or None,
+        "cache_rotated_v": [v for _, v in context.rotations] or None,
         "recurrent_bytes": None if recurrent is None else round(recurrent * 2**20),
     }
 

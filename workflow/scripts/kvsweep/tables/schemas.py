@@ -16,6 +16,7 @@ TIME = pa.timestamp("ms", tz="UTC")
 TEXTS = pa.list_(pa.string())
 REALS = pa.list_(pa.float64())
 INTEGERS = pa.list_(pa.int64())
+FLAGS = pa.list_(pa.bool_())
 
 Column = tuple[str, pa.DataType, str, str]
 
@@ -55,16 +56,26 @@ _CACHE: list[Column] = [
     ("kv_bytes", INTEGER, "bytes", "size of the KV cache, from the engine's log"),
     ("bits_per_value_k", REAL, "bits", "bits that one value of K takes, from the logged size"),
     ("bits_per_value_v", REAL, "bits", "bits that one value of V takes, from the logged size"),
-    ("rotated_k", FLAG, "", "whether K was rotated before it was quantized, from the engine's log"),
-    ("rotated_v", FLAG, "", "whether V was rotated before it was quantized, from the engine's log"),
+    (
+        "rotated_k",
+        FLAG,
+        "",
+        "whether K was rotated before it was quantized, from the engine's log; null where caches differ",
+    ),
+    (
+        "rotated_v",
+        FLAG,
+        "",
+        "whether V was rotated before it was quantized, from the engine's log; null where caches differ",
+    ),
     ("graph_splits", INTEGER, "", "splits of the compute graph, from the engine's log"),
     ("kv_devices", TEXTS, "", "devices that hold layers of the KV cache, from the engine's log"),
     (
         "fallback",
         FLAG,
         "",
-        "more graph splits than the f16/f16 cell of the same engine, model and size, or layers of the KV cache on "
-        "another device: work left the device; null where there is no such cell",
+        "work left the device: by the engine's own log (weights, cache or compute on the host, graph splits in every "
+        "layer), or beside the f16/f16 cell of the same engine, model and size; null where neither tells",
     ),
 ]
 
@@ -86,6 +97,22 @@ _CACHES: list[Column] = [
         "size of each of cache_kinds, to the two decimals of a MiB in the log",
     ),
     ("recurrent_bytes", INTEGER, "bytes", "state of recurrent layers, as logged; no part of kv_bytes"),
+]
+
+_PROOFS: list[Column] = [
+    ("fallback_why", TEXT, "", "what shows that work left the device; null where nothing does"),
+    (
+        "cache_rotated_k",
+        FLAGS,
+        "",
+        "whether K of each of cache_kinds is rotated; null in it where not logged",
+    ),
+    (
+        "cache_rotated_v",
+        FLAGS,
+        "",
+        "whether V of each of cache_kinds is rotated; null in it where not logged",
+    ),
 ]
 
 _PROCESS: list[Column] = [
@@ -194,6 +221,7 @@ THROUGHPUT = as_schema(
             "",
             "round in which the cell's process ran, 1 for the first; null in published rows and older slices",
         ),
+        *_PROOFS,
     ]
 )
 
@@ -247,6 +275,7 @@ QUALITY = as_schema(
         _rounding("top1_agreement", "fraction"),
         *_PUBLISHED,
         *_CACHES,
+        *_PROOFS,
     ]
 )
 

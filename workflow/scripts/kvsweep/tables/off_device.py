@@ -1,0 +1,86 @@
+"""Whether a run's work left the device that its engine was built for, by its own log: no other run is asked.
+
+What every offloaded run has on the host is no sign: token embeddings, pinned buffers, the output's buffer. Neither is
+what the command asks for: experts that are kept on the host make splits in every layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvsweep.engine.log import EngineContext, EngineLog, is_host
+
+# Arguments that put weights on the host on purpose, of llama-bench, llama-perplexity and their forks.
+_ASKED_FOR = {"-ot", "--override-tensor", "-cmoe", "--cpu-moe", "-ncmoe", "--n-cpu-moe"}
+_OVERRIDDEN = re.compile(r"buffer type overridden to (\S+)")
+_MOVED = re.compile(
+    r"\(and (\d+) others\) cannot be used with preferred buffer type (\S+), using (\S+) instead"
+)
+# Embeddings, those of each layer included, are up to two thirds of a small model.
+_MOST = 0.8
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``known`` is whether the log tells where the work was done, ``signs`` what shows that it left the device."""
+
+    known: bool
+    signs: tuple[str, ...]
+
+    @property
+    def fallback(self) -> bool | None:
+        return bool(self.signs) if self.known or self.signs else None
+
+
+def evidence(context: EngineContext, log: EngineLog, text: str, command: Sequence[str]) -> Evidence:
+    """Of one context of an engine that was built for a device. ``text`` is the log, ``command`` what was run."""
+    on_purpose = bool(_ASKED_FOR & set(command)) or any(map(is_host, _OVERRIDDEN.findall(text)))
+    signs = [
+        *_weights(log, text, on_purpose),
+        *_cache(context),
+        *_compute(context),
+        *([] if on_purpose else _splits(context, log)),
+    ]
+    places = context.kv_devices or tuple(context.compute_buffers_mib)
+    return Evidence(bool(places) and context.graph_splits is not None, tuple(signs))
+
+
+def _weights(log: EngineLog, text: str, on_purpose: bool) -> list[str]:
+    buffers = log.model_buffers_mib
+    host = sum(mib for name, mib in buffers.items() if is_host(name))
+    device = sum(buffers.values()) - host
+    if buffers and not device:
+        return ["all weights lie in the host's memory"]
+    if log.offloaded_layers and log.offloaded_layers[0] < log.offloaded_layers[1]:
+        return ["only {} of {} layers are on the device".format(*log.offloaded_layers)]
+    moved = [int(n) + 1 for n, wanted, got in _MOVED.findall(text) if is_host(got) and not is_host(wanted)]
+    if moved:
+        return [f"{sum(moved)} of the weights cannot be used on the device"]
+    if host > _MOST * (host + device) and not on_purpose:
+        return ["most of the weights lie in the host's memory"]
+    return []
+
+
+def _cache(context: EngineContext) -> list[str]:
+    on_host = [name for name in context.kv_devices if is_host(name)]
+    if not on_host:
+        return []
+    part = "" if len(on_host) == len(context.kv_devices) else "part of "
+    return [f"{part}the KV cache lies in the host's memory"]
+
+
+def _compute(context: EngineContext) -> list[str]:
+    buffers = context.compute_buffers_mib
+    return ["everything is computed on the host"] if buffers and all(map(is_host, buffers)) else []
+
+
+def _splits(context: EngineContext, log: EngineLog) -> list[str]:
+    """A graph on n devices has n splits and one on the host; one operation on the host adds two in each layer."""
+    names = {*log.model_buffers_mib, *context.kv_devices, *context.compute_buffers_mib}
+    devices = sum(not is_host(name) for name in names if not name.endswith("_Mapped"))
+    layers = min((cache.layers for cache in context.kv_caches if cache.layers), default=None)
+    if layers is None or context.graph_splits is None or context.graph_splits <= layers + max(devices, 1) + 1:
+        return []
+    return [f"{context.graph_splits} graph splits: they grow with the layers"]
