@@ -67,10 +67,11 @@ def tables_of(results: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]
 
 
 def as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Without ``pair``, which says ``ctk`` and ``ctv`` again."""
     return {
         name: f"{value:%Y-%m-%dT%H:%M:%S}" if isinstance(value, datetime) else value
         for name, value in row.items()
-        if value is not None
+        if value is not None and name != "pair"
     }
 
 

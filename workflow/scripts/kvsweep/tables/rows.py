@@ -23,6 +23,7 @@ from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_stderr, window_values
 from kvsweep.study.cells import QualityCell, ThroughputCell
+from kvsweep.study.pairs import Pair
 from kvsweep.tables.effective import KINDS, effective_cache, shape_of
 from kvsweep.tables.off_device import evidence
 from kvsweep.tables.status import MEASURED, Verdict, without_result
@@ -46,7 +47,14 @@ def as_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
     unknown = {name for row in rows for name in row} - set(schema.names)
     if unknown:
         raise ValueError(f"columns without a schema: {sorted(unknown)}")
+    if "pair" in schema.names:
+        rows = [row | {"pair": _pair(row)} for row in rows]
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _pair(row: Row) -> str | None:
+    ctk, ctv = row.get("ctk"), row.get("ctv")
+    return None if ctk is None or ctv is None else str(Pair(ctk, ctv))
 
 
 def engine_row(build: Mapping[str, Any]) -> Row:

@@ -21,8 +21,14 @@ FLAGS = pa.list_(pa.bool_())
 Column = tuple[str, pa.DataType, str, str]
 
 
+# Of every table with a pair: last, so that older readers find all columns where they were. ``as_table`` fills it.
+PAIR: Column = ("pair", TEXT, "", "K and V as the configuration writes them: q8_0/turbo4; q8_0 for q8_0/q8_0")
+
+
 def as_schema(columns: list[Column]) -> pa.Schema:
-    """A schema whose fields carry unit and meaning."""
+    """A schema whose fields carry unit and meaning. One with ``ctk`` and ``ctv`` has ``pair`` as well."""
+    if {"ctk", "ctv"} <= {column[0] for column in columns}:
+        columns = [*columns, PAIR]
     return pa.schema(
         [
             pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})

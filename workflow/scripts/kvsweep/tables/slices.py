@@ -91,7 +91,9 @@ def _read(path: Path, table: str, schema: pa.Schema, name: str) -> tuple[dict[st
         if problem is not None:
             raise KvsweepError(f"slices.{name}: {path}, row {number} of those measured: {problem}.")
         seen.add(cell)
-    return tuple(row | {"source": f"slice:{name}"} for row in own)
+    # The pair is said again from its two types, whoever wrote the file.
+    again = {"pair": None} if "pair" in schema.names else {}
+    return tuple(row | again | {"source": f"slice:{name}"} for row in own)
 
 
 def _problem(row: dict[str, Any], table: str) -> str | None:
