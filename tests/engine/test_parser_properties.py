@@ -6,6 +6,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,14 @@ from hypothesis import strategies as st
 from kvsweep.engine import bench_output, perplexity_output
 from kvsweep.engine import log as engine_log
 from kvsweep.engine.bench_output import BenchTest
+from kvsweep.engine.failures import first_line
 from kvsweep.engine.perplexity_output import BaselineEstimate, KlStatistics
+from kvsweep.engine.wordings import COMPUTATION, MEMORY, WORDINGS, Wording
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.measure.record import read_recorded
 from support import RECORDED
 
-PROPERTIES = 8
+PROPERTIES = 13
 CASES = max(1, int(os.environ.get("KVSWEEP_PROPERTY_CASES", "200")) // PROPERTIES)
 
 damaged = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -34,6 +37,8 @@ KL_RUNS = [
     "fork/kld-q8_0-turbo4",
     "fork/kld-turbo3-turbo3",
     "mainline/kld-q4_0-q4_0",
+    "h200-gemma/mainline-kld-q4_0-q4_0",
+    "h200-gemma/turboquant-kld-q4_0-q8_0",
 ]
 BASELINES = ["fork/baseline-f16", "mainline/baseline-f16"]
 LOGS = [
@@ -42,8 +47,11 @@ LOGS = [
     "fork/bench-turbo3-turbo3-gqa8-upgraded",
     "fork-cuda/bench-f16-f16-oom",
     "mainline/bench-f16-f16-oom",
+    "h200-gemma/mainline-bench-q4_0-q4_0-d32768",
+    "h200-gemma/turboquant-bench-turbo4-turbo4-d32768",
 ]
 BENCHES = ["fork/bench-q8_0-turbo4", "fork-cuda/bench-f16-f16", "mainline/bench-q4_0-q4_0"]
+BENCHES += ["h200-gemma/mainline-bench-q4_0-q4_0-d32768", "h200-gemma/turboquant-bench-q4_0-q8_0-d32768"]
 
 
 def recorded(name: str, ending: str) -> str:
@@ -52,7 +60,7 @@ def recorded(name: str, ending: str) -> str:
 
 def one_depth(name: str) -> str:
     """The two lines that a throughput cell's process prints: prefill and decode at one depth."""
-    return "".join(recorded(name, "jsonl").splitlines(keepends=True)[2:4])
+    return "".join(recorded(name, "jsonl").splitlines(keepends=True)[-2:])
 
 
 def attempt(parse: Callable[..., Any], *texts: str) -> Any:
@@ -266,3 +274,129 @@ def test_changed_bytes_of_a_record(data: st.DataObject, name: str) -> None:
         (directory / f"{ending}.log").write_bytes(changed)
         with pytest.raises(KvsweepError, match=rf"{ending}\.log: changed since it was measured"):
             read_recorded(directory)
+
+
+# --- other builds' forms --------------------------------------------------------------------------------
+
+# Percentiles of the KLD that builds until 2025-09-15, and until 2025-09-28, do not print.
+OLDER = {"2024": ("95.0%", "90.0%", " 0.1%"), "2025-09-20": ("95.0%", " 0.1%")}
+
+
+def by_older_build(stdout: str, build: str) -> str:
+    left_out = tuple(f"{label}   KLD:" for label in OLDER[build])
+    lines = [line for line in stdout.splitlines(keepends=True) if not line.startswith(left_out)]
+    twice = "99.0%   KLD:" if build == "2024" else "nothing"
+    return "".join(line * (1 + line.startswith(twice)) for line in lines)
+
+
+def with_head_for_each_window(stdout: str) -> str:
+    head = next(line for line in stdout.splitlines() if line.startswith("chunk "))
+    return re.sub(r"^( +\d+  )", f"\n{head}\n\\1", stdout, flags=re.MULTILINE)
+
+
+@damaged
+@given(
+    st.data(),
+    st.sampled_from(KL_RUNS),
+    st.sampled_from(["2024", "2025-09-20", "today"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_kl_runs_of_older_builds(data: st.DataObject, name: str, build: str, heads: bool, harm: bool) -> None:
+    stdout, stderr = recorded(name, "stdout"), recorded(name, "stderr")
+    today = perplexity_output.parse_kl(stdout, stderr)
+    stdout = stdout if build == "today" else by_older_build(stdout, build)
+    stdout = with_head_for_each_window(stdout) if heads else stdout
+    clean = perplexity_output.parse_kl(stdout, stderr)
+    unknown = {"2024": ("kld_p95", "kld_p90", "kld_p01"), "2025-09-20": ("kld_p95", "kld_p01"), "today": ()}[
+        build
+    ]
+    assert clean == replace(today, **dict.fromkeys(unknown))
+    if harm:
+        stdout = any_damage(data, stdout, stdout)
+        assert kl_is_right(attempt(perplexity_output.parse_kl, stdout, stderr), clean)
+
+
+STAMPS = ["", "0.00.220.126 E ", "12.34.567.890 I "]
+FOREIGN = st.sampled_from(
+    [*("[New LWP 33273]", "warning: something", "{}", "[1, 2]", '{"level": "info"}', ""), "\ufffd\0\x1b[0m"]
+)
+
+
+def at_a_line(draw: st.DataObject, text: str, line: str) -> tuple[str, int]:
+    """The text with another line in it, and where that begins."""
+    ends = [match.end() for match in re.finditer("\n", text)]
+    position = draw.draw(st.sampled_from([0, *ends]))
+    return text[:position] + line + "\n" + text[position:], position
+
+
+@damaged
+@given(st.data(), st.sampled_from(BENCHES), st.lists(FOREIGN, min_size=1, max_size=4))
+def test_foreign_lines_cost_no_result(data: st.DataObject, name: str, lines: list[str]) -> None:
+    text = one_depth(name)
+    clean = bench_output.parse_bench(text)
+    for line in lines:
+        text, _ = at_a_line(data, text, line)
+    assert bench_output.parse_bench(text) == clean
+
+
+FAILED_COMPUTATIONS = [wording for wording in WORDINGS if wording.meaning == COMPUTATION]
+FAILED_ALLOCATIONS = [
+    wording
+    for wording in WORDINGS
+    if wording.meaning == MEMORY
+    and not any(other.pattern.search(wording.form.replace("#", "1")) for other in FAILED_COMPUTATIONS)
+]
+
+
+def printed(draw: st.DataObject, wording: Wording) -> str:
+    """A line of a wording, with what may stand around it."""
+    number = draw.draw(st.sampled_from(["1", "512", "8589934592", "12710.31"]))
+    line = wording.form.replace("#", number).replace(
+        "*", draw.draw(st.sampled_from(["x", "CUDA0", "a b (c)"]))
+    )
+    before = draw.draw(
+        st.sampled_from([*STAMPS, "some_function: ", "f: 2.63 seconds per pass - ETA ", "memory on device"])
+    )
+    return before + line + draw.draw(st.sampled_from(["", " and more", "."]))
+
+
+@damaged
+@given(st.data(), st.sampled_from(FAILED_COMPUTATIONS))
+def test_a_failed_computation_denies_the_result_of_its_test(data: st.DataObject, wording: Wording) -> None:
+    log = recorded("h200-gemma/mainline-bench-q4_0-q4_0-d32768", "stderr")
+    text, position = at_a_line(data, log, printed(data, wording))
+    second = log.index("llama-bench: benchmark 2/")
+    assert set(bench_output.failed_computations(text)) == {"prefill" if position <= second else "decode"}
+
+
+@damaged
+@given(st.data(), st.sampled_from(FAILED_ALLOCATIONS))
+def test_an_allocation_that_the_engine_got_over_is_no_failure(data: st.DataObject, wording: Wording) -> None:
+    log = recorded("h200-gemma/mainline-kld-q4_0-q4_0", "stderr")
+    text, position = at_a_line(data, log, printed(data, wording))
+    got_over = position < log.index("kl_divergence: 2.63 seconds per pass")
+    assert (first_line(text, MEMORY) is None) == got_over
+    stdout = recorded("h200-gemma/mainline-kld-q4_0-q4_0", "stdout")
+    # Either way what was computed counts: an allocation that failed is not a computation that did.
+    found = perplexity_output.parse_kl(stdout, text)
+    assert kl_is_right(found, perplexity_output.parse_kl(stdout, log))
+
+
+@damaged
+@given(st.lists(st.tuples(st.integers(0, 512), st.integers(0, 512)), min_size=1, max_size=3), st.booleans())
+def test_rotation_of_each_cache(sizes: list[tuple[int, int]], newest: bool) -> None:
+    form = "n_rot_{} = {}" if newest else "attn_rot_{} = {}"
+    log = "llama_context: constructing llama_context\nllama_context: n_ctx         = 512\n"
+    for k, v in sizes:
+        log += (
+            "llama_kv_cache: size =   24.00 MiB (   512 cells,   1 layers,  1/1 seqs),"
+            " K (q8_0):   12.00 MiB, V (q8_0):   12.00 MiB\n"
+        )
+        for side, size in (("k", k), ("v", v)):
+            shown = size if newest else int(size > 0)
+            log += f"llama_kv_cache: {form.format(side, shown)}, n_embd_head_k_all = 256\n"
+    (context,) = engine_log.parse_engine_log(log).contexts
+    assert context.rotations == tuple((k > 0, v > 0) for k, v in sizes)
+    of_k = {k > 0 for k, _ in sizes}
+    assert context.attn_rot_k == (of_k.pop() if len(of_k) == 1 else None)
