@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -237,7 +236,6 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    os.environ.pop("KVSWEEP_WORKFLOW_PID", None)
     with tempfile.TemporaryDirectory() as directory:
         begin = time.monotonic()
         outcome = kill_rounds(arguments.engine, arguments.kills, arguments.seed, Path(directory))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -113,7 +112,6 @@ def main() -> None:
         "--rounds", type=int, default=3, help="runs of each workflow; one from 10,000 cells up"
     )
     arguments = parser.parse_args()
-    os.environ.pop("KVSWEEP_WORKFLOW_PID", None)
     print("| cells | dry run | bare | ratio | all done | bare | ratio | tables | one cell anew |")
     print("|--:|" + "--:|" * 8, flush=True)
     place = Path(tempfile.mkdtemp(prefix="kvsweep-"))

@@ -1,12 +1,10 @@
 """What the job of a cluster knows of itself: Slurm's answers, as its squeue prints them."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 from kvsweep.machine import cluster_job
-from kvsweep.measure.process import NODES
 from support import Workplace, measure, run_json
 
 
@@ -91,9 +89,9 @@ def test_the_end_of_a_job_is_a_verdict_only_where_the_job_is_the_cells_own(
 ) -> None:
     """Not where all of the workflow runs in one job: there the next cells would all become timeouts, too."""
     squeue.write_text("#!/bin/sh\necho 0:01\n")
-    nodes = {"stand-in": {"cores": 2, "share": 1, "machine": None}} if cell_of_the_job else {}
-    environment = {"STAND_IN": "hang", NODES: json.dumps(nodes)}
-    done = measure(workplace.throughput_command("q8_0/q8_0", cell_hours=2 / 3600), environment)
+    nodes = ["--nodes", '{"cores": 2, "share": 1, "machine": null}'] if cell_of_the_job else []
+    command = [*workplace.throughput_command("q8_0/q8_0", cell_hours=2 / 3600), *nodes]
+    done = measure(command, {"STAND_IN": "hang"})
     assert done.returncode == 0, done.stderr
     ended_by = "time limit of its job" if cell_of_the_job else "time limit"
     assert run_json(workplace.throughput("q8_0/q8_0"))["ended_by"] == ended_by

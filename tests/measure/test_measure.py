@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kvsweep.files import sha256
 from kvsweep.measure import clock
-from kvsweep.measure.engine_run import was_finished
+from kvsweep.measure.engine_run import drop_spare
 from kvsweep.measure.progress import RUNNING
 from kvsweep.measure.record import read_recorded
 from support import SCRIPTS, Workplace, measure, run_json
@@ -70,14 +70,9 @@ def test_how_many_cells_are_done(workplace: Workplace) -> None:
     assert "kvsweep: 1 of 2 cells done; " in measure(workplace.throughput_command("q8_0/q8_0")).stderr
 
 
-def test_limits_can_come_with_the_environment(workplace: Workplace) -> None:
-    """So that a changed limit is no changed command, which would run finished cells again."""
-    limits = {"cell_hours": 2, "log_mebibytes": 8, "skip": True, "machine": "my bench"}
-    command = workplace.throughput_command("f16/f16")
-    for option in ("--cell-hours", "--log-mebibytes"):
-        position = command.index(option)
-        del command[position : position + 2]
-    assert measure(command, {"KVSWEEP_LIMITS": json.dumps(limits)}).returncode == 0
+def test_limits_and_the_machines_name_come_as_options(workplace: Workplace) -> None:
+    command = workplace.throughput_command("f16/f16", cell_hours=2)
+    assert measure([*command, "--skip", "--machine", "my bench"]).returncode == 0
     run = run_json(workplace.throughput("f16/f16"))
     assert run["time_limit_seconds"] == 7200
     assert run["machine"]["name"] == "my bench"
@@ -285,8 +280,8 @@ def test_a_cell_that_was_finished_when_the_run_was_killed_is_kept(with_baseline:
         assert measure(command).returncode == 0
         before = {file.name: file.read_bytes() for file in cell.iterdir() if file.is_file()}
         remove_outputs(cell)
-        again = measure(command, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
-        assert "had been finished when the last run was killed; kept" in again.stderr
+        again = measure(command)
+        assert "had been finished before; kept" in again.stderr
         assert {file.name: file.read_bytes() for file in cell.iterdir() if file.is_file()} == before
 
 
@@ -294,28 +289,32 @@ def test_a_cell_that_is_to_be_measured_again_is_measured_again(workplace: Workpl
     cell, command = workplace.throughput("q8_0/turbo4"), workplace.throughput_command("q8_0/turbo4")
     measure(command)
     first = run_json(cell)["started_at"]
-    remove_outputs(cell)
+    # By hand, beside a record that is there.
     measure(command)
     second = run_json(cell)["started_at"]
     assert second != first
-    # Another request is another measurement, whatever was interrupted.
+    # By the workflow, which removes the outputs and has dropped the second names of what is certain to change.
     remove_outputs(cell)
-    other = [*command, "--repetitions", "2"]
-    measure(other, {"KVSWEEP_INTERRUPTED": str(cell / "run.json")})
-    assert run_json(cell)["started_at"] != second
+    drop_spare(cell)
+    measure(command)
+    third = run_json(cell)["started_at"]
+    assert third != second
+    # Another request is another measurement, whatever was finished.
+    remove_outputs(cell)
+    measure([*command, "--repetitions", "2"])
+    assert run_json(cell)["started_at"] != third
 
 
-def test_a_record_that_is_gone_although_its_cell_was_finished_is_noticed(workplace: Workplace) -> None:
-    cell = workplace.throughput("q8_0/turbo4")
-    assert not was_finished(cell / "run.json")
-    measure(workplace.throughput_command("q8_0/turbo4"))
-    assert not was_finished(cell / "run.json")
-    # Snakemake removes the outputs of a job whose process was killed, even after its last line.
+def test_a_measurement_that_did_not_come_to_its_end_leaves_nothing_of_the_one_before_it(
+    workplace: Workplace,
+) -> None:
+    cell, command = workplace.throughput("q8_0/turbo4"), workplace.throughput_command("q8_0/turbo4")
+    measure(command)
+    first = run_json(cell)["started_at"]
+    assert measure(command, {"STAND_IN": "sigkill"}).returncode == 1
     remove_outputs(cell)
-    assert was_finished(cell / "run.json")
-    # A measurement that did not come to its end leaves nothing of the one before it.
-    measure(workplace.throughput_command("q8_0/turbo4"), {"STAND_IN": "sigkill"})
-    assert not was_finished(cell / "run.json")
+    measure(command)
+    assert run_json(cell)["started_at"] != first
 
 
 def test_a_baseline_that_cells_have_used_leaves_no_second_name_on_the_disk(with_baseline: Workplace) -> None:

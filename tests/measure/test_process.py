@@ -318,11 +318,8 @@ def test_a_signal_that_is_ignored_stays_ignored(run: Callable[..., ProcessRecord
     assert record.exit_status == 0
 
 
-def test_the_end_of_the_workflow_ends_the_engine(
-    run: Callable[..., ProcessRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_the_workflow_ends_the_engine(run: Callable[..., ProcessRecord], tmp_path: Path) -> None:
     workflow = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    monkeypatch.setenv(process.WORKFLOW_PID, str(workflow.pid))
 
     def end_workflow() -> None:
         child_of(tmp_path / "out")
@@ -331,16 +328,8 @@ def test_the_end_of_the_workflow_ends_the_engine(
 
     threading.Thread(target=end_workflow).start()
     with pytest.raises(Interrupted):
-        run(WITH_A_CHILD + "    time.sleep(3600)")
+        run(WITH_A_CHILD + "    time.sleep(3600)", workflow_pid=workflow.pid)
     gone(child_of(tmp_path / "out"))
-
-
-@pytest.mark.parametrize("value", ["", "not a number"])
-def test_without_a_workflow_nobody_is_waited_for(
-    run: Callable[..., ProcessRecord], monkeypatch: pytest.MonkeyPatch, value: str
-) -> None:
-    monkeypatch.setenv(process.WORKFLOW_PID, value)
-    assert run("import time; time.sleep(0.1)").exit_status == 0
 
 
 RUNNER = f"""

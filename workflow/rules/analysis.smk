@@ -20,12 +20,10 @@ rule claims:
         "{root}/tables/claims.parquet",
     log:
         "{root}/logs/claims.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         code=code("make_claims.py"),
     shell:
-        "make_claims.py --tables {wildcards.root:q}/tables 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_claims.py --tables {wildcards.root:q}/tables 2>&1 | tee {log:q}"
 
 
 rule answers:
@@ -35,6 +33,8 @@ rule answers:
     output:
         multiext(
             "{root}/tables/",
+            "speed.parquet",
+            "repetitions.parquet",
             "comparisons.parquet",
             "head_to_head.parquet",
             "pareto.parquet",
@@ -43,8 +43,6 @@ rule answers:
         ),
     log:
         "{root}/logs/answers.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         code=code("make_answers.py"),
         depth=(
@@ -53,7 +51,7 @@ rule answers:
             else f"--pareto-depth {STUDY.analysis.pareto_depth}"
         ),
     shell:
-        "make_answers.py --tables {wildcards.root:q}/tables {params.depth} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_answers.py --tables {wildcards.root:q}/tables {params.depth} 2>&1 | tee {log:q}"
 
 
 rule memory:
@@ -64,13 +62,11 @@ rule memory:
         multiext("{root}/tables/", "memory.parquet", "largest_context.parquet"),
     log:
         "{root}/logs/memory.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         code=code("make_memory.py"),
         memories=json.dumps(STUDY.analysis.memories),
     shell:
-        "make_memory.py --tables {wildcards.root:q}/tables --memories {params.memories:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_memory.py --tables {wildcards.root:q}/tables --memories {params.memories:q} 2>&1 | tee {log:q}"
 
 
 rule advice:
@@ -81,11 +77,9 @@ rule advice:
         "{root}/tables/advice.parquet",
     log:
         "{root}/logs/advice.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         code=code("make_advice.py", configuration.WORKLOADS_FILE),
         # As they are written; null stands for those that ship with kvsweep.
         workloads=json.dumps(config.get("workloads")),
     shell:
-        "make_advice.py --tables {wildcards.root:q}/tables --workloads {params.workloads:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_advice.py --tables {wildcards.root:q}/tables --workloads {params.workloads:q} 2>&1 | tee {log:q}"

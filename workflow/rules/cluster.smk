@@ -56,6 +56,20 @@ def by_plan(figure, run_of):
     return of_job
 
 
+def nodes_option():
+    """For a runner on a cluster's node: what the configuration says of it."""
+    if not MAY_GO_TO_A_CLUSTER:
+        return ""
+
+    def of_job(wildcards):
+        nodes = STUDY.engines[wildcards.engine].nodes
+        if not (on_a_cluster() and nodes):
+            return ""
+        return f" --nodes {shlex.quote(json.dumps(dataclasses.asdict(nodes)))}"
+
+    return of_job
+
+
 # The nodes on which an engine is built, and run.
 NODES_OF_AN_ENGINE = (
     dict(slurm_partition=on_nodes("partition"), constraint=on_nodes("constraint"))

@@ -8,14 +8,12 @@ localrules:
 rule engine:
     """Fetches and builds an engine, or takes ready binaries."""
     input:
-        outdated_engine,
+        engine_inputs,
     output:
         "results/engines/{engine}/build.json",
     log:
         "results/logs/engines/{engine}.log",
     priority: 1_000_000_000
-    conda:
-        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **NODES_OF_AN_ENGINE,
@@ -23,9 +21,8 @@ rule engine:
         definition=lambda wildcards: configuration.engine_definition(
             config["engines"][wildcards.engine]
         ),
-        binaries=ready_binaries,
     shell:
-        "build_engine.py --name {wildcards.engine} --definition {params.definition:q}"
+        "{PYTHON:q} {SCRIPTS:q}/build_engine.py --name {wildcards.engine} --definition {params.definition:q}"
         " --threads {threads} --build-json {output:q} 2>&1 | tee {log:q}"
 
 
@@ -38,11 +35,9 @@ rule accepted_types:
     log:
         "results/logs/engines/{engine}-pairs.log",
     priority: 1_000_000_000
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         pairs=lambda wildcards: " ".join(
             map(str, STUDY.engines[wildcards.engine].pairs)
         ),
     shell:
-        "check_pairs.py --build-json {input:q} {params.pairs} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/check_pairs.py --build-json {input:q} {params.pairs} 2>&1 | tee {log:q}"

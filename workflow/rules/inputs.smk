@@ -11,37 +11,31 @@ localrules:
 rule model:
     """Brings a model here and reads its header and checksum."""
     input:
-        outdated_model,
+        model_inputs,
     output:
         "results/models/{model}/model.json",
     log:
         "results/logs/models/{model}.log",
     priority: 1_000_000_000
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         origin=model_origin,
-        content=model_content,
         expected=lambda wildcards: expected_sha256(STUDY.models[wildcards.model]),
     shell:
-        "inspect_model.py --name {wildcards.model} --path {params.origin:q} {params.expected}"
+        "{PYTHON:q} {SCRIPTS:q}/inspect_model.py --name {wildcards.model} --path {params.origin:q} {params.expected}"
         " --model-json {output:q} 2>&1 | tee {log:q}"
 
 
 rule corpus:
     """Makes, takes or fetches a text to score."""
     input:
-        outdated_corpus,
+        corpus_inputs,
     output:
         "results/corpora/{corpus}/corpus.json",
     log:
         "results/logs/corpora/{corpus}.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         source=corpus_source,
-        content=corpus_content,
         expected=lambda wildcards: expected_sha256(STUDY.corpora[wildcards.corpus]),
     shell:
-        "make_corpus.py --name {wildcards.corpus} {params.source} {params.expected}"
+        "{PYTHON:q} {SCRIPTS:q}/make_corpus.py --name {wildcards.corpus} {params.source} {params.expected}"
         " --corpus-json {output:q} 2>&1 | tee {log:q}"

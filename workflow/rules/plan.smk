@@ -9,9 +9,7 @@ rule plan:
     """Shows what is done and to do, what fits and how long it takes. Runs whenever it is asked for."""
     log:
         "results/logs/plan.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         config=json.dumps(config),
     shell:
-        "make_plan.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_plan.py --results results --config {params.config:q} 2>&1 | tee {log:q}"

@@ -14,17 +14,17 @@ rule baseline:
     log:
         "results/logs/baseline/{engine}/{model}/{corpus}/c{n_ctx}.log",
     priority: quality_priority
-    conda:
-        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **asked_for(baseline_of),
         device=1,
     params:
         chunks=chunks,
+        nodes=nodes_option(),
     shell:
         "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx}; "
-        "measure.py baseline --results results --cell baseline/$engine/$model/$corpus/c$n_ctx"
+        "{PYTHON:q} {SCRIPTS:q}/measure.py baseline --results results --cell baseline/$engine/$model/$corpus/c$n_ctx"
+        " {LIMITS}{params.nodes} --workflow-pid $PPID"
         " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
         " --corpus results/corpora/$corpus/corpus.json --n-ctx $n_ctx --chunks {params.chunks} 2>&1 | tee {log:q}"
 
@@ -33,6 +33,7 @@ rule quality_cell:
     """Measures perplexity and KL divergence of one pair at one context."""
     input:
         quality_inputs,
+        ancient(quality_logits),
     output:
         run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
         stdout="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",
@@ -40,19 +41,19 @@ rule quality_cell:
     log:
         "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
     priority: quality_priority
-    conda:
-        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **asked_for(quality_cell_of),
         device=1,
     params:
         chunks=chunks,
+        nodes=nodes_option(),
     shell:
         # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
         "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} "
         "k={wildcards.ctk} v={wildcards.ctv}; "
-        "measure.py quality --results results --pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v"
+        "{PYTHON:q} {SCRIPTS:q}/measure.py quality --results results --pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v"
+        " {LIMITS}{params.nodes} --workflow-pid $PPID"
         " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
         " --corpus results/corpora/$corpus/corpus.json --logits results/baseline/$engine/$model/$corpus/c$n_ctx/logits.kld"
         " --n-ctx $n_ctx --chunks {params.chunks} 2>&1 | tee {log:q}"

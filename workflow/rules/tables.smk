@@ -2,6 +2,9 @@
 # cell is kept in results/parsed until the cell or the code that reads it changes.
 
 
+OF_THE_STUDY = configuration.what_is_measured(config)
+
+
 localrules:
     study,
     tables,
@@ -11,18 +14,16 @@ localrules:
 rule study:
     """Writes down what is to be measured, for the tables."""
     input:
-        outdated_study,
+        study_inputs,
     output:
         "results/config.json",
     log:
         "results/logs/study.log",
     priority: 1_000_000_000
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         config=json.dumps(OF_THE_STUDY),
     shell:
-        "write_study.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/write_study.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule tables:
@@ -30,7 +31,7 @@ rule tables:
     input:
         study="results/config.json",
         manifests=manifests_of_tables,
-        cells=CELL_RECORDS,
+        cells=STANDING.cell_records,
         slices=slice_files(),
     output:
         expand(
@@ -39,8 +40,6 @@ rule tables:
         ),
     log:
         "results/logs/tables.log",
-    conda:
-        "../envs/kvsweep.yaml"
     threads: all_cores
     params:
         code=code("make_tables.py", *published_files()),
@@ -48,7 +47,7 @@ rule tables:
             {name: str(place) for name, place in slice_directories().items()}
         ),
     shell:
-        "make_tables.py --results results --processes {threads} --slices {params.slices:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_tables.py --results results --processes {threads} --slices {params.slices:q} 2>&1 | tee {log:q}"
 
 
 rule published_tables:
@@ -60,9 +59,7 @@ rule published_tables:
         ),
     log:
         "results/logs/published-tables.log",
-    conda:
-        "../envs/kvsweep.yaml"
     params:
         code=code("make_tables.py", *published_files()),
     shell:
-        "make_tables.py --results results/published --only-published 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_tables.py --results results/published --only-published 2>&1 | tee {log:q}"

@@ -12,17 +12,17 @@ rule throughput_cell:
     log:
         "results/logs/throughput/{engine}/{model}/d{depth}/{ctk}-{ctv}.log",
     priority: throughput_priority
-    conda:
-        "../envs/kvsweep.yaml"
     threads: cores(timed=True)
     resources:
         **asked_for(throughput_cell_of),
         device=1,
     params:
         request=bench_request,
+        nodes=nodes_option(),
     shell:
         # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
         "engine={wildcards.engine} model={wildcards.model} depth={wildcards.depth} k={wildcards.ctk} v={wildcards.ctv}; "
-        "measure.py throughput --results results --pair $k/$v --cell throughput/$engine/$model/d$depth/k-$k/v-$v"
+        "{PYTHON:q} {SCRIPTS:q}/measure.py throughput --results results --pair $k/$v --cell throughput/$engine/$model/d$depth/k-$k/v-$v"
+        " {LIMITS}{params.nodes} --workflow-pid $PPID"
         " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
         " --depth $depth {params.request} 2>&1 | tee {log:q}"

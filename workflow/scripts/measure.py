@@ -15,14 +15,13 @@ import socket
 from pathlib import Path
 
 from kvsweep.machine.other_work import OtherWork
-from kvsweep.measure.process import LIMITS, WORKFLOW_PID
 from kvsweep.program import run_program
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 
 
 def main() -> None:
     arguments = parse_arguments()
-    own = [os.getpid(), *map(int, os.environ.get(WORKFLOW_PID, "").split())]
+    own = [pid for pid in (os.getpid(), arguments.workflow_pid) if pid is not None]
     # Watched while the engine and its inputs are verified, so that little or no time is spent on it.
     arguments.other_work = OtherWork(own, arguments.results / "logs" / f"load-{socket.gethostname()}.json")
     # Each kind with what it needs alone: every cell pays for the start.
@@ -47,6 +46,17 @@ def parse_arguments() -> argparse.Namespace:
         kind.add_argument("--model", type=Path, required=True, help="model.json")
         kind.add_argument("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
         kind.add_argument("--machine", help="name of this machine, instead of one made from its hardware")
+        kind.add_argument(
+            "--nodes",
+            type=json.loads,
+            default={},
+            help="on a cluster, what its nodes are, as JSON (engines.NAME.nodes)",
+        )
+        kind.add_argument(
+            "--workflow-pid",
+            type=int,
+            help="the process that this is done for; if it ends, the engine is ended",
+        )
         kind.add_argument("--cell-hours", type=float, default=12.0, help="time limit")
         kind.add_argument(
             "--log-mebibytes", type=float, default=64.0, help="most that is kept of each stream"
@@ -67,8 +77,6 @@ def parse_arguments() -> argparse.Namespace:
             kind.add_argument("--chunks", type=int, required=True, help="windows to score")
         if name == "quality":
             kind.add_argument("--logits", type=Path, required=True, help="the baseline's log-probabilities")
-        # What is given on the command line wins.
-        kind.set_defaults(**json.loads(os.environ.get(LIMITS, "{}")))
     return parser.parse_args()
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from kvsweep.analysis.storage import EVERY_TABLE, read_table
@@ -13,7 +12,7 @@ from kvsweep.program import run_program, say
 from kvsweep.report.figures import read_figures
 from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
-from kvsweep.report.provenance import CONFIG_FILES, kvsweep_version, repository, snakemake_version
+from kvsweep.report.provenance import kvsweep_version, repository, snakemake_version
 from kvsweep.report.view import Provenance, view_of
 
 
@@ -23,9 +22,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, required=True, help="directory of the figures")
     parser.add_argument("--html", type=Path, required=True, help="page to write")
     parser.add_argument("--markdown", type=Path, required=True, help="Markdown file to write")
-    parser.add_argument(
-        "--configfile", default=os.environ.get(CONFIG_FILES), help="configuration that was measured"
-    )
+    parser.add_argument("--configfile", help="configuration that was measured, as it is to be typed")
     arguments = parser.parse_args()
     base = Path(__file__).parents[2]
     provenance = Provenance(

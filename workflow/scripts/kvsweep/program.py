@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from kvsweep.errors import Interrupted, KvsweepError
-
-# Set by the Snakefile: a file for the sentence that a run ended with, so that it can be said last, below all that
-# Snakemake says of a failed job.
-LAST_WORDS = "KVSWEEP_LAST_WORDS"
 
 
 def say(message: str) -> None:
@@ -41,6 +35,4 @@ def _end(message: str, status: int) -> NoReturn:
     # The reader of the messages may be gone already: Ctrl-C ends the whole pipeline.
     with suppress(OSError):
         say(message)
-        if LAST_WORDS in os.environ:
-            Path(os.environ[LAST_WORDS]).write_text(message, encoding="utf-8")
     sys.exit(status)

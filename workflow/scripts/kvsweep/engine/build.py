@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.environment import engine_environment
-from kvsweep.engine.identity import engine_files, engine_identity
+from kvsweep.engine.identity import address_of, engine_files, engine_identity
 from kvsweep.engine.log import accepted_cache_types
 from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
@@ -165,6 +165,7 @@ def manifest(
         "programs": list(engine.programs),
         "source_kind": engine.source_kind,
         "source": describe(engine),
+        "address": address_of(engine),
         "commit": commit,
         "backend": backend,
         "cmake_options": [f"{name}={value}" for name, value in options.items()],

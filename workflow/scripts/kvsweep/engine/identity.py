@@ -43,3 +43,8 @@ def engine_identity(engine: Engine) -> dict[str, Any]:
         "cmake": dict(sorted(engine.cmake.items())),
         "env": dict(sorted(engine.env.items())),
     }
+
+
+def address_of(engine: Engine) -> str | None:
+    """Where its source is fetched from. No part of its identity: the same commit from elsewhere is the same source."""
+    return engine.source.get("url") or engine.source.get("package")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from kvsweep.machine.conditions import read_conditions, remarks
 from kvsweep.machine.description import this_machine
 from kvsweep.measure import engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.process import NODES, WORKFLOW_PID
 from kvsweep.measure.progress import Progress, count_done
 from kvsweep.measure.takeover import Claim
 from kvsweep.program import say
@@ -39,7 +36,7 @@ def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
         build_json=arguments.engine,
         build=build,
         model=engine_run.load_model(arguments.model),
-        machine=this_machine(nodes(build["engine"]).get("machine") or arguments.machine),
+        machine=this_machine(arguments.nodes.get("machine") or arguments.machine),
         cell={
             "kind": arguments.kind,
             "ctk": arguments.pair.ctk,
@@ -51,23 +48,16 @@ def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
     )
 
 
-def nodes(engine: str) -> dict[str, Any]:
-    """On a cluster, what the configuration says of the nodes of an engine."""
-    found: dict[str, Any] = json.loads(os.environ.get(NODES, "{}")).get(engine, {})
-    return found
-
-
-def shared_threads(subject: Subject) -> int | None:
+def shared_threads(found: Mapping[str, Any]) -> int | None:
     """The threads of an untimed cell where several of them share a node; else None, the engine's own choice."""
-    found = nodes(subject.build["engine"])
     return found["cores"] // found["share"] or 1 if found.get("share", 1) > 1 else None
 
 
 def kept_from_before(subject: Subject, command: Sequence[str]) -> bool:
-    """Whether an earlier run had finished this cell and was killed before Snakemake could book it."""
+    """Whether an earlier run had finished this cell, which Snakemake did not book or was not sure of."""
     if not engine_run.restore_finished(subject, command):
         return False
-    say("  had been finished when the last run was killed; kept")
+    say("  had been finished before; kept")
     return True
 
 
@@ -79,11 +69,11 @@ def run(
     describe: Callable[[Path, float], str | None],
 ) -> Attempt:
     conditions = read_conditions()
-    for remark in new_remarks(arguments.results / "logs", subject.machine.host, remarks(conditions)):
+    logs, run_id = arguments.results / "logs", str(arguments.workflow_pid or "")
+    for remark in new_remarks(logs, subject.machine.host, run_id, remarks(conditions)):
         say(f"  note: {remark}")
     # Where all of the workflow runs in one job, the end of that job is no verdict on the cell that it interrupts.
-    on_nodes = nodes(subject.build["engine"])
-    job_seconds = cluster_job.usable_seconds() if on_nodes else None
+    job_seconds = cluster_job.usable_seconds() if arguments.nodes else None
     with Progress(subject.directory, describe, say, subject.machine.host) as progress:
         attempt = engine_run.run_engine(
             subject,
@@ -91,8 +81,9 @@ def run(
             stdout_name,
             cell_hours=arguments.cell_hours,
             job_seconds=job_seconds,
-            devices=devices_of(on_nodes.get("gres")),
+            devices=devices_of(arguments.nodes.get("gres")),
             log_mebibytes=arguments.log_mebibytes,
+            workflow_pid=arguments.workflow_pid,
             other_work=arguments.other_work,
             conditions=conditions,
             on_tick=progress.tick,
@@ -101,10 +92,9 @@ def run(
     return attempt
 
 
-def new_remarks(directory: Path, host: str, found: Sequence[str]) -> list[str]:
+def new_remarks(directory: Path, host: str, run_id: str, found: Sequence[str]) -> list[str]:
     """Those that were not said of this machine before in this run of the workflow: once is enough in a night."""
     memory = directory / f"said-{host}.json"
-    run_id = os.environ.get(WORKFLOW_PID, "")
     try:
         before = read_json(memory)
     except KvsweepError:

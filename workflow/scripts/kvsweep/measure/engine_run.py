@@ -24,8 +24,6 @@ from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT, read_recorded
 from kvsweep.measure.takeover import Claim
 from kvsweep.study.split_models import checksum_memory
 
-# Set by the Snakefile: run.json of every cell that may have been finished when an earlier run was killed, a line each.
-INTERRUPTED = "KVSWEEP_INTERRUPTED"
 _SPARE = ".finished"
 # What may differ between two descriptions of the same measurement. The engine's files say more than their manifest.
 _NOT_THE_CELL = ("machine", "time_limit_seconds", "build_sha256")
@@ -128,6 +126,7 @@ def run_engine(
     job_seconds: float | None = None,
     devices: int | None = None,
     log_mebibytes: float,
+    workflow_pid: int | None,
     other_work: OtherWork,
     conditions: Conditions,
     on_tick: Callable[[], None],
@@ -157,6 +156,7 @@ def run_engine(
             partial(subject.directory / "stderr.log"),
             time_limit_seconds=limit_seconds,
             stream_limit_bytes=int(log_mebibytes * 2**20),
+            workflow_pid=workflow_pid,
             on_tick=tick,
         )
         subject.claim.check()
@@ -257,28 +257,19 @@ def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> 
     write_json(spare / "run.json", record)
 
 
-def was_finished(run_json: Path) -> bool:
-    """Whether a cell's record is gone although it had been finished: a killed run's, or a killed runner's."""
-    return not run_json.exists() and has_second_names(run_json)
-
-
-def has_second_names(run_json: Path) -> bool:
-    """Whether a cell's files have complete second names, from which they can be brought back."""
-    return (run_json.parent / _SPARE / "run.json").exists()
-
-
 def drop_spare(directory: Path) -> None:
+    """Remove a cell's second names: it is to be measured again."""
     shutil.rmtree(directory / _SPARE, ignore_errors=True)
 
 
 def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
-    """Whether this cell had been finished, by the same engine, model and command, when an earlier run was killed.
+    """Whether this cell had been finished before, by the same engine, model and command. Then its files are back.
 
-    Then its files are back. Only cells that are unbooked or gone are asked for: a finished one that a user wants
-    measured again is measured again.
+    They are gone because Snakemake removes the outputs of a job that it starts, or that it could not book. Of a cell
+    that is to be measured again for certain the second names were dropped when the run started.
     """
     directory = subject.directory
-    if str(directory / "run.json") not in os.environ.get(INTERRUPTED, "").split("\n"):
+    if (directory / "run.json").exists():
         return False
     try:
         found = read_recorded(directory / _SPARE).run

@@ -25,12 +25,6 @@ from kvsweep.files import not_writable
 from kvsweep.measure import clock
 from kvsweep.measure.record import TIME_LIMIT
 
-# Set by the Snakefile: the process that all cells are run for.
-WORKFLOW_PID = "KVSWEEP_WORKFLOW_PID"
-# Also set by the Snakefile: the configuration's limits and the machine's name, as JSON.
-LIMITS = "KVSWEEP_LIMITS"
-# On a cluster: what the configuration says of each engine's nodes, as JSON.
-NODES = "KVSWEEP_NODES"
 _TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
@@ -73,12 +67,14 @@ def run(
     *,
     time_limit_seconds: float | None = None,
     stream_limit_bytes: int = 64 * 2**20,
+    workflow_pid: int | None = None,
     on_tick: Callable[[], None] = lambda: None,
 ) -> ProcessRecord:
     """Run ``command`` to its end with nothing but ``environment``, its streams in the two files.
 
     ``on_tick`` is called about twice a second. Raises KvsweepError if the program cannot be started or a stream cannot
-    be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the workflow is gone; the engine is ended before that.
+    be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the process ``workflow_pid``, for which the cell is
+    run, is gone; the engine is ended before that.
     """
     with _signals() as signals, _guard() as watch, _output(stdout) as out_file, _output(stderr) as err_file:
         started_at = datetime.now(UTC)
@@ -122,7 +118,7 @@ def run(
                 failed = next((s.error for s in streams if s.error), None)
                 if failed is not None:
                     raise failed
-                if _workflow_is_gone():
+                if workflow_pid is not None and _is_gone(workflow_pid):
                     raise Interrupted(signal.SIGHUP)
                 on_tick()
             wall_seconds = clock.awake_seconds() - start
@@ -295,12 +291,9 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _workflow_is_gone() -> bool:
-    pid = os.environ.get(WORKFLOW_PID, "")
-    if not pid.isdigit():
-        return False
+def _is_gone(pid: int) -> bool:
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:

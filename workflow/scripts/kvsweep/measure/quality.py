@@ -51,7 +51,7 @@ def baseline(arguments: argparse.Namespace) -> None:
         n_ctx,
         chunks,
         partial(logits),
-        shared_threads(subject),
+        shared_threads(arguments.nodes),
     )
     if kept_from_before(subject, command):
         return
@@ -114,7 +114,7 @@ def quality(arguments: argparse.Namespace) -> None:
         n_ctx,
         pair,
         arguments.logits,
-        shared_threads(subject),
+        shared_threads(arguments.nodes),
     )
     if kept_from_before(subject, command):
         return

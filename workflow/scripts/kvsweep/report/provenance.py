@@ -8,9 +8,6 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# Set by the Snakefile: the configuration files of the run.
-CONFIG_FILES = "KVSWEEP_CONFIG_FILES"
-
 
 def kvsweep_version(base: Path) -> str:
     """``0.1.0``, with the checkout's commit where ``base`` is one: ``0.1.0 (commit 1a2b3c4, modified)``."""

@@ -1,0 +1,91 @@
+"""What is done when a run starts, when it is done and when it stops."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from kvsweep.errors import KvsweepError
+from kvsweep.plan.hooks import Hooks, Job, last_words
+from small_study import CONFIG, SPEED, place, record, standing
+
+__all__ = ["place"]
+
+
+@pytest.fixture
+def hooks(place: Path) -> Hooks:
+    return Hooks(standing(place), CONFIG, "study.yaml", Path("scripts"))
+
+
+def test_a_missing_model_stops_the_run_before_anything_is_built(place: Path, hooks: Hooks) -> None:
+    jobs = [Job("engine", {"engine": "e"}), Job("model", {"model": "m"})]
+    hooks.start(jobs, lambda _: False, on_a_cluster=False)
+    (place / "models" / "m.gguf").unlink()
+    with pytest.raises(
+        KvsweepError, match=r"models\.m\.path: there is no file .*; nothing was built or measured"
+    ):
+        hooks.start(jobs, lambda _: False, on_a_cluster=False)
+
+
+def test_a_cluster_wants_nodes(hooks: Hooks) -> None:
+    with pytest.raises(KvsweepError, match=r"engines\.e\.nodes: missing"):
+        hooks.start([], lambda _: False, on_a_cluster=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "forced", "kept"),
+    [({}, False, True), ({}, True, False), ({"repetitions": 3}, False, False)],
+)
+def test_only_what_is_certain_to_be_measured_again_loses_its_second_names(
+    place: Path, changed: dict[str, int], forced: bool, kept: bool
+) -> None:
+    record(SPEED, **changed)
+    spare = Path("results") / SPEED.directory / ".finished"
+    spare.mkdir()
+    jobs = [Job("throughput_cell", {"engine": "e", "model": "m"})]
+    Hooks(standing(place), CONFIG, "study.yaml", place).start(
+        jobs, lambda run: forced and run == SPEED, on_a_cluster=False
+    )
+    assert spare.exists() == kept
+
+
+def test_a_run_that_stops_ends_with_what_its_jobs_said_once_each(
+    hooks: Hooks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = [tmp_path / name for name in ("a.log", "b.log", "c.log", "missing.log")]
+    for log in logs[:2]:
+        log.write_text("kvsweep: 0 of 2 cells done\nkvsweep: error: x: there is no space.\n")
+    logs[2].write_text("Traceback (most recent call last):\nZeroDivisionError\n")
+    hooks.fail(logs)
+    assert capsys.readouterr().err == (
+        "kvsweep: error: x: there is no space.\n"
+        "kvsweep: stopped; what is finished stays, and the same command goes on from here\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kvsweep: error: a.\n", "error: a."),
+        ("kvsweep: interrupted; the engine was ended\nTerminated\n", "interrupted; the engine was ended"),
+        ("kvsweep: error: a.\nkvsweep: error: b.\n", "error: b."),
+        ("kvsweep: engine e: ready\n", None),
+        ("error: of a compiler\n", None),
+        ("", None),
+    ],
+)
+def test_the_last_words_of_a_program(text: str, said: str | None, tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text(text)
+    assert last_words(log) == said
+
+
+def test_a_new_report_is_named(hooks: Hooks, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "report.html"
+    hooks.succeed(report)
+    assert capsys.readouterr().err == ""
+    time.sleep(0.05)
+    report.write_text("")
+    hooks.succeed(report)
+    assert capsys.readouterr().err == f"kvsweep: done; the report is {report}\n"

@@ -1,0 +1,135 @@
+"""What happens when a run starts, when it has done what it had to, and when it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kvsweep.engine.environment import knobs_in
+from kvsweep.errors import KvsweepError
+from kvsweep.machine.awake import hold_awake
+from kvsweep.measure.engine_run import drop_spare
+from kvsweep.plan import last_run
+from kvsweep.plan.cluster_request import check_nodes
+from kvsweep.plan.counts import Run
+from kvsweep.plan.interrupt import end_at_once_on_signals
+from kvsweep.plan.notify import notify
+from kvsweep.plan.standing import StudyOnDisk
+from kvsweep.program import say
+
+MEASURING = ("baseline", "quality_cell", "throughput_cell")
+# What a run of the study does; a look at it, and the report on the published numbers, do none of it.
+_OF_THE_STUDY_ITSELF = (*MEASURING, "study", "tables")
+
+
+class Job(NamedTuple):
+    """One that is going to run: its rule and its wildcards."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+
+
+class Hooks:
+    """One run of the workflow. ``scripts`` is where its programs are.
+
+    ``config`` is the configuration as it was given, ``configfiles`` how its files are typed.
+    """
+
+    def __init__(
+        self, standing: StudyOnDisk, config: Mapping[str, Any], configfiles: str, scripts: Path
+    ) -> None:
+        self._standing, self._scripts = standing, scripts
+        self._config, self._configfiles = config, configfiles
+        self._started_at = time.time()
+        self._measuring = False
+
+    def start(self, jobs: Sequence[Job], is_forced: Callable[[Run], bool], on_a_cluster: bool) -> None:
+        """Before the first job. Raises KvsweepError for what would stop the run later; then nothing was started."""
+        end_at_once_on_signals()
+        if on_a_cluster:
+            check_nodes(self._standing.study)
+            # Commands of a profile may be kvsweep's own, such as cluster_status.py, for the Python that runs this.
+            own = (str(Path(sys.executable).parent), str(self._scripts), os.environ.get("PATH", ""))
+            os.environ["PATH"] = os.pathsep.join(own)
+        self._check_inputs(jobs)
+        self._measuring = any(job.rule in MEASURING for job in jobs)
+        if any(job.rule in _OF_THE_STUDY_ITSELF for job in jobs):
+            self._begin(is_forced)
+        if self._measuring:
+            hold_awake(os.getpid())
+            self._drop_second_names(is_forced)
+            if not on_a_cluster:
+                self._say_what_will_not_fit()
+        knobs = knobs_in(os.environ)
+        if knobs:
+            say(f"kept out of the engines because the configuration does not name them: {', '.join(knobs)}")
+
+    def succeed(self, report: Path) -> None:
+        for name in self._standing.came_out_different():
+            say(
+                f"engine {name} was built again and came out different; the same command measures its cells anew"
+            )
+        if report.exists() and report.stat().st_mtime >= self._started_at:
+            say(f"done; the report is {report.resolve()}")
+        self._tell(f"done in {Path.cwd()}")
+
+    def fail(self, logs: Iterable[Path]) -> None:
+        """``logs`` are those of the jobs that failed: what they end with is said last, below all of Snakemake's."""
+        for sentence in dict.fromkeys(filter(None, map(last_words, logs))):
+            say(sentence)
+        say("stopped; what is finished stays, and the same command goes on from here")
+        self._tell(f"stopped in {Path.cwd()}")
+
+    def _check_inputs(self, jobs: Sequence[Job]) -> None:
+        """Which local models and texts are missing, before an engine is built for them."""
+        models, corpora = (
+            [job.wildcards[rule] for job in jobs if job.rule == rule] for rule in ("model", "corpus")
+        )
+        missing = self._standing.missing_inputs(models, corpora)
+        if missing:
+            raise KvsweepError(
+                "; ".join(missing)
+                + ". Put what is missing there, or correct the path; nothing was built or measured."
+            )
+
+    def _begin(self, is_forced: Callable[[Run], bool]) -> None:
+        """Write down what this run counts by, and say what of earlier results it replaces."""
+        stands = self._standing
+        anyway = [str(run.directory) for run in stands.runs if is_forced(run)]
+        for note in last_run.begin(
+            stands.study, self._config, self._configfiles, stands.results, stands.now, anyway
+        ):
+            say(note)
+
+    def _drop_second_names(self, is_forced: Callable[[Run], bool]) -> None:
+        """Of what is to be measured again for certain. Of all else a runner brings back what was finished."""
+        for run in self._standing.to_measure_again(is_forced):
+            drop_spare(self._standing.results / run.directory)
+
+    def _say_what_will_not_fit(self) -> None:
+        """What the plan warns of, before hours are spent on it. Nothing of it stops the run."""
+        program, results = str(self._scripts / "make_plan.py"), str(self._standing.results)
+        options = ["--warnings", "--results", results, "--config", json.dumps(self._config)]
+        subprocess.run([sys.executable, program, *options], check=False)
+
+    def _tell(self, message: str) -> None:
+        """A run that measured something tells of its end by the user's own command."""
+        failure = notify(f"kvsweep: {message}", os.environ) if self._measuring else None
+        if failure:
+            say(failure)
+
+
+def last_words(log: Path) -> str | None:
+    """The sentence that a program ended with; None where it has none, because it was killed or has a bug."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    said = [line.removeprefix("kvsweep: ") for line in lines[-20:] if line.startswith("kvsweep: ")]
+    return next((line for line in reversed(said) if line.startswith(("error: ", "interrupted"))), None)

@@ -1,0 +1,240 @@
+"""What stands of a study and what has to be made: the inputs of every job, so that only what changed runs.
+
+A record says what a cell was measured with; it is compared with what the configuration and the files say now
+(``changes.py``), and the plan gives the same reasons. Snakemake's own notes decide nothing: they are lost, or of
+another run, when results are moved, copied or cleaned.
+
+A job runs because what it makes is missing, or because an input is newer. Hence two kinds of inputs here: none for what
+is finished and still right, so that neither a rebuilt engine nor a lost baseline runs it again; and ``newer``, a file
+that is newer than all others, for what is there and wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from kvsweep.engine.identity import address_of, measuring_files
+from kvsweep.files import manifest_identity, read_manifest, write_text
+from kvsweep.plan import counts, current
+from kvsweep.plan.counts import Run
+from kvsweep.study.cells import (
+    BaselineRun,
+    QualityCell,
+    baseline_runs,
+    quality_cells,
+    throughput_cells,
+)
+from kvsweep.study.config import Engine, Study, check_engine_accepts
+
+Manifest = Mapping[str, Any]
+
+
+class StudyOnDisk:
+    """A study beside its results. Raises KvsweepError where a file that it has to look at cannot be read.
+
+    ``base`` is where relative paths of the configuration start, ``newer`` a file to write when something is wrong.
+    """
+
+    def __init__(self, study: Study, results: Path, base: Path, newer: Path) -> None:
+        self.study, self.results, self.base = study, results, base
+        self.now = current.look(study, results, base)
+        self._newer = newer
+        baselines: list[Run] = [*baseline_runs(study)]
+        cells: list[Run] = [*quality_cells(study), *throughput_cells(study)]
+        self._runs = {str(run.directory): run for run in (*baselines, *cells)}
+        self.baseline_records = [self.record(run) for run in baselines]
+        self.cell_records = [self.record(run) for run in cells]
+        self.builds = [self._path("engines", name, "build.json") for name in study.engines]
+        self.models = [self._path("models", name, "model.json") for name in study.models]
+        corpora = dict.fromkeys(run.corpus for run in baseline_runs(study))
+        self._corpora = [self._path("corpora", name, "corpus.json") for name in corpora]
+        self.of = cache(self._of)
+
+    @property
+    def manifests(self) -> list[str]:
+        """Wanted for themselves, because finished cells do not ask for them: what is changed or gone is made anew."""
+        return [*self.builds, *self.models, *self._corpora]
+
+    @property
+    def runs(self) -> Iterable[Run]:
+        """All cells and baselines."""
+        return self._runs.values()
+
+    def record(self, run: Run) -> str:
+        return str(self.results / run.directory / "run.json")
+
+    def _path(self, *names: str) -> str:
+        return str(self.results.joinpath(*names))
+
+    def _of(self, directory: str) -> counts.Standing:
+        """Where a cell or baseline stands by its own record."""
+        if directory not in self._runs:
+            return counts.Standing(False, None)
+        record = counts.read_record(self.results / directory)
+        return counts.standing(self._runs[directory], record, self.study, self.now)
+
+    def to_measure_again(self, is_forced: Callable[[Run], bool]) -> list[Run]:
+        """What is certain to be measured again if it is finished: not what only a fetched file can decide."""
+        changes = {directory: self.of(directory).change for directory in self._runs}
+        return [
+            run
+            for directory, run in self._runs.items()
+            if is_forced(run) or ((why := changes[directory]) is not None and why.certain)
+        ]
+
+    # -- inputs of jobs ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def newer(self) -> str:
+        """A file that is newer than everything that was made before."""
+        write_text(self._newer, f"{time.time_ns()}\n")
+        return str(self._newer)
+
+    def needs(self, run: Run, forced: bool) -> list[str]:
+        """Of a cell or baseline; ``forced`` is one that the user wants measured whatever stands."""
+        stands = self.of(str(run.directory))
+        if not stands.recorded or forced:
+            return self._measured_with(run)
+        return [] if stands.done else [*self._measured_with(run), self.newer]
+
+    def logits(self, run: QualityCell, needs: list[str]) -> list[str]:
+        """The baseline's log-probabilities, for a cell that ``needs`` anything. Their time stamp says nothing: they are
+        made again if they are gone, and their content is checked before use."""
+        return [str(self.results / run.baseline.directory / counts.LOGITS)] if needs else []
+
+    def _measured_with(self, run: Run) -> list[str]:
+        found = [
+            self._path("engines", run.engine, "build.json"),
+            self._path("models", run.model, "model.json"),
+        ]
+        if isinstance(run, QualityCell | BaselineRun):
+            found.append(self._path("corpora", run.corpus, "corpus.json"))
+        return [*found, self.record(run.baseline)] if isinstance(run, QualityCell) else found
+
+    def _unless(self, path: str, is_right: Callable[[Manifest], bool]) -> list[str]:
+        """The inputs of what is made once: nothing, or ``newer`` if it is there and not what it has to be."""
+        made = read_manifest(Path(path))
+        return [] if made is None or is_right(made) else [self.newer]
+
+    def engine(self, name: str) -> list[str]:
+        engine, now = self.study.engines[name], self.now.engines[name]
+        # Of the address an older kvsweep wrote nothing; a commit or a checksum is the source, wherever it comes from.
+        address = address_of(engine)
+
+        def is_right(build: Manifest) -> bool:
+            return (
+                build.get("definition", now.definition) == now.definition
+                and now.files in (None, measuring_files(build["files"], build.get("programs", ())))
+                and set(engine.programs) <= set(build.get("programs", engine.programs))
+                and build.get("address", address) == address
+                and self._lies_at(build["directory"], engine.source.get("path"))
+            )
+
+        return self._unless(self._path("engines", name, "build.json"), is_right)
+
+    def model(self, name: str) -> list[str]:
+        model = self.study.models[name]
+        return self._unless(
+            self._path("models", name, "model.json"),
+            lambda made: (
+                is_as(made, self.now.models[name], model.sha256)
+                and self._lies_at(source_of(made), model.origin.path)
+            ),
+        )
+
+    def corpus(self, name: str) -> list[str]:
+        corpus = self.study.corpora[name]
+        return self._unless(
+            self._path("corpora", name, "corpus.json"),
+            lambda made: (
+                is_as(made, self.now.corpora[name], corpus.sha256)
+                and corpus.archive_sha256 in (None, made.get("archive_sha256"))
+                and self._lies_at(source_of(made), corpus.origin.path if corpus.origin else None)
+            ),
+        )
+
+    def _lies_at(self, was: str | None, path: str | None) -> bool:
+        """Whether what was made of a local file or directory is of the one at ``path`` of the configuration.
+
+        A relative path starts at the checkout, of which there may be another one by now: as good while it is there.
+        """
+        if path is None:
+            return True
+        asked = Path(path).expanduser()
+        there = self.base / asked
+        if was is None or asked.is_absolute() or not Path(was).exists():
+            return was in (str(there), str(there.resolve()))
+        return Path(was).parts[-len(asked.parts) :] == asked.parts
+
+    def list_of_cells(self, measured: Manifest) -> list[str]:
+        """Of results/config.json, which says what is ``measured``."""
+        asked = json.loads(json.dumps(measured))
+        return self._unless(self._path("config.json"), lambda made: made == asked)
+
+    def manifests_of_tables(self, forced: bool) -> list[str]:
+        """One that is made again and comes out the same changes no table; those of cells to run are there before."""
+        found = [*self.builds, *self.models]
+        if forced or not (self.results / "tables" / "engines.parquet").exists():
+            return found
+        return self._unless(
+            self._path("parsed", "manifests.json"),
+            lambda seen: all(manifest_identity(Path(path)) in (None, seen.get(path)) for path in found),
+        )
+
+    # -- engines -----------------------------------------------------------------------------------------------------
+
+    def unchecked_pairs(self) -> list[str]:
+        """The proofs that engines know their pairs, of those that have to be built first.
+
+        Raises KvsweepError for a pair that an engine which is there does not know.
+        """
+        unknown = []
+        for engine in self.study.engines.values():
+            accepted = self._accepted(engine)
+            if accepted is None:
+                unknown.append(self._path("engines", engine.name, "pairs.checked"))
+            else:
+                check_engine_accepts(engine.name, accepted, engine.pairs)
+        return unknown
+
+    def _accepted(self, engine: Engine) -> list[str] | None:
+        """The cache types that an engine accepts, if it is there as the configuration and its files are now."""
+        build = current.build_of(engine, self.results)
+        if build is None:
+            return None
+        files = measuring_files(build["files"], engine.programs)
+        return list(build["cache_types"]) if files == self.now.engines[engine.name].files else None
+
+    def came_out_different(self) -> list[str]:
+        """The engines that are other ones than when this was made."""
+        now = current.look(self.study, self.results, self.base).engines
+        return [
+            name for name, engine in self.now.engines.items() if engine.files not in (None, now[name].files)
+        ]
+
+    def missing_inputs(self, models: Iterable[str], corpora: Iterable[str]) -> list[str]:
+        """Of local models and texts that have to be looked at: one sentence for each that is not there."""
+        origins = {f"models.{name}": self.study.models[name].origin for name in models}
+        texts = {f"corpora.{name}": self.study.corpora[name].origin for name in corpora}
+        return [
+            f"{key}.path: there is no file {path}"
+            for key, origin in (*origins.items(), *texts.items())
+            if origin is not None and origin.path is not None
+            if not (path := Path(self.base, Path(origin.path).expanduser())).is_file()
+        ]
+
+
+def source_of(made: Manifest) -> str | None:
+    """The local file that a model or text was ``made`` of; None for one from elsewhere."""
+    found: str | None = made.get("source", made).get("path")
+    return found
+
+
+def is_as(made: Manifest, now: current.InputNow, declared: str | None) -> bool:
+    """Whether a model or text that was ``made`` is what it would be made as now, as far as that is known."""
+    return now.source is None and now.sha256 in (None, made["sha256"]) and declared in (None, made["sha256"])
