@@ -175,6 +175,16 @@ def test_memory_that_is_given_counts() -> None:
     assert "with less than" in large["would_change"] and "of memory: q8_0" in large["would_change"]
 
 
+def test_nothing_is_recommended_beyond_what_the_model_was_trained_for() -> None:
+    depths = (0, 8 * K, 256 * K, 512 * K)
+    rows = [*speeds("f16", 1000, 60, depths), *speeds("q8_0", 900, 55, depths)]
+    deep = advised(rows, DAMAGE, changed(depth=300 * K))
+    assert {row["verdict"] for row in deep} == {"not feasible"}
+    assert "beyond the 256K tokens that the model was trained for" in deep[0]["why"]
+    best = advised(rows, DAMAGE, LONGEST)[0]
+    assert (best["verdict"], best["why"][:40]) == ("pick", "the deepest: measured to 256K, KL diverg")
+
+
 def test_what_depth_and_mix_would_change() -> None:
     """q8_0 decodes slower until 64K and faster there; q4_0 is quicker with the prompt."""
     f16 = [*speeds("f16", 1000, 60, depths=(0, 8 * K)), *speeds("f16", 400, 20, depths=(64 * K, 128 * K))]

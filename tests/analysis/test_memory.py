@@ -102,9 +102,106 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_buffers_of_a_pair_without_any_are_those_of_another() -> None:
-    rows = both("f16", "f16", 0, compute_buffer_bytes=512 * MIB) + both("q8_0", "q8_0", 0)
+    rows = both("f16", "f16", 8 * K, compute_buffer_bytes=512 * MIB) + both("q8_0", "q8_0", 0)
     (own, *_) = (row for row in largest(rows) if row["ctk"] == "q8_0")
     assert "along f16's" in own["note"]
+
+
+# -- kinds of layers ------------------------------------------------------------------------------------------
+
+
+def of_model(model: Row, rows: Iterable[Row], *memories: int) -> list[Row]:
+    shared = {"model": model["model"], "model_sha256": model["model_sha256"]}
+    rows = [row | shared for row in rows]
+    return as_table(largest_contexts(rows, [model], memories), LARGEST_CONTEXT).to_pylist()
+
+
+# Gemma 3 4B: 5 layers with everything, 29 with a window of 1,024 tokens; 4 KV heads of 256 values.
+GEMMA = model_row() | {
+    "architecture": "gemma3", "n_ctx_train": 128 * K, "file_bytes": 7 * GIB,
+    "kv_values_per_token_k": 34 * 1024, "kv_values_per_token_v": 34 * 1024,
+    "kv_kinds": ["full", "window"], "kv_kind_values_k": [5 * 1024, 29 * 1024],
+    "kv_kind_values_v": [5 * 1024, 29 * 1024], "kv_kind_windows": [None, 1024],
+}  # fmt: skip
+
+
+def test_layers_with_a_window_do_not_grow() -> None:
+    rows = both("f16", "f16", 8 * K, compute_buffer_bytes=512 * MIB)
+    (_, row) = of_model(GEMMA, rows, 24 * GIB)
+    windows = 29 * 1536 * 2048 * 2  # 1,024 tokens and one micro-batch
+    assert row["kv_bytes_per_token"] == 20 * K
+    assert row["largest_context"] == (24 * GIB - 7 * GIB - 512 * MIB - windows) // (20 * K) // 256 * 256
+    # More than six times what it was trained for: nobody is told to use that.
+    assert row["recommended_context"] == 128 * K
+    assert "beyond the 128K that the model was trained for" in row["note"]
+
+
+def test_the_logged_caches_count_where_the_header_does_not_tell() -> None:
+    unknown = GEMMA | {"kv_kinds": None, "kv_values_per_token_k": None, "kv_values_per_token_v": None}
+    logged = {
+        "cache_kinds": ["full", "window"], "cache_cells": [8704, 1536], "cache_streams": [1, 1],
+        "cache_bytes": [8704 * 20 * K, 1536 * 29 * 4096], "bits_per_value_k": None, "bits_per_value_v": None,
+    }  # fmt: skip
+    rows = both("f16", "f16", 8 * K, compute_buffer_bytes=512 * MIB, **logged)
+    (_, from_log) = of_model(unknown, rows, 24 * GIB)
+    (_, from_header) = of_model(GEMMA, both("f16", "f16", 8 * K, compute_buffer_bytes=512 * MIB), 24 * GIB)
+    assert from_log["largest_context"] == from_header["largest_context"]
+    (_, nothing) = of_model(unknown, both("f16", "f16", 8 * K, compute_buffer_bytes=512 * MIB), 24 * GIB)
+    assert (nothing["largest_context"], nothing["note"]) == (None, "the KV cache's size is not known")
+
+
+def test_a_cache_without_v() -> None:
+    mla = GEMMA | {
+        "architecture": "deepseek2", "kv_kinds": ["full"], "kv_kind_values_k": [47 * 576],
+        "kv_kind_values_v": [0], "kv_kind_windows": [None], "kv_values_per_token_v": 0,
+    }  # fmt: skip
+    rows = both("q8_0", "q8_0", 8 * K, bits_per_value_k=8.5, bits_per_value_v=None)
+    assert of_model(mla, rows)[0]["kv_bytes_per_token"] == 47 * 576 * 8.5 / 8
+
+
+def test_recurrent_state_is_needed_too() -> None:
+    rows = both(
+        "f16", "f16", 8 * K, compute_buffer_bytes=512 * MIB, kv_bytes=200 * MIB, recurrent_bytes=50 * MIB
+    )
+    row = cells(rows)["f16", "f16", 8 * K]
+    assert row["kv_bytes"] == 200 * MIB
+    assert row["needed_bytes"] == WEIGHTS + 762 * MIB
+
+
+# -- how compute buffers grow ---------------------------------------------------------------------------------
+
+
+def with_compute(ctk: str, depth: int, decode_mib: float, prefill_mib: float) -> list[Row]:
+    """A cell of which the two tests, 256 tokens apart, have compute buffers of these sizes."""
+    prefill, decode = both(ctk, ctk, depth)
+    prefill["compute_buffer_bytes"], decode["compute_buffer_bytes"] = (
+        round(mib * MIB) for mib in (prefill_mib, decode_mib)
+    )
+    return [prefill, decode]
+
+
+def test_buffers_that_begin_to_grow_within_the_deepest_cell() -> None:
+    """Flat to 8K, then 3,072 bytes a token: between the depths there is hardly a slope."""
+    rows = with_compute("f16", 0, 500, 500) + with_compute("f16", 32 * K, 501, 501.75)
+    (row,) = [row for row in largest(rows, WEIGHTS + 4 * GIB) if "own" not in row["memory_is"]]
+    expected = 501.75 * MIB + 3072 * (row["largest_context"] - (32 * K + 512))
+    assert row["compute_bytes"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_steepest_slope_of_the_set_up_counts() -> None:
+    rows = with_compute("f16", 32 * K, 500, 500) + with_compute("q8_0", 32 * K, 501, 501.75)
+    small = WEIGHTS + 4 * GIB
+    (row,) = [row for row in largest(rows, small) if row["ctk"] == "f16" and row["memory_bytes"] == small]
+    assert row["compute_bytes"] > 500 * MIB
+
+
+def test_beyond_a_cell_of_one_test_nothing_is_known() -> None:
+    rows = with_compute("f16", 32 * K, 500, 500)[:1]
+    own, small = largest(rows, WEIGHTS + 600 * MIB)
+    assert (own["largest_context"], own["recommended_context"]) == (None, None)
+    assert "compute buffers are not known beyond 33280 tokens, which fit" in own["note"]
+    assert small["largest_context"] == 100 * MIB // 20_480 // 256 * 256  # that is nearer than the cell
+    assert "cell" not in small["note"]
 
 
 def test_the_paper_ran_out_where_the_account_says_it_fits() -> None:

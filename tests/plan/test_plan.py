@@ -10,7 +10,7 @@ import pytest
 from kvsweep.engine import commands, sizes
 from kvsweep.engine.bench_output import parse_bench
 from kvsweep.engine.log import parse_engine_log
-from kvsweep.inputs.kv_layers import FULL, LayerGroup
+from kvsweep.inputs.kv_layers import FULL, WINDOW, LayerGroup
 from kvsweep.inputs.model_header import ModelHeader, read_header
 from kvsweep.machine import free_memory
 from kvsweep.measure.prediction import Rates
@@ -173,6 +173,79 @@ def test_the_context_from_which_on_old_builds_crash(moe: ModelHeader) -> None:
 def test_the_batch_size_is_the_one_of_the_commands() -> None:
     command = commands.baseline(Path("llama-perplexity"), "m", "c", 512, 4, Path("l"))
     assert command[command.index("-b") + 1] == str(sizes.N_BATCH)
+
+
+# -- kinds of layers ---------------------------------------------------------------------------------------------------
+
+
+def gemma(path: Path, **more: Any) -> ModelHeader:
+    """Gemma 3 4B: 5 layers with everything, 29 with a window of 1,024 tokens."""
+    values = {
+        "gemma3.context_length": 131072, "gemma3.embedding_length": 2560, "gemma3.block_count": 34,
+        "gemma3.attention.head_count": 8, "gemma3.attention.head_count_kv": 4,
+        "gemma3.attention.key_length": 256, "gemma3.attention.value_length": 256,
+        "gemma3.attention.sliding_window": 1024, "gemma3.vocab_size": 262144, **more,
+    }  # fmt: skip
+    return read_header(write_model(path, "gemma3", values), "models.gemma.path")
+
+
+@pytest.mark.parametrize(("cells", "streams", "mib"), [(512, 8, 544), (33280, 1, 824), (120064, 1, 2519)])
+def test_layers_with_a_window_keep_no_more_than_that(
+    tmp_path: Path, cells: int, streams: int, mib: int
+) -> None:
+    """Eight streams of 512 cells are logged as 80 + 464 MiB."""
+    size = sizes.kv_bytes(gemma(tmp_path / "m.gguf"), F16, sizes.CacheShape(cells, streams))
+    assert size is not None and size / 2**20 == mib
+
+
+def test_the_newest_mainline_makes_caches_of_just_this_size() -> None:
+    """Gemma 3 270M on an H200, at 32K: 3 layers with everything, 15 with a window of 512 tokens."""
+    header = ModelHeader(
+        "gemma3", "", 0, 18, 4, (1,) * 18, 256, 256, 262144, 32768,
+        (LayerGroup(FULL, (1,) * 3, 256, 256), LayerGroup(WINDOW, (1,) * 15, 256, 256, 512)),
+    )  # fmt: skip
+    size = sizes.kv_bytes(header, Pair("q4_0", "q4_0"), sizes.bench_cache(32768, 512))
+    assert size is not None and size / 2**20 == pytest.approx(27.42 + 4.22, abs=0.01)
+
+
+def test_the_plan_says_what_does_not_grow_and_what_is_beyond_training(
+    tmp_path: Path, moe: ModelHeader
+) -> None:
+    config = CONFIG | {"throughput": CONFIG["throughput"] | {"depths": [0, "64K", "128K", "256K"]}}
+    plan = plan_of(gemma(tmp_path / "m.gguf"), config=config)
+    text = as_text(plan, "machine")
+    assert (
+        "KV cache of 20 KiB a token at f16, and of 29 layers no more than a window of 1K tokens"
+        in " ".join(text.split())
+    )
+    (line,) = [line for line in warnings(plan) if line.startswith("trained")]
+    assert line.startswith(
+        "trained: depth 256K of qwen is more than the 128K tokens that it was trained for;"
+    )
+    assert not [line for line in warnings(plan_of(moe)) if line.startswith("trained")]
+    stretched = gemma(tmp_path / "s.gguf", **{"gemma3.rope.scaling.original_context_length": 32768})
+    (line,) = [line for line in warnings(plan_of(stretched, config=config)) if line.startswith("trained")]
+    assert "(from 32K by scaling of positions)" in line
+
+
+def test_a_cache_that_the_header_does_not_tell_is_said_and_not_counted() -> None:
+    unknown = dataclasses.replace(shape(4, 2, 128), kv_groups=None, architecture="new")
+    plan = plan_of(unknown)
+    needs = item(plan, "throughput/fork/qwen/d262144/k-f16/v-f16").needs
+    assert needs is not None and needs.kv_bytes is None
+    assert needs.memory_bytes("metal") == 35 * GIB
+    assert any("the header of qwen does not tell the size of its KV cache (new)" in w for w in warnings(plan))
+    assert "does not tell" in as_text(plan, "machine")
+
+
+def test_recurrent_state_is_part_of_what_a_cell_needs(moe: ModelHeader) -> None:
+    with_state = dataclasses.replace(moe, recurrent_bytes=50 * 2**20)
+    before, now = (
+        item(plan_of(header), "throughput/fork/qwen/d8192/k-f16/v-f16").needs for header in (moe, with_state)
+    )
+    assert before is not None and now is not None
+    assert (now.kv_bytes or 0) - (before.kv_bytes or 0) == 50 * 2**20
+    assert now.host_bytes - before.host_bytes == 50 * 2**20  # it is saved and restored
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------

@@ -56,10 +56,11 @@ class Candidate:
         both = set(self.prefill.depths) & set(self.decode.depths)
         return max(both, default=None)
 
-    @property
-    def reach(self) -> int | None:
-        """The deepest depth that was measured in either phase: there it was shown to run."""
-        return max((*self.prefill.depths, *self.decode.depths), default=None)
+    def reach_to(self, trained: int | None) -> int | None:
+        """The deepest depth that was measured in either phase, and is none beyond what the model was trained for: there
+        it was shown to run."""
+        depths = (*self.prefill.depths, *self.decode.depths)
+        return max((depth for depth in depths if trained is None or depth <= trained), default=None)
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,10 @@ def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) 
     end = answer + workload.generated_tokens
     of_context = workload.goal == "context"
     against, missing = [], []
-    reach, needed = candidate.reach, None
+    trained = None if memory is None else memory.n_ctx_train
+    reach, needed = candidate.reach_to(trained), None
+    if trained is not None and end > trained:
+        against.append(f"beyond the {format_count(trained)} tokens that the model was trained for")
     prefill = decode = None
     if of_context:
         if reach is None:

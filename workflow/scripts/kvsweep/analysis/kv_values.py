@@ -35,7 +35,7 @@ def kv_values_of(models: Iterable[Row]) -> Callable[[Row], KvValues | None]:
 
     def values(row: Row) -> KvValues | None:
         model = find(row)
-        if model is None or not model["kv_values_per_token_k"] or not model["kv_values_per_token_v"]:
+        if model is None or not model["kv_values_per_token_k"] or model["kv_values_per_token_v"] is None:
             return None
         return KvValues(model["kv_values_per_token_k"], model["kv_values_per_token_v"])
 

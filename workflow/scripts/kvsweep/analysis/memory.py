@@ -1,9 +1,18 @@
 """What a context needs in memory, and the largest one that fits.
 
-needed = weights + KV cache + compute buffers. KV cache: as logged, else tokens (padded to 256, as llama.cpp does) times
-the pair's bytes per token. Weights: as logged, else the size of the GGUF file. Compute buffers: as logged, between
-depths along a straight line, beyond them along the last two; of a pair without any those of another pair. Not counted:
-recurrent state of hybrid models, what the driver keeps for itself, other programs.
+needed = weights + KV cache + recurrent state + compute buffers, each by its own rule:
+
+- Weights: as logged, else the size of the GGUF file.
+- KV cache: as logged. Of another context each kind of layers by itself (``kv_layers``): a cell for every token,
+  padded to 256 as llama.cpp does, or for layers with a window no more than that has; a cell takes the values of the
+  layers times the pair's bits. Where the header does not tell the kinds, what each logged cache took.
+- Recurrent state: as logged, else from the header; it does not grow.
+- Compute buffers: as logged, between depths along a straight line. Where flash attention's chunking changes they
+  begin to grow, and do so at once: beyond the deepest cell they are taken to grow from there on with the steepest
+  slope of the set-up, where that cell's two tests show one, and else not known. Of a pair without any: those of
+  another pair.
+
+Not counted: what the driver keeps for itself, other programs.
 """
 
 from __future__ import annotations
@@ -14,8 +23,9 @@ from typing import Any
 
 from kvsweep.analysis.curves import along
 from kvsweep.analysis.kv_values import model_of
-from kvsweep.analysis.set_ups import bits_of, by_columns
-from kvsweep.engine.sizes import padded
+from kvsweep.analysis.set_ups import bits_by_side, by_columns
+from kvsweep.engine.sizes import N_UBATCH, padded, window_cells
+from kvsweep.inputs.kv_layers import WINDOW, is_plain
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with, ran_as
 from kvsweep.units import format_bytes, format_count
@@ -26,22 +36,52 @@ Row = Mapping[str, Any]
 SHARED_MEMORY = ("cpu", "metal")
 CELLS = 256  # llama.cpp pads a context to this many tokens
 _AT_OTHER_DEPTHS = "log, at other depths"
+_NOT_KNOWN_BEYOND = "not known beyond "
 _LARGEST = 1 << 32  # tokens: further than anybody looks
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes; None is not known. ``compute_from`` says where the compute buffers' size was logged."""
+    """Bytes; None is not known. ``compute_from`` says where the compute buffers' size was logged, or from where on it
+    is not known. ``kv`` is without the state of recurrent layers."""
 
     weights: int | None
     kv: int
+    recurrent: int
     compute: int | None
     compute_from: str | None
 
     @property
     def total(self) -> int | None:
-        """As far as it is known; None without weights."""
-        return None if self.weights is None else self.weights + self.kv + (self.compute or 0)
+        """As far as it is known; None without weights, and where compute buffers are known, but not of this context."""
+        if self.weights is None or self.is_beyond:
+            return None
+        return self.weights + self.kv + self.recurrent + (self.compute or 0)
+
+    @property
+    def is_beyond(self) -> bool:
+        return self.compute_from is not None and self.compute_from.startswith(_NOT_KNOWN_BEYOND)
+
+
+@dataclass(frozen=True)
+class _Cache:
+    """A KV cache that grows with the context, or to a number of ``most`` cells."""
+
+    bytes_per_cell: float
+    most: int | None = None
+
+    def bytes_at(self, cells: int) -> float:
+        return self.bytes_per_cell * (cells if self.most is None else min(cells, self.most))
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest context that fits, and its needs. ``is_known`` is false if a larger one may fit, too: ``context``
+    is the last one of which the compute buffers are known."""
+
+    context: int
+    needs: Needs
+    is_known: bool = True
 
 
 def _context(cell: Iterable[Row]) -> int:
@@ -58,53 +98,69 @@ class SetUpMemory:
         logged = [row["model_buffer_bytes"] for row in rows if row["model_buffer_bytes"]]
         self.weights: int | None = max(logged) if logged else model["file_bytes"] if model else None
         self.available = available_bytes(rows)
-        self._bytes_per_token: dict[Pair, float] = {}
-        self._compute: dict[Pair, dict[int, float]] = {}
-        for row in rows:
-            pair, ran_as_asked = pair_of(row), ran_as(row) is None
-            if model and model["kv_values_per_token_k"] and model["kv_values_per_token_v"] and ran_as_asked:
-                values = model["kv_values_per_token_k"], model["kv_values_per_token_v"]
-                bits, source = bits_of(row, *values)
-                if bits is not None and (source == "log" or pair not in self._bytes_per_token):
-                    self._bytes_per_token[pair] = bits * sum(values) / 8
+        states = [
+            row["recurrent_bytes"]
+            for row in (*rows, *([model] if model else []))
+            if row.get("recurrent_bytes")
+        ]
+        self.recurrent: int = states[0] if states else 0
+        self._caches: dict[Pair, tuple[_Cache, ...]] = {}
+        as_asked = [row for row in rows if ran_as(row) is None]
+        for pair, of_pair in by_columns(as_asked, ("ctk", "ctv")).items():
+            caches = _from_header(of_pair, model) or _from_log(of_pair)
+            if caches:
+                self._caches[Pair(*pair)] = caches
 
-        # One size for each depth, that of its larger test: the smaller one says nothing of how the buffers grow.
-        for cell in by_columns(rows, ("ctk", "ctv", "depth")).values():
+        # One size for each depth, that of its larger test: how the buffers grow shows within the deepest cell alone.
+        self._compute: dict[Pair, dict[int, float]] = {}
+        cells = by_columns(as_asked, ("ctk", "ctv", "depth")).values()
+        for cell in cells:
             sizes = [row["compute_buffer_bytes"] for row in cell if row["compute_buffer_bytes"]]
-            if sizes and not any(map(ran_as, cell)):
-                of_pair = self._compute.setdefault(pair_of(cell[0]), {})
-                of_pair[_context(cell)] = max(sizes)
+            if sizes:
+                self._compute.setdefault(pair_of(cell[0]), {})[_context(cell)] = max(sizes)
+        self._slopes = {
+            key: slope for cell in cells if (key := _key(cell)) and (slope := _slope(cell)) is not None
+        }
+        between = [
+            (points[high] - points[low]) / (high - low)
+            for points in self._compute.values()
+            for low, high in zip(sorted(points), sorted(points)[1:], strict=False)
+        ]
+        self._steepest = max((*self._slopes.values(), *between, 0.0))
 
     def bytes_per_token(self, pair: Pair) -> float | None:
-        return self._bytes_per_token.get(pair)
+        """What a token adds to the cache, once windows are full."""
+        caches = self._caches.get(pair)
+        return None if caches is None else sum(c.bytes_per_cell for c in caches if c.most is None)
 
     def needs(self, pair: Pair, context: int) -> Needs | None:
         """For ``context`` tokens in the cache; None where the pair's bytes per token are not known."""
-        per_token = self._bytes_per_token.get(pair)
-        if per_token is None:
+        caches = self._caches.get(pair)
+        if caches is None:
             return None
-        compute, source = self._compute_at(pair, padded(context, CELLS))
-        return Needs(self.weights, round(per_token * padded(context, CELLS)), compute, source)
+        cells = padded(context, CELLS)
+        kv = round(sum(cache.bytes_at(cells) for cache in caches))
+        return Needs(self.weights, kv, self.recurrent, *self._compute_at(pair, cells))
 
-    def largest_context(self, pair: Pair, memory: int) -> tuple[int, Needs] | None:
-        """The largest multiple of CELLS that fits into ``memory`` bytes, and its needs; None if that is not known."""
+    def largest_context(self, pair: Pair, memory: int) -> Largest | None:
+        """The largest multiple of CELLS that fits into ``memory`` bytes; None if that is not known."""
 
         def fits(context: int) -> bool:
             needs = self.needs(pair, context)
             return needs is not None and needs.total is not None and needs.total <= memory
 
         smallest = self.needs(pair, CELLS)
-        if smallest is None or smallest.total is None:
+        if smallest is None or self.weights is None:
             return None
         if not fits(CELLS):
-            return 0, smallest
+            return None if smallest.is_beyond else Largest(0, smallest)
         low, high = 1, _LARGEST // CELLS
         while low + 1 < high:
             middle = (low + high) // 2
             low, high = (middle, high) if fits(middle * CELLS) else (low, middle)
-        needs = self.needs(pair, low * CELLS)
-        assert needs is not None
-        return low * CELLS, needs
+        needs, next_needs = self.needs(pair, low * CELLS), self.needs(pair, (low + 1) * CELLS)
+        assert needs is not None and next_needs is not None
+        return Largest(low * CELLS, needs, not next_needs.is_beyond)
 
     def _compute_at(self, pair: Pair, context: int) -> tuple[int | None, str | None]:
         """Bytes of the compute buffers, and where they come from: ``log``, or the pair whose log says it."""
@@ -112,12 +168,98 @@ class SetUpMemory:
         if own:
             if context in own:
                 return round(own[context]), "log"
-            return round(along(context, own)), _AT_OTHER_DEPTHS
+            size = self._along(pair, context)
+            return (None, self._beyond(pair)) if size is None else (round(size), _AT_OTHER_DEPTHS)
         if self._compute:
             # The dearest one: too small a context is a smaller mistake than one that does not fit.
-            other = max(self._compute, key=lambda known: along(context, self._compute[known]))
-            return round(along(context, self._compute[other])), str(other)
+            sizes = {other: self._along(other, context) for other in self._compute}
+            known = {other: size for other, size in sizes.items() if size is not None}
+            if not known:
+                return None, self._beyond(max(self._compute, key=lambda one: max(self._compute[one])))
+            other = max(known, key=lambda one: known[one])
+            return round(known[other]), str(other)
         return None, None
+
+    def _along(self, pair: Pair, context: int) -> float | None:
+        points = self._compute[pair]
+        deepest = max(points)
+        if context <= deepest:
+            return along(context, points)
+        if (pair, deepest) not in self._slopes:
+            return None
+        return points[deepest] + self._steepest * (context - deepest)
+
+    def _beyond(self, pair: Pair) -> str:
+        return f"{_NOT_KNOWN_BEYOND}{format_count(max(self._compute[pair]))} tokens"
+
+
+def _from_header(rows: Sequence[Row], model: Row | None) -> tuple[_Cache, ...]:
+    """A pair's caches by the model's layers, and bits as they were logged, else those of the types; () if not known."""
+    kinds = _kinds(model)
+    if any(row["kv_bytes"] and row["bits_per_value_k"] is None for row in rows):
+        # The log is of other layers than the header tells of.
+        return ()
+    found = [bits for row in rows if (bits := bits_by_side(row)) is not None]
+    if kinds is None or not found:
+        return ()
+    bits_k, bits_v, _ = min(found, key=lambda one: one[2] != "log")
+    caches = []
+    for values_k, values_v, window in kinds:
+        if (values_k and bits_k is None) or (values_v and bits_v is None):
+            return ()
+        size = (values_k * (bits_k or 0.0) + values_v * (bits_v or 0.0)) / 8
+        caches.append(_Cache(size, None if window is None else window_cells(window, _LARGEST)))
+    return tuple(caches)
+
+
+def _kinds(model: Row | None) -> list[tuple[int, int, int | None]] | None:
+    """Values of K and V of one token, and the window if there is one, of each kind of layers; None if not known."""
+    if model is None:
+        return None
+    if model.get("kv_kinds") is not None:
+        columns = ("kv_kind_values_k", "kv_kind_values_v", "kv_kind_windows")
+        return list(zip(*(model[name] for name in columns), strict=True))
+    # Of a table that an older kvsweep made, or of published numbers.
+    k, v = model["kv_values_per_token_k"], model["kv_values_per_token_v"]
+    return [(k, v, None)] if k and v and is_plain(str(model["architecture"])) else None
+
+
+def _from_log(rows: Sequence[Row]) -> tuple[_Cache, ...]:
+    """A pair's caches as the deepest cell logged them; () if it did not, or if one is of an unknown kind.
+
+    A window that was not full yet counts as growing: too small a context is a smaller mistake than one that does not
+    fit.
+    """
+    logged = [row for row in rows if row.get("cache_kinds") is not None]
+    if not logged:
+        return ()
+    row = max(logged, key=lambda row: row["depth"] + row["n_tokens"])
+    context = padded(row["depth"] + row["n_tokens"], CELLS)
+    columns = ("cache_kinds", "cache_cells", "cache_streams", "cache_bytes")
+    caches = []
+    for kind, cells, streams, size in zip(*(row[name] for name in columns), strict=True):
+        if kind is None:
+            return ()
+        caches.append(_Cache(size / (cells * streams), cells if kind == WINDOW and cells < context else None))
+    return tuple(caches)
+
+
+def _key(cell: Sequence[Row]) -> tuple[Pair, int]:
+    return pair_of(cell[0]), _context(cell)
+
+
+def _slope(cell: Sequence[Row]) -> float | None:
+    """Bytes that a token more adds to the compute buffers, by a cell's two tests; None where they do not tell. A
+    context that is smaller than a micro-batch has smaller buffers for another reason."""
+    sizes = {
+        padded(row["depth"] + row["n_tokens"], CELLS): row["compute_buffer_bytes"]
+        for row in cell
+        if row["compute_buffer_bytes"]
+    }
+    if len(sizes) < 2 or min(sizes) < N_UBATCH:
+        return None
+    low, high = min(sizes), max(sizes)
+    return float(sizes[high] - sizes[low]) / (high - low)
 
 
 def available_bytes(rows: Iterable[Row]) -> int | None:
@@ -170,8 +312,8 @@ def _cell(rows: Sequence[Row], set_up: SetUpMemory) -> dict[str, Any]:
         return found
     found |= {"compute_bytes": needs.compute, "compute_from": needs.compute_from}
     if set_up.weights is not None:
-        found["needed_bytes"] = set_up.weights + found["kv_bytes"] + (needs.compute or 0)
-        if set_up.available is not None:
+        found["needed_bytes"] = set_up.weights + found["kv_bytes"] + needs.recurrent + (needs.compute or 0)
+        if set_up.available is not None and not needs.is_beyond:
             found["fits"] = found["needed_bytes"] <= set_up.available
             if status == "oom" and found["fits"]:
                 found["surprise"] = "ran out although it fits"
@@ -219,21 +361,27 @@ def largest_contexts(
 
 def _largest(set_up: SetUpMemory, pair: Pair, size: int, origin: str, edge: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {"memory_bytes": size, "memory_is": origin}
-    largest = set_up.largest_context(pair, size)
+    largest, trained = set_up.largest_context(pair, size), set_up.n_ctx_train
     notes = [edge] if edge else []
     if largest is None:
         missing = "the weights' size" if set_up.weights is None else "the KV cache's size"
         notes.insert(0, f"{missing} is not known")
-    else:
-        context, needs = largest
-        found |= {"largest_context": context, "compute_bytes": needs.compute}
+        return found | {"note": "; ".join(notes)}
+    context, needs = largest.context, largest.needs
+    found["compute_bytes"] = needs.compute
+    if largest.is_known:
+        found["largest_context"] = context
         if needs.compute is None:
             notes.insert(0, "compute buffers are not known and left out")
         elif needs.compute_from != "log":
             source = "its own" if needs.compute_from == _AT_OTHER_DEPTHS else f"{needs.compute_from}'s"
             notes.insert(0, f"compute buffers along {source} at the logged depths")
-        if set_up.n_ctx_train is not None and context > set_up.n_ctx_train:
-            notes.insert(0, f"beyond the {format_count(set_up.n_ctx_train)} that the model was trained for")
+    else:
+        notes.insert(0, f"compute buffers are not known beyond {format_count(context)} tokens, which fit")
+    if trained is not None and context > trained:
+        notes.insert(0, f"beyond the {format_count(trained)} that the model was trained for")
+    if largest.is_known or (trained is not None and context >= trained):
+        found["recommended_context"] = context if trained is None else min(context, trained)
     return found | {"note": "; ".join(notes) or None}
 
 

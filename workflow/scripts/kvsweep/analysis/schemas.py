@@ -312,7 +312,7 @@ MEMORY = as_schema(
         ),
         ("kv_bytes", INTEGER, "bytes", "KV cache of the larger of the cell's two tests"),
         ("kv_from", TEXT, "", "log, or computed: from the model's header and the types"),
-        ("kv_bytes_per_token", REAL, "bytes", "KV cache of one token"),
+        ("kv_bytes_per_token", REAL, "bytes", "what a token adds to the KV cache, once windows are full"),
         ("weights_bytes", INTEGER, "bytes", "weights as logged, else the size of the GGUF file"),
         (
             "compute_bytes",
@@ -324,9 +324,14 @@ MEMORY = as_schema(
             "compute_from",
             TEXT,
             "",
-            "log; log, at other depths; or the pair whose log it is; null where not known",
+            "log; log, at other depths; the pair whose log it is; or from where on it is not known; else null",
         ),
-        ("needed_bytes", INTEGER, "bytes", "weights + KV cache + compute buffers, as far as they are known"),
+        (
+            "needed_bytes",
+            INTEGER,
+            "bytes",
+            "weights + KV cache + recurrent state + compute buffers, as known",
+        ),
         (
             "machine_memory_bytes",
             INTEGER,
@@ -349,7 +354,7 @@ LARGEST_CONTEXT = as_schema(
         *_PAIR,
         ("memory_bytes", INTEGER, "bytes", "memory that is there for weights, KV cache and compute buffers"),
         ("memory_is", TEXT, "", "the machine's own, or one from the configuration"),
-        ("kv_bytes_per_token", REAL, "bytes", "KV cache of one token"),
+        ("kv_bytes_per_token", REAL, "bytes", "what a token adds to the KV cache, once windows are full"),
         ("weights_bytes", INTEGER, "bytes", "weights"),
         (
             "compute_bytes",
@@ -361,7 +366,7 @@ LARGEST_CONTEXT = as_schema(
             "largest_context",
             INTEGER,
             "tokens",
-            "largest context that fits, a multiple of 256; 0 where weights do not",
+            "largest context that fits, a multiple of 256; 0 where weights do not; null where it is not known",
         ),
         ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
         ("deepest_measured", INTEGER, "tokens", "deepest depth at which this pair was measured"),
@@ -372,6 +377,12 @@ LARGEST_CONTEXT = as_schema(
             "shallowest depth at which it ran out of memory; null if it never did",
         ),
         ("note", TEXT, "", "what the number leaves out or assumes"),
+        (
+            "recommended_context",
+            INTEGER,
+            "tokens",
+            "largest context that fits and that the model was trained for; null where it is not known",
+        ),
     ]
 )
 

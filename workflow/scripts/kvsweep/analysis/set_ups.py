@@ -30,17 +30,33 @@ def kld_of(row: Row) -> float | None:
     return 0.0 if kld is None and pair_of(row) == BASELINE_PAIR else kld
 
 
-def bits_of(row: Row, values_k: int | None, values_v: int | None) -> tuple[float | None, str | None]:
-    """Bits per value of a row's pair, K and V weighted by their number of values, and where they come from.
+def bits_by_side(row: Row) -> tuple[float | None, float | None, str] | None:
+    """Bits per value of K and of V of a row's pair, and where they come from.
 
-    ``log``: the logged sizes. ``types``: the definition of the types, where nothing was logged. None for a type without
-    one. Where the number of values is not known, K and V are taken to have as many.
+    ``log``: the logged sizes; a side that keeps nothing is None. ``types``: the definition of the types, where
+    nothing was logged. None for a pair with a type without one.
     """
-    weight_k, weight_v = (values_k, values_v) if values_k and values_v else (1, 1)
     logged = row["bits_per_value_k"], row["bits_per_value_v"]
+    if logged != (None, None):
+        return *logged, "log"
     known = [bits_per_value(row[side]) for side in ("ctk", "ctv")]
-    bits = logged if None not in logged else tuple(None if b is None else float(b) for b in known)
-    if bits[0] is None or bits[1] is None:
+    if known[0] is None or known[1] is None:
+        return None
+    return float(known[0]), float(known[1]), "types"
+
+
+def bits_of(row: Row, values_k: int | None, values_v: int | None) -> tuple[float | None, str | None]:
+    """Bits per value of a row's pair, K and V weighted by their number of values, and where they come from
+    (``bits_by_side``). Where the number of values is not known, K and V are taken to have as many."""
+    found = bits_by_side(row)
+    if found is None:
         return None, None
-    mean = (bits[0] * weight_k + bits[1] * weight_v) / (weight_k + weight_v)
-    return mean, "log" if None not in logged else "types"
+    weights = (values_k, values_v or 0) if values_k else (1, 1)
+    sides = [(bits, weight) for bits, weight in zip(found[:2], weights, strict=True) if weight]
+    if any(bits is None for bits, _ in sides) and values_k:
+        return None, None
+    sides = [(bits, weight) for bits, weight in sides if bits is not None]
+    mean = sum(bits * weight for bits, weight in sides if bits is not None) / sum(
+        weight for _, weight in sides
+    )
+    return mean, found[2]

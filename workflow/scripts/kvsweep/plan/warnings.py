@@ -27,6 +27,8 @@ def warnings(plan: Plan) -> list[str]:
     """What will not fit, or not do what its name says: one line each; the kind that can have most lines comes last."""
     return [
         *_unknown_sizes(plan),
+        *_unknown_caches(plan),
+        *_beyond_training(plan),
         *_damaged(plan),
         *_disk(plan),
         *_overflows(plan),
@@ -43,6 +45,41 @@ def _unknown_sizes(plan: Plan) -> list[str]:
         for name, model in plan.study.models.items()
         if name not in plan.known.models
     ]
+
+
+def _unknown_caches(plan: Plan) -> list[str]:
+    return [
+        f"memory: the header of {name} does not tell the size of its KV cache ({model.header.architecture}); its cells "
+        "are planned without it"
+        for name, model in plan.known.models.items()
+        if model.header.kv_groups is None
+    ]
+
+
+def _beyond_training(plan: Plan) -> list[str]:
+    """Depths and contexts beyond what a model was trained for, measured or not."""
+    lines = []
+    for name, model in plan.known.models.items():
+        trained = model.header.n_ctx_train
+        runs = [item.run for item in plan.cells if item.run.model == name]
+        for kind, what in ((ThroughputCell, "depth"), (QualityCell, "context")):
+            lengths = sorted({_length(run) for run in runs if isinstance(run, kind)})
+            lengths = [length for length in lengths if length > trained]
+            if trained and lengths:
+                at = ", ".join(map(format_count, lengths))
+                lines.append(
+                    f"trained: {what} {at} of {name} is more than the {format_count(trained)} tokens that it was "
+                    f"trained for{_scaling(model.header)}; speed and memory are real there, what it says is not, and "
+                    "nothing is recommended"
+                )
+    return lines
+
+
+def _scaling(header: ModelHeader) -> str:
+    if header.n_ctx_original in (None, header.n_ctx_train) or header.n_ctx_original is None:
+        return ""
+    by = header.rope_scaling or "scaling of positions"
+    return f" (from {format_count(header.n_ctx_original)} by {by})"
 
 
 def _disk(plan: Plan) -> list[str]:

@@ -80,7 +80,7 @@ def _limits(rows: Sequence[Row]) -> Iterable[Grid]:
     if trained:
         notes += (f"The model was trained for a context of {', '.join(map(format_count, trained))}.",)
     yield Grid(
-        "Largest context that fits, tokens",
+        "Largest context that fits and that the model was trained for, tokens",
         ("pair", *names, "deepest measured", "ran out at"),
         tuple(lines),
         notes=notes,
@@ -88,9 +88,12 @@ def _limits(rows: Sequence[Row]) -> Iterable[Grid]:
 
 
 def _limit(row: Row | None) -> Entry:
-    if row is None or row["largest_context"] is None:
+    """The largest context to use: no more than the model was trained for."""
+    if row is None or row["recommended_context"] is None:
         return Entry(ABSENT)
-    return Entry(f"{row['largest_context']:,}", value=row["largest_context"])
+    recommended, largest = row["recommended_context"], row["largest_context"]
+    held = "" if largest in (None, recommended) else f"memory holds {largest:,}"
+    return Entry(f"{recommended:,}", note=held, value=recommended)
 
 
 def _tokens(depth: int | None) -> Entry:

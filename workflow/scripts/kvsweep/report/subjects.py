@@ -30,11 +30,32 @@ def models_of(models: Sequence[Row]) -> Grid:
         "head size K / V": lambda m: f"{count(m['head_size_k'])} / {count(m['head_size_v'])}",
         "cached values a token, K + V": values_of,
         "vocabulary": lambda m: count(m["n_vocab"]),
-        "trained for a context of": lambda m: count(m["n_ctx_train"]),
+        "layers by cache": _kinds,
+        "recurrent state": lambda m: size(m["recurrent_bytes"]) if m["recurrent_bytes"] else None,
+        "trained for a context of": lambda m: count(m["n_ctx_train"]) + _stretched(m),
         "file size": lambda m: size(m["file_bytes"]),
         "sha256": lambda m: m["model_sha256"],
     }
     return _properties("Models", "model", properties, models)
+
+
+def _kinds(model: Row) -> str | None:
+    """`5 full, 29 with a window of 1,024`; None where all of them are full, or it is not known."""
+    kinds = model["kv_kinds"]
+    if kinds is None or list(kinds) == ["full"]:
+        return None
+    shown = {"full": "full", "indexer": "indexer", "window": "with a window of"}
+    parts = []
+    for kind, layers, window in zip(kinds, model["kv_kind_layers"], model["kv_kind_windows"], strict=True):
+        parts.append(f"{layers:.0f} {shown[kind]}" + (f" {window:,.0f}" if kind == "window" else ""))
+    return ", ".join(parts)
+
+
+def _stretched(model: Row) -> str:
+    original, scaling = model["n_ctx_original"], model["rope_scaling"]
+    if original is None or original == model["n_ctx_train"]:
+        return ""
+    return f", from {count(original)} by {scaling or 'scaling of positions'}"
 
 
 def records_of(machines: Sequence[Row]) -> Grid:

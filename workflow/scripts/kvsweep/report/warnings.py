@@ -51,6 +51,11 @@ def warnings_of(
         lambda row: bool(row["fallback"]),
         _where_it_ran,
     )
+    yield from warning(
+        "Beyond the context that the model was trained for: speed and memory are real, what it says is not",
+        is_beyond_training,
+        lambda row: f"trained for {format_count(row['n_ctx_train'])}",
+    )
     for status in sorted({row["status"] for row in rows if not is_measured(row)}, key=str):
         yield from warning(
             f"Not measured: {status}",
@@ -109,6 +114,12 @@ def _where_it_ran(row: Row) -> str:
 def what_ran_is_unknown(row: Row) -> bool:
     """Whether a cell was measured without a word on its cache types in the engine's log."""
     return is_measured(row) and (row["effective_ctk"] is None or row["effective_ctv"] is None)
+
+
+def is_beyond_training(row: Row) -> bool:
+    """Whether a cell's depth or context is more than the model was trained for."""
+    length, trained = row.get("depth", row.get("n_ctx")), row.get("n_ctx_train")
+    return length is not None and trained is not None and bool(length > trained)
 
 
 def drifts(row: Row) -> bool:

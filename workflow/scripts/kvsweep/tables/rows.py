@@ -37,6 +37,9 @@ PEER_COLUMNS = {
     "quality": ("engine", "model", "machine", "corpus", "n_ctx"),
 }
 
+# What of a model's file is weights that are loaded, at least, and how long its header can be.
+_LOADED_SHARE, _HEADER_BYTES = 0.85, 32 * 2**20
+
 # Decimals of the running means in llama-perplexity's table of windows.
 _WINDOW_DECIMALS = 5
 
@@ -157,6 +160,7 @@ def throughput_rows(
         test = tests.get(phase)
         row = _common(cell, recorded, build)
         row |= {
+            "n_ctx_train": model.get("n_ctx_train"),
             "depth": cell.depth,
             "phase": phase,
             "n_tokens": run["prompt" if phase == "prefill" else "generate"],
@@ -183,7 +187,7 @@ def throughput_rows(
             row |= _where_it_ran(contexts[index], log, recorded, build)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
         row |= {
-            "model_buffer_bytes": on_device(log.model_buffers_mib),
+            "model_buffer_bytes": _weights_on_device(log, model),
             "device_free_bytes": on_device(log.devices_free_mib),
             "machine_memory_bytes": run["machine"].get("memory_bytes"),
         }
@@ -205,6 +209,7 @@ def quality_row(
         problem = problem or str(error)
     row = _common(cell, recorded, build)
     row |= {"corpus": cell.corpus, "n_ctx": cell.n_ctx, "chunks": run["chunks"]}
+    row["n_ctx_train"] = model.get("n_ctx_train")
     if found is not None and found.n_chunks != run["chunks"]:
         problem = problem or f"{found.n_chunks} windows were scored, {run['chunks']} were asked for"
     if found is not None and problem is None:
@@ -216,6 +221,17 @@ def quality_row(
         row |= _what_ran(contexts[-1], model)
         row |= _where_it_ran(contexts[-1], log, recorded, build)
     return row
+
+
+def _weights_on_device(log: EngineLog, model: Mapping[str, Any]) -> int | None:
+    """Bytes of weights on the device, as logged; None where the log leaves out part of the file.
+
+    Some builds print only the last of several mapped files (from b6791 on, issue 16762). A file also has names and the
+    vocabulary, and layers that are not loaded.
+    """
+    logged = sum(log.model_buffers_mib.values()) * 2**20
+    least = _LOADED_SHARE * (model.get("size_bytes", 0) - _HEADER_BYTES)
+    return on_device(log.model_buffers_mib) if logged >= least else None
 
 
 def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:

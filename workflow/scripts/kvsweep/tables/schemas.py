@@ -103,6 +103,7 @@ _CACHES: list[Column] = [
         "size of each of cache_kinds, to the two decimals of a MiB in the log",
     ),
     ("recurrent_bytes", INTEGER, "bytes", "state of recurrent layers, as logged; no part of kv_bytes"),
+    ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
 ]
 
 _PROOFS: list[Column] = [
@@ -208,7 +209,7 @@ THROUGHPUT = as_schema(
             "model_buffer_bytes",
             INTEGER,
             "bytes",
-            "weights on the device; without one, on the host; as logged",
+            "weights on the device; without one, on the host; as logged, null where that leaves out part of the file",
         ),
         ("compute_buffer_bytes", INTEGER, "bytes", "compute buffers, likewise"),
         (
