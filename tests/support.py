@@ -18,6 +18,8 @@ from unittest import mock
 import gguf
 import numpy as np
 from kvsweep import program
+from kvsweep.study.cells import ThroughputCell
+from kvsweep.study.pairs import Pair
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -95,9 +97,9 @@ class Workplace:
         ctk, ctv = pair.split("/")
         return self.results / "quality" / "stand-in" / "tiny" / "text" / "c1024" / f"k-{ctk}" / f"v-{ctv}"
 
-    def throughput(self, pair: str, depth: int = 0) -> Path:
-        ctk, ctv = pair.split("/")
-        return self.results / "throughput" / "stand-in" / "tiny" / f"d{depth}" / f"k-{ctk}" / f"v-{ctv}"
+    def throughput(self, pair: str, depth: int = 0, round_: int = 1) -> Path:
+        cell = ThroughputCell("stand-in", "tiny", depth, Pair.parse(pair), round_)
+        return self.results / cell.directory
 
     def baseline_command(self, cell_hours: float = 1) -> list[str | Path]:
         return self._command("baseline", self.baseline, cell_hours) + self._windows()
@@ -106,10 +108,13 @@ class Workplace:
         command = self._command("quality", self.quality(pair), cell_hours) + self._windows()
         return [*command, "--pair", pair, "--logits", self.baseline / "logits.kld"]
 
-    def throughput_command(self, pair: str, depth: int = 0, cell_hours: float = 1) -> list[str | Path]:
-        command = self._command("throughput", self.throughput(pair, depth), cell_hours)
+    def throughput_command(
+        self, pair: str, depth: int = 0, cell_hours: float = 1, round_: int = 1
+    ) -> list[str | Path]:
+        command = self._command("throughput", self.throughput(pair, depth, round_), cell_hours)
         lengths = ("--depth", str(depth), "--prompt", "64", "--generate", "16", "--repetitions", "3")
-        return [*command, "--pair", pair, *lengths]
+        rounds = ("--round", str(round_)) if round_ > 1 else ()
+        return [*command, "--pair", pair, *lengths, *rounds]
 
     def _windows(self) -> list[str | Path]:
         return ["--corpus", self.corpus_json, "--n-ctx", "1024", "--chunks", "8"]

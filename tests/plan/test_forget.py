@@ -55,7 +55,7 @@ def test_the_cells_that_are_named(asked: dict[str, str], expected: list[str]) ->
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "with at least one of STATUS, PAIR, DEPTH, CONTEXT, ENGINE, MODEL, KIND"),
+        ({}, "with at least one of STATUS, PAIR, DEPTH, ROUND, CONTEXT, ENGINE, MODEL, KIND"),
         ({"PAIR": ""}, "with at least one of"),
         ({"STATSU": "timeout"}, "STATSU: not known here; the nearest is STATUS"),
         ({"STATUS": "timeot"}, "STATUS: 'timeot' is not known; the nearest is timeout"),
@@ -63,6 +63,9 @@ def test_the_cells_that_are_named(asked: dict[str, str], expected: list[str]) ->
         ({"DEPTH": "64k"}, "DEPTH: '64k' is not a number of tokens"),
         ({"PAIR": "a/b/c"}, "PAIR: 'a/b/c' is not a pair"),
         ({"DEPTH": "0", "CONTEXT": "4K"}, "DEPTH names throughput cells and CONTEXT quality cells"),
+        ({"ROUND": "2", "CONTEXT": "4K"}, "ROUND names throughput cells and CONTEXT quality cells"),
+        ({"ROUND": "second"}, "ROUND: 'second' is no round; write a number from 1 up"),
+        ({"ROUND": "0"}, "ROUND: '0' is no round"),
     ],
 )
 def test_what_is_unclear_stops(asked: dict[str, str], message: str) -> None:
@@ -91,7 +94,11 @@ def test_cells_are_known_by_their_directories() -> None:
     assert isinstance(identity(DEEP), ThroughputCell)
     assert isinstance(identity(SCORED), QualityCell)
     assert str(identity(SCORED)) == "quality q8_0/q4_0 at context 4K (mainline, qwen, wiki)"
-    for other in ("baseline/fork/qwen/wiki/c4096", "throughput/fork/qwen/d64K/k-q8_0/v-q4_0", "logs/" + DEEP):
+    later = DEEP.replace("/d", "/round-12/d")
+    cell = identity(later)
+    assert isinstance(cell, ThroughputCell) and (cell.round, str(cell.directory)) == (12, later)
+    others = ("baseline/fork/qwen/wiki/c4096", "throughput/fork/qwen/d64K/k-q8_0/v-q4_0", "logs/" + DEEP)
+    for other in (*others, DEEP.replace("/d", "/round-1/d"), DEEP.replace("/d", "/round-02/d")):
         assert identity(other) is None
 
 

@@ -26,6 +26,56 @@ def test_a_throughput_cell() -> None:
     assert str(cell) == "throughput q8_0/turbo4 at depth 8K (fork, tiny)"
 
 
+def test_a_later_round_of_it_lies_beside() -> None:
+    cell = cells.ThroughputCell("fork", "tiny", 8192, Pair("q8_0", "turbo4"), 2)
+    assert str(cell.directory) == "throughput/fork/tiny/round-2/d8192/k-q8_0/v-turbo4"
+    assert str(cell) == "throughput q8_0/turbo4 at depth 8K, round 2 (fork, tiny)"
+
+
+def in_rounds(pairs: list[str], skip: bool = True, **asked: int) -> list[cells.ThroughputCell]:
+    study = parse_study(
+        {
+            "engines": {"e": {"source": {"path": "a"}}},
+            "models": {"m": {"path": "m"}},
+            "pairs": pairs,
+            "throughput": {"depths": [0, "8K", "64K"], **asked},
+            "limits": {"skip": skip},
+        }
+    )
+    return cells.in_order(study)
+
+
+PAIRS = ["f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
+
+
+def test_whole_rounds_one_after_the_other_with_f16_in_each() -> None:
+    order = in_rounds(PAIRS, rounds=3)
+    assert [cell.round for cell in order] == [1] * 18 + [2] * 18 + [3] * 18
+    baselines = {(cell.round, cell.depth) for cell in order if cell.pair == Pair("f16", "f16")}
+    assert len(baselines) == 9
+
+
+def test_shallow_before_deep_only_where_it_predicts() -> None:
+    depths = [
+        [cell.depth for cell in order] for order in (in_rounds(PAIRS, rounds=2), in_rounds(PAIRS, skip=False))
+    ]
+    assert depths[0][:18] == sorted(depths[0][:18])
+    assert depths[0][18:] != sorted(depths[0][18:])
+    assert depths[1] != sorted(depths[1])
+
+
+def test_the_order_is_another_in_each_round_and_for_each_seed_and_else_the_same() -> None:
+    def pairs_of(order: list[cells.ThroughputCell], round_: int) -> list[str]:
+        return [str(cell.pair) for cell in order if (cell.round, cell.depth) == (round_, 0)]
+
+    order = in_rounds(PAIRS, rounds=2)
+    assert order == in_rounds(PAIRS, rounds=2)
+    assert pairs_of(order, 1) != pairs_of(order, 2)
+    assert pairs_of(order, 1) != pairs_of(in_rounds(PAIRS, seed=2), 1)
+    # Rounds and pairs that are added leave the others where they were.
+    assert [cell for cell in in_rounds([*PAIRS, "iq4_nl"], rounds=5) if cell in order] == order
+
+
 def test_a_quality_cell_and_its_baseline() -> None:
     cell = cells.QualityCell("fork", "tiny", "text", 4096, Pair("f16", "f16"))
     assert str(cell.directory) == "quality/fork/tiny/text/c4096/k-f16/v-f16"

@@ -1,4 +1,4 @@
-"""How fast a pair was at the depths that have been measured of it, from the raw records on disk."""
+"""How fast a pair was at the depths that have been measured of it, in whichever round, from the raw records on disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ def measured_curve(
 ) -> dict[int, Rates]:
     """Prefill and decode rates by depth that have been measured for a pair with the same engine and model.
 
-    ``curve_directory`` holds one directory for each depth. Records of another engine or model, of another machine than
+    ``curve_directory`` holds a directory for each depth, and for each later round one that holds the same; of several
+    rounds the first counts. Records of another engine or model, of another machine than
     the one named, and records that cannot be read, are left out: they predict nothing. Where no machine is named and
     the records are of several, there is no curve: two machines are never one.
     """
-    curve, machines = {}, set()
-    for directory in sorted(curve_directory.glob(f"d*/k-{pair.ctk}/v-{pair.ctv}")):
+    curve: dict[int, Rates] = {}
+    machines = set()
+    for directory in directories_of(curve_directory, "*", pair):
         try:
             recorded = read_recorded(directory)
             tests = results(recorded.stdout, recorded.stderr)
@@ -34,6 +36,12 @@ def measured_curve(
             continue
         rates = {test.phase: test.tokens_per_second for test in tests}
         if "prefill" in rates:
-            curve[int(run["depth"])] = Rates(rates["prefill"], rates.get("decode"))
+            curve.setdefault(int(run["depth"]), Rates(rates["prefill"], rates.get("decode")))
             machines.add(run["machine"]["name"])
     return curve if len(machines) <= 1 else {}
+
+
+def directories_of(curve_directory: Path, depth: int | str, pair: Pair) -> list[Path]:
+    """Where a pair's cells of a depth, or of all of them (``*``), lie; the first round's first."""
+    cell = f"d{depth}/k-{pair.ctk}/v-{pair.ctv}"
+    return [path for rounds in ("", "round-*/") for path in sorted(curve_directory.glob(f"{rounds}{cell}"))]

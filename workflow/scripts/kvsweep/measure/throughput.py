@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kvsweep.engine import commands
 from kvsweep.engine.bench_output import bench_progress, failed_computations, results
@@ -12,9 +14,10 @@ from kvsweep.files import partial
 from kvsweep.measure import engine_run
 from kvsweep.measure.cell import ATTEMPTS, announce, kept_from_before, prepare, report_end, run
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.measured_curve import measured_curve
+from kvsweep.measure.measured_curve import directories_of, measured_curve
 from kvsweep.measure.prediction import Curve, predicted_seconds
 from kvsweep.measure.progress import tail
+from kvsweep.measure.record import TIME_LIMIT, read_recorded
 from kvsweep.program import say
 from kvsweep.statistics import cannot_be_the_same
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
@@ -28,18 +31,20 @@ def throughput(arguments: argparse.Namespace) -> None:
     request = commands.BenchRequest(
         arguments.depth, arguments.prompt, arguments.generate, arguments.repetitions
     )
-    subject = prepare(arguments)
+    # Records of the first round are as they were before there were rounds.
+    subject = prepare(arguments, **({"round": arguments.round} if arguments.round > 1 else {}))
+    curve_directory = arguments.results.joinpath(*Path(arguments.cell).parts[:3])
     command = commands.bench(subject.program("llama-bench"), subject.model["path"], arguments.pair, request)
-    announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}")
+    in_round = f", round {arguments.round}" if arguments.round > 1 else ""
+    announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}{in_round}")
     if kept_from_before(subject, command):
         return
     if arguments.skip:
-        own = shallower(subject, arguments.pair)
-        predicted = predicted_seconds(request, own, shallower(subject, BASELINE_PAIR))
+        predicted, basis = expected_seconds(subject, curve_directory, request, arguments.pair)
         if predicted is not None and predicted > arguments.cell_hours * 3600:
             reason = (
                 f"predicted to take {format_duration(predicted)}, over the limit of {arguments.cell_hours:g} h, "
-                f"from the cells at depth {', '.join(str(depth) for depth in sorted(own))}"
+                f"from {basis}"
             )
             engine_run.keep_skipped(subject, command, ("bench.jsonl", "stderr.log"), reason, predicted)
             say(f"  skipped: {reason}")
@@ -69,9 +74,35 @@ def throughput(arguments: argparse.Namespace) -> None:
     engine_run.keep(subject, attempts)
 
 
-def shallower(subject: Subject, pair: Pair) -> Curve:
+def expected_seconds(
+    subject: Subject, curve_directory: Path, request: commands.BenchRequest, pair: Pair
+) -> tuple[float | None, str]:
+    """How long a cell will take, and what says so: another round of it, else the pair's shallower cells."""
+    for directory in directories_of(curve_directory, request.depth, pair):
+        try:
+            run = read_recorded(directory).run
+        except KvsweepError:
+            continue
+        if directory == subject.directory or not _is_of(run, subject) or run.get("skipped"):
+            continue
+        seconds = float(run["wall_seconds"])
+        if run["ended_by"] == TIME_LIMIT:
+            # It would have gone on.
+            seconds = max(seconds, 1.001 * float(run["time_limit_seconds"]))
+        return seconds, f"round {run.get('round', 1)}"
+    own, reference = (shallower(subject, curve_directory, one) for one in (pair, BASELINE_PAIR))
+    depths = ", ".join(str(depth) for depth in sorted(own) if depth < request.depth)
+    return predicted_seconds(request, own, reference), f"the cells at depth {depths}"
+
+
+def _is_of(run: Mapping[str, Any], subject: Subject) -> bool:
+    now = subject.describe([])
+    same = ("build_sha256", "model_sha256", "prompt", "generate", "repetitions")
+    return all(run.get(name) == now[name] for name in same) and run["machine"]["name"] == subject.machine.name
+
+
+def shallower(subject: Subject, curve_directory: Path, pair: Pair) -> Curve:
     """What this engine and model have measured of a pair so far, on this machine."""
-    curve_directory = subject.directory.parents[2]
     return measured_curve(
         curve_directory,
         pair,

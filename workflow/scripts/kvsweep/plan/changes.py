@@ -156,4 +156,5 @@ def _aspects(cell: Cell) -> Iterator[tuple[tuple[object, ...], str]]:
         yield (*kind, "context", cell.n_ctx), f"new context {format_count(cell.n_ctx)}"
     else:
         yield (*kind, "depth", cell.depth), f"new depth {format_count(cell.depth)}"
+        yield (*kind, "round", cell.round), f"new round {cell.round}"
     yield (*kind, "pair", cell.pair), "new pair"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _VALUES: dict[str, Callable[[RawCell], set[str]]] = {
     "STATUS": lambda raw: {outcome.status for outcome in raw.outcomes},
     "PAIR": lambda raw: {str(raw.cell.pair)},
     "DEPTH": lambda raw: {format_count(raw.cell.depth)} if isinstance(raw.cell, ThroughputCell) else set(),
+    "ROUND": lambda raw: {str(raw.cell.round)} if isinstance(raw.cell, ThroughputCell) else set(),
     "CONTEXT": lambda raw: {format_count(raw.cell.n_ctx)} if isinstance(raw.cell, QualityCell) else set(),
     "ENGINE": lambda raw: {raw.cell.engine},
     "MODEL": lambda raw: {raw.cell.model},
@@ -56,8 +58,8 @@ def parse_selection(asked: Mapping[str, str]) -> Selection:
     wanted = {name: _normal(name, value) for name, value in asked.items() if value}
     if not wanted:
         raise KvsweepError(f"say which cells to forget, with at least one of {', '.join(NAMES)}.")
-    if "DEPTH" in wanted and "CONTEXT" in wanted:
-        raise KvsweepError("DEPTH names throughput cells and CONTEXT quality cells; give one of them.")
+    if "CONTEXT" in wanted and (others := [name for name in ("DEPTH", "ROUND") if name in wanted]):
+        raise KvsweepError(f"{others[0]} names throughput cells and CONTEXT quality cells; give one of them.")
     return Selection(wanted)
 
 
@@ -86,12 +88,20 @@ def _normal(name: str, value: str) -> str:
             return str(Pair.parse(value))
         if name in ("DEPTH", "CONTEXT"):
             return format_count(parse_count(value))
+        if name == "ROUND":
+            return str(_round(value))
     except ValueError as error:
         raise KvsweepError(f"{name}: {error}.") from None
     valid = {"STATUS": OUTCOMES, "KIND": KINDS}.get(name)
     if valid is not None and value not in valid:
         raise KvsweepError(f"{name}: {value!r} is not known; {_nearest(value, valid)}.")
     return value
+
+
+def _round(value: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", value):
+        raise ValueError(f"{value!r} is no round; write a number from 1 up")
+    return int(value)
 
 
 def _nearest_value(name: str, value: str, there: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvsweep.measure.prediction import Curve, predicted_seconds
@@ -195,10 +195,33 @@ def _throughput_item(cell: ThroughputCell, study: Study, known: Known, standing:
     seconds = predicted_seconds(
         request, curve, known.curves.get((cell.engine, cell.model, BASELINE_PAIR), {})
     )
-    if seconds is not None:
+    other = _other_round(cell, study, known)
+    if other is not None:
+        estimate = Estimate(other.run["wall_seconds"], f"measured in {_round_of(other)}")
+    elif seconds is not None:
         depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
         estimate = Estimate(seconds, f"measured at depth {depths}")
     return Item(cell, *standing, needs, estimate)
+
+
+def _other_round(cell: ThroughputCell, study: Study, known: Known) -> RawCell | None:
+    """Another round of the same cell that was measured as it would be now: it takes as long."""
+    assert study.throughput is not None
+    others = (replace(cell, round=one) for one in range(1, study.throughput.rounds + 1) if one != cell.round)
+    found = (known.cells.get(str(other.directory)) for other in others)
+    return next(
+        (
+            raw
+            for raw in found
+            if raw and raw.status == "measured" and not changes.change(raw.cell, raw.run, study, known.now)
+        ),
+        None,
+    )
+
+
+def _round_of(raw: RawCell) -> str:
+    assert isinstance(raw.cell, ThroughputCell)
+    return f"round {raw.cell.round}"
 
 
 def _quality_item(

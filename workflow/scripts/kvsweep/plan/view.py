@@ -78,7 +78,7 @@ def _as_row(item: Item, known: Known) -> dict[str, Any]:
     row: dict[str, Any] = {"directory": str(run.directory), "engine": run.engine, "model": run.model}
     match run:
         case ThroughputCell():
-            row |= {"kind": "throughput", "depth": run.depth}
+            row |= {"kind": "throughput", "depth": run.depth, "round": run.round}
         case QualityCell():
             row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx}
         case BaselineRun():

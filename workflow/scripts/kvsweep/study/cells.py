@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -12,26 +13,30 @@ from kvsweep.units import format_count
 
 @dataclass(frozen=True)
 class ThroughputCell:
-    """Prefill and decode speed of one pair at one depth (tokens)."""
+    """Prefill and decode speed of one pair at one depth (tokens), in one process: that of one round."""
 
     engine: str
     model: str
     depth: int
     pair: Pair
+    round: int = 1
 
     @property
     def directory(self) -> PurePosixPath:
+        """The first round lies where cells lay before there were rounds."""
         return PurePosixPath(
             "throughput",
             self.engine,
             self.model,
+            *([f"round-{self.round}"] if self.round > 1 else []),
             f"d{self.depth}",
             f"k-{self.pair.ctk}",
             f"v-{self.pair.ctv}",
         )
 
     def __str__(self) -> str:
-        return f"throughput {self.pair} at depth {format_count(self.depth)} ({self.engine}, {self.model})"
+        where = f"depth {format_count(self.depth)}" + (f", round {self.round}" if self.round > 1 else "")
+        return f"throughput {self.pair} at {where} ({self.engine}, {self.model})"
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,35 @@ Cell = ThroughputCell | QualityCell
 
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:
-    """Shallow depths first: every curve has points early, and they predict the time of the deeper ones."""
+    """Each engine and model by itself, round by round: the order of tables. They run ``in_order``."""
+    rounds = study.throughput.rounds if study.throughput else 0
     return [
-        ThroughputCell(engine.name, model, depth, pair)
+        ThroughputCell(engine.name, model, depth, pair, round_)
         for engine in study.engines.values()
         for model in study.models
+        for round_ in range(1, rounds + 1)
         for depth in sorted(engine.depths)
         for pair in engine.pairs
     ]
+
+
+def in_order(study: Study) -> list[ThroughputCell]:
+    """The throughput cells in the order in which they run: whole rounds, each in a random order of its own.
+
+    Heat and other work come and go with time; a fixed order would give them to the same pairs in every round. In the
+    first round shallow depths come first where cells may be skipped, because they predict how long deep ones take. The
+    place of a cell follows from the seed and its name alone: another cell does not change the order of the others.
+    """
+    asked = study.throughput
+    if asked is None:
+        return []
+
+    def place(cell: ThroughputCell) -> tuple[int, int, bytes]:
+        predicts = study.limits.skip and cell.round == 1
+        drawn = hashlib.sha256(f"{asked.seed} {cell.round} {cell.directory}".encode()).digest()
+        return cell.round, cell.depth if predicts else 0, drawn
+
+    return sorted(throughput_cells(study), key=place)
 
 
 def quality_cells(study: Study) -> list[QualityCell]:

@@ -237,7 +237,11 @@ class Throughput(Section):
     depths: Each[Tokens] = Field(description="tokens in the cache before the timed ones")
     prompt: Positive = Field(default=512, description="tokens of the timed prompt (pp)")
     generate: Positive = Field(default=128, description="tokens of the timed generation (tg)")
-    repetitions: Positive = Field(default=5, description="repetitions of each timed test")
+    repetitions: Positive = Field(default=5, description="repetitions of each timed test in one process")
+    rounds: Positive = Field(
+        default=1, description="processes for each cell: whole rounds, one after the other"
+    )
+    seed: Natural = Field(default=1, description="another number gives another order of the cells of a round")
 
 
 @dataclass(frozen=True, config=_CHECKED)

@@ -20,7 +20,7 @@ from kvsweep.tables.status import MEASURED, STATUSES
 DAMAGED = "damaged"
 OUTCOMES = (*STATUSES, DAMAGED)
 
-_THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/d(\d+)/k-([^/]+)/v-([^/]+)")
+_THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/(?:round-([2-9]|[1-9]\d+)/)?d(\d+)/k-([^/]+)/v-([^/]+)")
 _QUALITY = re.compile(r"quality/([^/]+)/([^/]+)/([^/]+)/c(\d+)/k-([^/]+)/v-([^/]+)")
 
 # A status rests on what the engine printed; its build and the model's shape only fill other columns.
@@ -63,8 +63,8 @@ class RawCell:
 def identity(directory: str) -> Cell | None:
     """The cell that a directory, relative to ``results/``, belongs to; None for any other directory."""
     if match := _THROUGHPUT.fullmatch(directory):
-        engine, model, depth, ctk, ctv = match.groups()
-        return ThroughputCell(engine, model, int(depth), Pair(ctk, ctv))
+        engine, model, round_, depth, ctk, ctv = match.groups()
+        return ThroughputCell(engine, model, int(depth), Pair(ctk, ctv), int(round_ or 1))
     if match := _QUALITY.fullmatch(directory):
         engine, model, corpus, n_ctx, ctk, ctv = match.groups()
         return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv))
@@ -73,7 +73,12 @@ def identity(directory: str) -> Cell | None:
 
 def find_cells(results: Path) -> Iterator[tuple[Cell, Path]]:
     """All cells that have a record, and their directories. Reads no record."""
-    for pattern in ("throughput/*/*/d*/k-*/v-*", "quality/*/*/*/c*/k-*/v-*"):
+    depths = "d*/k-*/v-*"
+    for pattern in (
+        f"throughput/*/*/{depths}",
+        f"throughput/*/*/round-*/{depths}",
+        "quality/*/*/*/c*/k-*/v-*",
+    ):
         for run in sorted(results.glob(f"{pattern}/run.json")):
             cell = identity(run.parent.relative_to(results).as_posix())
             if cell is not None:
@@ -115,9 +120,10 @@ def _check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
         "ctv": cell.pair.ctv,
     }
     if isinstance(cell, ThroughputCell):
-        expected |= {"kind": "throughput", "depth": cell.depth}
+        expected |= {"kind": "throughput", "depth": cell.depth, "round": cell.round}
     else:
         expected |= {"kind": "quality", "corpus": cell.corpus, "n_ctx": cell.n_ctx}
     for key, value in expected.items():
-        if run[key] != value:
-            raise KvsweepError(f"{directory / 'run.json'}: says {key} {run[key]!r}, its path says {value!r}.")
+        found = run.get("round", 1) if key == "round" else run[key]  # the first round's records do not say it
+        if found != value:
+            raise KvsweepError(f"{directory / 'run.json'}: says {key} {found!r}, its path says {value!r}.")

@@ -164,6 +164,7 @@ def throughput_rows(
             "depth": cell.depth,
             "phase": phase,
             "n_tokens": run["prompt" if phase == "prefill" else "generate"],
+            "round": cell.round,
         }
         if test is not None and phase in failed:
             test, problem = None, "a computation failed, so what was printed is no result"
