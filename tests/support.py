@@ -113,8 +113,7 @@ class Workplace:
     ) -> list[str | Path]:
         command = self._command("throughput", self.throughput(pair, depth, round_), cell_hours)
         lengths = ("--depth", str(depth), "--prompt", "64", "--generate", "16", "--repetitions", "3")
-        rounds = ("--round", str(round_)) if round_ > 1 else ()
-        return [*command, "--pair", pair, *lengths, *rounds]
+        return [*command, "--pair", pair, *lengths]
 
     def _windows(self) -> list[str | Path]:
         return ["--corpus", self.corpus_json, "--n-ctx", "1024", "--chunks", "8"]

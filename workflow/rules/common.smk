@@ -12,6 +12,8 @@ wildcard_constraints:
     ctv=r"[a-z0-9_]+",
     n_ctx=r"\d+",
     depth=r"\d+",
+    # The first round has no directory of its own: there cells lay before there were rounds.
+    round=r"(round-\d+/)?",
     # Where a set of tables and the report on it lie: all that was measured, or the published numbers alone.
     root=r"results(/published)?",
 
@@ -63,7 +65,11 @@ def quality_cell_of(wildcards):
 
 def throughput_cell_of(wildcards):
     return cells.ThroughputCell(
-        wildcards.engine, wildcards.model, int(wildcards.depth), pair_of(wildcards)
+        wildcards.engine,
+        wildcards.model,
+        int(wildcards.depth),
+        pair_of(wildcards),
+        int(wildcards.round[len("round-") : -1] or 1),
     )
 
 
@@ -157,8 +163,12 @@ def bench_request(wildcards):
     return f"--prompt {asked.prompt} --generate {asked.generate} --repetitions {asked.repetitions}"
 
 
+@functools.cache
+def throughput_order():
+    """The place of each throughput cell in the order in which they run."""
+    return {cell: place for place, cell in enumerate(cells.in_order(STUDY))}
+
+
 def throughput_priority(wildcards):
-    """Shallow first, of one depth f16/f16 first: the time of a deep cell is predicted from these."""
-    return -4 * int(wildcards.depth) + (
-        (wildcards.ctk, wildcards.ctv) == ("f16", "f16")
-    )
+    """After quality; whole rounds, each in its own order."""
+    return -throughput_order().get(throughput_cell_of(wildcards), 0)

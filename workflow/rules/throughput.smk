@@ -2,15 +2,15 @@
 
 
 rule throughput_cell:
-    """Measures prefill and decode speed of one pair at one depth, in one process."""
+    """Measures prefill and decode speed of one pair at one depth, in one process: that of one round."""
     input:
         throughput_inputs,
     output:
-        run="results/throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/run.json",
-        bench="results/throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/bench.jsonl",
-        stderr="results/throughput/{engine}/{model}/d{depth}/k-{ctk}/v-{ctv}/stderr.log",
+        run="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/run.json",
+        bench="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/bench.jsonl",
+        stderr="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/stderr.log",
     log:
-        "results/logs/throughput/{engine}/{model}/d{depth}/{ctk}-{ctv}.log",
+        "results/logs/throughput/{engine}/{model}/{round}d{depth}/{ctk}-{ctv}.log",
     priority: throughput_priority
     threads: cores(timed=True)
     resources:
@@ -21,8 +21,8 @@ rule throughput_cell:
         nodes=nodes_option(),
     shell:
         # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
-        "engine={wildcards.engine} model={wildcards.model} depth={wildcards.depth} k={wildcards.ctk} v={wildcards.ctv}; "
-        "{PYTHON:q} {SCRIPTS:q}/measure.py throughput --results results --pair $k/$v --cell throughput/$engine/$model/d$depth/k-$k/v-$v"
+        "engine={wildcards.engine} model={wildcards.model} depth={wildcards.round}d{wildcards.depth} k={wildcards.ctk} v={wildcards.ctv}; "
+        "{PYTHON:q} {SCRIPTS:q}/measure.py throughput --results results --pair $k/$v --cell throughput/$engine/$model/$depth/k-$k/v-$v"
         " {LIMITS}{params.nodes} --workflow-pid $PPID"
         " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
-        " --depth $depth {params.request} 2>&1 | tee {log:q}"
+        " --depth ${{depth##*d}} {params.request} 2>&1 | tee {log:q}"

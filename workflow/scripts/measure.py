@@ -71,7 +71,6 @@ def parse_arguments() -> argparse.Namespace:
             kind.add_argument("--prompt", type=int, required=True, help="tokens of the timed prompt")
             kind.add_argument("--generate", type=int, required=True, help="tokens of the timed generation")
             kind.add_argument("--repetitions", type=int, required=True)
-            kind.add_argument("--round", type=int, default=1, help="round that this process belongs to")
         else:
             kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
             kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,11 @@ def throughput(arguments: argparse.Namespace) -> None:
         arguments.depth, arguments.prompt, arguments.generate, arguments.repetitions
     )
     # Records of the first round are as they were before there were rounds.
-    subject = prepare(arguments, **({"round": arguments.round} if arguments.round > 1 else {}))
+    round_ = round_of(arguments.cell)
+    subject = prepare(arguments, **({"round": round_} if round_ > 1 else {}))
     curve_directory = arguments.results.joinpath(*Path(arguments.cell).parts[:3])
     command = commands.bench(subject.program("llama-bench"), subject.model["path"], arguments.pair, request)
-    in_round = f", round {arguments.round}" if arguments.round > 1 else ""
+    in_round = f", round {round_}" if round_ > 1 else ""
     announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}{in_round}")
     if kept_from_before(subject, command):
         return
@@ -72,6 +74,12 @@ def throughput(arguments: argparse.Namespace) -> None:
         summary = ""
     report_end(arguments, summary or "no result", attempts[-1])
     engine_run.keep(subject, attempts)
+
+
+def round_of(cell: str) -> int:
+    """The round of a cell, from its directory: the first one's does not say it."""
+    found = re.match(r"throughput/[^/]+/[^/]+/round-(\d+)/", cell)
+    return int(found[1]) if found else 1
 
 
 def expected_seconds(
