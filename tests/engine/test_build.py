@@ -180,7 +180,7 @@ def test_a_build_says_how_far_it_is(tmp_path: Path, cmake: Callable[[str], None]
     # Twice, for the program stands in for both steps; and not for every file.
     assert said == [f"[{n:3d}% {n}/100] Building CXX object" for n in (1, 7, 50, 100)] * 2
     log = (tmp_path / "cmake.log").read_text()
-    assert f"$ cmake -G Ninja -S {tmp_path}/source -B {tmp_path}/build -DA=1 -DB=x y\n" in log
+    assert f"$ cmake -G Ninja -S {tmp_path}/source -B {tmp_path}/build -DA=1 -DB=x y -DCMAKE_PROJECT_" in log
     assert f"$ cmake --build {tmp_path}/build --parallel 2 --target llama-bench\n" in log
     assert "[  2% 2/100]" in log
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kvsweep.engine import backends
 from kvsweep.engine import build as engine_build
 from kvsweep.engine import source as engine_source
-from kvsweep.engine.identity import engine_identity
+from kvsweep.engine.identity import SCORER, engine_identity
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, read_manifest, sha256, write_json
 from kvsweep.program import run_program, say
@@ -34,9 +35,9 @@ def main() -> None:
         manifest = take_ready(engine, arguments.base)
     else:
         directory = arguments.build_json.parent
-        manifest = built_elsewhere(engine, directory, arguments.base) or build_from_source(
-            engine, directory, arguments.threads
-        )
+        before = built_without_scorer(engine, arguments.build_json)
+        elsewhere = None if before else built_elsewhere(engine, directory, arguments.base)
+        manifest = elsewhere or build_from_source(engine, directory, arguments.threads, before)
     write_json(arguments.build_json, manifest)
     say(f"engine {engine.name}: ready ({manifest['version']})")
 
@@ -61,7 +62,7 @@ def built_elsewhere(engine: Engine, directory: Path, base: Path) -> dict[str, ob
     for place in (results, *neighbours(results, base)):
         for path in sorted(place.glob("engines/*/build.json")):
             made = read_manifest(path)
-            if path.parent.resolve() == directory.resolve() or made is None:
+            if path.parent.resolve() == directory.resolve() or made is None or "scorer" not in made:
                 continue
             if made.get("definition") == engine_identity(engine) and take_over(
                 engine, made, directory / "bin"
@@ -85,8 +86,13 @@ def take_over(engine: Engine, made: dict[str, Any], binaries: Path) -> bool:
     return True
 
 
-def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str, object]:
-    """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was."""
+def build_from_source(
+    engine: Engine, directory: Path, threads: int, before: dict[str, object] | None
+) -> dict[str, object]:
+    """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was.
+
+    Of an engine that was there ``before`` kvsweep had a scorer, the programs stay as they are, and what they measured.
+    """
     backend = backends.choose_backend(engine.backend)
     if backend != "sycl":
         engine_build.find_compiler()
@@ -104,19 +110,21 @@ def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str
             {"definition": engine.source, "tree": str(source.tree.relative_to(work))}
             | {"commit": source.commit},
         )
-    say(f"engine {engine.name}: building {', '.join(engine.programs)} for {backend} on {threads} cores")
-    build_directory = work / "build"
+    programs = () if before else engine.programs
+    say(f"engine {engine.name}: building {', '.join((*programs, SCORER))} for {backend} on {threads} cores")
+    build_directory, log = work / "build", directory / "cmake.log"
+    tell = partial(tell_of, engine)
     engine_build.build(
-        source.tree,
-        build_directory,
-        options,
-        engine.programs,
-        threads,
-        directory / "cmake.log",
-        lambda line: say(f"engine {engine.name}: {line}"),
+        *(source.tree, build_directory, options, programs, threads, log, tell),
         lambda error: backends.hint(backend, error),
     )
-    engine_build.collect(build_directory, binaries, engine.programs)
+    missing = engine_build.build_scorer(source.tree, build_directory, threads, log, tell)
+    if missing:
+        tell(f"no scorer: {missing}")
+    if before is None:
+        engine_build.collect(build_directory, binaries, engine.programs)
+    elif not missing:
+        shutil.copy2(build_directory / "bin" / SCORER, binaries / SCORER)
     manifest = engine_build.manifest(
         engine,
         binaries,
@@ -124,9 +132,26 @@ def build_from_source(engine: Engine, directory: Path, threads: int) -> dict[str
         commit=source.commit,
         options=options,
         compiler=engine_build.compiler_used(build_directory),
+        no_scorer=missing,
     )
+    if before is not None:
+        manifest = before | {name: manifest[name] for name in ("files", "scorer")}
     shutil.rmtree(work)
     return manifest
+
+
+def tell_of(engine: Engine, line: str) -> None:
+    say(f"engine {engine.name}: {line}")
+
+
+def built_without_scorer(engine: Engine, build_json: Path) -> dict[str, object] | None:
+    """build.json of this very engine, whole, from before engines were built with a scorer; else None."""
+    build = read_manifest(build_json)
+    if build is None or "scorer" in build or build.get("definition") != engine_identity(engine):
+        return None
+    files = {Path(build["directory"], name): digest for name, digest in build["files"].items()}
+    whole = all(path.is_file() and sha256(path) == digest for path, digest in files.items())
+    return build if whole and Path(build["directory"]) == (build_json.parent / "bin").resolve() else None
 
 
 def fetched_before(engine: Engine, work: Path) -> engine_source.Source | None:

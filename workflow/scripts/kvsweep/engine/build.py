@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.environment import engine_environment
-from kvsweep.engine.identity import address_of, engine_files, engine_identity
+from kvsweep.engine.identity import SCORER, address_of, engine_files, engine_identity
 from kvsweep.engine.log import accepted_cache_types
 from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
@@ -31,6 +32,9 @@ _COMMON_OPTIONS = {
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_SERVER": "OFF",
 }
+# kvsweep's own program for divergence at any depth, one more target of the engine's tree. A variable of CMake's, no
+# option of the engine's: it leaves the engine's programs as they are.
+_SCORER_DEFINE = f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={Path(__file__).parents[4] / 'scorer' / 'inject.cmake'}"
 _PROGRESS = re.compile(r"^\[\s*(\d+)% ")
 # What a tool calls an error, in every tool's words; also where it stands at the beginning of a line.
 _ERROR = re.compile(
@@ -74,30 +78,58 @@ def build(
     say: Callable[[str], None],
     explain: Callable[[str], str] = lambda _error: "",
 ) -> None:
-    """Configure and build ``programs``; everything the tools print goes to ``log``, percentages to ``say``.
+    """Configure, and build ``programs``; everything the tools print goes to ``log``, percentages to ``say``.
 
     Raises KvsweepError with the first error, and with what ``explain`` makes of it.
     """
+    configure = ["cmake", "-G", "Ninja", "-S", str(source_tree), "-B", str(build_directory)]
+    configure += [f"-D{name}={value}" for name, value in options.items()] + [_SCORER_DEFINE]
+    steps = [("configure", configure)]
+    if programs:
+        steps.append(("build", _compile(build_directory, threads, programs)))
+    with log.open("w", encoding="utf-8") as log_file:
+        for step, command in steps:
+            log_file.write(f"$ {' '.join(command)}\n")
+            status, lines = _run_step(command, _environment(source_tree), log_file, say)
+            if status != 0:
+                reason = first_error(lines) or _shortened(lines[-3:]) or f"cmake ended with status {status}"
+                raise KvsweepError(
+                    f"cmake could not {step} the engine: {reason}{explain(reason)} (whole log: {log})"
+                )
+
+
+def build_scorer(
+    source_tree: Path, build_directory: Path, threads: int, log: Path, say: Callable[[str], None]
+) -> str | None:
+    """Build the scorer in a configured build; None if that went well, else why there is none, in a sentence.
+
+    An engine without a scorer is an engine: its tools are built before this.
+    """
+    command = _compile(build_directory, threads, [SCORER])
+    with log.open("a", encoding="utf-8") as log_file:
+        log_file.write(f"$ {' '.join(command)}\n")
+        status, lines = _run_step(command, _environment(source_tree), log_file, say)
+    missing = build_directory / "bin" / f"{SCORER}.missing"
+    if missing.is_file():
+        return missing.read_text(encoding="utf-8").strip()
+    if status != 0:
+        return f"it cannot be built with this engine: {first_error(lines) or f'cmake ended with status {status}'}"
+    return None
+
+
+def _compile(build_directory: Path, threads: int, programs: Sequence[str]) -> list[str]:
+    return ["cmake", "--build", str(build_directory), "--parallel", str(threads), "--target", *programs]
+
+
+def _environment(source_tree: Path) -> dict[str, str]:
     # Without the ceiling the build would take the commit of whatever repository encloses the tree.
-    environment = {
+    return {
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "NINJA_STATUS": "[%p %f/%t] ",
         "GIT_CEILING_DIRECTORIES": str(source_tree.resolve().parent),
         "CLICOLOR_FORCE": "0",
     }
-    defines = [f"-D{name}={value}" for name, value in options.items()]
-    configure = ["cmake", "-G", "Ninja", "-S", str(source_tree), "-B", str(build_directory), *defines]
-    compile_ = ["cmake", "--build", str(build_directory), "--parallel", str(threads), "--target", *programs]
-    with log.open("w", encoding="utf-8") as log_file:
-        for step, command in (("configure", configure), ("build", compile_)):
-            log_file.write(f"$ {' '.join(command)}\n")
-            status, lines = _run_step(command, environment, log_file, say)
-            if status != 0:
-                reason = first_error(lines) or _shortened(lines[-3:]) or f"cmake ended with status {status}"
-                raise KvsweepError(
-                    f"cmake could not {step} the engine: {reason}{explain(reason)} (whole log: {log})"
-                )
 
 
 def first_error(lines: Sequence[str]) -> str | None:
@@ -131,7 +163,7 @@ def collect(build_directory: Path, binaries: Path, programs: Sequence[str]) -> N
     """Copy the programs, and shared libraries where the options asked for them, into one directory."""
     shutil.rmtree(binaries, ignore_errors=True)
     binaries.mkdir(parents=True)
-    for file in engine_files(build_directory / "bin", programs):
+    for file in engine_files(build_directory / "bin", (*programs, SCORER)):
         shutil.copy2(file, binaries / file.name, follow_symlinks=False)
 
 
@@ -143,8 +175,12 @@ def manifest(
     commit: str | None,
     options: Mapping[str, str],
     compiler: str | None,
+    no_scorer: str | None = None,
 ) -> dict[str, object]:
-    """What build.json says: everything that makes this engine what it is, and nothing that changes by itself."""
+    """What build.json says: everything that makes this engine what it is, and nothing that changes by itself.
+
+    ``no_scorer`` says why the engine has no scorer, where that is known.
+    """
     missing = [name for name in engine.programs if not (binaries / name).is_file()]
     if missing:
         raise KvsweepError(f"engines.{engine.name}: {binaries} has no program {missing[0]!r}.")
@@ -158,6 +194,7 @@ def manifest(
             f"its last line is: {said}"
         ) from None
     version = run_for_text(binaries / "llama-perplexity", engine.env, "--version")
+    files = engine_files(binaries, (*engine.programs, SCORER))
     return {
         "format": 1,
         "engine": engine.name,
@@ -172,10 +209,23 @@ def manifest(
         "compiler": compiler,
         "environment": engine.env,
         "directory": str(binaries.resolve()),
-        "files": {file.name: sha256(file) for file in engine_files(binaries, engine.programs)},
+        "files": {file.name: sha256(file) for file in files},
+        "scorer": scorer_of(binaries, engine.env, no_scorer),
         "cache_types": list(types),
         "version": next((line.strip() for line in version.splitlines() if line.startswith("version")), None),
     }
+
+
+def scorer_of(binaries: Path, environment: Mapping[str, str], missing: str | None) -> dict[str, object]:
+    """What build.json says of the scorer: what this engine's llama.h offers it, or why it is missing."""
+    program = binaries / SCORER
+    if not program.is_file():
+        return {"missing": missing or f"{binaries} has no program {SCORER}"}
+    shown = run_for_text(program, environment, "--features")
+    try:
+        return {"features": json.loads(shown)}
+    except json.JSONDecodeError:
+        raise KvsweepError(f"{program} --features: printed no JSON but {shown.strip()[:200]!r}.") from None
 
 
 def compiler_used(build_directory: Path) -> str | None:

@@ -14,6 +14,8 @@ from kvsweep.study.pairs import Pair
 
 _DEVICE = ["-ngl", "99"]
 _BATCH = ["-b", "2048", "-ub", "512"]
+# The micro-batch decides what is computed; a batch of that size keeps the logits of one micro-batch in memory.
+_SCORER_BATCH = ["-b", "512", "-ub", "512"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class BenchRequest:
     prompt: int
     generate: int
     repetitions: int
+
+
+@dataclass(frozen=True)
+class ScorerRequest:
+    """What the scorer is asked for: windows (``chunks``) of ``n_ctx`` tokens, and which of their positions."""
+
+    n_ctx: int
+    chunks: int
+    positions: str
 
 
 def bench(program: Path, model: str, pair: Pair, request: BenchRequest) -> list[str]:
@@ -55,6 +66,34 @@ def kl_divergence(
     return [
         *_perplexity(program, model, corpus, n_ctx, pair, threads),
         *["--kl-divergence", "--kl-divergence-base", str(logits)],
+    ]
+
+
+def scorer(
+    program: Path,
+    model: str,
+    corpus: str,
+    request: ScorerRequest,
+    pairs: Sequence[Pair],
+    output: Path,
+    threads: int | None = None,
+) -> list[str]:
+    """Score windows of a text in f16 and in each of ``pairs``; records to ``output``, a line a window to stdout."""
+    return [
+        *[
+            str(program),
+            "-m",
+            model,
+            "-f",
+            corpus,
+            "-c",
+            str(request.n_ctx),
+            "--windows",
+            str(request.chunks),
+        ],
+        *["--positions", request.positions, "--pairs", ",".join(map(str, pairs)), "--output", str(output)],
+        *[*_DEVICE, *_SCORER_BATCH],
+        *(["-t", str(threads)] if threads else []),
     ]
 
 

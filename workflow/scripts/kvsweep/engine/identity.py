@@ -10,6 +10,9 @@ from kvsweep.study.config import Engine
 
 # What cells are measured with. An engine may have more programs; they change no measurement.
 MEASURING = ("llama-bench", "llama-perplexity")
+# kvsweep's own program, built with the engine (scorer/). It reads what the engine computes; that is the tools' too, by
+# which an engine is known. So a scorer of another version measures no cell again.
+SCORER = "kvsweep-scorer"
 _LIBRARIES = ("*.so", "*.so.*", "*.dylib", "*.metallib", "ggml-metal.metal")
 
 
@@ -24,7 +27,8 @@ def engine_files(directory: Path, programs: Collection[str]) -> list[Path]:
 
 def measuring_files(files: Mapping[str, str], programs: Collection[str] = ()) -> dict[str, str]:
     """Of ``files`` (sha256 by name) those that measurements depend on: not the ``programs`` that measure nothing."""
-    return {name: digest for name, digest in files.items() if name in MEASURING or name not in programs}
+    others = {*programs, SCORER}
+    return {name: digest for name, digest in files.items() if name in MEASURING or name not in others}
 
 
 def _is_library(path: Path) -> bool:
