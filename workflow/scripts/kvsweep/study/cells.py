@@ -41,18 +41,19 @@ class ThroughputCell:
 
 @dataclass(frozen=True)
 class QualityCell:
-    """Perplexity and KL divergence of one pair at one context (tokens)."""
+    """Perplexity and KL divergence of one pair at one context (tokens), by llama-perplexity or by the scorer."""
 
     engine: str
     model: str
     corpus: str
     n_ctx: int
     pair: Pair
+    method: str = "perplexity"
 
     @property
     def directory(self) -> PurePosixPath:
         return PurePosixPath(
-            "quality",
+            "scorer" if self.method == "scorer" else "quality",
             self.engine,
             self.model,
             self.corpus,
@@ -66,8 +67,9 @@ class QualityCell:
         return BaselineRun(self.engine, self.model, self.corpus, self.n_ctx)
 
     def __str__(self) -> str:
+        by = " by the scorer" if self.method == "scorer" else ""
         return (
-            f"quality {self.pair} at context {format_count(self.n_ctx)} "
+            f"quality {self.pair} at context {format_count(self.n_ctx)}{by} "
             f"({self.engine}, {self.model}, {self.corpus})"
         )
 
@@ -126,14 +128,16 @@ def in_order(study: Study) -> list[ThroughputCell]:
 
 def quality_cells(study: Study) -> list[QualityCell]:
     return [
-        QualityCell(engine.name, model, corpus, n_ctx, pair)
+        QualityCell(engine.name, model, corpus, n_ctx, pair, method)
         for engine in study.engines.values()
         for model in study.models
         for corpus in study.corpora
         for n_ctx in engine.contexts
+        for method in (study.quality.methods[n_ctx] if study.quality else ())
         for pair in quality_pairs(engine)
     ]
 
 
 def baseline_runs(study: Study) -> list[BaselineRun]:
-    return list(dict.fromkeys(cell.baseline for cell in quality_cells(study)))
+    """Those of llama-perplexity's cells: the scorer needs none."""
+    return list(dict.fromkeys(cell.baseline for cell in quality_cells(study) if cell.method == "perplexity"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from kvsweep.study.complaints import ConfigError, read
 from kvsweep.study.origin import Origin
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.study.positions import Positions
 from kvsweep.study.shape import (
     Configuration,
     EngineEntry,
@@ -82,9 +83,14 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Quality:
-    """``chunks`` windows are scored at each context of ``contexts`` (tokens)."""
+    """``chunks`` windows are scored at each context of ``contexts`` (tokens), by each of its ``methods``.
+
+    ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half.
+    """
 
     chunks: dict[int, int]
+    methods: dict[int, tuple[str, ...]]
+    positions: dict[int, Positions]
 
     @property
     def contexts(self) -> tuple[int, ...]:
@@ -279,51 +285,68 @@ def _quality(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> Quali
         return None
     if not corpora:
         raise ConfigError("corpora: quality.contexts needs a text to score; name at least one corpus.")
-    by_context = _windows(asked)
+    chunks = _by_context(asked, "chunks", asked.chunks)
+    methods = _by_context(asked, "method", asked.method, "perplexity")
+    methods = {context: (one,) if isinstance(one, str) else one for context, one in methods.items()}
+    positions = _by_context(asked, "positions", asked.positions, Positions())
     for index, context in enumerate(asked.contexts):
         # Below this a window has no scored token, or too few for the tool's closing statistics.
         if context < 16:
             raise ConfigError(f"quality.contexts.{index}: {context} is too short; use at least 16 tokens.")
-        scored = by_context[context] * (context - 1 - context // 2)
-        if scored < 100:
-            raise ConfigError(
-                f"quality.chunks: {by_context[context]} windows at context {context} score {scored} tokens; "
-                "llama-perplexity prints its statistics from 100 scored tokens up."
-            )
+        _check_scored(context, chunks[context], methods[context], positions[context])
     # llama-perplexity wants two windows even where one is scored.
-    needed = max(context * max(by_context[context], 2) for context in asked.contexts)
+    needed = max(
+        context * max(chunks[context], 2 if "perplexity" in methods[context] else 1)
+        for context in asked.contexts
+    )
     for corpus in corpora.values():
         if corpus.n_bytes is not None and corpus.n_bytes < needed:
             raise ConfigError(
                 f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
                 f"quality.chunks, which need {needed} (one token a byte)."
             )
-    return Quality({context: by_context[context] for context in asked.contexts})
+    return Quality(
+        *({context: one[context] for context in asked.contexts} for one in (chunks, methods, positions))
+    )
 
 
-def _windows(asked: QualityEntry) -> dict[int, int]:
-    """How many windows are scored, by context."""
-    if isinstance(asked.chunks, int):
-        return dict.fromkeys(asked.contexts, asked.chunks)
-    by_context: dict[int, int] = {}
-    for key, number in asked.chunks.items():
+def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: Positions) -> None:
+    scored = chunks * (context - 1 - context // 2)
+    if "perplexity" in methods and scored < 100:
+        raise ConfigError(
+            f"quality.chunks: {chunks} windows at context {context} score {scored} tokens; "
+            "llama-perplexity prints its statistics from 100 scored tokens up."
+        )
+    try:
+        positions.ranges(context)
+    except ValueError as error:
+        raise ConfigError(f"quality.positions: {error}; write fewer or shorter blocks.") from None
+
+
+def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) -> dict[int, Any]:
+    """What holds at each context: one value for all, or one by context. No default: each context has to have one."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(asked.contexts, value)
+    by_context: dict[int, Any] = {}
+    for name, one in value.items():
         try:
-            context = parse_count(key if isinstance(key, int) else str(key))
+            context = parse_count(name if isinstance(name, int) else str(name))
         except ValueError as error:
-            raise ConfigError(f"quality.chunks.{key}: {error}.") from None
+            raise ConfigError(f"quality.{key}.{name}: {error}.") from None
         if context in by_context:
-            raise ConfigError(f"quality.chunks.{key}: the context {context} is named twice.")
-        by_context[context] = number
+            raise ConfigError(f"quality.{key}.{name}: the context {context} is named twice.")
+        by_context[context] = one
     for context in asked.contexts:
-        if context not in by_context:
+        if context not in by_context and default is None:
             raise ConfigError(
-                f"quality.chunks: no number of windows for context {context}; "
+                f"quality.{key}: no number of windows for context {context}; "
                 "add it, or give one number for all contexts."
             )
+        by_context.setdefault(context, default)
     for context in by_context:
         if context not in asked.contexts:
             names = ", ".join(map(format_count, asked.contexts))
             raise ConfigError(
-                f"quality.chunks.{context}: no such context in quality.contexts, which has {names}."
+                f"quality.{key}.{context}: no such context in quality.contexts, which has {names}."
             )
     return by_context

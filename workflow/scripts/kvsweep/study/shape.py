@@ -28,6 +28,7 @@ from kvsweep.study.values import (
     Natural,
     Optional,
     Pair,
+    Positions,
     Positive,
     Repository,
     RepositoryFile,
@@ -224,10 +225,36 @@ Windows = Annotated[
 ]
 
 
+Method = Literal["perplexity", "scorer"]
+_Methods = Annotated[
+    Annotated[Method, Tag("one")] | Annotated[Some[Method], Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+Methods = Annotated[
+    Annotated[_Methods, Tag("everywhere")] | Annotated[dict[Any, _Methods], Tag("by context")],
+    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "everywhere"),
+]
+PositionsByContext = Annotated[
+    Annotated[Positions, Tag("everywhere")] | Annotated[dict[Any, Positions], Tag("by context")],
+    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "everywhere"),
+]
+
+
 @dataclass(frozen=True, config=_CHECKED)
 class QualityEntry(Section):
     contexts: tuple[Tokens, ...] = Field(description="lengths of a window, in tokens")
     chunks: Windows = Field(description="windows to score, at every context or by context")
+    method: Methods = Field(
+        default="perplexity",
+        description="perplexity (llama.cpp's own tool, with a file of log-probabilities), scorer (kvsweep's, without), "
+        "or a list of both; at every context or by context, at those not named perplexity",
+    )
+    positions: PositionsByContext = Field(
+        default="half",
+        validate_default=True,
+        description="what the scorer scores of a window: half (the second half, as llama-perplexity does) or blocks "
+        "spread over all of it, BLOCKSxTOKENS such as 16x256; at every context or by context, at those not named half",
+    )
 
 
 @dataclass(frozen=True, config=_CHECKED)

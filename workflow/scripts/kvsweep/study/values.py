@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 from kvsweep.study.complaints import Complaint, expected, nearest, shown
 from kvsweep.study.pairs import KNOWN_TYPES
 from kvsweep.study.pairs import Pair as CachePair
+from kvsweep.study.positions import Positions as ScoredPositions
 from kvsweep.units import parse_bytes, parse_count
 
 T = TypeVar("T")
@@ -188,6 +189,12 @@ def _pair(value: object) -> CachePair:
 
 
 Pair = Annotated[CachePair, PlainValidator(_pair), Schema({"type": "string"})]
+
+Positions = Annotated[
+    ScoredPositions,
+    PlainValidator(lambda value: _understood(ScoredPositions.parse, _is_text(value))),
+    Schema({"type": "string", "pattern": "^(half|[1-9][0-9]*x[1-9][0-9]*)$"}),
+]
 
 
 def _each_once(items: tuple[T, ...]) -> tuple[T, ...]:
