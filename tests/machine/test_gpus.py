@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.machine import gpus
 from kvsweep.machine.gpus import Gpu
-from support import machine_output
+from support import TESTS, machine_output
+
+PROBES = TESTS / "data" / "cases" / "19-machine-probes"
+
+
+def probed(name: str) -> str:
+    """What a program said of an unusual machine."""
+    return (PROBES / name).read_text(encoding="utf-8")
 
 
 def test_an_nvidia_gpu() -> None:
@@ -84,6 +91,114 @@ def test_devices_are_looked_for_with_every_vendor_s_program() -> None:
     found = gpus.find_gpus(lambda *command: recorded.get(command))
     assert [gpu.name for gpu in found] == ["NVIDIA H100 80GB HBM3", "Radeon RX 7900 XTX"]
     assert gpus.find_gpus(lambda *_command: None) == ()
+
+
+OLD_DRIVER = {
+    "name": "Tesla K80",
+    "memory.total": "11441",
+    "driver_version": "470.256.02",
+    "power.limit": "149.00",
+}
+
+
+def test_one_field_that_a_driver_does_not_know_costs_no_other() -> None:
+    """nvidia-smi of the 470s: exit status 2 and one sentence for all of a query with ``compute_cap`` in it."""
+    for refusal in (None, probed("nvidia-query-old-driver.txt")):
+
+        def old_driver(*command: str, refusal: str | None = refusal) -> str | None:
+            if command[0] != "nvidia-smi" or "--query-gpu" not in command[1]:
+                return None
+            fields = command[1].partition("=")[2].split(",")
+            known = all(field in OLD_DRIVER for field in fields)
+            return ", ".join(OLD_DRIVER[field] for field in fields) if known else refusal
+
+        (gpu,) = gpus.find_gpus(old_driver)
+        assert gpu == Gpu("nvidia", "Tesla K80", 11441 * 2**20, "470.256.02", None, 149.0)
+
+
+def test_a_gpu_whose_memory_is_the_machine_s() -> None:
+    (gpu,) = gpus.nvidia_gpus(probed("nvidia-query-gb10.csv"))
+    assert (gpu.name, gpu.memory_bytes, gpu.arch) == ("NVIDIA GB10", None, "12.1")
+
+
+SLICES = """\
+GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-aa)
+  MIG 3g.40gb     Device  0: (UUID: MIG-bb)
+  MIG 1g.10gb     Device  1: (UUID: MIG-cc)
+GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-dd)
+"""
+
+
+def test_slices_of_a_gpu_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpus.nvidia_slices(SLICES) == ("3g.40gb", None)
+    assert gpus.nvidia_slices(SLICES, "MIG-cc") == ("1g.10gb", None)
+    assert gpus.nvidia_slices(None) == gpus.nvidia_slices("No devices found.") == ()
+    said = {gpus.NVIDIA: probed("nvidia-query-mig.csv"), gpus.NVIDIA_LIST: SLICES}
+    names = set()
+    for visible in ("", "MIG-cc"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        (gpu,) = gpus.find_gpus(lambda *command: said.get(command))
+        names.add(gpu.name)
+        assert gpu.memory_bytes is None
+    assert names == {"NVIDIA A100-SXM4-80GB MIG 3g.40gb", "NVIDIA A100-SXM4-80GB MIG 1g.10gb"}
+
+
+def test_names_of_many_cards_are_told_apart() -> None:
+    (mi300,) = gpus.amd_gpus(probed("amd-smi-generic-name.json"))
+    assert mi300 == Gpu("amd", "AMD Instinct MI300X OAM", 196592 * 2**20, None, "gfx942", 750.0)
+    (device,) = json.loads(probed("amd-smi-generic-name.json"))["gpu_data"]
+    device["board"]["product_name"] = "N/A"
+    (unnamed,) = gpus.amd_gpus(json.dumps([device]))
+    assert unnamed.name == "AMD Radeon Graphics gfx942 192GB"
+    (rocm,) = gpus.rocm_gpus('{"card0": {"Card Series": "AMD Radeon Graphics", "GFX Version": "gfx1151"}}')
+    assert rocm.name == "AMD Radeon Graphics gfx1151"
+    line = "NVIDIA Graphics Device, {}, 575.1, {}, 600, 2000, 2000"
+    first, second = gpus.nvidia_gpus(f"{line.format(98304, 12.0)}\n{line.format(32768, 12.0)}")
+    assert (first.name, second.name) == (
+        "NVIDIA Graphics Device 12.0 96GB",
+        "NVIDIA Graphics Device 12.0 32GB",
+    )
+
+
+@pytest.mark.parametrize(
+    ("partition", "name"),
+    [
+        ({"compute_partition": "CPX", "memory_partition": "NPS4"}, "AMD Instinct MI300X CPX/NPS4"),
+        ({"accelerator_partition": "DPX", "memory_partition": "NPS1"}, "AMD Instinct MI300X DPX"),
+        ({"compute_partition": "SPX", "memory_partition": "NPS1"}, "AMD Instinct MI300X"),
+        ({"compute_partition": "N/A"}, "AMD Instinct MI300X"),
+    ],
+)
+def test_partitions_of_a_card_are_told_apart(partition: dict[str, str], name: str) -> None:
+    (device,) = json.loads(machine_output("amd-smi-static.json"))["gpu_data"]
+    (gpu,) = gpus.amd_gpus(json.dumps([device | {"partition": partition}]))
+    assert gpu.name == name
+
+
+def test_a_sentence_before_the_json_costs_nothing() -> None:
+    (gpu,) = gpus.amd_gpus(probed("amd-smi-warning-first.txt"))
+    assert gpu == Gpu("amd", "AMD Radeon RX 7900 XTX", 24560 * 2**20, "6.12.12", "gfx1100")
+
+
+SENTENCES = st.sampled_from(
+    [
+        "WARNING: AMD GPU device(s) is/are in a low-power state.",
+        "[AMD/ATI] says [1] {sic}:",
+        "2026-10-01 {ERROR",
+        "",
+    ]
+)
+
+
+@given(st.lists(SENTENCES, max_size=3), st.lists(SENTENCES, max_size=3), st.sampled_from(["\n", " "]))
+def test_json_among_sentences(before: list[str], behind: list[str], between: str) -> None:
+    for read, name in (
+        (gpus.amd_gpus, "amd-smi-static.json"),
+        (gpus.rocm_gpus, "rocm-smi.json"),
+        (gpus.apple_gpus, "system-profiler-displays.json"),
+    ):
+        said = machine_output(name)
+        assert read(between.join([*before, said, *behind])) == read(said) != ()
 
 
 @given(st.text() | st.recursive(st.none() | st.text(max_size=5) | st.integers(), st.lists).map(json.dumps))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.machine import macos
-from support import machine_output
+from support import TESTS, machine_output
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,12 @@ def test_output_of_another_form_is_nothing_and_never_an_error(text: str) -> None
     ):
         read(text)
         read(None)
+
+
+def test_apple_silicon_tells_its_heat_elsewhere() -> None:
+    nominal = (TESTS / "data" / "cases" / "19-machine-probes" / "pmset-therm-apple-silicon.txt").read_text()
+    said = "com.apple.system.thermalpressurelevel {}"
+    assert macos.thermal_state(nominal) == macos.thermal_state(nominal, said.format(0)) == "nominal"
+    assert macos.thermal_state(nominal, said.format(1)) == "moderate thermal pressure"
+    assert macos.thermal_state(None, said.format(2)) == "heavy thermal pressure"
+    assert macos.thermal_state(nominal, "Failed: notify_get_state") == "nominal"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kvsweep.files import sha256
+from kvsweep.machine.other_work import OtherWork
 from kvsweep.measure import clock
 from kvsweep.measure.engine_run import drop_spare
 from kvsweep.measure.progress import RUNNING
@@ -108,13 +109,21 @@ def test_a_cell_that_was_timed_while_the_machine_slept_is_timed_again(
     monkeypatch.setattr(clock, "with_sleep_seconds", with_sleep)
     done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
     assert done.returncode == 0
-    assert done.stderr.count("this machine slept for 10 h 00 min meanwhile; measuring the cell again") == min(
-        times, 3
-    )
+    assert done.stderr.count("for 10 h 00 min; measuring the cell again") == min(times, 3)
     run = run_json(workplace.throughput("q8_0/turbo4", depth=1024))
     assert (run["attempts"], run["ended_by"]) == (attempts, None)
     assert run["wall_seconds"] < 3600
     assert run["suspended_seconds"] == pytest.approx(0 if times == 1 else 36_000, abs=1)
+
+
+@pytest.mark.parametrize(("cores", "said"), [(1.34, True), (0.2, False), (None, False)])
+def test_that_the_machine_was_busy_is_said_at_once(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, cores: float | None, said: bool
+) -> None:
+    monkeypatch.setattr(OtherWork, "cores", lambda _: cores)
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert ("; the machine was busy before: other programs took 1.3 cores; " in done.stderr) == said
+    assert run_json(workplace.throughput("q8_0/turbo4", depth=1024))["busy_cores_before"] == cores
 
 
 def test_while_it_runs_a_cell_has_a_sign_of_life(workplace: Workplace) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.measure import clock, process
@@ -152,6 +153,37 @@ def test_the_time_limit_ends_the_whole_group(run: Callable[..., ProcessRecord], 
     record = run(WITH_A_CHILD + "    time.sleep(3600)", time_limit_seconds=1.5)
     assert (record.exit_status, record.signal, record.ended_by) == (None, "SIGKILL", "time limit")
     gone(child_of(tmp_path / "out"))
+
+
+def stop_for(seconds: float) -> Callable[[], None]:
+    """What a tick does: stop the engine at the first one, and let it go on after ``seconds``."""
+    stopped: list[psutil.Process] = []
+    since = time.monotonic()
+
+    def tick() -> None:
+        if not stopped:
+            children = psutil.Process().children(recursive=True)
+            stopped.extend(child for child in children if "stopped_here" in " ".join(child.cmdline()))
+            stopped[0].suspend()
+        elif time.monotonic() - since > seconds:
+            stopped[0].resume()
+
+    return tick
+
+
+def test_an_engine_that_was_stopped_is_seen_as_sleep_is(run: Callable[..., ProcessRecord]) -> None:
+    code = """
+    stopped_here = True
+    import time
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        pass
+    """
+    record = run(code, time_limit_seconds=2, on_tick=stop_for(2.5))
+    # The time limit is no time that the engine could not use.
+    assert record.ended_by is None
+    assert record.suspended_seconds == pytest.approx(2.5, abs=0.5)
+    assert record.wall_seconds < 2
 
 
 def test_a_time_limit_counts_no_sleep(

@@ -116,7 +116,7 @@ def _cuda(configured: Mapping[str, str], where: str, probe: Probe) -> dict[str, 
             )
         if shutil.which("nvcc") is None:
             options["CMAKE_CUDA_COMPILER"] = nvcc
-    architectures = cuda_architectures(gpus.nvidia_gpus(probe(*gpus.NVIDIA)))
+    architectures = cuda_architectures(gpus.read_nvidia(probe))
     if architectures is not None:
         options["CMAKE_CUDA_ARCHITECTURES"] = architectures
     return options
@@ -132,7 +132,7 @@ def _hip(configured: Mapping[str, str], where: str, probe: Probe) -> dict[str, s
                 where, "hip", "hipconfig", "install ROCm 6.1 or newer, and put its bin directory on the path"
             )
         options["CMAKE_HIP_COMPILER"] = f"{compilers}/clang"
-    found = gpus.amd_gpus(probe(*gpus.AMD_SMI)) or gpus.rocm_gpus(probe(*gpus.ROCM_SMI))
+    found = gpus.read_amd(probe)
     architectures = hip_architectures(found)
     if architectures is not None:
         options["CMAKE_HIP_ARCHITECTURES"] = architectures

@@ -47,7 +47,7 @@ def read_conditions(system: str | None = None, probe: Probe = output) -> Conditi
         return _on_macos(probe)
     return Conditions(
         power_source=linux_power_source(POWER_SUPPLIES),
-        slowed_by=gpus.nvidia_slowed_by(probe(*gpus.NVIDIA_NOW)),
+        slowed_by=gpus.nvidia_slowed_by(probe(*gpus.NVIDIA_NOW) or probe(*gpus.NVIDIA_NOW_RENAMED)),
         gpu_users=gpus.nvidia_users(probe(*gpus.NVIDIA_USERS)),
         available_memory_bytes=available_memory_bytes(),
         swap_used_bytes=swap_used_linux(content("/proc/meminfo")),
@@ -96,7 +96,7 @@ def _on_macos(probe: Probe) -> Conditions:
         power_source=macos.power_source(battery),
         battery_percent=macos.battery_percent(battery),
         low_power_mode=macos.low_power_mode(settings),
-        thermal_state=macos.thermal_state(thermal),
+        thermal_state=macos.thermal_state(thermal, probe(*macos.PRESSURE)),
         gpu_users=macos.gpu_users(before, after, time.monotonic() - start),
         available_memory_bytes=available_memory_bytes(),
         swap_used_bytes=macos.swap_used_bytes(swap),

@@ -6,10 +6,12 @@ another form gives nothing. None of them knows how commands are run.
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from kvsweep.machine.probe import output
@@ -20,8 +22,18 @@ _STATIC = (
     *("name", "memory.total", "driver_version", "compute_cap"),
     *("power.limit", "clocks.max.sm", "clocks.max.memory"),
 )
-NVIDIA = ("nvidia-smi", f"--query-gpu={','.join(_STATIC)}", "--format=csv,noheader,nounits")
-NVIDIA_NOW = ("nvidia-smi", "--query-gpu=clocks_throttle_reasons.active", "--format=csv,noheader,nounits")
+
+
+def nvidia_query(*fields: str) -> tuple[str, ...]:
+    return ("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
+
+
+NVIDIA = nvidia_query(*_STATIC)
+# The slices (MIG) under each device.
+NVIDIA_LIST = ("nvidia-smi", "-L")
+# Renamed in drivers of the 535s.
+NVIDIA_NOW = nvidia_query("clocks_throttle_reasons.active")
+NVIDIA_NOW_RENAMED = nvidia_query("clocks_event_reasons.active")
 NVIDIA_USERS = (
     *("nvidia-smi", "--query-compute-apps=pid,process_name,used_memory"),
     "--format=csv,noheader,nounits",
@@ -37,6 +49,13 @@ _SLOWED_BY = {
     0x20: "temperature (driver)",
     0x40: "temperature (hardware)",
     0x80: "power brake",
+}
+
+
+# Names of many devices, of drivers that are older than the device and of processors' own GPUs.
+_GENERIC = {
+    *("NVIDIA Graphics Device", "Graphics Device", "NVIDIA Device"),
+    *("AMD Radeon Graphics", "AMD Radeon(TM) Graphics", "Radeon Graphics", "AMD Instinct", "AMD Radeon"),
 }
 
 
@@ -60,29 +79,69 @@ class Gpu:
 
 def find_gpus(probe: Probe = output) -> tuple[Gpu, ...]:
     """The graphics processors of a Linux machine: NVIDIA's and AMD's."""
-    amd = amd_gpus(probe(*AMD_SMI)) or rocm_gpus(probe(*ROCM_SMI))
-    return (*nvidia_gpus(probe(*NVIDIA)), *amd)
+    return (*read_nvidia(probe), *read_amd(probe))
 
 
-def nvidia_gpus(text: str | None) -> tuple[Gpu, ...]:
-    """From ``NVIDIA``: a line for each device. A field the device does not have is ``[N/A]``."""
+def read_nvidia(probe: Probe = output) -> tuple[Gpu, ...]:
+    """NVIDIA's devices; of one that is sliced (MIG) the slice that a process gets.
+
+    nvidia-smi answers nothing where it does not know one of the fields: then they are asked for one by one.
+    """
+    found = nvidia_gpus(probe(*NVIDIA))
+    if not found:
+        known = [field for field in _STATIC if _answers(probe(*nvidia_query(field)))]
+        found = nvidia_gpus(probe(*nvidia_query(*known)), known) if "name" in known else ()
+    slices = nvidia_slices(probe(*NVIDIA_LIST), os.environ.get("CUDA_VISIBLE_DEVICES", "")) if found else ()
+    # Its memory is not the device's.
+    return tuple(
+        replace(gpu, name=f"{gpu.name} MIG {profile}", memory_bytes=None) if profile else gpu
+        for gpu, profile in itertools.zip_longest(found, slices[: len(found)])
+    )
+
+
+def read_amd(probe: Probe = output) -> tuple[Gpu, ...]:
+    return amd_gpus(probe(*AMD_SMI)) or rocm_gpus(probe(*ROCM_SMI))
+
+
+def _answers(text: str | None) -> bool:
+    return text is not None and "is not a valid field" not in text
+
+
+def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu, ...]:
+    """From ``nvidia_query`` for ``fields``: a line for each device. What the device does not have is ``[N/A]``."""
     found = []
-    for row in _rows(text, len(_STATIC)):
-        name, memory, driver, arch, power, clock, memory_clock = row
+    for row in _rows(text, len(fields)):
+        said = dict(zip(fields, row, strict=True))
+        name, memory, arch = said.get("name"), _mebibytes(said.get("memory.total")), said.get("compute_cap")
         if name:
             found.append(
                 Gpu(
                     "nvidia",
-                    name,
-                    _mebibytes(memory),
-                    driver,
+                    _told_apart(name, memory, arch),
+                    memory,
+                    said.get("driver_version"),
                     arch,
-                    _number(power),
-                    _number(clock),
-                    _number(memory_clock),
+                    _number(said.get("power.limit")),
+                    _number(said.get("clocks.max.sm")),
+                    _number(said.get("clocks.max.memory")),
                 )
             )
     return tuple(found)
+
+
+def nvidia_slices(text: str | None, visible: str = "") -> tuple[str | None, ...]:
+    """From ``NVIDIA_LIST``: of each device the profile (``3g.40gb``) of the slice that a process gets, None where it is
+    not sliced. That is the one named by ``visible`` (CUDA_VISIBLE_DEVICES), and without one the first."""
+    slices: list[list[tuple[str, str]]] = []
+    for line in (text or "").splitlines():
+        if re.match(r"GPU \d+: ", line):
+            slices.append([])
+        elif slices and (found := re.match(r"\s*MIG (\S+)\s+Device\s+\d+: \(UUID: (\S+)\)", line)):
+            slices[-1].append((found[1], found[2]))
+    return tuple(
+        next((profile for profile, uuid in own if uuid in visible.split(",")), own[0][0]) if own else None
+        for own in slices
+    )
 
 
 def nvidia_users(text: str | None) -> tuple[str, ...]:
@@ -112,19 +171,33 @@ def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
     devices = data.get("gpu_data") if isinstance(data, dict) else data
     found = []
     for device in devices if isinstance(devices, list) else []:
-        name = _text(_under(device, "asic", "market_name"))
-        if name is not None:
-            found.append(
-                Gpu(
-                    "amd",
-                    name,
-                    _mebibytes(_value(_under(device, "vram", "size"))),
-                    _text(_under(device, "driver", "version")),
-                    _text(_under(device, "asic", "target_graphics_version")),
-                    _number(_value(_under(device, "limit", "max_power"))),
-                )
+        names = _text(_under(device, "asic", "market_name")), _text(_under(device, "board", "product_name"))
+        name = next((one for one in names if one and one not in _GENERIC), names[0] or names[1])
+        if name is None:
+            continue
+        memory = _mebibytes(_value(_under(device, "vram", "size")))
+        arch = _text(_under(device, "asic", "target_graphics_version"))
+        limits = (("max_power",), ("ppt0", "socket_power_limit"), ("ppt0", "max_power_limit"))
+        powers = (_number(_value(_under(device, "limit", *keys))) for keys in limits)
+        found.append(
+            Gpu(
+                "amd",
+                " ".join([_told_apart(name, memory, arch), *_partition(_under(device, "partition"))]),
+                memory,
+                _text(_under(device, "driver", "version")),
+                arch,
+                next((power for power in powers if power is not None), None),
             )
+        )
     return tuple(found)
+
+
+def _partition(said: object) -> list[str]:
+    """How a device is divided: ``CPX/NPS4``; nothing where it is whole, as one memory."""
+    compute = _text(_under(said, "compute_partition")) or _text(_under(said, "accelerator_partition"))
+    memory = _text(_under(said, "memory_partition"))
+    parts = [part for part in (compute, memory) if part and part not in ("SPX", "NPS1")]
+    return ["/".join(parts)] if parts else []
 
 
 def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
@@ -143,16 +216,10 @@ def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
         card = cards[name]
         title = _text(card.get("card series")) or _text(card.get("card model"))
         if name.startswith("card") and title is not None:
-            memory = _number(_text(card.get("vram total memory (b)")))
-            found.append(
-                Gpu(
-                    "amd",
-                    title,
-                    None if memory is None else int(memory),
-                    driver or _text(card.get("driver version")),
-                    _text(card.get("gfx version")),
-                )
-            )
+            said = _number(_text(card.get("vram total memory (b)")))
+            memory, arch = None if said is None else int(said), _text(card.get("gfx version"))
+            driver_of = driver or _text(card.get("driver version"))
+            found.append(Gpu("amd", _told_apart(title, memory, arch), memory, driver_of, arch))
     return tuple(found)
 
 
@@ -162,7 +229,7 @@ def apple_gpus(text: str | None) -> tuple[Gpu, ...]:
     displays = data.get("SPDisplaysDataType") if isinstance(data, dict) else None
     found = []
     for display in displays if isinstance(displays, list) else []:
-        name = _text(_under(display, "sppci_model"))
+        name = _text(_under(display, "sppci_model")) or _text(_under(display, "_name"))
         if name is not None:
             cores = _number(_text(_under(display, "sppci_cores")))
             found.append(Gpu("apple", name, cores=None if cores is None else int(cores)))
@@ -190,11 +257,27 @@ def _rows(text: str | None, width: int) -> list[list[str | None]]:
     return rows
 
 
+def _told_apart(name: str, memory: int | None, arch: str | None) -> str:
+    """A name that many devices share, with what tells them apart."""
+    if name not in _GENERIC:
+        return name
+    size = [f"{round(memory / 2**30)}GB"] if memory else []
+    return " ".join([name, *([arch] if arch else []), *size])
+
+
 def _json(text: str | None) -> Any:
-    try:
-        return json.loads(text or "null")
-    except ValueError:
-        return None
+    """The longest JSON list or object in what a program printed: sentences can stand before and behind it."""
+    decoder, found, longest, position = json.JSONDecoder(), None, 0, 0
+    text = text or ""
+    while match := re.compile(r"[\[{]").search(text, position):
+        try:
+            value, position = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            position = match.end()
+            continue
+        if position - match.start() > longest:
+            found, longest = value, position - match.start()
+    return found
 
 
 def _under(value: object, *keys: str) -> Any:

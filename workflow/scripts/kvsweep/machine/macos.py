@@ -11,10 +11,13 @@ import re
 BATTERY = ("pmset", "-g", "batt")
 SETTINGS = ("pmset", "-g")
 THERMAL = ("pmset", "-g", "therm")
+# Apple silicon slows down without a word of pmset; this is what it tells programs that ask.
+PRESSURE = ("notifyutil", "-g", "com.apple.system.thermalpressurelevel")
 WIRED_LIMIT = ("sysctl", "-n", "iogpu.wired_limit_mb")
 SWAP = ("sysctl", "-n", "vm.swapusage")
 GPU_CLIENTS = ("ioreg", "-c", "AGXDeviceUserClient", "-r", "-d", "1")
 
+_PRESSURES = ("no", "moderate", "heavy", "trapping", "sleeping")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # The window server draws the screen: it is always there.
 _ALWAYS = ("WindowServer",)
@@ -37,12 +40,15 @@ def low_power_mode(settings: str | None) -> bool | None:
     return match[1] == "1" if match else None
 
 
-def thermal_state(thermal: str | None) -> str | None:
-    """From ``THERMAL``: ``nominal``, or what is limited and how much.
+def thermal_state(thermal: str | None, pressure: str | None = None) -> str | None:
+    """From ``THERMAL`` and ``PRESSURE``: ``nominal``, or what is limited and how much.
 
-    Apple silicon prints notes instead of limits as long as there are none.
+    Apple silicon prints notes instead of limits as long as there are none. Levels of pressure are those of
+    ``OSThermalNotification.h``.
     """
     text = thermal or ""
+    level_of = re.search(r"thermalpressurelevel\s+(\d+)", pressure or "")
+    pressed = int(level_of[1]) if level_of else None
     limited = [
         f"{name} {value} %"
         for name, value in re.findall(r"(CPU_\w*Limit)\s*=\s*(\d+)", text)
@@ -53,9 +59,11 @@ def thermal_state(thermal: str | None) -> str | None:
     )
     if level:
         limited.append(f"warning level {level[1]}")
+    if pressed:
+        limited.append(f"{_PRESSURES[min(pressed, len(_PRESSURES) - 1)]} thermal pressure")
     if limited:
         return ", ".join(limited)
-    seen = "No thermal warning level has been recorded" in text or "CPU_Speed_Limit" in text
+    seen = pressed == 0 or "No thermal warning level has been recorded" in text or "CPU_Speed_Limit" in text
     return "nominal" if seen else None
 
 

@@ -19,6 +19,8 @@ from kvsweep.files import read_json, write_json
 
 # Linux counts processor time in hundredths of a second.
 _SECONDS = 0.1
+# From how many cores on that others keep busy a cell's speed is in doubt.
+BUSY_CORES = 0.5
 # The time between two cells; what is left from longer ago says nothing of now.
 _RECENT_SECONDS = 5.0
 
@@ -38,6 +40,11 @@ def busy_cores(before: Reading, after: Reading) -> float | None:
         return None
     others = (after.busy - before.busy) - (after.own - before.own)
     return round(max(others, 0.0) / elapsed, 2)
+
+
+def is_busy(cores: float | None) -> bool:
+    """Whether others kept so many cores busy that a cell that was started then is in doubt."""
+    return cores is not None and cores > BUSY_CORES
 
 
 def goes_on(before: Reading, after: Reading) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,10 @@ _SECONDS = 10
 
 
 def output(*command: str) -> str | None:
-    """What a command prints; None if there is no such command, it fails or takes too long."""
+    """What a command prints; None if there is no such command, it fails or takes too long.
+
+    One that ends with an error after a whole answer in JSON has answered: rocm-smi does where it cannot tell one field.
+    """
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -21,13 +25,16 @@ def output(*command: str) -> str | None:
             text=True,
             errors="replace",
             timeout=_SECONDS,
-            check=True,
+            check=False,
             # Numbers with a point, words in English.
             env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    text = done.stdout.strip()
+    if done.returncode and not re.search(r"^[\[{].*[\]}]$", text, re.DOTALL | re.MULTILINE):
+        return None
+    return text or None
 
 
 def content(path: str) -> str:

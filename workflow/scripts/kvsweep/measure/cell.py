@@ -13,6 +13,7 @@ from kvsweep.files import read_json, write_json
 from kvsweep.machine import cluster_job
 from kvsweep.machine.conditions import read_conditions, remarks
 from kvsweep.machine.description import this_machine
+from kvsweep.machine.other_work import is_busy
 from kvsweep.measure import engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import Progress, count_done
@@ -124,10 +125,18 @@ def report_end(arguments: argparse.Namespace, summary: str, attempt: Attempt) ->
     parts = [
         f"{arguments.pair} at {what_length(arguments)}: {summary}",
         *([f"ended by {ended}"] if ended else []),
+        *busy_before(attempt.busy_cores_before),
         format_duration(record.wall_seconds),
         *([f"{done[1] - done[0]} of {done[1]} cells left"] if done else []),
     ]
     say("  " + "; ".join(parts))
+
+
+def busy_before(cores: float | None) -> list[str]:
+    """What to say of other programs' work right before the engine was started, if it is worth a word."""
+    if cores is None or not is_busy(cores):
+        return []
+    return [f"the machine was busy before: other programs took {cores:.1f} cores"]
 
 
 def what_length(arguments: argparse.Namespace) -> str:

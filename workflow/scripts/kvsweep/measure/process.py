@@ -23,6 +23,7 @@ from typing import IO, cast
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.measure import clock
+from kvsweep.measure.pauses import Pauses
 from kvsweep.measure.record import TIME_LIMIT
 
 _TAIL_BYTES = 64 * 1024
@@ -45,7 +46,7 @@ class StreamRecord:
 class ProcessRecord:
     """How an engine process went. ``ended_by`` says why the runner ended it; None where it did not.
 
-    ``wall_seconds`` is without ``suspended_seconds``, for which the machine slept meanwhile.
+    ``wall_seconds`` is without ``suspended_seconds``, for which the machine slept or the engine was stopped meanwhile.
     """
 
     started_at: str
@@ -92,6 +93,7 @@ def run(
             raise KvsweepError(f"{command[0]}: cannot be started ({error.strerror}).") from error
         group = engine.pid
         watch(group)
+        pauses = Pauses(engine.pid, start)
         ended = threading.Event()
         waited: list[tuple[int, object]] = []
 
@@ -112,7 +114,9 @@ def run(
                 thread.start()
             signals.raise_now()
             while not ended.wait(_POLL_SECONDS):
-                if time_limit_seconds is not None and clock.awake_seconds() - start > time_limit_seconds:
+                now = clock.awake_seconds()
+                pauses.look(now)
+                if time_limit_seconds is not None and now - start - pauses.seconds > time_limit_seconds:
                     ended_by = TIME_LIMIT
                     break
                 failed = next((s.error for s in streams if s.error), None)
@@ -121,7 +125,7 @@ def run(
                 if workflow_pid is not None and _is_gone(workflow_pid):
                     raise Interrupted(signal.SIGHUP)
                 on_tick()
-            wall_seconds = clock.awake_seconds() - start
+            wall_seconds = clock.awake_seconds() - start - pauses.seconds
             suspended_seconds = clock.with_sleep_seconds() - start_with_sleep - wall_seconds
         finally:
             signals.hold()  # a second Ctrl-C must not stop this

@@ -24,7 +24,7 @@ from kvsweep.statistics import cannot_be_the_same
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.units import format_duration
 
-# A cell whose engine was asleep for longer than this is timed again.
+# A cell whose engine was asleep or stopped for longer than this is timed again.
 SLEPT_SECONDS = 1.0
 
 
@@ -58,7 +58,9 @@ def throughput(arguments: argparse.Namespace) -> None:
         if slept < SLEPT_SECONDS:
             break
         # The clock of some systems goes on meanwhile, and with it the engine's.
-        say(f"  this machine slept for {format_duration(slept)} meanwhile; measuring the cell again")
+        say(
+            f"  this machine slept, or the engine was stopped, for {format_duration(slept)}; measuring the cell again"
+        )
     try:
         streams = [engine_run.read_stream(subject.directory, name) for name in ("bench.jsonl", "stderr.log")]
         tests = results(*streams)

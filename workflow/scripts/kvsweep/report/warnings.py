@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
+from kvsweep.machine.other_work import BUSY_CORES, is_busy
 from kvsweep.numbers import format_difference
 from kvsweep.report.parts import PHASES, Caution, label_of
 from kvsweep.statistics import Interval, cannot_be_the_same
@@ -15,7 +16,6 @@ from kvsweep.units import format_count
 # From where on a measured cell gets a warning.
 DRIFT_PER_REPETITION = 0.005  # a trend that is told from 0, as a fraction of the time
 SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
-BUSY_CORES = 0.5  # that other programs kept busy before the engine was started
 
 
 def warnings_of(
@@ -167,7 +167,7 @@ def what_slowed(row: Row) -> list[str]:
 
 def under_load(row: Row) -> bool:
     """Whether the machine had other work when the cell was started."""
-    return row["busy_cores_before"] is not None and bool(row["busy_cores_before"] > BUSY_CORES)
+    return is_busy(row["busy_cores_before"])
 
 
 def _group_titles(throughput: Sequence[Row], quality: Sequence[Row]) -> dict[int, str]:

@@ -174,7 +174,7 @@ _EVIDENCE: list[Column] = [
         "suspended_seconds",
         REAL,
         "s",
-        "how long the machine slept while the engine ran; not part of wall_seconds",
+        "how long the machine slept, or the engine was stopped, while it ran; not part of wall_seconds",
     ),
 ]
 
