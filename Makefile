@@ -10,7 +10,7 @@ CONFIGURED := $(if $(CONFIG),--configfile "$(CONFIG)")
 pinned = .venv/$(1)-$(firstword $(shell cksum requirements/$(1).txt))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: setup setup-dev setup-cluster demo run paper published plan status forget test check lint schema requirements
+.PHONY: setup setup-dev setup-cluster demo run paper published plan status forget rename test check lint schema requirements
 
 # What running needs. Tests and a cluster add theirs.
 setup: $(call pinned,run)
@@ -64,6 +64,10 @@ status: setup
 # make forget STATUS=timeout PAIR=q8_0/q4_0; DRY=1 only lists.
 forget: setup
 	$(BIN)/python workflow/scripts/forget_cells.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+
+# Another name for what was measured: make rename MODEL=old:new, or ENGINE=, CORPUS=, MACHINE=.
+rename: setup
+	$(BIN)/python workflow/scripts/rename_results.py --results "$(RESULTS)" $(MAKEOVERRIDES)
 
 # Everything that needs neither an engine nor a cluster.
 check: setup-dev lint

@@ -21,6 +21,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable
 from kvsweep.plan.hooks import Hooks
 from kvsweep.plan.inside_snakemake import Failures
+from kvsweep.plan.rename import check_finished
 from kvsweep.terminal import TERMINAL
 
 # A configuration on the command line replaces the paper's; merged, they would run both.
@@ -33,6 +34,7 @@ try:
     STUDY = configuration.parse_study(config)
     for directory in (Path.cwd(), Path("results")):
         check_writable(directory)
+    check_finished(Path("results"))
 except KvsweepError as error:
     raise WorkflowError(str(error)) from None
 

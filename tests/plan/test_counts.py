@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shlex
 import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -16,12 +17,15 @@ from forget_cells import remove_record
 from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.engine.identity import engine_identity
+from kvsweep.errors import KvsweepError
 from kvsweep.measure.progress import count_done
 from kvsweep.plan import last_run
 from kvsweep.plan.counts import LOGITS, Run, read_standings
 from kvsweep.plan.current import look
 from kvsweep.plan.overview import as_text
 from kvsweep.plan.plan import Plan, make_plan
+from kvsweep.plan.rename import Renaming, rename
+from kvsweep.plan.warnings import warnings
 from kvsweep.study.cells import BaselineRun, ThroughputCell
 from kvsweep.study.config import Study, parse_study
 from make_plan import read_known
@@ -275,6 +279,53 @@ def test_a_run_says_that_the_results_are_of_another_configuration(tmp_path: Path
     )
     assert "will not be in the new report" in said and "STUDY=directory" in said
     assert notes(history) == []  # once
+
+
+def test_a_run_stops_where_only_a_name_is_another_one(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.begin()
+    for run in history.to_do():
+        history.measure(run, "crashed")
+    config = history.config
+    for section, old, new in (("models", "m", "new"), ("engines", "e", "e2"), ("corpora", "t", "text")):
+        history.config = {**config, section: {new: config[section][old]}}
+        with pytest.raises(KvsweepError) as raised:
+            notes(history)
+        kind = {"models": "MODEL", "engines": "ENGINE", "corpora": "CORPUS"}[section]
+        assert str(raised.value) == (
+            f"{old!r} is called {new!r} in this configuration; make rename {kind}={shlex.quote(f'{old}:{new}')} "
+            "keeps what was measured. Nothing was measured."
+        )
+        rename(Renaming(kind, old, new), tmp_path)
+        assert history.to_do() == [] and notes(history) == []
+        rename(Renaming(kind, new, old), tmp_path)
+    # Where nothing of the old name is left there is nothing to keep.
+    for path in tmp_path.rglob("run.json"):
+        path.unlink()
+    history.config = {**config, "models": {"new": config["models"]["m"]}}
+    assert notes(history) == []
+
+
+def test_a_run_says_that_the_machine_has_another_name(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.config["machine"] = "old"
+    assert notes(history) == []
+    history.config["machine"] = "my new one"
+    (said,) = notes(history)
+    assert "make rename MACHINE='old:my new one' gives its rows the new name" in said
+
+
+def test_the_plan_says_what_is_the_same_under_two_names(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.config["models"]["again"] = history.config["models"]["m"]
+    history.config["engines"]["other"] = {**history.config["engines"]["e"], "pairs": ["f16"]}
+    history.config["corpora"]["text"] = history.config["corpora"]["t"]
+    said = [line for line in warnings(history.plan()) if line.startswith("twice: ")]
+    assert [line.split(" are ")[0] for line in said] == [
+        "twice: engines.e and engines.other",
+        "twice: models.m and models.again",
+        "twice: corpora.t and corpora.text",
+    ]
 
 
 def test_a_run_says_what_it_will_measure_again(tmp_path: Path) -> None:

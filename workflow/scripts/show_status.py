@@ -15,6 +15,7 @@ from kvsweep.measure.record import read_recorded
 from kvsweep.plan.last_run import last_configuration
 from kvsweep.plan.overview import Finished, Running, as_text, result_of
 from kvsweep.plan.plan import Known, make_plan
+from kvsweep.plan.rename import check_finished
 from kvsweep.program import run_program
 from kvsweep.study.cells import baseline_runs, quality_cells, throughput_cells
 from kvsweep.study.config import Study, parse_study
@@ -31,6 +32,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     results: Path = arguments.results
+    check_finished(results)
     study = parse_study(last_configuration(results))
     known = read_known(study, results, arguments.base)
     text = as_text(

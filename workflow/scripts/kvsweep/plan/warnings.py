@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from kvsweep.engine import sizes
 from kvsweep.inputs.model_header import ModelHeader
+from kvsweep.plan.names import two_names
 from kvsweep.plan.needs import Needs
 from kvsweep.plan.plan import Item, Plan
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
@@ -30,6 +31,7 @@ def warnings(plan: Plan) -> list[str]:
         *_unknown_caches(plan),
         *_beyond_training(plan),
         *_damaged(plan),
+        *two_names(plan.study, plan.known.now),
         *_disk(plan),
         *_overflows(plan),
         *_other_types(plan),

@@ -1,0 +1,63 @@
+"""Names that stand for the same thing: two in one configuration, or an old and a new one for what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+from kvsweep.engine.identity import engine_identity
+from kvsweep.plan.current import Current
+from kvsweep.study.config import Corpus, Engine, Model, Study
+
+_KINDS = {"engines": "ENGINE", "models": "MODEL", "corpora": "CORPUS"}
+
+
+def two_names(study: Study, now: Current) -> list[str]:
+    """What of a configuration is the same under two names, and will be measured twice: a sentence each."""
+    lines = []
+    for section in _KINDS:
+        seen: dict[Hashable, str] = {}
+        for name, keys in _things(section, study, now).items():
+            other = next((seen[key] for key in keys if key in seen), None)
+            seen |= dict.fromkeys(keys, name) if other is None else {}
+            if other is not None:
+                lines.append(
+                    f"twice: {section}.{other} and {section}.{name} are the same; all of it is measured under both "
+                    "names. Remove one"
+                )
+    return lines
+
+
+def new_names(last: Study, study: Study) -> Iterator[tuple[str, str, str]]:
+    """What has another name than in the ``last`` configuration: ("MODEL", old, new)."""
+    for section, kind in _KINDS.items():
+        then, now = (_things(section, one, Current()) for one in (last, study))
+        for old, keys in then.items():
+            if old not in now:
+                for new in now:
+                    if new not in then and set(keys) & set(now[new]):
+                        yield kind, old, new
+                        break
+
+
+def _things(section: str, study: Study, now: Current) -> dict[str, list[Hashable]]:
+    """Of each thing of a section, by name, what makes it the same as another one."""
+    things: Mapping[str, Any] = getattr(study, section)
+    return {name: list(_keys(thing, now)) for name, thing in things.items()}
+
+
+def _keys(thing: Engine | Model | Corpus, now: Current) -> Iterator[Hashable]:
+    if isinstance(thing, Engine):
+        source = repr(thing.source) if thing.source_kind == "path" else ""
+        yield repr(engine_identity(thing)) + source
+    elif isinstance(thing, Model):
+        yield thing.origin
+        known = now.models.get(thing.name)
+        if known is not None and known.sha256 is not None:
+            yield known.sha256
+    else:
+        yield dataclasses.replace(thing, name="", sha256=None, archive_sha256=None)
+        text = now.corpora.get(thing.name)
+        if text is not None and text.sha256 is not None:
+            yield text.sha256
