@@ -163,12 +163,10 @@ def bench_request(wildcards):
     return f"--prompt {asked.prompt} --generate {asked.generate} --repetitions {asked.repetitions}"
 
 
-@functools.cache
-def throughput_order():
-    """The place of each throughput cell in the order in which they run."""
-    return {cell: place for place, cell in enumerate(cells.in_order(STUDY))}
+# The place of each throughput cell in the order in which they run.
+THROUGHPUT_ORDER = {cell: place for place, cell in enumerate(cells.in_order(STUDY))}
 
 
 def throughput_priority(wildcards):
     """After quality; whole rounds, each in its own order."""
-    return -throughput_order().get(throughput_cell_of(wildcards), 0)
+    return -THROUGHPUT_ORDER.get(throughput_cell_of(wildcards), 0)
