@@ -126,6 +126,17 @@ def test_that_the_machine_was_busy_is_said_at_once(
     assert run_json(workplace.throughput("q8_0/turbo4", depth=1024))["busy_cores_before"] == cores
 
 
+def test_that_an_engine_does_not_use_its_device_is_said_at_once(workplace: Workplace) -> None:
+    """Hours of the processor's speed under a device's name are noticed at the first cell."""
+    build = json.loads(workplace.build_json.read_text())
+    workplace.build_json.write_text(json.dumps(build | {"backend": "cuda"}))
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=1024))
+    assert "  note: work left the device: all weights lie in the host's memory; " in done.stderr
+    workplace.build_json.write_text(json.dumps(build | {"backend": "cpu"}))
+    done = measure(workplace.throughput_command("q8_0/turbo4", depth=2048))
+    assert "work left the device" not in done.stderr
+
+
 def test_while_it_runs_a_cell_has_a_sign_of_life(workplace: Workplace) -> None:
     process = subprocess.Popen(
         [sys.executable, SCRIPTS / "measure.py", *workplace.throughput_command("q8_0/turbo4", depth=1024)],
@@ -167,6 +178,26 @@ def test_an_incomplete_baseline_is_removed(workplace: Workplace) -> None:
     assert "; it was removed (the engine ended with exit status 0; its last line: " in last
     assert "Traceback" not in done.stderr
     assert names(workplace.baseline) == []
+
+
+def test_a_baseline_beside_a_failed_computation_is_removed(workplace: Workplace) -> None:
+    """Its file is whole, and nothing in it says that a window of it was never computed."""
+    done = measure(workplace.baseline_command(), {"STAND_IN": "failed-buffer"})
+    assert done.returncode == 1
+    assert "a computation failed (ggml_metal_synchronize: error: command buffer 1 failed" in done.stderr
+    assert names(workplace.baseline) == []
+
+
+def test_a_failed_computation_is_said_at_once(with_baseline: Workplace) -> None:
+    fault = {"STAND_IN": "failed-buffer"}
+    done = measure(with_baseline.throughput_command("q8_0/turbo4", depth=1024), fault)
+    assert (
+        "prefill failed (ggml_metal_synchronize: error: command buffer 1 failed with status 5)" in done.stderr
+    )
+    assert "decode " in done.stderr and "prefill 6" not in done.stderr
+    done = measure(with_baseline.quality_command("q8_0/turbo4"), fault)
+    assert "no result (ggml_metal_synchronize: error: command buffer 1 failed with status 5)" in done.stderr
+    assert run_json(with_baseline.quality("q8_0/turbo4"))["attempts"] == 1
 
 
 def test_a_baseline_that_was_damaged_since_is_made_again(with_baseline: Workplace) -> None:

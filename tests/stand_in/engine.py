@@ -71,7 +71,14 @@ def no_result() -> None:
     sys.exit(0)
 
 
-# These come at once; "crash-half" comes in the middle, "lost-end" and "short-baseline" at the end.
+# What Metal says of a command buffer that failed, before it goes on.
+FAILED_BUFFER = (
+    "ggml_metal_synchronize: error: command buffer 1 failed with status 5\n"
+    "error: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)\n"
+)
+
+# These come at once; "crash-half" comes in the middle, "lost-end" and "short-baseline" at the end. With "failed-buffer"
+# the first computation fails and everything else is as ever.
 FAULTS = {
     "oom": oom,
     "hang": hang,
@@ -139,6 +146,7 @@ def bench(asked: dict[str, str], fault: str | None) -> None:
     ):
         cells = -(-(depth + n_prompt + n_gen) // 256) * 256
         sys.stderr.write(with_cache(log, k, v, cells, 1).replace("/6: ", "/2: "))
+        sys.stderr.write(FAILED_BUFFER if fault == "failed-buffer" and n_prompt else "")
         sys.stderr.flush()
         tokens = n_prompt + n_gen
         nanoseconds = 150_000 if n_prompt else 2_000_000
@@ -177,6 +185,7 @@ def baseline(asked: dict[str, str], fault: str | None) -> None:
     if fault == "crash-half":
         os.kill(os.getpid(), signal.SIGSEGV)
     sys.stderr.write(recorded("baseline-f16.stderr"))
+    sys.stderr.write(FAILED_BUFFER if fault == "failed-buffer" else "")
     sys.stdout.write(recorded("baseline-f16.stdout"))
 
 
@@ -189,6 +198,7 @@ def kl_divergence(asked: dict[str, str], fault: str | None) -> None:
     )
     log, result = (recorded(f"{name or 'kld-q8_0-q8_0'}.{stream}") for stream in ("stderr", "stdout"))
     sys.stderr.write(with_cache(log, k, v, N_CTX, 2))
+    sys.stderr.write(FAILED_BUFFER if fault == "failed-buffer" else "")
     if fault == "crash-half":
         sys.stdout.write(result[: len(result) // 2])
         sys.stdout.flush()

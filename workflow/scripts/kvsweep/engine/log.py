@@ -170,7 +170,7 @@ def parse_engine_log(text: str) -> EngineLog:
     return reader.log()
 
 
-_STAMP = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} [DIWE] (\w+)")
+_STAMP = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z] (\w+)")
 
 # Numbers keep their leading blanks, so that one that lost a digit is too short for its column.
 _KV_SIZE = re.compile(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.engine.environment import devices_of
+from kvsweep.engine.off_device import signs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_json
 from kvsweep.machine import cluster_job
@@ -113,8 +114,9 @@ def announce(arguments: argparse.Namespace, what: str) -> None:
     say(f"{number}{what} ({', '.join(names)})")
 
 
-def report_end(arguments: argparse.Namespace, summary: str, attempt: Attempt) -> None:
-    """One line for a cell that will be kept at once: which, what came out, how long it took, what is left."""
+def report_end(arguments: argparse.Namespace, summary: str, subject: Subject, attempt: Attempt) -> None:
+    """One line for a cell that will be kept at once: which, what came out, how long it took, what is left; and one more
+    where the engine did not compute on the device that it was built for."""
     record = attempt.record
     ended = (
         record.ended_by
@@ -130,6 +132,10 @@ def report_end(arguments: argparse.Namespace, summary: str, attempt: Attempt) ->
         *([f"{done[1] - done[0]} of {done[1]} cells left"] if done else []),
     ]
     say("  " + "; ".join(parts))
+    if subject.build["backend"] not in (None, "cpu"):
+        log = engine_run.read_stream(subject.directory, "stderr.log")
+        for sign in signs_in(log, attempt.command):
+            say(f"  note: work left the device: {sign}; see docs/backends.md")
 
 
 def busy_before(cores: float | None) -> list[str]:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvsweep.engine import baseline_file, commands
+from kvsweep.engine.failures import first_line
 from kvsweep.engine.log import last_line
 from kvsweep.engine.perplexity_output import ClosingStatisticsMissing, corpus_shortage, parse_kl
 from kvsweep.engine.perplexity_output import progress as perplexity_progress
+from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
 from kvsweep.machine import cluster_job
@@ -82,6 +84,13 @@ def check_baseline_run(
             f"corpora.{corpus}: the text has {has} tokens and needs {needs}, twice the context of {n_ctx}; "
             "take a longer text or a shorter context."
         )
+    # The log-probabilities are whole all the same: without a sign of those that were never computed.
+    failed = first_line("\n".join(texts), COMPUTATION)
+    if failed is not None:
+        raise KvsweepError(
+            f"the baseline at context {n_ctx}: a computation failed ({failed}), so its log-probabilities are not what "
+            "f16 gives; it was removed."
+        )
     ended = attempt.record.ended_by or how_it_ended(dataclasses.asdict(attempt.record))
     how = f"(the engine ended with {ended}; its last line: {last_line(texts[1])})"
     if not logits.exists():
@@ -131,9 +140,10 @@ def quality(arguments: argparse.Namespace) -> None:
                 say("  the engine ended well but lost the end of its output; running it again")
                 continue
         except KvsweepError:
-            pass
+            failed = first_line("\n".join(texts), COMPUTATION)
+            summary = f"no result ({failed})" if failed else ""
         break
-    report_end(arguments, summary or "no result", attempts[-1])
+    report_end(arguments, summary or "no result", subject, attempts[-1])
     engine_run.keep(subject, attempts)
 
 

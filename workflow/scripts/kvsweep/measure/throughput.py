@@ -74,7 +74,7 @@ def throughput(arguments: argparse.Namespace) -> None:
         summary = ", ".join(parts)
     except KvsweepError:
         summary = ""
-    report_end(arguments, summary or "no result", attempts[-1])
+    report_end(arguments, summary or "no result", subject, attempts[-1])
     engine_run.keep(subject, attempts)
 
 

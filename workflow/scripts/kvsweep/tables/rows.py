@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from kvsweep.engine.bench_output import BenchTest, failed_computations, logs_of_phases, parse_bench
 from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
+from kvsweep.engine.off_device import evidence
 from kvsweep.engine.perplexity_output import KlStatistics, parse_kl
 from kvsweep.engine.sizes import kv_bytes_per_token
 from kvsweep.errors import UnparsableOutput
@@ -25,7 +26,6 @@ from kvsweep.statistics import drift, window_stderr, window_values
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.effective import KINDS, effective_cache, shape_of
-from kvsweep.tables.off_device import evidence
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 
 Row = dict[str, Any]

@@ -10,13 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvsweep.engine.log import EngineContext, EngineLog, is_host
+from kvsweep.engine.log import EngineContext, EngineLog, is_host, parse_engine_log
+from kvsweep.errors import UnparsableOutput
 
 # Arguments that put weights on the host on purpose, of llama-bench, llama-perplexity and their forks.
 _ASKED_FOR = {"-ot", "--override-tensor", "-cmoe", "--cpu-moe", "-ncmoe", "--n-cpu-moe"}
 _OVERRIDDEN = re.compile(r"buffer type overridden to (\S+)")
 _MOVED = re.compile(
     r"\(and (\d+) others\) cannot be used with preferred buffer type (\S+), using (\S+) instead"
+)
+_NO_DEVICE = re.compile(
+    r"no usable GPU found|failed to initialize (?:CUDA|ROCm|MUSA|CANN|SYCL)|found 0 (?:CUDA|ROCm|SYCL|MUSA) devices"
+    r"|ggml_vulkan: No devices found|ggml_vulkan: Found 0 Vulkan devices|no CUDA-capable device is detected"
 )
 # Embeddings, those of each layer included, are up to two thirds of a small model.
 _MOST = 0.8
@@ -38,6 +43,7 @@ def evidence(context: EngineContext, log: EngineLog, text: str, command: Sequenc
     """Of one context of an engine that was built for a device. ``text`` is the log, ``command`` what was run."""
     on_purpose = bool(_ASKED_FOR & set(command)) or any(map(is_host, _OVERRIDDEN.findall(text)))
     signs = [
+        *_no_device(context, log, text),
         *_weights(log, text, on_purpose),
         *_cache(context),
         *_compute(context),
@@ -45,6 +51,23 @@ def evidence(context: EngineContext, log: EngineLog, text: str, command: Sequenc
     ]
     places = context.kv_devices or tuple(context.compute_buffers_mib)
     return Evidence(bool(places) and context.graph_splits is not None, tuple(signs))
+
+
+def signs_in(stderr: str, command: Sequence[str]) -> tuple[str, ...]:
+    """The signs in all of a process's contexts, each once; none where the log cannot be read."""
+    try:
+        log = parse_engine_log(stderr)
+    except UnparsableOutput:
+        return ()
+    found = [evidence(context, log, stderr, command).signs for context in log.contexts if context.kv_caches]
+    return tuple(dict.fromkeys(sign for signs in found for sign in signs))
+
+
+def _no_device(context: EngineContext, log: EngineLog, text: str) -> list[str]:
+    names = {*log.devices_free_mib, *log.model_buffers_mib, *context.kv_devices, *context.compute_buffers_mib}
+    if not all(map(is_host, names)) or _NO_DEVICE.search(text) is None:
+        return []
+    return ["the engine found no device"]
 
 
 def _weights(log: EngineLog, text: str, on_purpose: bool) -> list[str]:
