@@ -143,6 +143,18 @@ def test_what_is_refused(text: str, message: str) -> None:
         bench_output.parse_bench(text)
 
 
+@pytest.mark.parametrize(("position", "phase"), [(0, "prefill"), (1, "decode"), (2, "decode")])
+def test_a_failure_can_be_said_among_the_results(position: int, phase: str) -> None:
+    """ik_llama.cpp's Metal back end says it on stdout."""
+    lines = [line(n_prompt=128, n_gen=0), line(n_prompt=0, n_gen=128)]
+    lines.insert(position, "ggml_metal_graph_compute: command buffer 1 failed with status 5\n")
+    stdout = "".join(lines)
+    assert set(bench_output.failed_computations(stdout, FIRST + SECOND)) == {phase}
+    assert [test.phase for test in bench_output.results(stdout, FIRST + SECOND)] == [
+        other for other in ("prefill", "decode") if other != phase
+    ]
+
+
 def test_two_lines_run_together_are_left_out() -> None:
     """The head of one line and the tail of the next can form valid JSON with a field twice."""
     first, second = line(), line(n_depth=512)
@@ -192,7 +204,7 @@ FAILED = "ggml_metal_synchronize: error: command buffer 1 failed with status 5\n
     ],
 )
 def test_a_failed_computation_belongs_to_the_test_that_ran(log: str, phases: set[str]) -> None:
-    assert set(bench_output.failed_computations(log)) == phases
+    assert set(bench_output.failed_computations("", log)) == phases
     both = line(n_prompt=128, n_gen=0) + line(n_prompt=0, n_gen=128)
     assert {test.phase for test in bench_output.results(both, log)} == {"prefill", "decode"} - phases
 

@@ -116,6 +116,24 @@ def test_one_field_that_a_driver_does_not_know_costs_no_other() -> None:
         assert gpu == Gpu("nvidia", "Tesla K80", 11441 * 2**20, "470.256.02", None, 149.0)
 
 
+@pytest.mark.parametrize(
+    ("line", "gpu"),
+    [
+        ("A, 100 MiB, 1.2, 9.0, 7.50 W, ERR!, N/A", Gpu("nvidia", "A", 100 * 2**20, "1.2", "9.0", 7.5)),
+        ("A, [Unknown Error], 1.2, [N/A], [GPU is lost], , ", Gpu("nvidia", "A", None, "1.2")),
+        ("[Unknown Error], 2048, 1.2, 8.6, , , ", Gpu("nvidia", "NVIDIA GPU 8.6 2GB", 2**31, "1.2", "8.6")),
+    ],
+)
+def test_one_field_without_an_answer_costs_no_other(line: str, gpu: Gpu) -> None:
+    sentence = "Unable to determine the device handle for GPU 0000:01:00.0: Unknown Error\n"
+    assert gpus.nvidia_gpus(sentence + line + "\n") == (gpu,)
+
+
+def test_a_card_without_a_name() -> None:
+    (gpu,) = gpus.amd_gpus('[{"asic": {"market_name": "N/A", "target_graphics_version": "gfx1201"}}]')
+    assert gpu.name == "AMD GPU gfx1201"
+
+
 def test_a_gpu_whose_memory_is_the_machine_s() -> None:
     (gpu,) = gpus.nvidia_gpus(probed("nvidia-query-gb10.csv"))
     assert (gpu.name, gpu.memory_bytes, gpu.arch) == ("NVIDIA GB10", None, "12.1")

@@ -276,16 +276,33 @@ def logs_of_phases(stderr: str) -> dict[Phase, str]:
     return {"prefill": stderr[: second.start()], "decode": stderr[second.start() :]}
 
 
-def failed_computations(stderr: str) -> dict[Phase, str]:
-    """Of each phase in which a computation failed the first line that says so. What was printed for it is no result:
-    Metal goes on after a failed command buffer, and llama-bench ends with 0."""
-    found = {phase: first_line(log, COMPUTATION) for phase, log in logs_of_phases(stderr).items()}
+def failed_computations(stdout: str, stderr: str) -> dict[Phase, str]:
+    """Of each phase in which a computation failed the first line that says so, in the log or among the results.
+
+    What was printed for it is no result: Metal goes on after a failed command buffer, and llama-bench ends with 0.
+    """
+    said = logs_of_phases(stderr)
+    for phase, among_results in zip(PHASES, _between_results(stdout), strict=True):
+        said[phase] = f"{said[phase]}\n{among_results}"
+    found = {phase: first_line(text, COMPUTATION) for phase, text in said.items()}
     return {phase: line for phase, line in found.items() if line is not None}
+
+
+def _between_results(stdout: str) -> tuple[str, str]:
+    """Foreign lines on stdout up to the first result, and behind it: a result is printed when its test is done."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    behind = False
+    for line in stdout.split("\n"):
+        if line.startswith("{"):
+            behind = True
+        else:
+            parts[behind].append(line)
+    return "\n".join(parts[0]), "\n".join(parts[1])
 
 
 def results(stdout: str, stderr: str) -> tuple[BenchTest, ...]:
     """The finished tests of a cell's process in which nothing failed. Raises as ``parse_bench`` does."""
-    failed = failed_computations(stderr)
+    failed = failed_computations(stdout, stderr)
     return tuple(test for test in parse_bench(stdout) if test.phase not in failed)
 
 

@@ -52,9 +52,11 @@ _SLOWED_BY = {
 }
 
 
+# What programs print where there is nothing to tell.
+_NOTHING = ("", "N/A", "ERR!", "Unknown Error", "Not Supported", "None")
 # Names of many devices, of drivers that are older than the device and of processors' own GPUs.
 _GENERIC = {
-    *("NVIDIA Graphics Device", "Graphics Device", "NVIDIA Device"),
+    *("NVIDIA Graphics Device", "Graphics Device", "NVIDIA Device", "NVIDIA GPU", "AMD GPU"),
     *("AMD Radeon Graphics", "AMD Radeon(TM) Graphics", "Radeon Graphics", "AMD Instinct", "AMD Radeon"),
 }
 
@@ -113,7 +115,8 @@ def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu,
     for row in _rows(text, len(fields)):
         said = dict(zip(fields, row, strict=True))
         name, memory, arch = said.get("name"), _mebibytes(said.get("memory.total")), said.get("compute_cap")
-        if name:
+        if any(row):
+            name = name or "NVIDIA GPU"
             found.append(
                 Gpu(
                     "nvidia",
@@ -172,11 +175,12 @@ def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
     found = []
     for device in devices if isinstance(devices, list) else []:
         names = _text(_under(device, "asic", "market_name")), _text(_under(device, "board", "product_name"))
-        name = next((one for one in names if one and one not in _GENERIC), names[0] or names[1])
-        if name is None:
-            continue
         memory = _mebibytes(_value(_under(device, "vram", "size")))
         arch = _text(_under(device, "asic", "target_graphics_version"))
+        name = next((one for one in names if one and one not in _GENERIC), names[0] or names[1])
+        if name is None and arch is None:
+            continue
+        name = name or "AMD GPU"
         limits = (("max_power",), ("ppt0", "socket_power_limit"), ("ppt0", "max_power_limit"))
         powers = (_number(_value(_under(device, "limit", *keys))) for keys in limits)
         found.append(
@@ -253,7 +257,7 @@ def _rows(text: str | None, width: int) -> list[list[str | None]]:
             over = len(fields) - width
             fields = [fields[0], ",".join(fields[1 : 2 + over]), *fields[2 + over :]]
         if len(fields) == width:
-            rows.append([None if field.startswith("[") or not field else field for field in fields])
+            rows.append([None if field.startswith("[") or field in _NOTHING else field for field in fields])
     return rows
 
 
@@ -295,12 +299,13 @@ def _text(value: object) -> str | None:
     """Text of a JSON value; ``N/A`` is nothing."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return None if str(value).strip() in ("", "N/A") else str(value).strip()
+    return None if str(value).strip() in _NOTHING else str(value).strip()
 
 
 def _number(text: str | None) -> float | None:
+    """The number in ``81559`` or ``81559 MiB``."""
     try:
-        number = float(text or "")
+        number = float((text or "").partition(" ")[0])
     except ValueError:
         return None
     return number if abs(number) < 1e18 else None

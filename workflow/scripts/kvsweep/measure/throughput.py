@@ -70,7 +70,7 @@ def throughput(arguments: argparse.Namespace) -> None:
             for test in tests
             if cannot_be_the_same(test.samples_ns)
         ]
-        parts += [f"{phase} failed ({line})" for phase, line in failed_computations(streams[1]).items()]
+        parts += [f"{phase} failed ({line})" for phase, line in failed_computations(*streams).items()]
         summary = ", ".join(parts)
     except KvsweepError:
         summary = ""

@@ -154,7 +154,7 @@ def throughput_rows(
         problem = str(error)
     log, problem_of_log = _log(recorded.stderr)
     contexts = _contexts(log)
-    failed = failed_computations(recorded.stderr)
+    failed = failed_computations(recorded.stdout, recorded.stderr)
     rows = []
     for index, (phase, own_log) in enumerate(logs_of_phases(recorded.stderr).items()):
         test = tests.get(phase)

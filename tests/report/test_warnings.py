@@ -1,0 +1,41 @@
+"""What the report warns of: repetitions that cannot be of the same work, and where a cell ran."""
+
+from typing import Any
+
+import pytest
+from kvsweep.report import warnings
+
+
+def row(**values: Any) -> dict[str, Any]:
+    return {
+        "n_tokens": 512,
+        "samples": None,
+        "graph_splits": 2,
+        "kv_devices": ["CUDA0"],
+        "fallback_why": None,
+    } | values
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "apart"),
+    [
+        ([512, 511, 38], True),
+        ([38, 512], True),
+        ([512, 171], False),
+        ([512, 500, 530], False),
+        ([512], False),
+    ],
+)
+def test_repetitions_that_cannot_be_of_the_same_work(milliseconds: list[float], apart: bool) -> None:
+    cell = row(samples=[1000 * 512 / duration for duration in milliseconds])
+    assert warnings.apart(cell) == apart
+    if apart:
+        assert warnings._durations(cell) == "38 ms beside 512 ms"
+    assert not warnings.apart(row())
+
+
+def test_where_a_cell_ran_says_why_it_is_a_fallback() -> None:
+    assert warnings._where_it_ran(row(fallback_why="all weights lie in the host's memory")).startswith(
+        "all weights"
+    )
+    assert warnings._where_it_ran(row()) == "2 graph splits, KV cache on CUDA0"
