@@ -2,7 +2,8 @@
 
 import pytest
 from kvsweep.engine import perplexity_output
-from kvsweep.engine.perplexity_output import ClosingStatisticsMissing, PerplexityProgress
+from kvsweep.engine.perplexity_output import PerplexityProgress
+from kvsweep.engine.perplexity_results import ClosingStatisticsMissing
 from kvsweep.errors import UnparsableOutput
 from support import RECORDED
 

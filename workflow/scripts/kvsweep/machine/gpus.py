@@ -7,13 +7,13 @@ another form gives nothing. None of them knows how commands are run.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from kvsweep.machine.answers import json_in, mebibytes, number_in, rows_of, text_of, under, value_of
 from kvsweep.machine.probe import output
 
 Probe = Callable[..., str | None]
@@ -52,8 +52,6 @@ _SLOWED_BY = {
 }
 
 
-# What programs print where there is nothing to tell.
-_NOTHING = ("", "N/A", "ERR!", "Unknown Error", "Not Supported", "None")
 # Names of many devices, of drivers that are older than the device and of processors' own GPUs.
 _GENERIC = {
     *("NVIDIA Graphics Device", "Graphics Device", "NVIDIA Device", "NVIDIA GPU", "AMD GPU"),
@@ -112,9 +110,9 @@ def _answers(text: str | None) -> bool:
 def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu, ...]:
     """From ``nvidia_query`` for ``fields``: a line for each device. What the device does not have is ``[N/A]``."""
     found = []
-    for row in _rows(text, len(fields)):
+    for row in rows_of(text, len(fields)):
         said = dict(zip(fields, row, strict=True))
-        name, memory, arch = said.get("name"), _mebibytes(said.get("memory.total")), said.get("compute_cap")
+        name, memory, arch = said.get("name"), mebibytes(said.get("memory.total")), said.get("compute_cap")
         if any(row):
             name = name or "NVIDIA GPU"
             found.append(
@@ -124,9 +122,9 @@ def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu,
                     memory,
                     said.get("driver_version"),
                     arch,
-                    _number(said.get("power.limit")),
-                    _number(said.get("clocks.max.sm")),
-                    _number(said.get("clocks.max.memory")),
+                    number_in(said.get("power.limit")),
+                    number_in(said.get("clocks.max.sm")),
+                    number_in(said.get("clocks.max.memory")),
                 )
             )
     return tuple(found)
@@ -150,7 +148,7 @@ def nvidia_slices(text: str | None, visible: str = "") -> tuple[str | None, ...]
 def nvidia_users(text: str | None) -> tuple[str, ...]:
     """From ``NVIDIA_USERS``: names of the programs that compute on a device, each with its memory."""
     users = []
-    for pid, program, memory in _rows(text, 3):
+    for pid, program, memory in rows_of(text, 3):
         if pid is not None:
             takes = f", {memory} MiB" if memory else ""
             users.append(f"{(program or '?').rpartition('/')[2]} (process {pid}{takes})")
@@ -159,7 +157,7 @@ def nvidia_users(text: str | None) -> tuple[str, ...]:
 
 def nvidia_slowed_by(text: str | None) -> tuple[str, ...] | None:
     """From ``NVIDIA_NOW``: what keeps a device's clocks down now; None where no device says."""
-    masks = [row[0] for row in _rows(text, 1) if row[0] and re.fullmatch(r"0x[0-9a-fA-F]+", row[0])]
+    masks = [row[0] for row in rows_of(text, 1) if row[0] and re.fullmatch(r"0x[0-9a-fA-F]+", row[0])]
     if not masks:
         return None
     active = 0
@@ -170,25 +168,25 @@ def nvidia_slowed_by(text: str | None) -> tuple[str, ...] | None:
 
 def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
     """From ``AMD_SMI``: a list of devices, in newer versions under ``gpu_data``; sizes are ``{value, unit}``."""
-    data = _json(text)
+    data = json_in(text)
     devices = data.get("gpu_data") if isinstance(data, dict) else data
     found = []
     for device in devices if isinstance(devices, list) else []:
-        names = _text(_under(device, "asic", "market_name")), _text(_under(device, "board", "product_name"))
-        memory = _mebibytes(_value(_under(device, "vram", "size")))
-        arch = _text(_under(device, "asic", "target_graphics_version"))
+        names = text_of(under(device, "asic", "market_name")), text_of(under(device, "board", "product_name"))
+        memory = mebibytes(value_of(under(device, "vram", "size")))
+        arch = text_of(under(device, "asic", "target_graphics_version"))
         name = next((one for one in names if one and one not in _GENERIC), names[0] or names[1])
         if name is None and arch is None:
             continue
         name = name or "AMD GPU"
         limits = (("max_power",), ("ppt0", "socket_power_limit"), ("ppt0", "max_power_limit"))
-        powers = (_number(_value(_under(device, "limit", *keys))) for keys in limits)
+        powers = (number_in(value_of(under(device, "limit", *keys))) for keys in limits)
         found.append(
             Gpu(
                 "amd",
-                " ".join([_told_apart(name, memory, arch), *_partition(_under(device, "partition"))]),
+                " ".join([_told_apart(name, memory, arch), *_partition(under(device, "partition"))]),
                 memory,
-                _text(_under(device, "driver", "version")),
+                text_of(under(device, "driver", "version")),
                 arch,
                 next((power for power in powers if power is not None), None),
             )
@@ -198,15 +196,15 @@ def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
 
 def _partition(said: object) -> list[str]:
     """How a device is divided: ``CPX/NPS4``; nothing where it is whole, as one memory."""
-    compute = _text(_under(said, "compute_partition")) or _text(_under(said, "accelerator_partition"))
-    memory = _text(_under(said, "memory_partition"))
+    compute = text_of(under(said, "compute_partition")) or text_of(under(said, "accelerator_partition"))
+    memory = text_of(under(said, "memory_partition"))
     parts = [part for part in (compute, memory) if part and part not in ("SPX", "NPS1")]
     return ["/".join(parts)] if parts else []
 
 
 def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
     """From ``ROCM_SMI``: ``card0``, ``card1`` and ``system``. The names of fields changed their case over the years."""
-    data = _json(text)
+    data = json_in(text)
     if not isinstance(data, dict):
         return ()
     cards = {
@@ -214,28 +212,28 @@ def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
         for name, card in data.items()
         if isinstance(card, dict)
     }
-    driver = _text(cards.get("system", {}).get("driver version"))
+    driver = text_of(cards.get("system", {}).get("driver version"))
     found = []
     for name in sorted(cards):
         card = cards[name]
-        title = _text(card.get("card series")) or _text(card.get("card model"))
+        title = text_of(card.get("card series")) or text_of(card.get("card model"))
         if name.startswith("card") and title is not None:
-            said = _number(_text(card.get("vram total memory (b)")))
-            memory, arch = None if said is None else int(said), _text(card.get("gfx version"))
-            driver_of = driver or _text(card.get("driver version"))
+            said = number_in(text_of(card.get("vram total memory (b)")))
+            memory, arch = None if said is None else int(said), text_of(card.get("gfx version"))
+            driver_of = driver or text_of(card.get("driver version"))
             found.append(Gpu("amd", _told_apart(title, memory, arch), memory, driver_of, arch))
     return tuple(found)
 
 
 def apple_gpus(text: str | None) -> tuple[Gpu, ...]:
     """From ``APPLE``. Their memory is the machine's own."""
-    data = _json(text)
+    data = json_in(text)
     displays = data.get("SPDisplaysDataType") if isinstance(data, dict) else None
     found = []
     for display in displays if isinstance(displays, list) else []:
-        name = _text(_under(display, "sppci_model")) or _text(_under(display, "_name"))
+        name = text_of(under(display, "sppci_model")) or text_of(under(display, "_name"))
         if name is not None:
-            cores = _number(_text(_under(display, "sppci_cores")))
+            cores = number_in(text_of(under(display, "sppci_cores")))
             found.append(Gpu("apple", name, cores=None if cores is None else int(cores)))
     return tuple(found)
 
@@ -245,72 +243,9 @@ def kinds(gpus: Iterable[Gpu]) -> list[str]:
     return sorted({gpu.name for gpu in gpus if gpu.vendor != "apple"})
 
 
-# -- forms ------------------------------------------------------------------------------------------------------------
-
-
-def _rows(text: str | None, width: int) -> list[list[str | None]]:
-    """Lines of nvidia-smi's comma separated values. A program's name may hold a comma: the middle takes the rest."""
-    rows = []
-    for line in (text or "").splitlines():
-        fields = [field.strip() for field in line.split(",")]
-        if len(fields) > width >= 3:
-            over = len(fields) - width
-            fields = [fields[0], ",".join(fields[1 : 2 + over]), *fields[2 + over :]]
-        if len(fields) == width:
-            rows.append([None if field.startswith("[") or field in _NOTHING else field for field in fields])
-    return rows
-
-
 def _told_apart(name: str, memory: int | None, arch: str | None) -> str:
     """A name that many devices share, with what tells them apart."""
     if name not in _GENERIC:
         return name
     size = [f"{round(memory / 2**30)}GB"] if memory else []
     return " ".join([name, *([arch] if arch else []), *size])
-
-
-def _json(text: str | None) -> Any:
-    """The longest JSON list or object in what a program printed: sentences can stand before and behind it."""
-    decoder, found, longest, position = json.JSONDecoder(), None, 0, 0
-    text = text or ""
-    while match := re.compile(r"[\[{]").search(text, position):
-        try:
-            value, position = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
-            position = match.end()
-            continue
-        if position - match.start() > longest:
-            found, longest = value, position - match.start()
-    return found
-
-
-def _under(value: object, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _value(value: object) -> str | None:
-    """``{"value": 196592, "unit": "MB"}`` or the bare number of older versions."""
-    return _text(_under(value, "value") if isinstance(value, Mapping) else value)
-
-
-def _text(value: object) -> str | None:
-    """Text of a JSON value; ``N/A`` is nothing."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return None if str(value).strip() in _NOTHING else str(value).strip()
-
-
-def _number(text: str | None) -> float | None:
-    """The number in ``81559`` or ``81559 MiB``."""
-    try:
-        number = float((text or "").partition(" ")[0])
-    except ValueError:
-        return None
-    return number if abs(number) < 1e18 else None
-
-
-def _mebibytes(text: str | None) -> int | None:
-    number = _number(text)
-    return None if number is None else int(number * 2**20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvsweep.engine.bench_output import results
+from kvsweep.engine.bench_results import results
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.prediction import Rates
 from kvsweep.measure.record import read_recorded

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.engine import commands
-from kvsweep.engine.bench_output import bench_progress, failed_computations, results
+from kvsweep.engine.bench_output import bench_progress
+from kvsweep.engine.bench_results import failed_computations, results
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
 from kvsweep.measure import engine_run

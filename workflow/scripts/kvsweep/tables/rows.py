@@ -12,10 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.engine.bench_output import BenchTest, failed_computations, logs_of_phases, parse_bench
+from kvsweep.engine.bench_output import BenchTest, parse_bench
+from kvsweep.engine.bench_results import failed_computations, logs_of_phases
 from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
 from kvsweep.engine.off_device import evidence
-from kvsweep.engine.perplexity_output import KlStatistics, parse_kl
+from kvsweep.engine.perplexity_output import parse_kl
+from kvsweep.engine.perplexity_results import KlStatistics
 from kvsweep.engine.sizes import kv_bytes_per_token
 from kvsweep.errors import UnparsableOutput
 from kvsweep.inputs.kv_layers import LayerGroup
