@@ -268,6 +268,14 @@ CONTRACT = [
         for name, old, new in (("prompt", 64, 128), ("generate", 16, 32), ("repetitions", 2, 3))
     ),
     Line(
+        "a round added",
+        value("throughput.rounds", 2),
+        {f"{cell} round-2" for cell in throughput("built") | throughput("ready")},
+        keys=("throughput.rounds",),
+        reason="new round 2",
+    ),
+    Line("another order of the cells", value("throughput.seed", 2), set(), keys=("throughput.seed",)),
+    Line(
         "other chunks",
         value("quality.chunks", {1024: 4}),
         quality() | baselines(),

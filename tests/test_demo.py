@@ -22,9 +22,10 @@ pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("demo")]
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 DEMO = yaml.safe_load((ROOT / "examples" / "demo.yaml").read_text())
-N_PAIRS, N_DEPTHS, N_CONTEXTS = (
+N_PAIRS, N_DEPTHS, N_ROUNDS, N_CONTEXTS = (
     len(DEMO["pairs"]),
     len(DEMO["throughput"]["depths"]),
+    DEMO["throughput"]["rounds"],
     len(DEMO["quality"]["contexts"]),
 )
 
@@ -46,7 +47,9 @@ def quality() -> pd.DataFrame:
 
 
 def raw_directory(row: Any, kind: str) -> Path:
-    place = f"d{row.depth}" if kind == "throughput" else f"{row.corpus}/c{row.n_ctx}"
+    place = f"{row.corpus}/c{row.n_ctx}" if kind == "quality" else f"d{row.depth}"
+    if kind == "throughput" and row.round > 1:
+        place = f"round-{row.round}/{place}"
     return RESULTS / kind / row.engine / row.model / place / f"k-{row.ctk}" / f"v-{row.ctv}"
 
 
@@ -64,7 +67,7 @@ def test_a_second_demo_does_nothing() -> None:
 
 
 def test_every_cell_has_its_rows(throughput: pd.DataFrame, quality: pd.DataFrame) -> None:
-    assert len(throughput) == 2 * N_PAIRS * N_DEPTHS
+    assert len(throughput) == 2 * N_PAIRS * N_DEPTHS * N_ROUNDS
     assert len(quality) == N_PAIRS * N_CONTEXTS
     assert set(throughput.status) == set(quality.status) == {"measured"}
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes results/config.json: what of the configuration the tables are made of, checked."""
+"""Writes what of the configuration the tables are made of, checked, and the order in which throughput cells run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
-from kvsweep.files import write_json
+from kvsweep.files import write_json, write_text
 from kvsweep.program import run_program
+from kvsweep.study.cells import in_order
 from kvsweep.study.config import parse_study
 
 
@@ -18,8 +19,10 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the configuration, as JSON")
     arguments = parser.parse_args()
     config = json.loads(arguments.config)
-    parse_study(config)
+    study = parse_study(config)
     write_json(arguments.results / "config.json", config)
+    order = "".join(f"{cell.directory}\n" for cell in in_order(study))
+    write_text(arguments.results / "throughput-order.txt", order)
 
 
 if __name__ == "__main__":
