@@ -512,7 +512,8 @@ def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:
             if cell["kind"] == "baseline":
                 name = job("baseline", *values)
             else:
-                name = job(f"{cell['kind']}_cell", *values, cell["ctk"], cell["ctv"])
+                later = [f"round-{cell['round']}"] if cell.get("round", 1) > 1 else []
+                name = job(f"{cell['kind']}_cell", *values, cell["ctk"], cell["ctv"], *later)
             found[name] = cell["reason"]
     return found
 

@@ -1,0 +1,262 @@
+#!/usr/bin/env python
+"""How often the stated 95 % intervals hold the truth, and how often two identical pairs are called different.
+
+Throughput and quality rows are drawn from a known truth and go through the analysis that real rows go through. As was
+measured, a process's speed differs from another's by 5 % in decode and 2 % in prefill, a repetition's from another's
+in one process by 1 and 0.5 % (standard deviations); a round as a whole, slower or faster for all pairs, by 10 %.
+Windows of a text differ in difficulty by a factor of 2, which is the same for all pairs, and a pair's own damage by 30
+% from window to window; their running means are rounded as llama-perplexity prints them.
+
+    python benchmarks/coverage.py --trials 4000
+
+A line is red that covers less than 93 or more than 97 %, or calls more than 5 % of identical pairs different (each with
+what chance allows the trials).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+
+from kvsweep.analysis.crossovers import crossovers
+from kvsweep.analysis.curves import Curve
+from kvsweep.analysis.estimates import Gap, gap, quality_of
+from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER, over_rounds, speeds
+from kvsweep.statistics import window_stderr, window_values
+from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+
+Row = dict[str, Any]
+
+BETWEEN = {"decode": 0.05, "prefill": 0.02}  # standard deviations, as fractions of the time
+WITHIN = {"decode": 0.01, "prefill": 0.005}
+ROUND = 0.10
+N_TOKENS = {"decode": 128, "prefill": 512}
+SET_UP = {
+    "source": "measured",
+    "engine": "e",
+    "machine": "m",
+    "model": "model",
+    "status": "measured",
+    "fallback": False,
+}
+
+
+@dataclass
+class Tally:
+    """What came of the trials of one line: how often the truth was covered, identical pairs told apart."""
+
+    name: str
+    covered: list[bool] = field(default_factory=list)
+    told: list[bool] = field(default_factory=list)
+    widths: list[float] = field(default_factory=list)
+
+    def line(self) -> str:
+        parts = [f"{self.name:58}"]
+        if self.covered:
+            parts.append(
+                f"covers {100 * fmean(self.covered):5.1f} % {self._verdict(self.covered, 0.93, 0.97)}"
+            )
+        if self.told:
+            parts.append(f"told apart {100 * fmean(self.told):4.1f} % {self._verdict(self.told, 0.0, 0.05)}")
+        if self.widths:
+            parts.append(f"half width {100 * fmean(self.widths):5.1f} %")
+        return "  ".join(parts)
+
+    @staticmethod
+    def _verdict(found: list[bool], low: float, high: float) -> str:
+        share, chance = fmean(found), 2.6 * math.sqrt(0.05 * 0.95 / len(found))
+        return "ok" if low - chance <= share <= high + chance else "RED"
+
+
+# --- speed --------------------------------------------------------------------------------------------------
+
+
+def cell(name: str, depth: int, phase: str, round_: int, rates: list[float]) -> Row:
+    return {
+        **dict.fromkeys(THROUGHPUT.names),
+        **SET_UP,
+        **{"ctk": name, "ctv": name, "effective_ctk": name, "effective_ctv": name},
+        **{"depth": depth, "phase": phase, "n_tokens": N_TOKENS[phase], "round": round_},
+        **{"samples": rates, "tokens_per_second": fmean(rates), "repetitions": len(rates)},
+    }
+
+
+def run(
+    chance: random.Random,
+    seconds: Callable[[str, int], float],
+    phase: str,
+    n_rounds: int,
+    pairs: Iterable[str] = ("f16", "q8_0"),
+    depths: Iterable[int] = (0,),
+    repetitions: int = 3,
+    first_takes: float = 1.0,
+) -> list[Row]:
+    """Cells over rounds as the analysis makes them; ``seconds`` is the true time of a token of a pair at a depth."""
+    rows = []
+    for round_ in range(1, n_rounds + 1):
+        slow = math.exp(chance.gauss(0, ROUND))
+        for name in pairs:
+            for depth in depths:
+                process = slow * seconds(name, depth) * math.exp(chance.gauss(0, BETWEEN[phase]))
+                times = [process * math.exp(chance.gauss(0, WITHIN[phase])) for _ in range(repetitions)]
+                times[0] *= first_takes
+                rows.append(cell(name, depth, phase, round_, [1 / time for time in times]))
+    return over_rounds(rows)
+
+
+def ratios(chance: random.Random, trials: int, phase: str, n_rounds: int) -> Tally:
+    """A pair that is 4 % slower than f16, and one that is as fast."""
+    tally = Tally(f"{phase}, ratio to f16, {n_rounds} rounds")
+    true = {"f16": 1.0, "q8_0": 1.0, "q4_0": 1.04}
+    for _ in range(trials):
+        rows = speeds(run(chance, lambda name, _: 0.01 * true[name], phase, n_rounds, true))
+        found = {row["ctk"]: row for row in rows}
+        other, same = found["q4_0"], found["q8_0"]
+        tally.covered.append(other["ratio_low"] <= 1 / 1.04 <= other["ratio_high"])
+        tally.widths.append((other["ratio_high"] - other["ratio_low"]) / 2)
+        tally.told.append(same["verdict"] in (FASTER, SLOWER))
+    return tally
+
+
+def one_round(chance: random.Random, trials: int, phase: str) -> Tally:
+    tally = Tally(f"{phase}, 1 round: no interval, nothing told")
+    for _ in range(trials // 10):
+        _, other = speeds(run(chance, lambda *_: 0.01, phase, 1))
+        assert other["ratio_low"] is None and other["verdict"] == ONE_ROUND
+        tally.told.append(other["verdict"] in (FASTER, SLOWER))
+    return tally
+
+
+def rates(chance: random.Random, trials: int, phase: str, n_rounds: int) -> Tally:
+    tally = Tally(f"{phase}, tokens/s, {n_rounds} rounds")
+    for _ in range(trials):
+        row = speeds(run(chance, lambda *_: 0.01, phase, n_rounds, ["f16"]))[0]
+        tally.covered.append(row["tokens_per_second_low"] <= 100 <= row["tokens_per_second_high"])
+    return tally
+
+
+def first_repetitions(chance: random.Random, trials: int, n_rounds: int) -> Tally:
+    """A run of seven pairs whose first repetitions take 15 % longer: the rates of the others are the truth."""
+    tally = Tally(f"prefill, first repetition 15 % slower, {n_rounds} rounds")
+    pairs = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+    for _ in range(trials // 4):
+        rows = speeds(run(chance, lambda *_: 0.01, "prefill", n_rounds, pairs, first_takes=1.15))
+        low, high = (rows[0][f"tokens_per_second_{end}"] for end in ("low", "high"))
+        tally.covered.append(low <= 100 <= high)
+        tally.told += [row["verdict"] in (FASTER, SLOWER) for row in rows[1:2]]
+    return tally
+
+
+def durations(chance: random.Random, trials: int, n_rounds: int) -> Tally:
+    """The time of an answer of 2,000 tokens over a curve of three depths, and of two equal pairs' difference."""
+    tally = Tally(f"decode, time of a request, {n_rounds} rounds")
+    for _ in range(trials):
+        rows = run(chance, lambda _, depth: 0.01 + 1e-6 * depth, "decode", n_rounds, depths=(0, 2048, 8192))
+        first, second = (
+            Curve(row for row in rows if row["ctk"] == name).duration(1000, 3000) for name in ("f16", "q8_0")
+        )
+        apart = first - second
+        assert first.half is not None and apart.half is not None
+        true = 2000 * 0.01 + 1e-6 * (3000**2 - 1000**2) / 2
+        tally.covered.append(abs(first.seconds - true) <= first.half)
+        tally.told.append(abs(apart.seconds) > apart.half)
+    return tally
+
+
+def crossings(chance: random.Random, trials: int, n_rounds: int) -> Tally:
+    """Two lines that cross at a depth of 8,192, and two that are the same."""
+    depths = (0, 2048, 4096, 16384, 32768)
+    tally = Tally(f"decode, depth of a crossing, {n_rounds} rounds")
+
+    def seconds(name: str, depth: int) -> float:
+        return 0.01 + 1e-6 * depth if name == "f16" else 0.012 + (1e-6 - 0.002 / 8192) * depth
+
+    for _ in range(trials // 4):
+        found = crossovers(run(chance, seconds, "decode", n_rounds, depths=depths))
+        # Where none is found, the fit does not say where it could be.
+        tally.covered.append(
+            any(r.get("depth") is not None and r["depth_low"] <= 8192 <= r["depth_high"] for r in found)
+        )
+        same = crossovers(run(chance, lambda _, d: 0.01 + 1e-6 * d, "decode", n_rounds, depths=depths))
+        tally.told.append(any(row["verdict"] == "crosses" for row in same))
+    return tally
+
+
+# --- quality ------------------------------------------------------------------------------------------------
+
+
+def scored(name: str, values: list[float]) -> Row:
+    """A quality row whose running means were printed with five decimals."""
+    printed = [round(fmean(values[:n]), 5) for n in range(1, len(values) + 1)]
+    error = window_stderr(printed, 5)
+    return {
+        **dict.fromkeys(QUALITY.names),
+        **SET_UP,
+        **{"ctk": name, "ctv": name, "kld_mean": round(fmean(values), 6)},
+        **{"kld_mean_stderr": 0.02 * fmean(values), "kld_windows": window_values(printed)},
+        **{"kld_window_stderr": error and error.stderr, "kld_window_rounding": error and error.rounding},
+    }
+
+
+def windows(chance: random.Random, trials: int, n_windows: int, kld: float) -> Tally:
+    """A pair that does 20 % more damage than another, and one that does as much."""
+    tally = Tally(f"quality, KL divergence of {kld:g}, {n_windows} windows")
+    true = {"q8_0": 1.0, "q5_1": 1.0, "q5_0": 1.2}
+
+    def own(spread: float) -> float:
+        """A factor with mean 1."""
+        return math.exp(chance.gauss(-(spread**2) / 2, spread))
+
+    for _ in range(trials):
+        hard = [own(0.35) for _ in range(n_windows)]
+        rows = {
+            name: scored(name, [kld * times * one * own(0.3) for one in hard]) for name, times in true.items()
+        }
+        more, same = between(rows["q5_0"], rows["q8_0"]), between(rows["q5_1"], rows["q8_0"])
+        assert more.difference_low is not None and more.difference_high is not None
+        assert same.difference_low is not None and same.difference_high is not None
+        tally.covered.append(more.difference_low <= 0.2 * kld <= more.difference_high)
+        tally.widths.append((more.difference_high - more.difference_low) / 2 / kld)
+        tally.told.append(same.difference_low > 0 or same.difference_high < 0)
+    return tally
+
+
+def between(a: Row, b: Row) -> Gap:
+    values = quality_of(a, "kld_mean"), quality_of(b, "kld_mean")
+    assert values[0] is not None and values[1] is not None
+    return gap(values[0], values[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=2000, help="draws of each line")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    chance, trials = random.Random(arguments.seed), arguments.trials
+    for phase in ("prefill", "decode"):
+        print(one_round(chance, trials, phase).line(), flush=True)
+        for n_rounds in (2, 3, 5, 10):
+            print(ratios(chance, trials, phase, n_rounds).line(), flush=True)
+            print(rates(chance, trials, phase, n_rounds).line(), flush=True)
+    for n_rounds in (2, 3, 5, 10):
+        print(first_repetitions(chance, trials, n_rounds).line(), flush=True)
+        print(durations(chance, trials, n_rounds).line(), flush=True)
+        print(crossings(chance, trials, n_rounds).line(), flush=True)
+    for kld in (0.01, 0.00002):  # of q4_0; where printing rounds off
+        for n_windows in (4, 8, 16, 32, 64, 128):
+            print(windows(chance, trials, n_windows, kld).line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
