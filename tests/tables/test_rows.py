@@ -208,6 +208,16 @@ def test_a_log_by_itself_shows_that_work_left_the_device() -> None:
     assert [(row["fallback"], row["fallback_why"]) for row in f16] == [(False, None)] * 2
 
 
+def test_a_run_that_logs_nothing_and_names_no_device() -> None:
+    cell, record = bench("fork-cuda/bench-f16-f16", 0)
+    cuda = BUILD | {"backend": "cuda"}
+    silent = dataclasses.replace(record, stderr="")
+    assert all(row.get("fallback") is None for row in tables.throughput_rows(cell, silent, cuda, LLAMA_8B))
+    without = dataclasses.replace(silent, stdout=silent.stdout.replace('"NVIDIA H200"', '""'))
+    for row in tables.throughput_rows(cell, without, cuda, LLAMA_8B):
+        assert (row["status"], row["fallback_why"]) == ("measured", "llama-bench names no device")
+
+
 def test_an_engine_for_the_processor_has_no_fallback_by_itself() -> None:
     rows = tables.throughput_rows(*bench("fork/bench-f16-f16", 0), BUILD, TINY_GQA2)
     assert all(row.get("fallback") is None for row in rows)

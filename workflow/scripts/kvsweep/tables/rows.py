@@ -189,6 +189,8 @@ def throughput_rows(
             row |= _what_ran(contexts[index], model)
             row |= _where_it_ran(contexts[index], log, recorded, build)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
+        if test is not None and row.get("fallback") is None and _names_no_device(test, build):
+            row |= {"fallback": True, "fallback_why": "llama-bench names no device"}
         row |= {
             "model_buffer_bytes": _weights_on_device(log, model),
             "device_free_bytes": on_device(log.devices_free_mib),
@@ -384,6 +386,11 @@ def _logged_caches(context: EngineContext) -> Row:
         "cache_rotated_v": [v for _, v in context.rotations] or None,
         "recurrent_bytes": None if recurrent is None else round(recurrent * 2**20),
     }
+
+
+def _names_no_device(test: BenchTest, build: Mapping[str, Any]) -> bool:
+    """Of other back ends' devices older builds of llama-bench say nothing."""
+    return build["backend"] in ("cuda", "hip") and test.gpu_info is None
 
 
 def _statistics(found: KlStatistics) -> Row:
