@@ -5,6 +5,7 @@ Pure functions on plain sequences of numbers. None where so few numbers tell not
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, variance
@@ -170,6 +171,12 @@ def window_stderr(running_means: Sequence[float], decimals: int) -> WindowError 
         return None
     spread = math.sqrt(variance(window_values(running_means)) / n)
     return WindowError(spread, 10.0**-decimals * math.sqrt((n + 1) / 18))
+
+
+def window_counts(running_shares: Sequence[float], n: int) -> list[int]:
+    """How many of each window's ``n`` tokens have a property, from the shares over the first i windows."""
+    totals = [0, *(round(share * i * n) for i, share in enumerate(running_shares, start=1))]
+    return [after - before for before, after in itertools.pairwise(totals)]
 
 
 # Repetitions further apart than this are not of the same work: one was stopped, or did not compute what it should.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.bench_output import BenchTest, parse_bench
 from kvsweep.engine.bench_results import failed_computations, logs_of_phases
 from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
@@ -24,7 +25,7 @@ from kvsweep.inputs.kv_layers import LayerGroup
 from kvsweep.inputs.model_header import groups_in_manifest
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded
-from kvsweep.statistics import drift, window_stderr, window_values
+from kvsweep.statistics import drift, window_counts, window_stderr, window_values
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.effective import KINDS, effective_cache, shape_of
@@ -415,7 +416,11 @@ def _statistics(found: KlStatistics) -> Row:
         error = window_stderr(means, _WINDOW_DECIMALS)
         row[f"{name}_window_stderr"] = error and error.stderr
         row[f"{name}_window_rounding"] = error and error.rounding
-    row["kld_windows"] = window_values([window.kld_mean for window in found.windows]) or None
+        row[f"{name}_windows"] = window_values(means) or None
+    if found.n_ctx is not None:
+        row["window_tokens"] = scored_tokens(found.n_ctx)
+        shares = [window.top1_agreement for window in found.windows]
+        row["top1_windows"] = window_counts(shares, scored_tokens(found.n_ctx))
     return row
 
 

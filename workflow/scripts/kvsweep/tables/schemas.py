@@ -281,6 +281,15 @@ QUALITY = as_schema(
         _rounding("kld_mean", "nats"),
         _rounding("top1_agreement", "fraction"),
         *_PUBLISHED,
+        ("window_tokens", INTEGER, "tokens", "tokens scored in each window"),
+        ("ln_ppl_ratio_windows", REALS, "", "each window's mean of ln(PPL/PPL(base)), likewise"),
+        (
+            "top1_windows",
+            INTEGERS,
+            "tokens",
+            "tokens of each window whose most likely next token is the baseline's; from shares that are printed to "
+            "a thousandth of a percent: exact up to 100,000 scored tokens",
+        ),
         *_CACHES,
         *_PROOFS,
     ]
@@ -438,5 +447,11 @@ CLAIMS = as_schema(
         ("tolerance_reason", TEXT, "", "where the tolerance comes from"),
         *_ENGINE_AND_MODEL,
         ("corpus", TEXT, "", "corpus of the quality cells; null for a statement about speed"),
+        (
+            "basis",
+            TEXT,
+            "",
+            "how far the verdict goes: on printed digits only, not decided, and what was not checked; null if in full",
+        ),
     ]
 )
