@@ -47,7 +47,9 @@ MEMORIES = [n * 2**20 for n in (16, 64, 256)]
 ANSWERED = ("claims", "head_to_head", "pareto", "k_or_v", "crossovers", "memory", "largest_context", "advice")
 
 
-def tables_of(results: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
+def tables_of(
+    results: Path, workloads: dict[str, Any] | None, *arguments: str
+) -> dict[str, list[dict[str, Any]]]:
     """Every table that kvsweep's programs make of these results, without what is null."""
     tables = ("--tables", results / "tables")
     for name, options in {
@@ -55,7 +57,7 @@ def tables_of(results: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]
         "make_claims": tables,
         "make_answers": tables,
         "make_memory": (*tables, "--memories", json.dumps(MEMORIES)),
-        "make_advice": (*tables, "--workloads", json.dumps(WORKLOADS)),
+        "make_advice": (*tables, "--workloads", json.dumps(workloads)),
     }.items():
         done = run_in_this_process(name, options)
         if done.returncode:
@@ -80,13 +82,13 @@ def of_the_study(place: Path) -> dict[str, list[dict[str, Any]]]:
     shutil.copytree(RESULTS, place / "results")
     return {
         name: [row for row in rows if not str(row.get("source", row.get("subject"))).startswith("published:")]
-        for name, rows in tables_of(place / "results").items()
+        for name, rows in tables_of(place / "results", WORKLOADS).items()
     }
 
 
 def of_the_published(place: Path) -> dict[str, list[dict[str, Any]]]:
     (place / "results").mkdir()
-    found = tables_of(place / "results", "--only-published")
+    found = tables_of(place / "results", None, "--only-published")
     return {name: found[name] for name in ANSWERED}
 
 

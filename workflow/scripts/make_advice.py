@@ -12,6 +12,7 @@ from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
+from kvsweep.tables.row import is_published
 from kvsweep.tables.storage import read_rows
 
 
@@ -23,6 +24,11 @@ def main() -> None:
     tables: Path = arguments.tables
     workloads = parse_workloads(json.loads(arguments.workloads) if arguments.workloads else None)
     throughput, quality, models = (read_rows(tables, name) for name in ("throughput", "quality", "models"))
+    if arguments.workloads and json.loads(arguments.workloads):
+        # What others published was measured for other work than this configuration's.
+        throughput, quality = (
+            [row for row in rows if not is_published(row)] for rows in (throughput, quality)
+        )
     rows = advice(over_rounds(throughput), quality, models, workloads.values())
     write_answers(tables, "advice", rows)
     for row in rows:

@@ -8,9 +8,9 @@ verdict:
   "Matches", "closely" and "nearly" give no number; the study gives one in statement 9, where "nearly converged" is
   "within 2 %": CLOSE, in either direction. An order ("slower", "between", "ahead") has no margin.
 - **error** of the number. Published: half a unit of the last digit of every number that goes in, added up, because
-  repetitions were not published. Measured: the 95 % interval over rounds (speed) or 1.96 standard errors (quality).
-  One round has no interval: then nothing about speed is decided. Where no error of a quality is known, none is allowed
-  for, and the tolerance's reason says so.
+  repetitions were not published. Measured: the 95 % interval over rounds (speed), or over windows, window by window
+  where two pairs are compared (quality). One round has no interval: then nothing about speed is decided. Where no error
+  of a quality is known, none is allowed for, and the tolerance's reason says so.
 
 An "about" fails beyond margin + error, and holds within if the error is not larger than the margin; an order holds or
 fails beyond the error. Everything else is `no data`: a large error makes no statement hold. A part that fails decides
@@ -30,9 +30,17 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from kvsweep.analysis.estimates import ROUNDED, gap, on_common_rounds, speed_of
+from kvsweep.analysis.estimates import (
+    BY_TOKEN,
+    ROUNDED,
+    Value,
+    gap,
+    half_width,
+    on_common_rounds,
+    quality_of,
+    speed_of,
+)
 from kvsweep.numbers import format_number
-from kvsweep.statistics import larger
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import name_of, rounding, rounding_of
 from kvsweep.tables.row import SET_UP, problem_with
@@ -41,18 +49,16 @@ from kvsweep.units import format_count
 Row = Mapping[str, Any]
 
 STUDY = "m5max-part2"  # the published source whose statements these are
-PARTLY = "not every stated figure can be recomputed"
 
 HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
+AGREES = "agrees"
 
 CLOSE = 0.02  # relative difference: the study's own "within 2 %", see above
 CONTEXT = 4096  # tokens: where the study measured quality
 TOKENS = {"prefill": 512, "decode": 128}  # its pp512 and tg128
 K = 1024
-_Z = 1.96  # standard errors to either side that hold 95 % of a normal distribution
 
 _ONE_ROUND = "one round: what changes from one process to the next is not known"
-_STANDARD = "1.96 standard errors"
 _UNKNOWN = "no error is known"
 
 
@@ -113,6 +119,8 @@ class Part:
             needed = abs(self.estimate.value - (self.expected or 0.0)) - self.estimate.error
             remark += f", would hold within {_in(unit, needed)}"
         verdict = "undecided" if self.verdict == NO_DATA else self.verdict
+        if self.remark == AGREES:
+            verdict, remark = "agrees", " (not one of the stated figures)"
         return f"{self.name}: {value} ± {error}, {asked}: {verdict}{remark}"
 
 
@@ -276,50 +284,30 @@ def _cell(pair: str, depth: int, phase: str) -> str:
     return f"throughput {Pair.parse(pair)} d{depth} {phase}"
 
 
-def _error(row: Row, column: str, *stderrs: str) -> tuple[float, str]:
-    """A quality value's error, in its unit, and what it is."""
-    rounded, stderr = rounding_of(row, column), larger(*(row.get(name) for name in stderrs))
-    if rounded is not None:
-        return rounded, ROUNDED
-    return (0.0, _UNKNOWN) if stderr is None else (_Z * stderr, _STANDARD)
-
-
-def _combined(a: tuple[float, str], b: tuple[float, str]) -> tuple[float, str]:
-    """Error of a sum or difference: roundings add up, standard errors do so in quadrature.
-
-    Two pairs are scored on the same tokens and vary together, so that quadrature is on the safe side.
-    """
-    if _UNKNOWN in (a[1], b[1]):
-        return max(a[0], b[0]), _UNKNOWN
-    return (a[0] + b[0] if a[1] == b[1] == ROUNDED else math.hypot(a[0], b[0])), a[1]
-
-
-_STDERRS = {
-    "ppl": ("ppl_stderr",),
-    "kld_mean": ("kld_mean_stderr", "kld_window_stderr"),
-    "top1_agreement": ("top1_agreement_stderr",),
-    "ln_ppl_ratio": ("ln_ppl_ratio_stderr", "ln_ppl_ratio_window_stderr"),
-}
-
-
 def _difference(a: Row | None, b: Row | None, column: str) -> Estimate | None:
-    if a is None or b is None or a[column] is None or b[column] is None:
+    """a - b in a quality, window by window where both have windows."""
+    ours, theirs = (None if row is None else quality_of(row, column) for row in (a, b))
+    if ours is None or theirs is None:
         return None
-    error = _combined(*(_error(row, column, *_STDERRS[column]) for row in (a, b)))
-    return Estimate(a[column] - b[column], *error)
+    half, kind = half_width([(1, ours), (-1, theirs)])
+    return Estimate(ours.value - theirs.value, half or 0.0, kind or _UNKNOWN)
 
 
 def _ratio(a: Row | None, b: Row | None, column: str) -> Estimate | None:
-    if a is None or b is None or a[column] is None or not b[column]:
+    """a / b likewise; its error to first order."""
+    ours, theirs = (None if row is None else quality_of(row, column) for row in (a, b))
+    if ours is None or theirs is None or not theirs.value:
         return None
-    ratio = a[column] / b[column]
-    relative = [
-        (error / row[column] if row[column] else 0.0, kind)
-        for row in (a, b)
-        for error, kind in [_error(row, column, *_STDERRS[column])]
-    ]
-    error, kind = _combined(*relative)
-    return Estimate(ratio, ratio * error, kind)
+    between = gap(ours, theirs)
+    assert between.ratio is not None
+    if between.ratio_high is None:
+        # Relative errors so large that they have no first order decide nothing.
+        known = between.interval is not None
+        return Estimate(
+            between.ratio, math.inf if known else 0.0, str(between.interval) if known else _UNKNOWN
+        )
+    error = between.ratio * math.log(between.ratio_high / between.ratio)
+    return Estimate(between.ratio, error, str(between.interval))
 
 
 def _worse_ppl(a: Row | None, b: Row | None) -> Estimate | None:
@@ -370,8 +358,9 @@ def _q8_0_is_free(cells: Cells) -> list[Part]:
     if q8_0 is not None and q8_0.get("ppl_difference") is not None:
         paired, stderr = q8_0["ppl_difference"], q8_0.get("ppl_difference_stderr")
         # What both runs share is in either PPL's standard error, but not in that of their difference.
-        difference = Estimate(paired, *((0.0, _UNKNOWN) if stderr is None else (_Z * stderr, _STANDARD)))
-        if stderr is not None and abs(paired) > _Z * stderr:
+        half = None if stderr is None else Value(paired, stderr, kind=BY_TOKEN).half
+        difference = Estimate(paired, *((0.0, _UNKNOWN) if half is None else (half, BY_TOKEN)))
+        if half is not None and abs(paired) > half:
             remark = "yet not 0 by its own, paired error"
     if f16 is None or f16["ppl_stderr"] is None:
         return [Part("PPL", NO_DATA)]
@@ -383,10 +372,11 @@ def _q8_0_is_free(cells: Cells) -> list[Part]:
            "fraction", of_quality=True)  # fmt: skip
 def _cost_of_turbo3(cells: Cells) -> list[Part]:
     turbo3, q8_0 = cells.quality("turbo3"), cells.quality("q8_0")
-    if turbo3 is not None and turbo3.get("ln_ppl_ratio") is not None:
-        ln_ratio = turbo3["ln_ppl_ratio"]
-        error, kind = _error(turbo3, "ln_ppl_ratio", *_STDERRS["ln_ppl_ratio"])
-        ppl: Estimate | None = Estimate(math.expm1(ln_ratio), math.exp(ln_ratio) * error, kind)
+    ln_ratio = None if turbo3 is None else quality_of(turbo3, "ln_ppl_ratio")
+    if ln_ratio is not None:
+        half, kind = half_width([(1, ln_ratio)])
+        own = Estimate(ln_ratio.value, half or 0.0, kind or _UNKNOWN)
+        ppl: Estimate | None = Estimate(math.expm1(own.value), math.exp(own.value) * own.error, own.kind)
     else:
         ratio = _ratio(turbo3, cells.quality("f16"), "ppl")
         ppl = ratio and ratio._replace(value=ratio.value - 1)
@@ -445,7 +435,7 @@ def _tighter_v_is_slower(cells: Cells) -> list[Part]:
 
 
 @statement(8, "f16/turbo4 is a fallback: in prefill 34 times slower than f16 at 8K, 78 times at 128K", "times",
-           note="decided at both depths, or at 64K, where the slowdown must lie between the two")  # fmt: skip
+           note="64K decides only if its slowdown does not lie between the two that are stated")  # fmt: skip
 def _is_a_fallback(cells: Cells) -> list[Part]:
     def slowdown(depth: int) -> Estimate | None:
         ratio = cells.relative_speed("f16", "f16/turbo4", depth, "prefill", fallback=True)
@@ -456,9 +446,10 @@ def _is_a_fallback(cells: Cells) -> list[Part]:
     middle, half = (low + high) / 2, (high - low) / 2
     between = about("64K", slowdown(64 * K), middle, half, "between the slowdowns stated at 8K and 128K")
     if between.estimate is not None:
-        known = [part for part in stated if part.estimate is not None]
-        remark = "" if known == stated else PARTLY
-        stated = [replace(between, remark=remark), *known]
+        # Where a stated figure is not known, that another depth agrees decides nothing; that it does not decides all.
+        agrees = between.verdict == HOLDS and not all(part.estimate for part in stated)
+        verdict, remark = (NO_DATA, AGREES) if agrees else (between.verdict, "")
+        stated.insert(0, replace(between, verdict=verdict, remark=remark))
     # Slow for another reason is no fallback. Null, as in what was published, says nothing.
     return stated + [
         is_so(f"fallback at {at}K", False, True, "no work left the device")
@@ -556,6 +547,7 @@ def _judged(known: Statement, cells: Cells) -> dict[str, Any]:
         "unit": known.unit,
         "cells": cells.used if any(part.says_something for part in parts) else [],
         "note": _note(known, parts, cells.problems),
+        "basis": _basis(known, parts, verdict),
     }
     if known.counted:
         decided = len(verdicts) - verdicts.count(NO_DATA)
@@ -591,3 +583,22 @@ def _note(known: Statement, parts: Sequence[Part], problems: Mapping[str, Sequen
     said = [part.describe(known.unit) for part in parts if part.says_something]
     missing = [f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names]
     return "; ".join([*said, *missing, *([known.note] if known.note else [])]) or None
+
+
+def _basis(known: Statement, parts: Sequence[Part], verdict: str) -> str | None:
+    """How far the verdict goes: what was checked and what was not. None where nothing was."""
+    checked = [part for part in parts if part.says_something]
+    if not checked:
+        return None
+    said = []
+    if verdict == NO_DATA:
+        agreeing = [part.name for part in checked if part.remark == AGREES]
+        said.append("not decided" + (f"; {', '.join(agreeing)} agrees" if agreeing else ""))
+    kinds = {part.estimate.kind for part in checked if part.estimate is not None}
+    if kinds == {ROUNDED}:
+        unknown = "the error from text to text" if known.of_quality else "the error from run to run"
+        said.append(f"on the printed digits; {unknown} is not known")
+    unchecked = [part.name for part in parts if not part.says_something]
+    if unchecked:
+        said.append(f"not checked: {', '.join(unchecked)}")
+    return "; ".join(said) or None

@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kvsweep.analysis.estimates import gap, speed_of
-from kvsweep.statistics import larger
-from kvsweep.tables.published import LIKELY_COMMIT, QUALITIES, RATES, name_of, rounding_of
+from kvsweep.analysis.estimates import Value, gap, quality_of, speed_of
+from kvsweep.tables.published import LIKELY_COMMIT, QUALITIES, RATES, name_of
 from kvsweep.tables.row import SET_UP, is_published
 
 Row = Mapping[str, Any]
 
 UNITS = {"tokens_per_second": "tokens/s", "ppl": "", "kld_mean": "nats", "top1_agreement": "fraction"}
-_STDERRS = {
-    "ppl": ("ppl_stderr",),
-    "kld_mean": ("kld_mean_stderr", "kld_window_stderr"),
-    "top1_agreement": ("top1_agreement_stderr",),
-}
-_Z = 1.96  # standard errors to either side that hold 95 % of a normal distribution
 
 
 def compare(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows of the table ``comparisons`` from all cells over rounds or all rows of quality, published ones among them.
+    """Rows of the table ``comparisons`` from all rows of throughput or of quality, published ones among them.
 
     Each of our rows meets each published row of the same cell: the pair that was asked for, with depth and phase or
     with the context. All else that sets two set-ups apart is listed. Each quantity that was published has a row.
@@ -64,30 +57,18 @@ def _compared(our: Row, their: Row, quantity: str) -> dict[str, Any]:
 
 
 def _ratio(our: Row, their: Row, quantity: str) -> dict[str, Any]:
-    """Ours as a multiple of theirs; its ends are our lowest over their highest, as far as the errors go, and the other
-    way round."""
+    """Ours as a multiple of theirs, with the errors of both."""
     ours, theirs = our[quantity], their[quantity]
     if ours is None or not theirs:
         return {}
-    if quantity == "tokens_per_second":
-        between = gap(speed_of(our), speed_of(their))
-        return {name: getattr(between, name) for name in ("ratio", "ratio_low", "ratio_high", "interval")}
-    error, kind = _our_error(our, quantity)
-    half = rounding_of(their, quantity) or 0.0
-    found: dict[str, Any] = {"ratio": ours / theirs}
-    if error is not None and theirs > half:
-        found |= {
-            "ratio_low": max(ours - error, 0.0) / (theirs + half),
-            "ratio_high": (ours + error) / (theirs - half),
-            "interval": f"{kind}, and the published rounding",
-        }
-    return found
+    between = gap(_value(our, quantity), _value(their, quantity))
+    return {name: getattr(between, name) for name in ("ratio", "ratio_low", "ratio_high", "interval")}
 
 
-def _our_error(row: Row, quantity: str) -> tuple[float | None, str]:
-    """Half of the 95 % interval of our value, in its unit, and what it is."""
-    stderr = larger(*(row[name] for name in _STDERRS[quantity]))
-    return None if stderr is None else _Z * stderr, "1.96 standard errors of ours"
+def _value(row: Row, quantity: str) -> Value:
+    value = speed_of(row) if quantity == "tokens_per_second" else quality_of(row, quantity)
+    assert value is not None
+    return value
 
 
 class _Check(NamedTuple):

@@ -1,10 +1,16 @@
-"""Values of table rows with what is known of their errors, and how two of them differ.
+"""Values of table rows with what is known of their errors, and how two of them differ: the one error model.
 
 A measured speed has one value for each round, because repetitions in one process say nothing of what changes between
 processes; whatever is made of several speeds is made in each round that has them all, and its interval is Student's t
-over these rounds. One round has no interval. A measured quality has the error that the engine printed or the larger one
-from the windows; of a published number the rounding of its digits is known, half a unit of the last one; of some values
-(the tail of the KL divergence) nothing is known.
+over these rounds. One round has no interval.
+
+A measured quality has one value for each window of the text. Windows share no context, tokens of one window do: what is
+made of several qualities is made in each window, and its interval is Student's t over the windows. Window values come
+from printed running means; the variance that their rounding adds is known and subtracted. Where it is more than half
+of all, the windows say little, and the errors that the engine printed, which take tokens as independent, stand in for
+them. Every printed value may be off by half a unit of its last digit; these bounds add up and are part of the interval.
+
+Of a published number only that bound is known; of some values (the tail of the KL divergence) nothing is.
 """
 
 from __future__ import annotations
@@ -12,44 +18,81 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from statistics import NormalDist, fmean, variance
-from typing import Any, NamedTuple
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kvsweep.statistics import larger, mean_stderr, student_t_quantile
 from kvsweep.tables.published import rounding_of
-
-Row = Mapping[str, Any]
+from kvsweep.tables.row import Row
 
 OVER_ROUNDS = "95 % interval over rounds"
-SCORED = "95 % interval from the standard errors, tokens taken as independent"
-BY_WINDOW = "95 % interval, paired by window"
+BY_WINDOW = "95 % interval over windows"
+BY_TOKEN = "95 % interval, tokens taken as independent"
 ROUNDED = "rounding of the published digits"
 EXACT = "exact"
 
-_NORMAL = math.inf  # degrees of freedom of an error that is known well
+MOST_ROUNDING = 0.5  # part of the variance between windows that rounding may be, for windows to be used
 
 
 class Value(NamedTuple):
-    """``stderr`` with its degrees of freedom, or ``bound``: the value is off by no more. Both in its unit.
+    """A number, and what is known of its error, in its unit.
 
-    A measured speed has neither but ``rounds``: its value in each round, of which ``value`` is the geometric mean.
+    ``rounds``: its value in each round, of which ``value`` is the geometric mean. ``windows``: its value in each
+    window; ``rounding`` is the standard error that the rounding of the running means alone gives their mean.
+    ``stderr``: a standard error that knows of neither. ``bound``: it is off by no more, beside that. ``kind``: what the
+    error is made of where there are no windows; None where no error is known.
     """
 
     value: float
     stderr: float | None = None
-    freedom: float = _NORMAL
-    bound: float | None = None
+    bound: float = 0.0
     kind: str | None = None
     rounds: Mapping[int, float] | None = None
+    windows: NDArray[np.float64] | None = None
+    rounding: float = 0.0
 
     @property
-    def spread(self) -> float | None:
-        """A standard deviation for sums of errors of either sort: of a bound that of a uniform distribution."""
-        return self.stderr if self.bound is None else self.bound / math.sqrt(3)
+    def half(self) -> float | None:
+        """Half of its 95 % interval; None where no error is known."""
+        return half_width([(1, self)])[0]
+
+
+def exactly(value: float) -> Value:
+    return Value(value, 0.0, kind=EXACT)
+
+
+class Error(NamedTuple):
+    """Of a sum: standard error with its degrees of freedom, a bound beside it, and what they are made of."""
+
+    stderr: float
+    freedom: float
+    bound: float
+    kind: str
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval."""
+        return t_quantile(self.freedom) * self.stderr + self.bound if self.stderr else self.bound
+
+    @property
+    def spread(self) -> float:
+        """A standard deviation: of a bound that of a uniform distribution."""
+        return math.hypot(self.stderr, self.bound / math.sqrt(3))
+
+    def t(self, value: float) -> float:
+        """How many standard errors the value is from 0, beyond the bound."""
+        beyond = max(abs(value) - self.bound, 0.0)
+        return beyond / self.stderr if self.stderr else (math.inf if beyond else 0.0)
 
 
 class Gap(NamedTuple):
-    """a against b: difference in their unit, ratio a/b, and the ends of both; None where no error is known."""
+    """a against b: difference in their unit, ratio a/b, and the ends of both; None where no error is known.
+
+    ``t``: how many standard errors the difference, or of speeds the logarithm of the ratio, is from 0.
+    """
 
     difference: float
     difference_low: float | None = None
@@ -58,6 +101,8 @@ class Gap(NamedTuple):
     ratio_low: float | None = None
     ratio_high: float | None = None
     interval: str | None = None
+    t: float | None = None
+    freedom: float | None = None
 
 
 def speed_of(row: Row) -> Value:
@@ -72,8 +117,7 @@ def seconds_per_token(row: Row) -> Value:
     rate = speed_of(row)
     if rate.rounds is not None:
         return of_rounds({round_: 1 / value for round_, value in rate.rounds.items()})
-    bound = None if rate.bound is None else rate.bound / rate.value**2
-    return Value(1 / rate.value, bound=bound, kind=rate.kind)
+    return Value(1 / rate.value, bound=rate.bound / rate.value**2, kind=rate.kind)
 
 
 def of_rounds(values: Mapping[int, float]) -> Value:
@@ -99,65 +143,130 @@ def on_common_rounds(*values: Value) -> tuple[Value, ...] | None:
     )
 
 
-_STDERRS = {
-    "ppl": ("ppl_stderr",),
-    "kld_mean": ("kld_mean_stderr", "kld_window_stderr"),
-    "top1_agreement": ("top1_agreement_stderr",),
-    "kld_p999": (),
+class _Printed(NamedTuple):
+    """What else stands in a row of a quality value: its standard error, its windows, and half its last digit."""
+
+    stderr: str | None
+    windows: str | None
+    rounding: str | None
+    half_digit: float
+
+
+# llama-perplexity prints six decimals, a share in percent with three.
+_PRINTED = {
+    "ppl": _Printed("ppl_stderr", None, None, 5e-7),
+    "ln_ppl_ratio": _Printed(
+        "ln_ppl_ratio_stderr", "ln_ppl_ratio_windows", "ln_ppl_ratio_window_rounding", 5e-7
+    ),
+    "kld_mean": _Printed("kld_mean_stderr", "kld_windows", "kld_window_rounding", 5e-7),
+    "top1_agreement": _Printed("top1_agreement_stderr", "top1_windows", None, 5e-6),
+    "kld_p999": _Printed(None, None, None, 5e-7),
 }
 
 
 def quality_of(row: Row, column: str) -> Value | None:
     """A value of a quality row; None where the row has none."""
-    if row[column] is None:
+    value, printed = row[column], _PRINTED[column]
+    if value is None:
         return None
-    stderr = larger(*(row[name] for name in _STDERRS[column]))
-    if stderr is not None:
-        return Value(row[column], stderr, _NORMAL, None, SCORED)
-    return _printed(row, column)
+    stderr = row.get(printed.stderr) if printed.stderr else None
+    windows = row.get(printed.windows) if printed.windows else None
+    if rounding_of(row, column) is not None or (stderr is None and not _many(windows)):
+        return _printed(row, column)
+    rounding = row.get(printed.rounding) if printed.rounding else None
+    by_window = np.asarray(windows, dtype=float) if _many(windows) else None
+    if by_window is None and printed.rounding:
+        # Older slices have the spread between windows, but not the windows.
+        stderr = larger(stderr, row.get(printed.rounding.replace("_rounding", "_stderr")))
+    if by_window is not None and column == "top1_agreement":
+        by_window = by_window / row["window_tokens"]
+    return Value(
+        value,
+        stderr,
+        printed.half_digit,
+        BY_TOKEN if stderr is not None else BY_WINDOW,
+        None,
+        by_window,
+        rounding or 0.0,
+    )
+
+
+def _many(windows: Sequence[float] | None) -> bool:
+    return windows is not None and len(windows) >= 2
 
 
 def _printed(row: Row, column: str) -> Value:
     bound = rounding_of(row, column)
-    return Value(row[column], bound=bound, kind=None if bound is None else ROUNDED)
+    return Value(row[column]) if bound is None else Value(row[column], 0.0, bound, ROUNDED)
 
 
-def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str | None]:
-    """Half of the 95 % interval of a sum of weighted values, and what it is made of; None where an error is unknown.
+def error_of(terms: Iterable[tuple[float, Value]]) -> Error | None:
+    """The error of a sum of weighted values; None where one of theirs is unknown.
 
-    Values with rounds are summed in each round that has them all: what a round does to all of them cancels in a
-    difference. That and standard errors add up in quadrature, with t for the Welch-Satterthwaite degrees of freedom;
-    bounds just add up.
+    Values with rounds are summed in each round that has them all, values with windows in each window: what a round or a
+    window does to all of them cancels in a difference. That and other standard errors add up in quadrature, with the
+    Welch-Satterthwaite degrees of freedom; bounds just add up.
     """
-    errors: list[tuple[float, float]] = []  # standard error, degrees of freedom
-    bounds = 0.0
-    rounds: list[tuple[float, Mapping[int, float]]] = []
+    terms = [(weight, value) for weight, value in terms if weight and value.kind != EXACT]
+    if any(value.kind is None for _, value in terms):
+        return None
     kinds: dict[str, None] = {}
-    for weight, value in terms:
-        if weight == 0:
-            continue
-        if value.kind is None:
-            return None, None
-        kinds[value.kind] = None
-        if value.rounds is not None:
-            rounds.append((weight, value.rounds))
-        elif value.bound is not None:
-            bounds += abs(weight) * value.bound
-        else:
-            errors.append((weight * (value.stderr or 0.0), value.freedom))
+    errors: list[tuple[float, float]] = []  # standard error, degrees of freedom
+    rounds = [(weight, value.rounds) for weight, value in terms if value.rounds is not None]
     if rounds:
         common = set.intersection(*(set(values) for _, values in rounds))
         stderr = mean_stderr([math.fsum(weight * values[r] for weight, values in rounds) for r in common])
         if stderr is None:
-            return None, None
+            return None
         errors.append((stderr, len(common) - 1))
+        kinds[OVER_ROUNDS] = None
+    windowed = [(weight, value) for weight, value in terms if value.windows is not None]
+    by_window = _over_windows(windowed)
+    if by_window is not None:
+        errors.append(by_window)
+        kinds[BY_WINDOW] = None
+    for weight, value in terms:
+        if value.rounds is not None or (value.windows is not None and by_window is not None):
+            continue
+        if value.stderr is None:
+            return None
+        errors.append((weight * value.stderr, math.inf))
+        kinds[str(value.kind)] = None
     total = math.fsum(error**2 for error, _ in errors)
     # A sum of squares so small that its square vanishes is none.
     ratio = math.fsum(error**4 / freedom for error, freedom in errors)
-    half = (
-        t_quantile(total * total / ratio if ratio > 0 else _NORMAL) * math.sqrt(total) if total > 0 else 0.0
+    return Error(
+        math.sqrt(total),
+        total * total / ratio if ratio > 0 else math.inf,
+        math.fsum(abs(weight) * value.bound for weight, value in terms),
+        " and ".join(kinds) or EXACT,
     )
-    return half + bounds, " and ".join(kinds) or EXACT
+
+
+def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float] | None:
+    """Standard error and degrees of freedom of a sum of means over windows; None where the windows do not tell it.
+
+    The variance of the mean, s^2/n, less what rounding adds to it on average. The difference of a variance and a known
+    one has Satterthwaite's degrees of freedom (n - 1) (1 - rounding's part)^2.
+    """
+    windows = [value.windows for _, value in terms if value.windows is not None]
+    if not windows or len({len(own) for own in windows}) > 1:
+        return None
+    n = len(windows[0])
+    together = sum((weight * own for (weight, _), own in zip(terms, windows, strict=True)), np.zeros(n))
+    variance = float(np.var(together, ddof=1)) / n
+    rounding = math.fsum((weight * value.rounding) ** 2 for weight, value in terms)
+    if rounding == 0:
+        return math.sqrt(variance), n - 1
+    if rounding > MOST_ROUNDING * variance:
+        return None
+    return math.sqrt(variance - rounding), (n - 1) * (1 - rounding / variance) ** 2
+
+
+def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str | None]:
+    """Half of the 95 % interval of a sum of weighted values, and what it is made of; None where an error is unknown."""
+    error = error_of(terms)
+    return (None, None) if error is None else (error.half, error.kind)
 
 
 _NODES = 4096
@@ -178,58 +287,40 @@ def t_quantile(freedom: float) -> float:
 
 
 def gap(a: Value, b: Value) -> Gap:
-    """a against b: within rounds where both have them, else with errors that are independent of each other.
+    """a against b: within rounds or windows where both have them, else with errors that are independent of each other.
 
-    The ratio's interval is that of its logarithm: over rounds Student's of the rounds' logarithms, else with a variance
-    that is the sum of the relative ones to first order.
+    The ratio's interval is that of its logarithm: over rounds Student's of the rounds' logarithms, else to first order.
     """
-    half, kind = half_width([(1, a), (-1, b)])
     difference = a.value - b.value
-    found = Gap(difference, interval=kind)
-    if half is not None:
-        found = found._replace(difference_low=difference - half, difference_high=difference + half)
-    if b.value == 0:
+    error = error_of([(1, a), (-1, b)])
+    found = Gap(difference, ratio=a.value / b.value if b.value else None)
+    if error is None:
         return found
-    ratio = a.value / b.value
-    found = found._replace(ratio=ratio)
-    if half is None or a.value <= 0 or b.value <= 0:
+    found = found._replace(
+        difference_low=difference - error.half,
+        difference_high=difference + error.half,
+        interval=error.kind,
+        t=error.t(difference),
+        freedom=error.freedom,
+    )
+    if found.ratio is None or a.value <= 0 or b.value <= 0:
         return found
-    in_log, _ = half_width([_in_log(1, a), _in_log(-1, b)])
+    in_log = error_of([_in_log(1, a), _in_log(-1, b)])
     assert in_log is not None
+    if a.rounds is not None and b.rounds is not None:
+        found = found._replace(t=in_log.t(math.log(found.ratio)), freedom=in_log.freedom)
     # Beyond this the relative errors are so large that the ratio says nothing.
-    if in_log > 20:
+    if in_log.half > 20:
         return found
-    return found._replace(ratio_low=ratio * math.exp(-in_log), ratio_high=ratio * math.exp(in_log))
+    assert found.ratio is not None
+    return found._replace(
+        ratio_low=found.ratio * math.exp(-in_log.half), ratio_high=found.ratio * math.exp(in_log.half)
+    )
 
 
 def _in_log(sign: float, value: Value) -> tuple[float, Value]:
-    """The logarithm of a value, as a term of ``half_width``."""
+    """The logarithm of a value, as a term of a sum."""
     if value.rounds is None:
         return sign / value.value, value
     logs = {round_: math.log(one) for round_, one in value.rounds.items()}
     return sign, value._replace(value=math.log(value.value), rounds=logs)
-
-
-def gap_by_window(a: Row, b: Row) -> Gap | None:
-    """How the mean KL divergences of two rows differ, from the windows that both scored; None if unknown.
-
-    Both pairs were run on the same text, so that what makes a window hard for both cancels: the interval is Student's
-    of the windows' differences. That of the ratio r is Student's of a - r b over the mean of b (W. G. Cochran, Sampling
-    Techniques, 3rd edition, section 6.3).
-    """
-    windows_a: Sequence[float] | None = a["kld_windows"]
-    windows_b: Sequence[float] | None = b["kld_windows"]
-    if windows_a is None or windows_b is None or len(windows_a) != len(windows_b) or len(windows_a) < 2:
-        return None
-    n = len(windows_a)
-    t = t_quantile(n - 1)
-    difference = a["kld_mean"] - b["kld_mean"]
-    half = t * math.sqrt(variance([x - y for x, y in zip(windows_a, windows_b, strict=True)]) / n)
-    found = Gap(difference, difference - half, difference + half, interval=BY_WINDOW)
-    mean_b = fmean(windows_b)
-    if not b["kld_mean"] > 0 or not mean_b > 0:
-        return found
-    ratio = a["kld_mean"] / b["kld_mean"]
-    residuals = [x - ratio * y for x, y in zip(windows_a, windows_b, strict=True)]
-    half = t * math.sqrt(variance(residuals) / n) / mean_b
-    return found._replace(ratio=ratio, ratio_low=max(ratio - half, 0.0), ratio_high=ratio + half)

@@ -2,56 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
-from kvsweep.analysis.estimates import (
-    EXACT,
-    Gap,
-    Value,
-    gap,
-    gap_by_window,
-    on_common_rounds,
-    quality_of,
-    speed_of,
-)
-from kvsweep.analysis.kv_values import KvValues, kv_values_of
-from kvsweep.analysis.set_ups import bits_of, by_columns
-from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import SET_UP, pair_of, problem_with
+import numpy as np
+import pandas as pd
 
-Row = Mapping[str, Any]
+from kvsweep.analysis.estimates import EXACT, Gap, Value, exactly, gap, on_common_rounds, quality_of, speed_of
+from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.kv_values import kv_values_of
+from kvsweep.analysis.many import p_values, q_values
+from kvsweep.analysis.schemas import HEAD_TO_HEAD
+from kvsweep.analysis.set_ups import bits_of
+from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import SET_UP, Row, pair_of, problem_with
 
 EQUAL_BITS = 0.5  # bits per value by which equal bits may differ
 # The duels that the study left open, "the head-to-head that settles it"; met whatever their bits are.
 NAMED = (("q4_0", "turbo4"), ("q4_0", "turbo3"))
+FALSE_DISCOVERIES = 0.05  # the rate of them among the winners of a set-up and quantity
+ONE_ROUND = "one round"
 
-_QUALITY = (
-    ("kld_mean", "nats", "lower"),
-    ("kld_p999", "nats", "lower"),
-    ("top1_agreement", "fraction", "higher"),
-)
-
-
-@dataclass
-class Contender:
-    """A pair in one set-up: what of it was measured as that pair."""
-
-    pair: Pair
-    bits: float
-    bits_from: str
-    bytes_per_token: float | None
-    # (corpus, n_ctx) -> row; (phase, depth, n_tokens) -> row
-    quality: dict[tuple[str, int], Row] = field(default_factory=dict)
-    speed: dict[tuple[str, int, int], Row] = field(default_factory=dict)
-    _rates: dict[tuple[str, int, int], Value] = field(default_factory=dict)
-
-    def rate(self, key: tuple[str, int, int]) -> Value:
-        """Tokens/s of a cell, with its error. Kept, because a pair meets many others."""
-        if key not in self._rates:
-            self._rates[key] = speed_of(self.speed[key])
-        return self._rates[key]
+# Quantity: its unit, and which value is the better one.
+QUANTITIES = {
+    "kld_mean": ("nats", "lower"),
+    "kld_p999": ("nats", "lower"),
+    "top1_agreement": ("fraction", "higher"),
+    "ln_ppl_ratio": ("", "lower"),
+    "prefill": ("tokens/s", "higher"),
+    "decode": ("tokens/s", "higher"),
+    "kv_bytes_per_token": ("bytes", "lower"),
+}
+_QUALITY = ("kld_mean", "kld_p999", "top1_agreement", "ln_ppl_ratio")
+_PLACE = ("corpus", "n_ctx", "depth", "n_tokens")
 
 
 def head_to_head(
@@ -62,102 +45,147 @@ def head_to_head(
     Two pairs meet if their effective bits per value differ by at most EQUAL_BITS, or if they are NAMED, in each set-up
     that has both. Of what only one of them has there is no row.
     """
-    found = []
-    for set_up, by_pair in contenders(throughput, quality, models).items():
-        shared = dict(zip(SET_UP, set_up, strict=True))
-        for order, (a, b) in enumerate(_duels(by_pair), start=1):
-            duel = shared | {
-                "order": order,
-                "pair_a": str(a.pair),
-                "pair_b": str(b.pair),
-                "bits_a": a.bits,
-                "bits_b": b.bits,
-                "bits_from": a.bits_from if a.bits_from == b.bits_from else "types",
-            }
-            found += [duel | row for row in _rounds(a, b)]
-    return found
+    values = measured_values(throughput, quality)
+    known = contenders(throughput, quality, models)
+    sizes = known[known.bytes_per_token.notna()].assign(quantity="kv_bytes_per_token")
+    sizes["value"] = sizes.bytes_per_token.map(exactly)
+    values = pd.concat([values, sizes[[*SET_UP, "pair", "quantity", "value"]]], ignore_index=True)
+    met = _duels(known)
+    if met.empty or values.empty:
+        return []
+    sides = [values.rename(columns={"pair": f"pair_{side}", "value": f"of_{side}"}) for side in ("a", "b")]
+    found = met.merge(sides[0], on=[*SET_UP, "pair_a"]).merge(
+        sides[1], on=[*SET_UP, "pair_b", "quantity", *_PLACE]
+    )
+    outcomes = pd.DataFrame(
+        [
+            _outcome(*one)
+            for one in zip(found.pair_a, found.pair_b, found.quantity, found.of_a, found.of_b, strict=True)
+        ]
+    )
+    found = pd.concat([found.drop(columns=["of_a", "of_b"]), outcomes], axis=1)
+    found = found[found.value_a.notna()]
+    rank = {name: place for place, name in enumerate(QUANTITIES)}
+    found["_rank"] = found.quantity.map(rank)
+    found = found.sort_values(["_set_up", "order", "corpus", "n_ctx", "_rank", "depth"], kind="stable")
+    return rows_of(_with_q_values(found).drop(columns=["_rank", "_set_up", "t", "freedom"]), HEAD_TO_HEAD)
 
 
-def contenders(
-    throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row]
-) -> dict[tuple[Any, ...], dict[Pair, Contender]]:
-    """Set-up -> pair -> what was measured of it. A row that ran as another pair, or elsewhere, is not one of it."""
-    values = kv_values_of(models)
-    rows = [row for row in (*throughput, *quality) if problem_with(row) is None]
-    found: dict[tuple[Any, ...], dict[Pair, Contender]] = {}
-    for set_up, of_set_up in by_columns(rows, SET_UP).items():
-        by_pair: dict[Pair, Contender] = {}
-        for row in of_set_up:
-            pair = pair_of(row)
-            known = by_pair.get(pair)
-            # Sizes that were logged say more than the types' definition.
-            if known is None or known.bits_from != "log":
-                contender = _contender(row, values(row))
-                if contender is None:
-                    continue
-                if known is None:
-                    by_pair[pair] = known = contender
-                elif contender.bits_from == "log":
-                    known.bits, known.bits_from = contender.bits, contender.bits_from
-                    known.bytes_per_token = contender.bytes_per_token
-            if "phase" in row:
-                known.speed[row["phase"], row["depth"], row["n_tokens"]] = row
-            else:
-                known.quality[row["corpus"], row["n_ctx"]] = row
-        found[set_up] = by_pair
-    return found
+def measured_values(throughput: Iterable[Row], quality: Iterable[Row]) -> pd.DataFrame:
+    """A row for each quantity of each cell that counts as its pair, with its ``Value``."""
+    found = [
+        {
+            **{name: row[name] for name in (*SET_UP, "depth", "n_tokens")},
+            "pair": str(pair_of(row)),
+            "quantity": row["phase"],
+            "value": speed_of(row),
+        }
+        for row in throughput
+        if problem_with(row) is None
+    ]
+    found += [
+        {
+            **{name: row[name] for name in (*SET_UP, "corpus", "n_ctx")},
+            "pair": str(pair_of(row)),
+            "quantity": quantity,
+            "value": value,
+        }
+        for row in quality
+        if problem_with(row) is None
+        for quantity in _QUALITY
+        if (value := quality_of(row, quantity)) is not None
+    ]
+    frame = pd.DataFrame(found, columns=[*SET_UP, "pair", "quantity", *_PLACE, "value"])
+    return frame.astype(dict.fromkeys(("n_ctx", "depth", "n_tokens"), "Int64"))
 
 
-def _contender(row: Row, values: KvValues | None) -> Contender | None:
-    bits, source = bits_of(row, *((values.k, values.v) if values else (None, None)))
-    if bits is None or source is None:
-        return None
-    return Contender(pair_of(row), bits, source, bits * (values.k + values.v) / 8 if values else None)
+def contenders(throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row]) -> pd.DataFrame:
+    """A row for each pair of each set-up of which a cell counts: its bits per value, and its cache's bytes a token.
 
-
-def _duels(by_pair: Mapping[Pair, Contender]) -> Iterator[tuple[Contender, Contender]]:
-    """The named ones, then the others from many bits to few; the one with more bits is a."""
-    named = [(Pair.parse(first), Pair.parse(second)) for first, second in NAMED]
-    yield from ((by_pair[a], by_pair[b]) for a, b in named if a in by_pair and b in by_pair)
-    ordered = sorted(by_pair.values(), key=lambda one: (-one.bits, one.pair))
-    for place, a in enumerate(ordered):
-        for b in ordered[place + 1 :]:
-            if a.bits - b.bits > EQUAL_BITS:
-                break
-            if (a.pair, b.pair) not in named and (b.pair, a.pair) not in named:
-                yield a, b
-
-
-def _rounds(a: Contender, b: Contender) -> Iterator[dict[str, Any]]:
-    for corpus, n_ctx in sorted(a.quality.keys() & b.quality.keys()):
-        rows = a.quality[corpus, n_ctx], b.quality[corpus, n_ctx]
-        for quantity, unit, better in _QUALITY:
-            ours, theirs = (quality_of(row, quantity) for row in rows)
-            if ours is None or theirs is None:
-                continue
-            paired = gap_by_window(*rows) if quantity == "kld_mean" else None
-            between = paired or gap(ours, theirs)
-            outcome = _outcome(a, b, quantity, unit, better, ours.value, theirs.value, between)
-            yield {"corpus": corpus, "n_ctx": n_ctx, **outcome}
-    for key in sorted(a.speed.keys() & b.speed.keys()):
-        phase, depth, n_tokens = key
-        speeds = on_common_rounds(a.rate(key), b.rate(key))
-        if speeds is None:
+    Sizes that were logged say more than the types' definition. A pair with a type of unknown size has no row.
+    """
+    values_of = kv_values_of(models)
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in (*throughput, *quality):
+        key = (*(row[name] for name in SET_UP), row["ctk"], row["ctv"])
+        if (key in found and found[key]["bits_from"] == "log") or problem_with(row) is not None:
             continue
-        ours, theirs = speeds
-        outcome = _outcome(a, b, phase, "tokens/s", "higher", ours.value, theirs.value, gap(ours, theirs))
-        if ours.rounds is not None and len(ours.rounds) == 1:
-            outcome["verdict"] = "one round"
-        yield {"depth": depth, "n_tokens": n_tokens, **outcome}
-    if a.bytes_per_token and b.bytes_per_token:
-        difference, ratio = a.bytes_per_token - b.bytes_per_token, a.bytes_per_token / b.bytes_per_token
-        exact = Gap(difference, difference, difference, ratio, ratio, ratio, EXACT)
-        sizes = a.bytes_per_token, b.bytes_per_token
-        yield _outcome(a, b, "kv_bytes_per_token", "bytes", "lower", *sizes, exact)
+        values = values_of(row)
+        bits, source = bits_of(row, *((values.k, values.v) if values else (None, None)))
+        if bits is None or (key in found and source != "log"):
+            continue
+        found[key] = {
+            **{name: row[name] for name in SET_UP},
+            "pair": str(pair_of(row)),
+            "bits": bits,
+            "bits_from": source,
+            "bytes_per_token": bits * (values.k + values.v) / 8 if values else np.nan,
+        }
+    return pd.DataFrame(
+        list(found.values()), columns=[*SET_UP, "pair", "bits", "bits_from", "bytes_per_token"]
+    )
+
+
+def _duels(known: pd.DataFrame) -> pd.DataFrame:
+    """Which two meet: the named ones, then the others from many bits to few; the one with more bits is a."""
+    columns = ["pair", "bits", "bits_from"]
+    numbered = known.assign(_set_up=known.groupby(list(SET_UP), dropna=False, sort=False).ngroup())
+    numbered["parsed"] = numbered.pair.map(Pair.parse)
+    numbered = numbered.sort_values(["bits", "parsed"], ascending=[False, True])
+    numbered["_place"] = range(len(numbered))
+    both = numbered[[*SET_UP, "_set_up", *columns, "_place"]].merge(
+        numbered[["_set_up", *columns, "_place"]], on="_set_up", suffixes=("_a", "_b")
+    )
+    named = pd.Series(
+        [NAMED.index(two) if two in NAMED else -1 for two in zip(both.pair_a, both.pair_b, strict=True)],
+        index=both.index,
+    )
+    reverse = [two in NAMED for two in zip(both.pair_b, both.pair_a, strict=True)]
+    close = (both["_place_a"] < both["_place_b"]) & (both.bits_a - both.bits_b <= EQUAL_BITS)
+    met = both[(named >= 0) | (close & ~np.array(reverse, bool))].copy()
+    met["_named"] = named[met.index].replace(-1, len(NAMED))
+    met = met.sort_values(["_set_up", "_named", "_place_a", "_place_b"], kind="stable")
+    met["order"] = met.groupby("_set_up").cumcount() + 1
+    logged = met.bits_from_a == met.bits_from_b
+    met["bits_from"] = met.bits_from_a.where(logged, "types")
+    return met.drop(columns=["bits_from_a", "bits_from_b", "_place_a", "_place_b", "_named"])
+
+
+def _outcome(pair_a: str, pair_b: str, quantity: str, a: Value, b: Value) -> dict[str, Any]:
+    """One duel in one quantity; nothing where they have no round in common."""
+    common = on_common_rounds(a, b)
+    if common is None:
+        return {"value_a": None}
+    a, b = common
+    between = gap(a, b)
+    if between.interval == EXACT:
+        between = between._replace(t=None, freedom=None)
+    unit, better = QUANTITIES[quantity]
+    if quantity == "ln_ppl_ratio":
+        between = between._replace(ratio=None, ratio_low=None, ratio_high=None)
+    lead = between.difference if better == "higher" else -between.difference
+    ahead = (pair_a if lead > 0 else pair_b) if lead else None
+    low, high = between.difference_low, between.difference_high
+    if low is None or high is None:
+        winner, verdict = None, ONE_ROUND if a.rounds is not None else "error unknown"
+    elif (low > 0 or high < 0) and not _covers_one(between):
+        winner, verdict = ahead, "better"
+    else:
+        winner, verdict = None, "equal" if between.interval == EXACT else "no difference shown"
+    return {
+        "unit": unit,
+        "better": better,
+        "value_a": a.value,
+        "value_b": b.value,
+        **between._asdict(),
+        "ahead": ahead,
+        "winner": winner,
+        "verdict": verdict,
+    }
 
 
 def _covers_one(between: Gap) -> bool:
-    """Whether the ratio is not told from 1. With few and very unlike repetitions its interval is the wider one."""
+    """Whether the ratio is not told from 1. With few and very unlike values its interval is the wider one."""
     return (
         between.ratio_low is not None
         and between.ratio_high is not None
@@ -165,33 +193,12 @@ def _covers_one(between: Gap) -> bool:
     )
 
 
-def _outcome(
-    a: Contender,
-    b: Contender,
-    quantity: str,
-    unit: str,
-    better: str,
-    value_a: float,
-    value_b: float,
-    between: Gap,
-) -> dict[str, Any]:
-    lead = between.difference if better == "higher" else -between.difference
-    ahead = str((a if lead > 0 else b).pair) if lead else None
-    low, high = between.difference_low, between.difference_high
-    if low is None or high is None:
-        winner, verdict = None, "error unknown"
-    elif (low > 0 or high < 0) and not _covers_one(between):
-        winner, verdict = ahead, "better"
-    else:
-        winner, verdict = None, "equal" if between.interval == EXACT else "no difference shown"
-    return {
-        "quantity": quantity,
-        "unit": unit,
-        "better": better,
-        "value_a": value_a,
-        "value_b": value_b,
-        **between._asdict(),
-        "ahead": ahead,
-        "winner": winner,
-        "verdict": verdict,
-    }
+def _with_q_values(found: pd.DataFrame) -> pd.DataFrame:
+    """Of many duels some are won by chance: a winner needs a rate of false discoveries below FALSE_DISCOVERIES, too."""
+    found = found.assign(p_value=p_values(found.t.astype(float), found.freedom.astype(float)))
+    groups = found.groupby(["_set_up", "quantity"])
+    found["q_value"] = groups.p_value.transform(q_values)
+    by_chance = (found.verdict == "better") & (found.q_value > FALSE_DISCOVERIES)
+    found.loc[by_chance, "verdict"] = "no difference shown"
+    found.loc[by_chance, "winner"] = None
+    return found

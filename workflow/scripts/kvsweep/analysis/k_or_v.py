@@ -1,16 +1,17 @@
 """How much of the damage to quality comes from K, how much from V: the grid of KL divergence over both types.
 
 Near the baseline the KL divergence is a quadratic form of the change of the log-probabilities. Changes by K and by V
-that have nothing to do with each other then add up: KLD(K, V) = control + from_k(K) + from_v(V), each 0 for f16. What a
-cell has beyond that is its interaction. Two estimators, the first where it can be had:
+that have nothing to do with each other then add up: KLD(K, V) = control + from_k(K) + from_v(V), each 0 for f16. Two
+estimators, the first where it can be had:
 
-- **one-sided cells**: from_k(K) is KLD(K/f16) - control, from_v(V) is KLD(f16/V) - control, measured directly
+- **one-sided cells**: from_k(K) is KLD(K/f16) - control, from_v(V) is KLD(f16/V) - control, measured directly. What a
+  cell has beyond the sum is its interaction
 - **main effects**: least squares of the sum above over all measured cells of the grid (ordinary, as cells differ by
   more than their errors). An effect counts only if the cells determine it: pairs of equal types alone tell the sum of
-  both, never the parts.
+  both, never the parts. What a cell has beyond the sum is a residual of the fit, which says nothing of an interaction
 
-Errors are those of the cells, taken as independent. Cells score the same text, so that those of a difference are rather
-smaller. What the sum leaves out, the interaction, is not in the errors of main effects.
+All cells score the same text: every sum is made in each window, and its error is that over the windows
+(``estimates``). How the damage divides is said only where there is damage beyond its error.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from kvsweep.analysis.estimates import quality_of
+from kvsweep.analysis.estimates import Error, Value, error_of, exactly, quality_of
 from kvsweep.analysis.set_ups import by_columns, kld_of
 from kvsweep.study.pairs import BASELINE_PAIR, KNOWN_TYPES, Pair
 from kvsweep.tables.row import SCORED, SET_UP, pair_of, problem_with
@@ -31,31 +32,29 @@ Row = Mapping[str, Any]
 
 ONE_SIDED, MAIN_EFFECTS = "one-sided cells", "main effects"
 _BASE = BASELINE_PAIR.ctk
-_Z = 1.959963984540054
+_DUST = 1e-12  # nats
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Part of the mean KL divergence (nats) that one side does: a weighted sum of measured cells."""
+    """Part of the mean KL divergence that one side does: a weighted sum of measured cells."""
 
-    value: float
     weights: Mapping[Pair, float]
     estimator: str
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """What was measured as the pair it is: mean KL divergence and its standard error; None where that is not known."""
+    """Mean KL divergence of what was measured as the pair it is."""
 
-    kld: Mapping[Pair, float]
-    stderr: Mapping[Pair, float | None]
+    kld: Mapping[Pair, Value]
 
-    def combination(self, weights: Mapping[Pair, float]) -> tuple[float, float | None]:
-        """A weighted sum of cells, and its standard error."""
-        value = math.fsum(weight * self.kld[pair] for pair, weight in weights.items())
-        errors = [(weight, self.stderr[pair]) for pair, weight in weights.items() if weight]
-        known = [weight * error for weight, error in errors if error is not None]
-        return value, math.hypot(*known) if len(known) == len(errors) else None
+    def combination(self, weights: Mapping[Pair, float]) -> tuple[float, Error | None]:
+        """A weighted sum of cells, and its error. Printed values differ by a millionth or not at all: what the
+        arithmetic leaves of a zero is none."""
+        value = math.fsum(weight * self.kld[pair].value for pair, weight in weights.items())
+        error = error_of((weight, self.kld[pair]) for pair, weight in weights.items())
+        return (0.0 if abs(value) < _DUST else value), error
 
 
 def k_or_v(quality: Iterable[Row]) -> list[dict[str, Any]]:
@@ -70,9 +69,8 @@ def k_or_v(quality: Iterable[Row]) -> list[dict[str, Any]]:
 def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
     asked = {pair_of(row): row for row in rows}
     problems = {pair: problem_with(row) for pair, row in asked.items()}
-    kld = {pair: kld_of(row) for pair, row in asked.items() if problems[pair] is None}
-    known = {pair: value for pair, value in kld.items() if value is not None}
-    grid = _Grid(known, {pair: _stderr(asked[pair]) for pair in known})
+    kld = {pair: _kld(row) for pair, row in asked.items() if problems[pair] is None}
+    grid = _Grid({pair: value for pair, value in kld.items() if value is not None})
     from_k, from_v = _effects(grid)
     types_k, types_v = ({getattr(pair, side) for pair in asked} for side in ("ctk", "ctv"))
     for ctk in sorted(types_k, key=KNOWN_TYPES.index):
@@ -83,7 +81,7 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
                 status, reason = "not asked for", "no such pair among the quality cells"
             else:
                 status, reason = str(asked[pair]["status"]), problems[pair] and str(problems[pair])
-                if reason is None and pair not in known:
+                if reason is None and pair not in grid.kld:
                     reason = "no KL divergence is known"
                 elif status != "measured":
                     reason = asked[pair]["reason"]
@@ -92,15 +90,30 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
                 "ctv": ctv,
                 "status": status,
                 "reason": reason,
-                "kld_mean": known.get(pair),
-                "kld_mean_stderr": grid.stderr.get(pair),
+                **_with_error(
+                    "kld_mean", *grid.combination({pair: 1.0} if pair in grid.kld else {}), pair in grid.kld
+                ),
                 **_parts(grid, pair, from_k.get(ctk), from_v.get(ctv)),
             }
 
 
-def _stderr(row: Row) -> float | None:
-    value = quality_of(row, "kld_mean")
-    return 0.0 if value is None else value.spread
+def _kld(row: Row) -> Value | None:
+    """f16/f16 that nobody measured is the reference: 0."""
+    kld = kld_of(row)
+    return quality_of(row, "kld_mean") or (None if kld is None else exactly(kld))
+
+
+def _with_error(name: str, value: float, error: Error | None, known: bool = True) -> dict[str, Any]:
+    if not known:
+        return {}
+    found: dict[str, Any] = {name: value}
+    if error is not None:
+        found |= {
+            f"{name}_stderr": error.spread,
+            f"{name}_low": value - error.half,
+            f"{name}_high": value + error.half,
+        }
+    return found
 
 
 def _effects(grid: _Grid) -> tuple[dict[str, Effect], dict[str, Effect]]:
@@ -113,10 +126,9 @@ def _effects(grid: _Grid) -> tuple[dict[str, Effect], dict[str, Effect]]:
         for cache_type in {(pair.ctk, pair.ctv)[side] for pair in grid.kld}:
             one_sided = Pair(cache_type, _BASE) if side == 0 else Pair(_BASE, cache_type)
             if cache_type == _BASE:
-                effects[cache_type] = Effect(0.0, {}, ONE_SIDED)
+                effects[cache_type] = Effect({}, ONE_SIDED)
             elif one_sided in grid.kld:
-                weights = {one_sided: 1.0, BASELINE_PAIR: -1.0}
-                effects[cache_type] = Effect(grid.combination(weights)[0], weights, ONE_SIDED)
+                effects[cache_type] = Effect({one_sided: 1.0, BASELINE_PAIR: -1.0}, ONE_SIDED)
             elif (side, cache_type) in fitted:
                 effects[cache_type] = fitted[side, cache_type]
     return found
@@ -142,12 +154,12 @@ def _fit(grid: _Grid) -> dict[tuple[int, str], Effect]:
         if np.abs(resolution[i] - np.eye(len(unknowns))[i]).max() < 1e-9:
             # What is left of a zero by the arithmetic says nothing.
             weights = {
-                pair: float(weight)
+                pair: round(float(weight), 12)
                 for pair, weight in zip(cells, solve[i], strict=True)
                 if abs(weight) > 1e-9
             }
-            weights[BASELINE_PAIR] = -float(solve[i].sum())
-            found[unknown] = Effect(grid.combination(weights)[0], weights, MAIN_EFFECTS)
+            weights[BASELINE_PAIR] = -round(float(solve[i].sum()), 12)
+            found[unknown] = Effect(weights, MAIN_EFFECTS)
     return found
 
 
@@ -156,29 +168,51 @@ def _parts(grid: _Grid, pair: Pair, k: Effect | None, v: Effect | None) -> dict[
     found: dict[str, Any] = {}
     for name, effect in (("from_k", k), ("from_v", v)):
         if effect is not None:
-            found[name], found[f"{name}_stderr"] = grid.combination(effect.weights)
+            found |= _with_error(name, *grid.combination(effect.weights))
     if k is None or v is None:
         return found
-    found["estimator"] = ONE_SIDED if k.estimator == v.estimator == ONE_SIDED else MAIN_EFFECTS
-    total = k.value + v.value
-    if total > 0:
-        share = k.value / total
-        found["share_k"] = min(max(share, 0.0), 1.0)
-        # To first order: the share's change with each cell is (weight in k - share x weight in both) / total.
-        weights = {
-            cell: (k.weights.get(cell, 0.0) * (1 - share) - share * v.weights.get(cell, 0.0)) / total
-            for cell in {**k.weights, **v.weights}
-        }
-        error = grid.combination(weights)[1]
-        if error is not None:
-            found["share_k_low"] = min(max(share - _Z * error, 0.0), 1.0)
-            found["share_k_high"] = min(max(share + _Z * error, 0.0), 1.0)
-    if pair in grid.kld and _BASE not in (pair.ctk, pair.ctv):
-        weights = {pair: 1.0, BASELINE_PAIR: -1.0}
-        for effect in (k, v):
-            for cell, weight in effect.weights.items():
-                weights[cell] = weights.get(cell, 0.0) - weight
-        # Cells that alone determine an effect leave nothing over to tell an interaction from.
-        if any(abs(weight) > 1e-9 for weight in weights.values()):
-            found["interaction"], found["interaction_stderr"] = grid.combination(weights)
+    estimator = ONE_SIDED if k.estimator == v.estimator == ONE_SIDED else MAIN_EFFECTS
+    found["estimator"] = estimator
+    if _BASE in (pair.ctk, pair.ctv):
+        return found  # one side does all of it
+    found |= _share(grid, k, v)
+    if pair in grid.kld:
+        weights = _sum_of(({pair: 1.0, BASELINE_PAIR: -1.0}, 1.0), (k.weights, -1.0), (v.weights, -1.0))
+        # Cells that alone determine an effect leave nothing over.
+        if weights:
+            name = "interaction" if estimator == ONE_SIDED else "residual"
+            found |= _with_error(name, *grid.combination(weights))
     return found
+
+
+def _share(grid: _Grid, k: Effect, v: Effect) -> dict[str, float]:
+    """K's part of the damage, where there is damage beyond its error.
+
+    Its error to first order: the share's change with each cell is (weight in k - share x weight in both) / total.
+    """
+    total, error = grid.combination(_sum_of((k.weights, 1.0), (v.weights, 1.0)))
+    if error is None or total <= error.half:
+        return {}
+    share = grid.combination(k.weights)[0] / total
+    _, error = grid.combination(_sum_of((k.weights, (1 - share) / total), (v.weights, -share / total)))
+    assert error is not None
+    return {
+        name: min(max(value, 0.0), 1.0)
+        for name, value in (
+            ("share_k", share),
+            ("share_k_low", share - error.half),
+            ("share_k_high", share + error.half),
+        )
+    }
+
+
+def _sum_of(*parts: tuple[Mapping[Pair, float], float]) -> dict[Pair, float]:
+    """Weights of a sum of weighted effects; what cancels is left out."""
+    total: dict[Pair, float] = {}
+    for weights, factor in parts:
+        for pair, weight in weights.items():
+            total[pair] = total.get(pair, 0.0) + factor * weight
+    largest = max((abs(weight) for weight in total.values()), default=0.0)
+    return {
+        pair: weight for pair, weight in total.items() if abs(weight) > 1e-9 * largest and abs(weight) > _DUST
+    }

@@ -1,116 +1,149 @@
-"""The pairs that no other pair beats in bits per value, KL divergence and decode speed at once."""
+"""The pairs that no other pair beats in bits per value, KL divergence and decode speed at once.
+
+A pair beats another if it is better in one of the three and not worse in any. Bits are exact; a divergence or a speed
+is better or worse only beyond the error of the difference, so that noise wins no place on the front. Where the error of
+a speed from run to run is not known (one round, published numbers), speeds within ``SAME_SPEED`` are equal.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.analysis.head_to_head import Contender, contenders
+import pandas as pd
+
+from kvsweep.analysis.estimates import Value, exactly, gap, on_common_rounds, quality_of, speed_of
+from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.head_to_head import contenders
 from kvsweep.analysis.set_ups import by_columns, kld_of
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import SET_UP, Problem, pair_of, problem_with
+from kvsweep.tables.row import SCORED, SET_UP, Row, pair_of, problem_with
 from kvsweep.units import format_count
 
-Row = Mapping[str, Any]
+SAME_SPEED = 0.05  # what decode of one cell differed by between processes of one machine
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A pair of which all three are known."""
+
+    pair: Pair
+    bits: float
+    kld: Value
+    decode: Value
 
 
 def pareto(
     throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row], depth: int | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of the table ``pareto``: each pair of each set-up, corpus and context that was asked for.
+    """Rows of the table ``pareto``: each pair of each set-up, corpus and context asked for; of cells over rounds.
 
     ``depth`` is that of the decode speed; None takes the deepest one at which every pair that was measured at all was
-    measured, or the one that most have. Values are compared as they are: who is ahead by less than the errors is in
-    ``head_to_head``.
+    measured, or the one that most have.
     """
     throughput, quality = list(throughput), list(quality)
-    found = []
-    asked = by_columns([*throughput, *quality], SET_UP)
-    by_set_up = contenders(throughput, quality, models)
-    for set_up, rows in asked.items():
-        measured = by_set_up.get(set_up, {})
-        n_tokens = _usual_length(measured.values())
-        at = _common_depth(measured.values(), n_tokens) if depth is None else depth
-        scored = by_columns((row for row in rows if "phase" not in row), ("corpus", "n_ctx"))
-        for (corpus, n_ctx), of_text in (scored or {(None, None): []}).items():
-            pairs = dict.fromkeys(map(pair_of, rows))
-            reasons = {pair_of(row): problem_with(row) for row in of_text}
-            speeds = {
-                pair_of(row): problem_with(row)
-                for row in rows
-                if row.get("phase") == "decode" and row["depth"] == at
-            }
-            shared = dict(zip(SET_UP, set_up, strict=True)) | {"corpus": corpus, "n_ctx": n_ctx, "depth": at}
-            table = [
-                shared
-                | _values(
-                    pair, measured.get(pair), (corpus, n_ctx), ("decode", at, n_tokens), reasons, speeds
-                )
-                for pair in pairs
-            ]
-            _mark_front(table)
-            found += table
+    bits = {
+        tuple(row[name] for name in (*SET_UP, "pair")): (row["bits"], row["bits_from"])
+        for row in rows_of(contenders(throughput, quality, models))
+    }
+    found: list[dict[str, Any]] = []
+    for set_up, rows in by_columns([*throughput, *quality], SET_UP).items():
+        decodes = [row for row in rows if row.get("phase") == "decode"]
+        n_tokens, common = _usual([row for row in decodes if problem_with(row) is None])
+        at = common if depth is None else depth
+        speeds = {pair_of(row): row for row in decodes if (row["depth"], row["n_tokens"]) == (at, n_tokens)}
+        scored = by_columns((row for row in rows if "phase" not in row), SCORED)
+        for text, of_text in (scored or {(None, None): []}).items():
+            scores = {pair_of(row): row for row in of_text}
+            shared = dict(zip((*SET_UP, *SCORED), (*set_up, *text), strict=True)) | {"depth": at}
+            candidates, table = [], []
+            for pair in dict.fromkeys(map(pair_of, rows)):
+                of_pair, source = bits.get((*set_up, str(pair)), (None, None))
+                row, candidate = _row(pair, of_pair, scores.get(pair), speeds.get(pair), at)
+                table.append(shared | row | {"bits_from": source})
+                candidates += [candidate] if candidate else []
+            found += _with_front(table, candidates)
     return found
 
 
-def _values(
-    pair: Pair,
-    contender: Contender | None,
-    text: tuple[Any, Any],
-    speed: tuple[Any, Any, Any],
-    reasons: Mapping[Pair, Problem | None],
-    speeds: Mapping[Pair, Problem | None],
-) -> dict[str, Any]:
-    quality = contender.quality.get(text) if contender else None
-    decode = contender.speed.get(speed) if contender else None
-    missing = []
-    if contender is None:
-        missing.append("bits_per_value: nothing of this pair was measured")
-    kld = None if quality is None else kld_of(quality)
+def _usual(decodes: Sequence[Row]) -> tuple[int | None, int | None]:
+    """The number of tokens that most decode cells timed, and the deepest depth that the most pairs have with it."""
+    if not decodes:
+        return None, None
+    frame = pd.DataFrame(decodes, columns=["n_tokens", "depth"])
+    n_tokens = frame.n_tokens.value_counts(sort=True).index[0]
+    depths = frame.depth[frame.n_tokens == n_tokens].value_counts()
+    return int(n_tokens), int(depths.index[depths == depths.max()].max())
+
+
+def _row(
+    pair: Pair, bits: float | None, score: Row | None, speed: Row | None, depth: int | None
+) -> tuple[dict[str, Any], _Candidate | None]:
+    missing = [] if bits is not None else ["bits_per_value: nothing of this pair was measured"]
+    kld = decode = None
+    problem = "not asked for" if score is None else problem_with(score)
+    if score is not None and problem is None:
+        value = kld_of(score)
+        kld = None if value is None else quality_of(score, "kld_mean") or exactly(value)
+        problem = "not stated"
     if kld is None:
-        missing.append(
-            f"kld_mean: {reasons.get(pair) or ('not stated' if pair in reasons else 'not asked for')}"
-        )
-    if decode is None:
-        place = "at no depth" if speed[1] is None else f"at {format_count(speed[1])}"
-        missing.append(f"decode {place}: {speeds.get(pair) or 'not asked for'}")
-    return {
+        missing.append(f"kld_mean: {problem}")
+    problem = "not asked for" if speed is None else problem_with(speed)
+    if speed is not None and problem is None:
+        decode = speed_of(speed)
+    else:
+        missing.append(f"decode {'at no depth' if depth is None else f'at {format_count(depth)}'}: {problem}")
+    row = {
         "ctk": pair.ctk,
         "ctv": pair.ctv,
-        "bits_per_value": contender and contender.bits,
-        "bits_from": contender and contender.bits_from,
-        "kld_mean": kld,
-        "decode": decode and decode["tokens_per_second"],
+        "bits_per_value": bits,
+        "kld_mean": kld and kld.value,
+        "decode": decode and decode.value,
         "missing": missing,
     }
+    return row, None if bits is None or kld is None or decode is None else _Candidate(pair, bits, kld, decode)
 
 
-def _mark_front(table: list[dict[str, Any]]) -> None:
-    """Set ``on_front`` and ``dominated_by``."""
-    complete = [row for row in table if not row["missing"]]
+def _with_front(table: list[dict[str, Any]], candidates: Sequence[_Candidate]) -> Iterable[dict[str, Any]]:
+    better: Mapping[Pair, list[str]] = {
+        one.pair: [str(other.pair) for other in candidates if other is not one and _beats(other, one)]
+        for one in candidates
+    }
     for row in table:
-        better = [other for other in complete if row in complete and _dominates(other, row)]
-        row["dominated_by"] = [str(pair_of(other)) for other in better]
-        row["on_front"] = None if row["missing"] else not better
+        beaten_by = better.get(pair_of(row))
+        yield row | {
+            "dominated_by": beaten_by or [],
+            "on_front": None if beaten_by is None else not beaten_by,
+        }
 
 
-def _dominates(a: Row, b: Row) -> bool:
-    """Whether a is as good as b in all three and better in one."""
-    ours = (-a["bits_per_value"], -a["kld_mean"], a["decode"])
-    theirs = (-b["bits_per_value"], -b["kld_mean"], b["decode"])
-    return ours != theirs and all(x >= y for x, y in zip(ours, theirs, strict=True))
+def _beats(a: _Candidate, b: _Candidate) -> bool:
+    if a.bits > b.bits:
+        return False
+    kld = _told(a.kld, b.kld)
+    if kld > 0:
+        return False
+    decode = _told_of_speeds(a.decode, b.decode)
+    return decode >= 0 and (a.bits < b.bits or kld < 0 or decode > 0)
 
 
-def _usual_length(measured: Iterable[Contender]) -> int | None:
-    """The number of tokens that most decode cells timed."""
-    lengths = Counter(n for one in measured for phase, _, n in one.speed if phase == "decode")
-    return lengths.most_common(1)[0][0] if lengths else None
+def _told(a: Value, b: Value) -> int:
+    """-1 if a is lower beyond the error of the difference, 1 if higher, 0 if neither; by value without an error."""
+    halves = a.half, b.half
+    if halves[0] is not None and halves[1] is not None and a.value - b.value > halves[0] + halves[1]:
+        return 1  # no error of a difference is larger than both together
+    between = gap(a, b)
+    if between.difference_low is None or between.difference_high is None:
+        return (between.difference > 0) - (between.difference < 0)
+    return (between.difference_low > 0) - (between.difference_high < 0)
 
 
-def _common_depth(measured: Iterable[Contender], n_tokens: int | None) -> int | None:
-    """The deepest depth that the most pairs have."""
-    depths = Counter(
-        depth for one in measured for phase, depth, n in one.speed if phase == "decode" and n == n_tokens
-    )
-    return max(depths, key=lambda depth: (depths[depth], depth), default=None)
+def _told_of_speeds(a: Value, b: Value) -> int:
+    common = on_common_rounds(a, b)
+    a, b = common or (a, b)
+    between = gap(a, b) if common and a.rounds is not None else None
+    if between is None or between.ratio_low is None or between.ratio_high is None:
+        ratio = a.value / b.value
+        return (ratio > 1 + SAME_SPEED) - (ratio < 1 / (1 + SAME_SPEED))
+    return (between.ratio_low > 1) - (between.ratio_high < 1)

@@ -50,6 +50,14 @@ _TWO_PAIRS: list[Column] = [
     ("pair_b", TEXT, "", "the other pair, K/V"),
 ]
 
+
+def _ends(name: str, unit: str) -> list[Column]:
+    return [
+        (f"{name}_low", REAL, unit, f"lower end of the interval of {name}; null where no error is known"),
+        (f"{name}_high", REAL, unit, f"upper end of the interval of {name}; null where no error is known"),
+    ]
+
+
 _PHASE: list[Column] = [
     ("phase", TEXT, "", "prefill or decode"),
     ("n_tokens", INTEGER, "tokens", "tokens that one repetition processes or generates"),
@@ -180,7 +188,12 @@ HEAD_TO_HEAD = as_schema(
         ("bits_a", REAL, "bits", "bits per value of pair_a, K and V averaged by their number of values"),
         ("bits_b", REAL, "bits", "bits per value of pair_b"),
         ("bits_from", TEXT, "", "log: both from logged sizes; types: from the types' definition"),
-        ("quantity", TEXT, "", "kld_mean, kld_p999, top1_agreement, prefill, decode or kv_bytes_per_token"),
+        (
+            "quantity",
+            TEXT,
+            "",
+            "kld_mean, kld_p999, top1_agreement, ln_ppl_ratio, prefill, decode or kv_bytes_per_token",
+        ),
         ("unit", TEXT, "", "unit of value_a, value_b and difference"),
         ("better", TEXT, "", "lower or higher: which value is the better one"),
         ("depth", INTEGER, "tokens", "depth of prefill and decode; null for quality and memory"),
@@ -195,12 +208,24 @@ HEAD_TO_HEAD = as_schema(
         ("ratio_high", REAL, "", "upper end of its interval"),
         ("interval", TEXT, "", "what the interval is made of; null where no error is known"),
         ("ahead", TEXT, "", "the pair with the better value, whether or not the errors tell; null if equal"),
-        ("winner", TEXT, "", "the pair that is better beyond the error; null where that is not shown"),
+        (
+            "winner",
+            TEXT,
+            "",
+            "the pair that is better beyond the error, with q_value up to 0.05; null where that is not shown",
+        ),
         (
             "verdict",
             TEXT,
             "",
             "better, no difference shown, one round, error unknown, or equal (sizes that are the same)",
+        ),
+        ("p_value", REAL, "", "chance of so large a difference between equals; null where no error is known"),
+        (
+            "q_value",
+            REAL,
+            "",
+            "p_value as the rate of false discoveries among the duels of this set-up and quantity (Benjamini-Hochberg)",
         ),
     ]
 )
@@ -224,9 +249,9 @@ PARETO = as_schema(
             "on_front",
             FLAG,
             "",
-            "no other pair is as good in all three and better in one; null where a value is missing",
+            "no other pair is better in one and worse in none, beyond the errors; null where a value is missing",
         ),
-        ("dominated_by", TEXTS, "", "pairs that are as good in all three and better in one"),
+        ("dominated_by", TEXTS, "", "pairs that are better in one of the three and worse in none"),
         ("missing", TEXTS, "", "which of the three is missing, and why"),
     ]
 )
@@ -249,12 +274,29 @@ K_OR_V = as_schema(
         ("from_k_stderr", REAL, "nats", "standard error of from_k"),
         ("from_v", REAL, "nats", "how much of it this V does"),
         ("from_v_stderr", REAL, "nats", "standard error of from_v"),
-        ("share_k", REAL, "fraction", "from_k / (from_k + from_v)"),
+        (
+            "share_k",
+            REAL,
+            "fraction",
+            "from_k / (from_k + from_v); null where the two together are not told from 0, and where a side is f16",
+        ),
         ("share_k_low", REAL, "fraction", "lower end of its interval"),
         ("share_k_high", REAL, "fraction", "upper end of its interval"),
-        ("interaction", REAL, "nats", "kld_mean - from_k - from_v - the control's; null where not estimable"),
+        (
+            "interaction",
+            REAL,
+            "nats",
+            "kld_mean - from_k - from_v - the control's, from one-sided cells; null where there are none",
+        ),
         ("interaction_stderr", REAL, "nats", "standard error of interaction"),
         ("estimator", TEXT, "", "one-sided cells or main effects; null where neither can be had"),
+        *_ends("kld_mean", "nats"),
+        *_ends("from_k", "nats"),
+        *_ends("from_v", "nats"),
+        *_ends("interaction", "nats"),
+        ("residual", REAL, "nats", "the same of main effects: what the fit leaves over, no interaction"),
+        ("residual_stderr", REAL, "nats", "standard error of residual"),
+        *_ends("residual", "nats"),
     ]
 )
 
@@ -408,9 +450,15 @@ ADVICE = as_schema(
             "rank",
             INTEGER,
             "",
-            "1 is the pick, 2 the runner-up; null for a pair that is not feasible or has no data",
+            "1 is the quickest or deepest; null for a pair that is not feasible or has no data",
         ),
-        ("verdict", TEXT, "", "pick, runner-up, feasible, not feasible or no data"),
+        (
+            "verdict",
+            TEXT,
+            "",
+            "pick: the only one that no other is told to be better than; not told from the best: one of several; "
+            "feasible: another is told to be better; not feasible; no data",
+        ),
         *_PAIR,
         ("why", TEXT, "", "why this pair has this place, in one sentence"),
         ("would_change", TEXT, "", "what would change the answer; of the pick only"),
@@ -429,6 +477,18 @@ ADVICE = as_schema(
             "weights + KV cache + compute buffers at depth + prompt + generated",
         ),
         ("largest_depth", INTEGER, "tokens", "deepest depth at which the pair was measured in both phases"),
+        (
+            "decides",
+            TEXT,
+            "",
+            "what would tell the best ones apart, and how long that takes; of the first one only",
+        ),
+        (
+            "rounds",
+            INTEGER,
+            "",
+            "rounds in which all of the request was measured; null for published numbers",
+        ),
     ]
 )
 

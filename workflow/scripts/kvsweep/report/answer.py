@@ -1,4 +1,4 @@
-"""The answer: for each workload the pair to take, why, what comes next, and what would change that."""
+"""The answer: what to do on each set-up, and for each workload the pair to take, why, and what would change that."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kvsweep.analysis.groups import SUBJECT
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_number
+from kvsweep.report.first import sentences_of
 from kvsweep.report.parts import Entry, Grid, by_set_up, plural
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
-PICK, RUNNER_UP = "pick", "runner-up"
+PICK, UNDECIDED = "pick", "not told from the best"
+MOST_NAMES = 4  # of pairs that are not told apart
 
 RANKING_COLUMNS = (
     "pair",
@@ -30,15 +33,18 @@ RANKING_COLUMNS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """One workload on one set-up. Without a pick, `why` says why there is none."""
+    """One workload on one set-up. Without a pick, `why` says why there is none.
+
+    `undecided`: the pairs that are not told apart, the best in the measured rounds first; then there is no pick.
+    """
 
     work: str
     request: str  # what the workload is, in numbers
     pick: str
     figures: str  # what the pick gives
     why: str
-    runner_up: str
-    runner_up_why: str
+    undecided: str
+    decides: str
     would_change: str
     ranking: Grid
 
@@ -49,16 +55,40 @@ class Answers:
 
     title: str
     workloads: tuple[Answer, ...]
+    sentences: tuple[str, ...] = ()  # what a person with this machine should do
 
     @property
     def picks(self) -> int:
         return sum(bool(answer.pick) for answer in self.workloads)
 
+    @property
+    def says_something(self) -> bool:
+        return bool(self.sentences) or any(answer.pick or answer.undecided for answer in self.workloads)
 
-def answers(advice: Sequence[Row]) -> list[Answers]:
-    """Set-ups in their usual order; those that have a pick come before those that have none."""
-    found = [Answers(title, tuple(_workloads(rows))) for title, rows in by_set_up(advice, SUBJECT)]
-    return sorted(found, key=lambda one: not one.picks)
+
+def answers(advice: Sequence[Row], speed: Sequence[Row], pareto: Sequence[Row]) -> list[Answers]:
+    """Set-ups in their usual order, what was measured here first; those that say something before the others."""
+    by_table = [by_columns(rows, SUBJECT) for rows in (advice, speed, pareto)]
+    found = []
+    for title, rows in by_set_up([*advice, *speed, *pareto], SUBJECT):
+        key = tuple(rows[0][name] for name in SUBJECT)
+        work, speeds, front = (table.get(key, []) for table in by_table)
+        workloads = tuple(_workloads(work))
+        sentences = (*sentences_of(speeds, front), *_undecided(workloads))
+        if workloads or sentences:
+            found.append(Answers(title, workloads, sentences))
+    return sorted(found, key=lambda one: not one.says_something)
+
+
+def _undecided(workloads: Sequence[Answer]) -> list[str]:
+    """What the data leave open, and what would decide it."""
+    by_what: dict[str, list[str]] = {}
+    for answer in workloads:
+        if answer.undecided:
+            by_what.setdefault(answer.decides, []).append(f"{answer.work} ({answer.undecided})")
+    return [
+        f"Undecided: {'; '.join(which)}. What would decide it: {what}." for what, which in by_what.items()
+    ]
 
 
 def _workloads(rows: Sequence[Row]) -> Iterable[Answer]:
@@ -78,21 +108,29 @@ def _workloads(rows: Sequence[Row]) -> Iterable[Answer]:
 def _answer(rows: Sequence[Row], text: str) -> Answer:
     ranked = sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0))
     pick = next((row for row in ranked if row["verdict"] == PICK), None)
-    second = next((row for row in ranked if row["verdict"] == RUNNER_UP), None)
+    best = [row for row in ranked if row["verdict"] == UNDECIDED]
+    first = pick or next(iter(best), None)
     work = (rows[0]["title"] or rows[0]["workload"]) + (f" (KLD from {text})" if text else "")
-    why = pick["why"] if pick else _why_none(ranked)
     lines = tuple(_line(row) for row in ranked if row["ctk"] is not None)
     return Answer(
         work=work,
         request=_request(rows[0]),
         pick=_name(pick) if pick else "",
-        figures=_figures(pick) if pick else "",
-        why=why or "",
-        runner_up=_name(second) if second else "",
-        runner_up_why=(second["why"] or "") if second else "",
+        figures=_figures(first) if first else "",
+        why=(first["why"] if first else _why_none(ranked)) or "",
+        undecided=_names(best),
+        decides=(best[0]["decides"] or "") if best else "",
         would_change=(pick["would_change"] or "") if pick else "",
         ranking=Grid(f"All pairs for {work}", RANKING_COLUMNS, lines),
     )
+
+
+def _names(best: Sequence[Row]) -> str:
+    """`f16 or q8_0`; of many the first ones."""
+    names = [_name(row) for row in best]
+    if len(names) > MOST_NAMES:
+        return f"{', '.join(names[:MOST_NAMES])} or one of {len(names) - MOST_NAMES} others"
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 MOST_REASONS = 2

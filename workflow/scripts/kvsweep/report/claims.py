@@ -32,7 +32,7 @@ def _line(row: Row) -> tuple[Entry, ...]:
     return (
         Entry(str(row["claim"]), value=row["claim"]),
         Entry(statement),
-        Entry(row["verdict"], measured=row["verdict"] != NO_DATA),
+        Entry(row["verdict"], measured=row["verdict"] != NO_DATA, note=row.get("basis") or ""),
         Entry(in_unit(row["value"], row["unit"]), value=row["value"]),
         Entry(ABSENT if row["expected"] is None else relation + in_unit(row["expected"], row["unit"])),
         Entry(in_unit(row["tolerance"], row["unit"]), note=row["tolerance_reason"] or ""),

@@ -12,7 +12,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from kvsweep.analysis.claims import PARTLY
 from kvsweep.numbers import ABSENT
 from kvsweep.report.html import TEMPLATES
 from kvsweep.report.parts import Entry, Grid
@@ -53,12 +52,15 @@ def markdown_table(grid: Grid) -> Markup:
     return Markup("\n\n".join([table, *map(escape_markdown, grid.notes)]))
 
 
-def columns(grid: Grid, *places: int) -> Grid:
-    """Only these columns of a table, without what is in small print."""
+def columns(grid: Grid, *places: int, notes: bool = False) -> Grid:
+    """Only these columns of a table, by default without what is in small print."""
     return replace(
         grid,
         columns=tuple(grid.columns[place] for place in places),
-        rows=tuple(tuple(replace(row[place], note="") for place in places) for row in grid.rows),
+        rows=tuple(
+            tuple(row[place] if notes else replace(row[place], note="") for place in places)
+            for row in grid.rows
+        ),
     )
 
 
@@ -74,6 +76,6 @@ def render_markdown(view: View) -> str:
     )
     environment.filters |= {"table": markdown_table, "code": code_block, "columns": columns}
     text = environment.get_template("report.md.j2").render(
-        view=view, absent=ABSENT, most_set_ups=MOST_SET_UPS, partly=PARTLY
+        view=view, absent=ABSENT, most_set_ups=MOST_SET_UPS
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -86,7 +86,7 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
     status = (*throughput_status(throughput, evidence), *quality_status(quality, evidence))
     return View(
         summary=_summary(throughput, quality),
-        answers=tuple(answers(rows["advice"])),
+        answers=tuple(answers(rows["advice"], rows["speed"], rows["pareto"])),
         warnings=tuple(warnings_of(throughput, quality, rows["repetitions"])),
         quality=tuple(quality_sections(quality)),
         throughput=tuple(throughput_sections(rows["speed"])),

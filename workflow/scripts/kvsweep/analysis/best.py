@@ -1,0 +1,88 @@
+"""Which pairs are not told from the best, and what would tell them.
+
+A pair is out if another one is told to be quicker: J. C. Hsu's comparison with the best (Annals of Statistics 9 (1981)
+1026-1034), here with Bonferroni's share of the error for each of the others and within rounds. What stays in holds the
+best pair with 95 %. Where the error from run to run is not known nothing is out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from kvsweep.analysis.curves import Duration
+from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of, t_quantile
+from kvsweep.numbers import format_number
+from kvsweep.statistics import student_t_quantile
+from kvsweep.units import format_duration
+
+MOST_ROUNDS = 10  # beyond which a difference is not worth the night
+
+
+def told_quicker(a: Duration, b: Duration, others: int) -> bool:
+    """Whether a takes less time than b beyond the error, among ``others`` comparisons."""
+    error = error_of([*a.terms, *((-weight, value) for weight, value in b.terms)])
+    if error is None or not is_over_rounds(a) or not is_over_rounds(b):
+        return False
+    if not error.stderr:
+        return b.seconds - a.seconds > error.bound
+    t = student_t_quantile(1 - 0.05 / max(others, 1), error.freedom)
+    return b.seconds - a.seconds > t * error.stderr + error.bound
+
+
+def is_over_rounds(duration: Duration) -> bool:
+    """Whether its error from run to run is known."""
+    return (duration.rounds or 0) > 1
+
+
+def not_told_from_best(requests: Sequence[Duration]) -> list[bool]:
+    """Of requests from quick to slow: which ones no other is told to be quicker than."""
+    others = len(requests) - 1
+    return [
+        not any(told_quicker(quick, slow, others) for quick in requests[:place])
+        for place, slow in enumerate(requests)
+    ]
+
+
+def what_decides(requests: Sequence[Duration], seconds_of_round: float | None) -> str:
+    """What would tell the quickest of these from the others, and how long that takes.
+
+    ``requests``: those not told apart, from quick to slow; ``seconds_of_round``: what one round of the set-up takes.
+    """
+    known = [request for request in requests if request.rounds is not None]
+    if len(known) < len(requests):
+        return "repetitions over several runs, which were not published"
+    rounds = min(request.rounds or 0 for request in known)
+    if rounds < 2:
+        return f"two more rounds{_time(2, seconds_of_round)}"
+    best, second = requests[0], requests[1]
+    gap = second - best
+    half = gap.half
+    if half is None or not gap.seconds:
+        return f"two more rounds{_time(2, seconds_of_round)}"
+    spread = half * math.sqrt(rounds) / t_quantile(rounds - 1)
+    for n in range(rounds + 1, MOST_ROUNDS + 1):
+        if t_quantile(n - 1) * spread / math.sqrt(n) < gap.seconds:
+            more = n - rounds
+            return f"about {more} more round{'s' if more > 1 else ''}{_time(more, seconds_of_round)}"
+    share = format_number(100 * gap.seconds / best.seconds, 2)
+    return f"more than {MOST_ROUNDS} rounds, for a difference of about {share} %"
+
+
+def _time(rounds: int, seconds: float | None) -> str:
+    return "" if not seconds else f", about {format_duration(rounds * seconds)}"
+
+
+def request_over_rounds(request: Duration) -> Mapping[int, float]:
+    """The time of a request in each round that has all of it, in seconds."""
+    terms = [(weight, value.rounds) for weight, value in request.terms if value.rounds is not None]
+    common = set.intersection(*(set(values) for _, values in terms)) if terms else set()
+    return {r: math.fsum(weight * values[r] for weight, values in terms) for r in sorted(common)}
+
+
+def summed(request: Duration) -> Duration:
+    """The same with one term for all that is known by round: what many comparisons are made of."""
+    if any(value.rounds is None for _, value in request.terms):
+        return request
+    rounds = request_over_rounds(request)
+    return Duration(request.seconds, ((1.0, Value(request.seconds, kind=OVER_ROUNDS, rounds=rounds)),))

@@ -1,0 +1,143 @@
+"""What is known of each pair in each set-up, for the work that advice is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvsweep.analysis.curves import Curve
+from kvsweep.analysis.estimates import Value, exactly, quality_of
+from kvsweep.analysis.kv_values import model_of
+from kvsweep.analysis.memory import SetUpMemory
+from kvsweep.analysis.set_ups import bits_of, by_columns
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with
+from kvsweep.units import format_count
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """All that is known of one pair in one set-up."""
+
+    pair: Pair
+    prefill: Curve
+    decode: Curve
+    kld: Value | None
+    bits: float | None
+    first_oom: int | None  # tokens: the shallowest depth at which a cell ran out of memory
+    problems: Mapping[str, str]  # what: why its cells do not count as this pair's
+
+    @property
+    def deepest(self) -> int | None:
+        """The deepest depth that was measured in both phases."""
+        both = set(self.prefill.depths) & set(self.decode.depths)
+        return max(both, default=None)
+
+    def reach_to(self, trained: int | None) -> int | None:
+        """The deepest depth that was measured in either phase, and is none beyond what the model was trained for: there
+        it was shown to run."""
+        depths = (*self.prefill.depths, *self.decode.depths)
+        return max((depth for depth in depths if trained is None or depth <= trained), default=None)
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """One set-up with its candidates; KL divergences are of ``corpus`` at ``n_ctx``."""
+
+    identity: Mapping[str, Any]
+    corpus: str | None
+    n_ctx: int | None
+    candidates: Sequence[Candidate]
+    memory: SetUpMemory | None
+    seconds_of_round: float | None  # wall time of the processes of one round; None where nobody knows
+
+
+def set_ups(throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row]) -> list[SetUp]:
+    """Every set-up of the two tables, for each corpus that it has been scored on."""
+    throughput, quality, models = list(throughput), list(quality), list(models)
+    find = model_of(models)
+    speeds, scores = by_columns(throughput, SET_UP), by_columns(quality, SET_UP)
+    found = []
+    for key in dict.fromkeys([*speeds, *scores]):
+        cells, scored = speeds.get(key, []), scores.get(key, [])
+        memory = SetUpMemory(cells, find(cells[0])) if cells else None
+        # Of each corpus the largest context, where the cache is fullest.
+        for corpus, rows in (by_columns(scored, ("corpus",)) or {(None,): []}).items():
+            n_ctx = max((row["n_ctx"] for row in rows), default=None)
+            at_n_ctx = [row for row in rows if row["n_ctx"] == n_ctx]
+            candidates = _candidates(cells, at_n_ctx, find)
+            found.append(
+                SetUp(
+                    dict(zip(SET_UP, key, strict=True)), corpus[0], n_ctx, candidates, memory, _round(cells)
+                )
+            )
+    return found
+
+
+def _round(cells: Sequence[Row]) -> float | None:
+    """Both phases of a cell come from one process."""
+    processes = {(row["ctk"], row["ctv"], row["depth"]): row["wall_seconds"] for row in cells}
+    known = [seconds for seconds in processes.values() if seconds is not None]
+    return sum(known) if known else None
+
+
+def _candidates(
+    cells: Sequence[Row], scored: Sequence[Row], find: Callable[[Row], Row | None]
+) -> list[Candidate]:
+    lengths = {
+        phase: Counter(row["n_tokens"] for row in cells if row["phase"] == phase).most_common(1)
+        for phase in ("prefill", "decode")
+    }
+    usual = {phase: counted[0][0] for phase, counted in lengths.items() if counted}
+    found = []
+    for rows in by_columns([*cells, *scored], ("ctk", "ctv")).values():
+        pair = pair_of(rows[0])
+        counts = [row for row in rows if problem_with(row) is None]
+        curves = {
+            phase: Curve(r for r in counts if r.get("phase") == phase and r["n_tokens"] == usual[phase])
+            for phase in usual
+        }
+        quality = next((row for row in rows if "phase" not in row), None)
+        kld = None
+        if quality is not None and problem_with(quality) is None:
+            kld = quality_of(quality, "kld_mean")
+        if kld is None and pair == BASELINE_PAIR and (quality is None or problem_with(quality) is None):
+            kld = exactly(0.0)
+        model = find(rows[0])
+        values = (model["kv_values_per_token_k"], model["kv_values_per_token_v"]) if model else (None, None)
+        bits = sorted((bits_of(row, *values) for row in counts or rows), key=lambda one: one[1] != "log")
+        found.append(
+            Candidate(
+                pair=pair,
+                prefill=curves.get("prefill", Curve([])),
+                decode=curves.get("decode", Curve([])),
+                kld=kld,
+                bits=bits[0][0] if bits else None,
+                first_oom=min(
+                    (r["depth"] for r in rows if r["status"] == "oom" and "phase" in r), default=None
+                ),
+                problems=_problems(rows, quality),
+            )
+        )
+    return found
+
+
+def _problems(rows: Sequence[Row], quality: Row | None) -> dict[str, str]:
+    """Why cells that were run do not count: of prefill, decode, kld."""
+    found: dict[str, str] = {}
+    for row in rows:
+        problem = problem_with(row)
+        if problem is not None and "phase" in row:
+            marked = problem.why != Why.NOT_MEASURED
+            found.setdefault(
+                row["phase"], str(problem) if marked else f"{problem} at {format_count(row['depth'])}"
+            )
+    if quality is not None:
+        problem = problem_with(quality)
+        if problem is not None:
+            found["kld"] = str(problem)
+    return found

@@ -1,0 +1,126 @@
+"""What one workload makes of one pair: whether it can do it, and how long a request takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvsweep.analysis.candidates import Candidate
+from kvsweep.analysis.curves import Duration
+from kvsweep.analysis.estimates import Value
+from kvsweep.analysis.memory import SetUpMemory
+from kvsweep.numbers import format_number, format_with_error
+from kvsweep.study.config import Workload
+from kvsweep.units import format_bytes, format_count
+
+Row = Mapping[str, Any]
+
+
+FEASIBLE, NOT_FEASIBLE, NO_DATA = "feasible", "not feasible", "no data"
+KL_DIVERGENCE = "its KL divergence"  # among what is missing
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one workload makes of one candidate."""
+
+    candidate: Candidate
+    verdict: str
+    why: str
+    missing: tuple[str, ...] = ()
+    prefill: Duration | None = None
+    decode: Duration | None = None
+    needed: int | None = None
+    reach: int | None = None  # goal context: the deepest depth that counts
+
+    @property
+    def request(self) -> Duration | None:
+        return None if self.prefill is None or self.decode is None else self.prefill + self.decode
+
+
+def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) -> Judgement:
+    """Whether a pair can do it, and how long a request takes."""
+    start = workload.depth
+    answer = start + workload.prompt_tokens
+    end = answer + workload.generated_tokens
+    of_context = workload.goal == "context"
+    against, missing = [], []
+    trained = None if memory is None else memory.n_ctx_train
+    reach, needed = candidate.reach_to(trained), None
+    if trained is not None and end > trained:
+        against.append(f"beyond the {format_count(trained)} tokens that the model was trained for")
+    prefill = decode = None
+    if of_context:
+        if reach is None:
+            missing.append("prefill or decode at any depth" + _because(candidate, "prefill", "decode"))
+        elif reach + workload.prompt_tokens + workload.generated_tokens < end:
+            against.append(f"was measured to {format_count(reach)} only")
+    else:
+        for phase, curve, first, last in (
+            ("prefill", candidate.prefill, start, answer),
+            ("decode", candidate.decode, answer, end),
+        ):
+            gap = curve.gap(first, last) if last > first else None
+            if gap is not None:
+                missing.append(f"{phase} at {gap}" + _because(candidate, phase))
+        if candidate.first_oom is not None and candidate.first_oom <= end:
+            against.append(f"ran out of memory at {format_count(candidate.first_oom)}")
+        if not candidate.prefill.gap(start, answer):
+            prefill = candidate.prefill.duration(start, answer)
+        if not candidate.decode.gap(answer, end):
+            decode = candidate.decode.duration(answer, end)
+    if workload.highest_kld is not None:
+        if candidate.kld is None:
+            missing.append(KL_DIVERGENCE + _because(candidate, "kld"))
+        else:
+            _judge_kld(candidate.kld, workload.highest_kld, against, missing)
+    context = reach if of_context else end
+    needs = memory.needs(candidate.pair, context) if memory is not None and context is not None else None
+    needed = needs.total if needs is not None else None
+    if workload.memory_bytes is not None:
+        if needed is None:
+            missing.append("size of weights or KV cache")
+        elif needed > workload.memory_bytes:
+            against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
+    verdict = NOT_FEASIBLE if against else NO_DATA if missing else FEASIBLE
+    why = "; ".join(against) if against else f"not known: {'; '.join(missing)}" if missing else ""
+    return Judgement(candidate, verdict, why, tuple(missing), prefill, decode, needed, reach)
+
+
+def _judge_kld(kld: Value, limit: float, against: list[str], missing: list[str]) -> None:
+    """Above or below the limit beyond its error; else it is not known on which side it lies."""
+    half = kld.half or 0.0
+    if kld.value - half > limit:
+        against.append(
+            f"its KL divergence, {format_number(kld.value, 3)}, is above {format_number(limit, 3)}"
+        )
+    elif kld.value + half > limit:
+        shown = format_with_error(kld.value, half)
+        missing.append(f"{KL_DIVERGENCE}, {shown}, is not told from {format_number(limit, 3)}")
+
+
+def _because(candidate: Candidate, *what: str) -> str:
+    known = dict.fromkeys(candidate.problems[name] for name in what if name in candidate.problems)
+    return f" ({', '.join(known)})" if known else ""
+
+
+def ranked(judgements: Iterable[Judgement], workload: Workload) -> list[Judgement]:
+    """The feasible ones, best first."""
+    feasible = [one for one in judgements if one.verdict == FEASIBLE]
+    if workload.goal == "context":
+        unknown = float("inf")
+        return sorted(
+            feasible,
+            key=lambda one: (
+                -(one.reach or 0),
+                unknown if one.candidate.kld is None else one.candidate.kld.value,
+                one.candidate.decode.at(one.reach or 0) or unknown,
+            ),
+        )
+    return sorted(feasible, key=lambda one: seconds_of(one))
+
+
+def seconds_of(one: Judgement) -> float:
+    assert one.request is not None
+    return one.request.seconds

@@ -1,0 +1,121 @@
+"""Other answers to slightly other questions: what would change a pick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kvsweep.analysis.candidates import SetUp
+from kvsweep.analysis.judgement import KL_DIVERGENCE, NO_DATA, Judgement, judge, ranked, seconds_of
+from kvsweep.numbers import format_number
+from kvsweep.study.config import Workload
+from kvsweep.units import format_bytes, format_count
+
+Row = Mapping[str, Any]
+
+
+SMALLEST_MEMORY = 2 << 30  # bytes: no machine that runs a model has less
+
+
+def would_change(
+    order: Sequence[Judgement], judgements: Sequence[Judgement], workload: Workload, set_up: SetUp
+) -> str | None:
+    """Other answers to slightly other questions, each with its answer; None if there is nothing else to answer."""
+    pick = order[0]
+    said = [
+        *_other_kld(pick, workload, set_up),
+        *_other_memory(pick, order, workload, set_up),
+        *(_other_depth(pick, workload, set_up) if workload.goal != "context" else []),
+        *(_other_mix(pick, order, workload, set_up) if workload.goal != "context" else []),
+        *_not_measured(pick, judgements, workload),
+    ]
+    return "; ".join(said) or None
+
+
+def _best(set_up: SetUp, workload: Workload) -> Judgement | None:
+    order = ranked((judge(one, workload, set_up.memory) for one in set_up.candidates), workload)
+    return order[0] if order else None
+
+
+def _other_kld(pick: Judgement, workload: Workload, set_up: SetUp) -> Iterable[str]:
+    limit, own = workload.highest_kld, pick.candidate.kld
+    if limit is not None:
+        free = _best(set_up, replace(workload, highest_kld=None))
+        if free is not None and free.candidate.pair != pick.candidate.pair and free.candidate.kld is not None:
+            kld = format_number(free.candidate.kld.value, 3)
+            yield f"if a KL divergence of {kld} is acceptable: {free.candidate.pair}"
+    if own is not None and own.value > (own.half or 0.0):
+        # As close as it can be below the pick's.
+        stricter = _best(set_up, replace(workload, highest_kld=(own.value - (own.half or 0.0)) * (1 - 1e-9)))
+        if stricter is not None:
+            yield f"if the KL divergence has to be below {format_number(own.value, 3)}: {stricter.candidate.pair}"
+
+
+def _other_memory(
+    pick: Judgement, order: Sequence[Judgement], workload: Workload, set_up: SetUp
+) -> Iterable[str]:
+    if pick.needed is None or not any(one.needed is not None and one.needed < pick.needed for one in order):
+        return
+    if pick.needed < SMALLEST_MEMORY:
+        return
+    smaller = _best(set_up, replace(workload, memory_bytes=pick.needed - 1))
+    if smaller is not None:
+        yield f"with less than {format_bytes(pick.needed)} of memory: {smaller.candidate.pair}"
+
+
+def _other_depth(pick: Judgement, workload: Workload, set_up: SetUp) -> Iterable[str]:
+    """The nearest measured depths, shallower and deeper, at which another pair is the pick."""
+    depths = sorted({depth for one in set_up.candidates for depth in one.decode.depths})
+    trained = None if set_up.memory is None else set_up.memory.n_ctx_train
+    depths = [depth for depth in depths if trained is None or depth <= trained]
+    shallower = [depth for depth in reversed(depths) if depth < workload.depth]
+    deeper = [depth for depth in depths if depth > workload.depth]
+    for where, word in ((deeper, "from"), (shallower, "up to")):
+        for depth in where:
+            other = _best(set_up, replace(workload, depth=depth))
+            if other is not None and other.candidate.pair != pick.candidate.pair:
+                yield f"{word} depth {format_count(depth)}: {other.candidate.pair}"
+                break
+
+
+def _other_mix(
+    pick: Judgement, order: Sequence[Judgement], workload: Workload, set_up: SetUp
+) -> Iterable[str]:
+    """Where another feasible pair is quicker in the other phase: above or below how many generated tokens."""
+    assert pick.prefill is not None and pick.decode is not None
+    nearest: tuple[float, str] | None = None
+    for other in order[1:]:
+        assert other.prefill is not None and other.decode is not None
+        prompt = other.prefill.seconds - pick.prefill.seconds
+        answer = other.decode.seconds - pick.decode.seconds
+        if prompt * answer >= 0 or not workload.generated_tokens:
+            continue
+        tokens = workload.generated_tokens * prompt / -answer
+        changed = replace(workload, generated_tokens=max(round(tokens * (0.98 if answer > 0 else 1.02)), 1))
+        best = _best(set_up, changed)
+        # The estimate takes decode as equally fast at every token; only what the curves confirm is said.
+        if best is None or best.candidate.pair != other.candidate.pair:
+            continue
+        word = "below" if answer > 0 else "above"
+        text = f"with {word} about {format_number(tokens, 2)} generated tokens: {other.candidate.pair}"
+        distance = max(tokens / workload.generated_tokens, workload.generated_tokens / max(tokens, 1e-9))
+        if nearest is None or distance < nearest[0]:
+            nearest = (distance, text)
+    if nearest is not None:
+        yield nearest[1]
+
+
+def _not_measured(pick: Judgement, judgements: Sequence[Judgement], workload: Workload) -> Iterable[str]:
+    """Pairs without data that would win by what is known of them."""
+    for one in judgements:
+        if one.verdict != NO_DATA or one.request is None or not one.missing:
+            continue
+        if (
+            one.missing[0].startswith(KL_DIVERGENCE)
+            and len(one.missing) == 1
+            and seconds_of(one) < seconds_of(pick)
+        ):
+            limit = format_number(workload.highest_kld or 0.0, 3)
+            seconds = format_number(seconds_of(one), 3)
+            yield f"if {one.candidate.pair}'s KL divergence, not measured, is not above {limit}: it ({seconds} s)"

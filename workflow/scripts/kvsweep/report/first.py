@@ -1,0 +1,89 @@
+"""What one set-up says first: what a quantized cache does to speed there, and what memory it saves for which damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kvsweep.numbers import format_number
+from kvsweep.report.parts import plural
+from kvsweep.study.pairs import BASELINE_PAIR
+from kvsweep.tables.row import Row, is_published, pair_of, problem_with
+from kvsweep.units import format_count
+
+SMALL = 0.6  # of f16's bits: what saves memory that is worth a sentence
+FASTER, SLOWER, ONE_ROUND = "faster", "slower", "one round"
+
+
+def sentences_of(speed: Sequence[Row], pareto: Sequence[Row]) -> list[str]:
+    """At most one of speed and one of memory; of rows of the tables `speed` and `pareto` of one set-up."""
+    return [*_of_speed(speed), *_of_memory(pareto)]
+
+
+def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
+    """Decode against f16 at the deepest depth that the most pairs have."""
+    decodes = [row for row in rows if row["phase"] == "decode" and row["ratio"] is not None]
+    others = [row for row in decodes if pair_of(row) != BASELINE_PAIR and problem_with(row) is None]
+    if not others or is_published(others[0]):
+        return
+    depths = [row["depth"] for row in others]
+    depth = max(set(depths), key=lambda one: (depths.count(one), one))
+    at = [row for row in others if row["depth"] == depth]
+    where = f"decode at {format_count(depth)}"
+    on = f"On {at[0]['machine']} ({at[0]['backend']})"
+    if any(row["verdict"] == ONE_ROUND for row in at):
+        slower = [row for row in at if row["ratio"] < 1]
+        what = f"{len(slower)} of {len(at)} quantized caches were slower than f16"
+        if len(slower) in (0, len(at)):
+            what = f"every quantized cache was {'slower' if slower else 'faster'} than f16"
+        yield f"{on} {what} in the one round that was measured ({where}: {_by(at)}); no winner is told from one round."
+        return
+    groups = {verdict: [row for row in at if row["verdict"] == verdict] for verdict in (FASTER, SLOWER)}
+    for verdict, told in groups.items():
+        if len(told) == len(at):
+            yield f"{on} every quantized cache is {verdict} than f16 ({where}: {_by(at)})."
+            return
+    parts = [
+        f"{_count(told)} {'is' if len(told) == 1 else 'are'} {verdict} than f16 ({_by(told)})"
+        for verdict, told in groups.items()
+        if told
+    ]
+    untold = len(at) - sum(map(len, groups.values()))
+    if untold:
+        parts.append(f"{plural(untold, 'cache') if not parts else untold} not told from it")
+    yield f"{on}, {where}: {', '.join(parts)}."
+
+
+def _count(rows: Sequence[Row]) -> str:
+    return (
+        ", ".join(str(pair_of(row)) for row in rows)
+        if len(rows) <= 3
+        else plural(len(rows), "quantized cache")
+    )
+
+
+def _by(rows: Sequence[Row]) -> str:
+    """`29 to 76 %`."""
+    shares = sorted(abs(row["ratio"] - 1) for row in rows)
+    ends = dict.fromkeys(format_number(100 * share, 2) for share in (shares[0], shares[-1]))
+    return f"{' to '.join(ends)} %"
+
+
+def _of_memory(rows: Sequence[Row]) -> Iterable[str]:
+    """The pair with the least damage among those that are much smaller than f16; at the largest context scored."""
+    known = [row for row in rows if row["kld_mean"] is not None and row["bits_per_value"] is not None]
+    deepest = max((row["n_ctx"] or 0 for row in known), default=0)
+    small = [row for row in known if row["n_ctx"] == deepest and row["bits_per_value"] <= SMALL * 16]
+    if not small or is_published(small[0]):
+        return
+    best = min(small, key=lambda row: (row["kld_mean"], row["bits_per_value"]))
+    least = min(small, key=lambda row: (row["bits_per_value"], row["kld_mean"]))
+    said = [_saving(best), *([_saving(least)] if least is not best else [])]
+    yield f"Memory: {'; '.join(said)}."
+
+
+def _saving(row: Row) -> str:
+    share = format_number(100 * row["bits_per_value"] / 16, 2)
+    return (
+        f"{pair_of(row)} takes {share} % of f16's cache for a mean KL divergence of "
+        f"{format_number(row['kld_mean'], 2)} nats"
+    )
