@@ -17,6 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from kvsweep.study import cells
 from kvsweep.study import config as configuration
+from kvsweep.study.yaml_file import read_configuration
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable
 from kvsweep.plan.hooks import Hooks
@@ -31,6 +32,11 @@ if not workflow.overwrite_configfiles:
 
 
 try:
+    # As strictly as the profile had it read; without a profile, now.
+    for path in workflow.overwrite_configfiles or [
+        Path(workflow.basedir, "config.yaml")
+    ]:
+        read_configuration(Path(path))
     STUDY = configuration.parse_study(config)
     for directory in (Path.cwd(), Path("results")):
         check_writable(directory)

@@ -118,9 +118,14 @@ def slice_files():
 
 
 def origin_of(entry):
-    """Where a file comes from: its path, or for one to fetch what the configuration says of it."""
+    """Where a file comes from: its path, or for one to fetch what the configuration says of it.
+
+    As an argument of a program: no path is taken for an option, or for something to fetch.
+    """
     local = entry.origin.path
-    return entry.origin.definition() if local is None else local
+    if local is None or local.startswith("{"):
+        return entry.origin.definition()
+    return f"./{local}" if local.startswith("-") else local
 
 
 def model_origin(wildcards):

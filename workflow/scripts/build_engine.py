@@ -37,7 +37,9 @@ def main() -> None:
         directory = arguments.build_json.parent
         before = built_without_scorer(engine, arguments.build_json)
         elsewhere = None if before else built_elsewhere(engine, directory, arguments.base)
-        manifest = elsewhere or build_from_source(engine, directory, arguments.threads, before)
+        manifest = elsewhere or build_from_source(
+            engine, directory, arguments.threads, before, arguments.base
+        )
     write_json(arguments.build_json, manifest)
     say(f"engine {engine.name}: ready ({manifest['version']})")
 
@@ -87,7 +89,7 @@ def take_over(engine: Engine, made: dict[str, Any], binaries: Path) -> bool:
 
 
 def build_from_source(
-    engine: Engine, directory: Path, threads: int, before: dict[str, object] | None
+    engine: Engine, directory: Path, threads: int, before: dict[str, object] | None, base: Path
 ) -> dict[str, object]:
     """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was.
 
@@ -104,7 +106,7 @@ def build_from_source(
         shutil.rmtree(work, ignore_errors=True)
         make_directory(work)
         say(f"engine {engine.name}: fetching {engine_source.describe(engine)}")
-        source = engine_source.fetch(engine, work / "source", f"engines.{engine.name}.source")
+        source = engine_source.fetch(engine, work / "source", f"engines.{engine.name}.source", base)
         write_json(
             work / "source.json",
             {"definition": engine.source, "tree": str(source.tree.relative_to(work))}

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from kvsweep.addresses import without_secrets
 from kvsweep.errors import Interrupted, KvsweepError
 
 
 def say(message: str) -> None:
     """One line for the person at the terminal, and for the rule's log."""
-    print(f"kvsweep: {message}", file=sys.stderr, flush=True)
+    print(f"kvsweep: {without_secrets(message)}", file=sys.stderr, flush=True)
 
 
 def run_program(main: Callable[[], None]) -> None:

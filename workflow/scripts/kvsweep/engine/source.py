@@ -10,10 +10,12 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvsweep.addresses import shown_address, without_secrets
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, not_writable
 from kvsweep.inputs import package_index
 from kvsweep.study.config import Engine
+from kvsweep.study.values import GIT_SCHEMES
 
 _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
@@ -26,13 +28,17 @@ class Source:
     commit: str | None
 
 
-def fetch(engine: Engine, directory: Path, where: str) -> Source:
+def fetch(engine: Engine, directory: Path, where: str, base: Path = Path()) -> Source:
     """Put the source of ``engine`` into ``directory`` and verify that it is what the configuration says.
 
-    ``where`` is the configuration key to name in errors. Raises KvsweepError.
+    ``where`` is the configuration key to name in errors, ``base`` where a relative path to a repository starts. Raises
+    KvsweepError.
     """
     if engine.source_kind == "git":
-        return _fetch_git(engine.source, directory, where)
+        url = engine.source["url"]
+        path = Path(base, Path(url).expanduser()).absolute()
+        local = {"url": str(path)} if ":" not in url or path.is_dir() else {}
+        return _fetch_git(engine.source | local, directory, where)
     return _fetch_pypi(engine.source, directory, where)
 
 
@@ -40,7 +46,7 @@ def describe(engine: Engine) -> str:
     """Where the source comes from, in one line for tables and messages."""
     source = engine.source
     if engine.source_kind == "git":
-        return f"{source['url']} at {source['commit']}"
+        return f"{shown_address(source['url'])} at {source['commit']}"
     if engine.source_kind == "pypi":
         return f"source distribution {source['package']} {source['version']} (sha256 {source['sha256']})"
     return source["path"]
@@ -54,10 +60,12 @@ def _fetch_git(source: dict[str, str], directory: Path, where: str) -> Source:
     commit, url = source["commit"], source["url"]
     make_directory(directory)
     _git(directory, "init", "--quiet")
-    done = _git(directory, "fetch", "--depth", "1", url, commit, check=False)
+    done = _git(directory, "fetch", "--depth", "1", "--", url, commit, check=False)
     if done.returncode != 0:
         said = (done.stderr.strip() or "git said nothing").splitlines()[-1]
-        raise KvsweepError(f"{where}.git: {url} does not give commit {commit} ({said}); check both.")
+        raise KvsweepError(
+            f"{where}.git: {shown_address(url)} does not give commit {commit} ({without_secrets(said)}); check both."
+        )
     _git(directory, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
     found = _git(directory, "rev-parse", "HEAD").stdout.strip()
     if found != commit:
@@ -70,7 +78,13 @@ def _fetch_git(source: dict[str, str], directory: Path, where: str) -> Source:
 def _git(directory: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     # Set where kvsweep runs inside a git hook, they would name another repository.
     inherited = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
-    environment = {**inherited, "GIT_TERMINAL_PROMPT": "0", "GIT_CEILING_DIRECTORIES": str(directory.parent)}
+    environment = {
+        **inherited,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CEILING_DIRECTORIES": str(directory.parent),
+        # Of an address that slipped through, and of one that a server sends on to: no helper is started for it.
+        "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES),
+    }
     done = subprocess.run(
         ["git", "-C", str(directory), *arguments],
         capture_output=True,
@@ -108,6 +122,8 @@ def _fetch_pypi(source: dict[str, str], directory: Path, where: str) -> Source:
 
 def _tree(root: Path, source: dict[str, str], where: str) -> Path:
     tree = root / source.get("tree", "")
+    if not tree.resolve().is_relative_to(root.resolve()):
+        raise KvsweepError(f"{where}.tree: {source['tree']} leads out of the source by a link.")
     if not (tree / "CMakeLists.txt").is_file():
         raise KvsweepError(
             f"{where}.tree: no CMakeLists.txt in {source.get('tree') or 'the top'} of the source; "

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kvsweep.addresses import has_secret
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs.download import Answer, Remote, plain_answer
 from kvsweep.study.origin import HubFile, Origin
@@ -87,12 +88,15 @@ def hub_remote(file: HubFile, where: str) -> HubRemote:
 
     if constants.is_offline_mode():
         raise KvsweepError(f"{where}: HF_HUB_OFFLINE is set and the file is not here yet; unset it to fetch.")
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    if has_secret(endpoint):
+        raise KvsweepError(f"{where}: HF_ENDPOINT has a user or password in it; set HF_TOKEN instead.")
     url = hf_hub_url(
         file.repo,
         file.file,
         repo_type=file.type,
         revision=file.revision,
-        endpoint=os.environ.get("HF_ENDPOINT", "").rstrip("/") or None,
+        endpoint=endpoint or None,
     )
     token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     return HubRemote(url, str(Origin(huggingface=file)), file, where, token)

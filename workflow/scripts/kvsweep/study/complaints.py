@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from kvsweep.addresses import without_secrets
 from kvsweep.errors import KvsweepError
 
 T = TypeVar("T")
@@ -41,10 +43,13 @@ def unknown(found: object, valid: Iterable[object]) -> str:
 
 
 def shown(value: object) -> str:
-    """What was found, short enough for a sentence."""
+    """What was found, short enough for a sentence and without a password."""
     if value is None:
         return "nothing"
-    text = repr(value)
+    try:
+        text = without_secrets(repr(value))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a very large number"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -60,10 +65,15 @@ def read(shape: type[T], value: object, where: str = "") -> T:
     Raises ConfigError on the first thing wrong.
     """
     try:
-        return TypeAdapter(shape).validate_python(value)
+        return cast(T, _adapter(cast(Any, shape)).validate_python(value))
     except ValidationError as error:
         first = min(error.errors(include_url=False), key=lambda details: list(map(str, details["loc"])))
-    raise ConfigError(_sentence(first, value, where))
+    raise ConfigError(without_secrets(_sentence(first, value, where)))
+
+
+@cache
+def _adapter(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
 
 
 def _sentence(error: ErrorDetails, value: object, where: str) -> str:
@@ -110,8 +120,12 @@ def _said(kind: str, found: object, context: Mapping[str, Any], key: object) -> 
             return f"must be at least {context['ge']:g}, found {shown(found)}"
         case "greater_than":
             return f"must be more than {context['gt']:g}, found {shown(found)}"
+        case "less_than_equal" if isinstance(found, int):
+            return f"must be at most {context['le']:g}, found {shown(found)}"
         case "less_than_equal" | "finite_number":
             return f"{shown(found)} is no limit; write an ordinary number"
+        case "string_unicode":
+            return f"{shown(found)} has half of a character (a surrogate); remove it"
         case "too_short":
             return "is empty; name at least one"
         case "string_too_short":

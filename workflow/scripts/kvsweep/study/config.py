@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kvsweep.study.complaints import ConfigError, read
 from kvsweep.study.origin import Origin
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
@@ -28,6 +26,7 @@ from kvsweep.study.shape import (
     Throughput,
     WorkloadEntry,
 )
+from kvsweep.study.yaml_file import read_yaml
 from kvsweep.units import format_count, parse_count
 
 __all__ = ["ConfigError", "Limits", "Nodes", "Throughput"]  # and what is defined here
@@ -172,7 +171,7 @@ def parse_workloads(value: Mapping[str, Any] | None) -> dict[str, Workload]:
 
 def _workloads(entries: Mapping[str, WorkloadEntry] | None) -> dict[str, Workload]:
     if entries is None:
-        shipped = yaml.safe_load(WORKLOADS_FILE.read_text(encoding="utf-8"))
+        shipped = read_yaml(WORKLOADS_FILE)
         entries = read(dict[str, WorkloadEntry], shipped, "workloads")
     return {
         name: Workload(

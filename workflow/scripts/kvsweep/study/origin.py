@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from kvsweep.addresses import shown_address
 from kvsweep.errors import KvsweepError
 from kvsweep.study.split_models import part_names
 
@@ -79,14 +80,14 @@ class Origin:
 
     def as_dict(self) -> dict[str, Any]:
         """What a manifest says of it: no query of an address, because it may be a signature."""
-        return self._given() if self.url is None else {"url": shown_url(self.url)}
+        return self._given() if self.url is None else {"url": shown_address(self.url)}
 
     def __str__(self) -> str:
         """In one line, for messages; without secrets."""
         if self.huggingface is not None:
             hub = self.huggingface
             return f"{hub.file} of the Hugging Face {hub.type} {hub.repo} at {hub.revision}"
-        return str(self.path) if self.url is None else shown_url(self.url)
+        return str(self.path) if self.url is None else shown_address(self.url)
 
     def _given(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if value is not None}
@@ -103,13 +104,6 @@ def parse_origin(text: str) -> Origin:
         return Origin(**value)
     except (ValueError, TypeError) as error:
         raise KvsweepError(f"{text}: neither a path nor the definition of an origin ({error}).") from None
-
-
-def shown_url(url: str) -> str:
-    """An address without what may be secret in it: user, password, query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "..." if parts.query else "", ""))
 
 
 def _safe(name: str) -> str:

@@ -19,17 +19,23 @@ from kvsweep.study.values import (
     Address,
     Amount,
     Commit,
+    Device,
     Each,
+    Features,
     Flag,
+    GitAddress,
     Knob,
     Member,
     Memory,
     Name,
+    Named,
     Natural,
     Optional,
+    Package,
     Pair,
     Positions,
     Positive,
+    Queue,
     Repository,
     RepositoryFile,
     Revision,
@@ -38,7 +44,9 @@ from kvsweep.study.values import (
     Some,
     Text,
     Tokens,
+    Tree,
     Variable,
+    Version,
 )
 
 _CHECKED = ConfigDict(extra="forbid", defer_build=True)
@@ -62,22 +70,25 @@ class Section:
             raise Complaint(f"give exactly one of {', '.join(keys)}; found {' and '.join(found) or 'none'}")
 
 
+# By these a loader, a shell or llama.cpp itself runs the code of a file that they name.
+_LOADS_CODE = ("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GGML_BACKEND_PATH", "BASH_ENV", "ENV")
+
 # -- engines ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_CHECKED)
 class GitSource(Section):
-    url: Text = Field(description="address of the repository")
+    url: GitAddress = Field(description="address of the repository")
     commit: Commit = Field(description="full commit")
-    tree: Optional[str] = Field(default=None, description="path of the llama.cpp tree inside it")
+    tree: Optional[Tree] = Field(default=None, description="path of the llama.cpp tree inside it")
 
 
 @dataclass(frozen=True, config=_CHECKED)
 class PypiSource(Section):
-    package: Text = Field(description="name of the package")
-    version: Text = Field(description="exact version")
+    package: Package = Field(description="name of the package")
+    version: Version = Field(description="exact version")
     sha256: Sha256 = Field(description="of the source distribution")
-    tree: Optional[str] = Field(default=None, description="path of the llama.cpp tree inside it")
+    tree: Optional[Tree] = Field(default=None, description="path of the llama.cpp tree inside it")
 
 
 @dataclass(frozen=True, config=_CHECKED)
@@ -102,9 +113,9 @@ class Nodes(Section):
     machine: Optional[Text] = Field(
         default=None, description="name of this kind of node in tables and figures"
     )
-    partition: Optional[Text] = Field(default=None, description="partition or queue")
-    constraint: Optional[Text] = Field(default=None, description="features that the node must have")
-    gres: Optional[Text] = Field(default=None, description="device that every cell gets, such as gpu:1")
+    partition: Optional[Queue] = Field(default=None, description="partition or queue")
+    constraint: Optional[Features] = Field(default=None, description="features that the node must have")
+    gres: Optional[Device] = Field(default=None, description="device that every cell gets, such as gpu:1")
 
     @property
     def untimed_cores(self) -> int:
@@ -134,6 +145,14 @@ class EngineEntry(Section):
         description="the nodes of a cluster that build and run this engine, all of one kind; "
         "not used on a single machine",
     )
+
+    def __post_init__(self) -> None:
+        for name in self.env:
+            if name in _LOADS_CODE:
+                raise Complaint(
+                    "makes programs run code that is not the engine's; build or take an engine that has it",
+                    f"env.{name}",
+                )
 
 
 # -- models and texts -------------------------------------------------------------------------------------------------
@@ -324,22 +343,22 @@ class AnalysisEntry(Section):
 
 @dataclass(frozen=True, config=_CHECKED)
 class Configuration(Section):
-    engines: dict[Name, EngineEntry] = Field(min_length=1, description="builds of llama.cpp, by name")
-    models: dict[Name, ModelEntry] = Field(min_length=1, description="GGUF files, by name")
+    engines: Named[EngineEntry] = Field(min_length=1, description="builds of llama.cpp, by name")
+    models: Named[ModelEntry] = Field(min_length=1, description="GGUF files, by name")
     pairs: Some[Pair] = Field(description="cache types of K and V, as K/V, or one type for both")
     machine: Optional[Text] = Field(
         default=None,
         description="name of this machine in tables and figures; made from processor and memory if absent",
     )
-    corpora: dict[Name, CorpusEntry] = Field(default={}, description="texts to score, by name")
+    corpora: Named[CorpusEntry] = Field(default={}, description="texts to score, by name")
     quality: Optional[QualityEntry] = Field(default=None, description="perplexity and KL divergence")
     throughput: Optional[Throughput] = Field(default=None, description="prefill and decode speed")
     limits: Limits = Field(default=Limits(), description="when to give up on a cell")
-    slices: dict[Name, Text] = Field(
+    slices: Named[Text] = Field(
         default={},
         description="directories of the Parquet tables that kvsweep made on other machines, by name",
     )
-    workloads: Optional[dict[Name, WorkloadEntry]] = Field(
+    workloads: Optional[Named[WorkloadEntry]] = Field(
         default=None, description="what people do with the model, by name; advice is given for each"
     )
     analysis: AnalysisEntry = Field(

