@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import subprocess
@@ -16,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvsweep.engine import build, commands, source
 from kvsweep.errors import KvsweepError
-from kvsweep.inputs.fetch import bring
 from kvsweep.study.config import Study, parse_study
 from kvsweep.study.origin import Origin, parse_origin
 from kvsweep.study.shape import json_schema
@@ -159,11 +157,6 @@ def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str
                     request = commands.BenchRequest(0, 1, 1, 1)
                     model_path = str(Path("/base", model.origin.path or "m"))
                     Recorder(commands.bench(Path("/bin/llama-bench"), model_path, pair, request))
-        for entry in (*study.models.values(), *study.corpora.values()):
-            # Addresses are asked by no program.
-            if entry.origin is not None and entry.origin.url is None and entry.origin.huggingface is None:
-                with contextlib.suppress(KvsweepError):
-                    bring(entry.origin, directory, directory / "memory", "models.m", None, lambda _: None)
     return Recorder.started
 
 

@@ -99,7 +99,7 @@ def test_every_value_is_the_published_text() -> None:
         ("quality.csv", "0.0016", "nan", "line 3: 'nan' is not a finite number."),
         ("sources.yaml", "m5max-part2:", "another:", "line 2: sources.yaml does not have the source 'm5max-part2'."),
         ("sources.yaml", "  title: community", "  name: community", "m5max-part2 must have the keys backend, date"),
-        ("sources.yaml", "m5max-part2:", "m5max-part2: [", "sources.yaml: not valid YAML"),
+        ("sources.yaml", "m5max-part2:", "m5max-part2: [", "sources.yaml, line 6: is not valid YAML"),
     ],
 )  # fmt: skip
 def test_damaged_data_is_one_sentence(tmp_path: Path, file: str, before: str, after: str, said: str) -> None:
@@ -119,7 +119,7 @@ def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
     folder = tmp_path / "published"
     shutil.copytree(FOLDER, folder)
     (folder / file).unlink()
-    with pytest.raises(KvsweepError, match=rf"{file}: cannot be read"):
+    with pytest.raises(KvsweepError, match=rf"{file}: (cannot be read|there is no such file)"):
         read_published(folder)
 
 
