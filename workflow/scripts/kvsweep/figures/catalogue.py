@@ -71,6 +71,15 @@ FIGURES: dict[str, Entry] = {
         "standard error.",
         "No cell gave a top-1 agreement.",
     ),
+    "speed_ratios": Entry(
+        "speed",
+        "speed",
+        "Speed compared with f16",
+        "Each pair's speed as a share of f16's at the same depth, taken within each round; the dot is the mean over "
+        "rounds, the bar holds 95 % (Student's t of the logarithms). A bar that does not reach the line at 100 % tells "
+        "the pair from f16. Open dots come from one round, which tells nothing from f16. Fallback cells are left out.",
+        "No pair was measured beside f16 at the same depth in the same round.",
+    ),
     "prefill_by_depth": Entry(
         "speed",
         "speed",
