@@ -183,6 +183,29 @@ CONTRACT = [
         keys=("pairs[]",),
         reason="new pair",
     ),
+    Line(
+        "a pair with arguments added",
+        value(
+            "pairs", ["f16", "q8_0", {"types": "q8_0", "name": "tail", "arguments": ["--kv-tail-tokens", 1]}]
+        ),
+        {
+            *(
+                job("quality_cell", "built", m, c, 1024, "q8_0+tail", "q8_0+tail")
+                for m in MODELS
+                for c in CORPORA
+            ),
+            *(
+                job("throughput_cell", "built", m, d, "q8_0+tail", "q8_0+tail")
+                for m in MODELS
+                for d in DEPTHS
+            ),
+        },
+        keys=(
+            *("pairs[].types", "pairs[].name", "pairs[].arguments"),
+            *("engines.*.pairs[].types", "engines.*.pairs[].name", "engines.*.pairs[].arguments"),
+        ),
+        reason="new pair",
+    ),
     Line("a pair removed", value("pairs", ["f16"]), set()),
     Line("a pair removed that is the control of others", value("pairs", ["q8_0"]), set()),
     Line(
@@ -319,6 +342,14 @@ CONTRACT = [
         everything_of_engine("built"),
         keys=("engines.*.env.*",),
         reason="engine changed: knob TURBO_EXAMPLE 1 -> 0",
+    ),
+    Line(
+        "arguments",
+        value("engines.built.arguments", ["-khad"]),
+        everything_of_engine("built"),
+        keys=("engines.*.arguments",),
+        reason="engine changed: arguments of llama-bench none -> ['-khad']; "
+        "arguments of llama-perplexity none -> ['-khad']",
     ),
     Line(
         "a knob removed",

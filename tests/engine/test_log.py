@@ -183,6 +183,48 @@ def test_the_cache_types_an_engine_accepts() -> None:
         engine_log.accepted_cache_types("usage: llama-bench [options]\n")
 
 
+def test_an_engine_that_lists_no_cache_types_says_so_when_it_is_asked() -> None:
+    """As ik_llama.cpp's help does."""
+    assert (
+        engine_log.accepted_cache_types("  -ctk,  --cache-type-k TYPE    KV cache data type for K\n") is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("help_text", "arguments"),
+    [
+        # Mainline since 2026-05-14.
+        (
+            "-lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. Values:\n"
+            "                                         - 3: info\n"
+            "                                         - 4: trace (more info)\n"
+            "                                         - 5: debug\n"
+            "                                        (default: 3)\n",
+            ("-lv", "5"),
+        ),
+        # Before that.
+        (
+            "-lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. Values:\n"
+            "                                         - 3: info\n"
+            "                                         - 4: debug\n"
+            "--log-prefix                            Enable prefix\n"
+            "                                         - 9: debug\n",
+            ("-lv", "4"),
+        ),
+        ("-lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. (default 0)\n", ("-lv", "4")),
+        (
+            "         --verbosity N            set specific verbosity level (default: 0)\n",
+            ("--verbosity", "4"),
+        ),
+        ("a help without a word on it\n", ("-lv", "4")),
+    ],
+)
+def test_how_much_is_logged_is_asked_for_as_the_build_says(
+    help_text: str, arguments: tuple[str, str]
+) -> None:
+    assert engine_log.verbose_arguments("usage:\n" + help_text) == arguments
+
+
 def test_a_long_log_is_read_quickly() -> None:
     """There will be a hundred thousand of them. Ten times the duration on a slow machine is allowed for."""
     text = recorded("mainline/bench-q4_0-q4_0.stderr")

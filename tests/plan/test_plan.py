@@ -171,7 +171,9 @@ def test_the_context_from_which_on_old_builds_crash(moe: ModelHeader) -> None:
 
 
 def test_the_batch_size_is_the_one_of_the_commands() -> None:
-    command = commands.baseline(Path("llama-perplexity"), "m", "c", 512, 4, Path("l"))
+    command = commands.baseline(
+        Path("llama-perplexity"), commands.PerplexityRequest("m", "c", 512), 4, Path("l")
+    )
     assert command[command.index("-b") + 1] == str(sizes.N_BATCH)
 
 

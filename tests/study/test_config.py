@@ -12,12 +12,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from kvsweep.engine.identity import engine_identity
 from kvsweep.study import cells, config
+from kvsweep.study.arguments import Arguments
 from kvsweep.study.config import (
     WORKLOADS_FILE,
     ConfigError,
     Study,
     engine_definition,
+    parse_engine,
     parse_study,
     what_is_measured,
 )
@@ -90,6 +93,40 @@ def test_a_study() -> None:
     assert study.quality is not None and study.quality.chunks == {512: 64, 4096: 8}
     assert study.throughput is not None and study.throughput.depths == (0, 8192)
     assert study.limits.cell_hours == 0.5
+
+
+@pytest.mark.parametrize("name", ["tq5_0", "q6_0", "kvarn4", "q8_KV"])
+def test_a_cache_type_that_only_the_engine_knows(name: str) -> None:
+    study = parse_study(changed("pairs", to=["f16", name, f"{name}/f16"]))
+    assert study.engines["fork"].pairs == (Pair("f16", "f16"), Pair(name, name), Pair(name, "f16"))
+
+
+def test_arguments_of_an_engine_and_of_a_pair() -> None:
+    config = changed("engines", "fork", "arguments", to={"llama-bench": ["-ctk-first", "q8_0,2"]})
+    config["pairs"] = ["q8_0", {"types": "q8_0/f16", "name": "tail", "arguments": ["--kv-tail-tokens", 128]}]
+    fork = parse_study(config).engines["fork"]
+    assert fork.arguments == Arguments(bench=("-ctk-first", "q8_0,2"))
+    tail = Pair("q8_0+tail", "f16+tail")
+    assert fork.pairs == (Pair("q8_0", "q8_0"), tail)
+    assert fork.pair_arguments == {tail: Arguments(*[("--kv-tail-tokens", "128")] * 2)}
+    assert str(tail) == "q8_0/f16+tail" and Pair.parse(str(tail)) == Pair.parse("q8_0+tail/f16+tail") == tail
+    # What makes the engine; one without has the identity that it had before there were arguments.
+    assert engine_identity(fork)["arguments"] == {"llama-bench": ["-ctk-first", "q8_0,2"]}
+    assert "arguments" not in engine_identity(parse_study(VALID).engines["fork"])
+    assert parse_engine("fork", engine_definition(config["engines"]["fork"])).arguments == fork.arguments
+
+
+def test_the_scorer_takes_no_arguments() -> None:
+    config = changed(
+        "quality", to={"contexts": [512, "4K"], "chunks": 16, "method": {512: "perplexity", "4K": "scorer"}}
+    )
+    config["engines"]["fork"]["arguments"] = ["-khad"]
+    with pytest.raises(
+        ConfigError, match=r"engines\.fork\.contexts: the scorer measures context 4K and takes no"
+    ):
+        parse_study(config)
+    config["engines"]["fork"]["contexts"] = [512]
+    parse_study(config)
 
 
 def test_pairs_are_the_common_ones_unless_an_engine_has_its_own() -> None:
@@ -237,8 +274,8 @@ WRONG: list[tuple[Config, str]] = [
     ),
     (
         changed("engines", "fork", 5, to=3),
-        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, programs, pairs, contexts, depths, "
-        "nodes.",
+        "engines.fork.5: unknown key; valid here: source, backend, cmake, env, arguments, programs, pairs, "
+        "contexts, depths, nodes.",
     ),
     (
         without("models"),
@@ -365,13 +402,70 @@ WRONG: list[tuple[Config, str]] = [
         "pairs.1: 'q8_0/turbo3/f16' is not a pair: write K/V such as q8_0/q4_0, or one type for both.",
     ),
     (
-        changed("pairs", 1, to="q8/f16"),
-        "pairs.1: 'q8' in 'q8/f16' is not a cache type; the nearest valid one is 'q8_0'.",
+        changed("pairs", 1, to="q8.0/f16"),
+        "pairs.1: 'q8.0' in 'q8.0/f16' is not a cache type; write letters, digits and '_'.",
     ),
     (
-        changed("engines", "mainline", "pairs", 0, to="q8_0/turbo5"),
-        "engines.mainline.pairs.0: 'turbo5' in 'q8_0/turbo5' is not a cache type; the nearest valid one "
-        "is 'turbo4'.",
+        changed("engines", "mainline", "pairs", 0, to="q8_0/-m"),
+        "engines.mainline.pairs.0: '-m' in 'q8_0/-m' is not a cache type; write letters, digits and '_'.",
+    ),
+    (
+        changed("pairs", 1, to="q8_0+tail"),
+        "pairs.1: 'q8_0+tail' in 'q8_0+tail' is not a cache type; write letters, digits and '_'.",
+    ),
+    # types that some file systems cannot tell apart
+    (
+        changed("pairs", to=["q8_KV", "f16", "q8_kv/f16"]),
+        "pairs.2: 'q8_kv' and 'q8_KV' differ in capital letters only, and some file systems cannot tell their "
+        "directories apart; leave one out.",
+    ),
+    # arguments
+    (
+        changed("engines", "fork", "arguments", to="-khad"),
+        "engines.fork.arguments: expected a list of arguments, found '-khad'.",
+    ),
+    (
+        changed("engines", "fork", "arguments", to=["128"]),
+        "engines.fork.arguments: '128' is no option; the first argument is one, such as --kv-tail-tokens.",
+    ),
+    (
+        changed("engines", "fork", "arguments", to={"llama-cli": ["-khad"]}),
+        "engines.fork.arguments.llama-cli: unknown program; the nearest valid one is 'llama-bench'.",
+    ),
+    *(
+        (
+            changed("engines", "fork", "arguments", to=["-khad", argument]),
+            f"engines.fork.arguments: '{argument.partition('=')[0]}' is kvsweep's own to set; remove it.",
+        )
+        for argument in (
+            "-m",
+            "--model=x",
+            "-ctk",
+            "--cache_type_k",
+            "-o",
+            "--kl-divergence-base",
+            "-hf",
+            "-lv",
+        )
+    ),
+    (
+        changed("engines", "fork", "arguments", to=["-khad\n-m"]),
+        "engines.fork.arguments: '-khad\\n-m' has the control character '\\n'; remove it.",
+    ),
+    (
+        changed("pairs", 1, to={"types": "q8_0", "arguments": ["-khad"]}),
+        "pairs.1: the key 'name' is missing.",
+    ),
+    (
+        changed("pairs", 1, to={"types": "q8_0", "name": "a/b", "arguments": ["-khad"]}),
+        "pairs.1.name: 'a/b' is not valid here; write letters, digits, '.', '_' and '-', the first a letter or digit.",
+    ),
+    (
+        changed(
+            "pairs",
+            to=[{"types": "q8_0", "name": "x", "arguments": [a]} for a in ("-khad", "-vhad")],
+        ),
+        "pairs.1: q8_0+x is there twice, with other arguments; name one otherwise.",
     ),
     # a length that is not among the common ones
     (
@@ -658,6 +752,7 @@ def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_def
     used = {key for path in [*SHIPPED, WORKLOADS_FILE] for key in keys(yaml.safe_load(path.read_text()))}
     optional = {"machine", "cmake", "programs", "pairs", "sha256", "tree"}
     optional |= {"slices", "workloads", "analysis", "pareto_depth", "memory"}
+    optional |= {"arguments", "types", "name"}
     optional |= {"huggingface", "repo", "revision", "file", "member", "archive_sha256"}
     leftover = {
         path for path, said in properties(schema())

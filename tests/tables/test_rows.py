@@ -314,7 +314,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",
             "source": "git url 69d8e4be4", "version": "version: 1", "compiler": "g++ 14",
             "cmake_options": ["GGML_METAL=OFF"], "environment": ["TURBO_X=0"], "cache_types": ["f16", "q8_0"],
-            "files": ["ab12  llama-bench"],
+            "files": ["ab12  llama-bench"], "arguments": None,
         }
     ]  # fmt: skip
     (row,) = tables.as_table([tables.model_row(TINY_GQA2)], schemas.MODELS).to_pylist()

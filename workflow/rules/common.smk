@@ -8,8 +8,8 @@ wildcard_constraints:
     engine=r"[^/]+",
     model=r"[^/]+",
     corpus=r"[^/]+",
-    ctk=r"[a-z0-9_]+",
-    ctv=r"[a-z0-9_]+",
+    ctk=r"[A-Za-z0-9_.+-]+",
+    ctv=r"[A-Za-z0-9_.+-]+",
     n_ctx=r"\d+",
     depth=r"\d+",
     # The first round has no directory of its own: there cells lay before there were rounds.
@@ -165,7 +165,24 @@ def chunks(wildcards):
 def bench_request(wildcards):
     """One string, because params are compared as an unordered set of values."""
     asked = STUDY.throughput
-    return f"--prompt {asked.prompt} --generate {asked.generate} --repetitions {asked.repetitions}"
+    request = f"--prompt {asked.prompt} --generate {asked.generate} --repetitions {asked.repetitions}"
+    return request + pair_arguments(wildcards)
+
+
+def pair_arguments(wildcards):
+    """What a pair with arguments of its own runs with; nothing for any other."""
+    given = STUDY.engines[wildcards.engine].pair_arguments.get(pair_of(wildcards))
+    return (
+        ""
+        if given is None
+        else f" --arguments {shlex.quote(json.dumps(given.as_dict()))}"
+    )
+
+
+def scored_windows(wildcards):
+    """With the pair's arguments one string, because params are compared as an unordered set of values."""
+    given = pair_arguments(wildcards)
+    return f"{chunks(wildcards)}{given}" if given else chunks(wildcards)
 
 
 # The place of each throughput cell in the order in which they run.

@@ -46,7 +46,7 @@ rule quality_cell:
         **asked_for(quality_cell_of),
         device=1,
     params:
-        chunks=chunks,
+        chunks=scored_windows,
         nodes=nodes_option(),
     shell:
         # Each wildcard once: for every job of a dry run Snakemake fills this in three times.

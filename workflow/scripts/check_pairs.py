@@ -18,7 +18,8 @@ def main() -> None:
     parser.add_argument("pairs", nargs="+", type=Pair.parse, help="pairs to run, K/V")
     arguments = parser.parse_args()
     build = read_json(arguments.build_json)
-    check_engine_accepts(build["engine"], build["cache_types"], arguments.pairs)
+    if build["cache_types"] is not None:
+        check_engine_accepts(build["engine"], build["cache_types"], arguments.pairs)
 
 
 if __name__ == "__main__":

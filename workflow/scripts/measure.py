@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kvsweep.machine.other_work import OtherWork
 from kvsweep.program import run_program
+from kvsweep.study.arguments import Arguments, arguments_of
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 
 
@@ -45,6 +46,12 @@ def parse_arguments() -> argparse.Namespace:
         kind.add_argument("--engine", type=Path, required=True, help="build.json")
         kind.add_argument("--model", type=Path, required=True, help="model.json")
         kind.add_argument("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
+        kind.add_argument(
+            "--arguments",
+            type=lambda text: arguments_of(json.loads(text)),
+            default=Arguments(),
+            help="more arguments of the engine for this pair, by program, as JSON",
+        )
         kind.add_argument("--machine", help="name of this machine, instead of one made from its hardware")
         kind.add_argument(
             "--nodes",

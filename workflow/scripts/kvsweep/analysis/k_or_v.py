@@ -25,7 +25,7 @@ import numpy as np
 
 from kvsweep.analysis.estimates import Error, Value, error_of, exactly, quality_of
 from kvsweep.analysis.set_ups import by_columns, kld_of
-from kvsweep.study.pairs import BASELINE_PAIR, KNOWN_TYPES, Pair
+from kvsweep.study.pairs import BASELINE_PAIR, Pair, type_order
 from kvsweep.tables.row import SCORED, SET_UP, pair_of, problem_with
 
 Row = Mapping[str, Any]
@@ -73,8 +73,8 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
     grid = _Grid({pair: value for pair, value in kld.items() if value is not None})
     from_k, from_v = _effects(grid)
     types_k, types_v = ({getattr(pair, side) for pair in asked} for side in ("ctk", "ctv"))
-    for ctk in sorted(types_k, key=KNOWN_TYPES.index):
-        for ctv in sorted(types_v, key=KNOWN_TYPES.index):
+    for ctk in sorted(types_k, key=type_order):
+        for ctv in sorted(types_v, key=type_order):
             pair = Pair(ctk, ctv)
             reason: str | None
             if pair not in asked:

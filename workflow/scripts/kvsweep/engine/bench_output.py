@@ -23,7 +23,7 @@ _Number = TypeVar("_Number", int, float)
 _Scalar = TypeVar("_Scalar", int, str)
 
 _TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_CACHE_TYPE = re.compile(r"[a-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4
+_CACHE_TYPE = re.compile(r"[A-Za-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4, q8_KV
 # A line with one of these is meant as a test.
 _OF_A_TEST = {"n_prompt", "n_gen", "samples_ns", "samples_ts"}
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
@@ -289,3 +289,12 @@ def bench_progress(stderr_tail: str) -> BenchProgress | None:
         int(repetition) if repetition else None,
         int(repetitions) if repetitions else None,
     )
+
+
+_FILLED = re.compile(r"^llama-bench: benchmark \d+/\d+: depth run \d+/\d+$", re.M)
+
+
+def fills(stderr: str) -> int:
+    """How often llama-bench filled the cache to the depth. Most builds do it once for all tests of a depth and
+    restore it (``(cached)``); the TurboQuant fork of 2026-08 does it for each test."""
+    return len(_FILLED.findall(stderr))

@@ -15,7 +15,7 @@ from pathlib import Path
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.environment import engine_environment
 from kvsweep.engine.identity import SCORER, address_of, engine_files, engine_identity
-from kvsweep.engine.log import accepted_cache_types
+from kvsweep.engine.log import accepted_cache_types, verbose_arguments
 from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
@@ -208,10 +208,12 @@ def manifest(
         "cmake_options": [f"{name}={value}" for name, value in options.items()],
         "compiler": compiler,
         "environment": engine.env,
+        "arguments": engine.arguments.as_dict(),
         "directory": str(binaries.resolve()),
         "files": {file.name: sha256(file) for file in files},
         "scorer": scorer_of(binaries, engine.env, no_scorer),
-        "cache_types": list(types),
+        "cache_types": None if types is None else list(types),
+        "log_arguments": list(verbose_arguments(shown)),
         "version": next((line.strip() for line in version.splitlines() if line.startswith("version")), None),
     }
 

@@ -10,12 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvsweep.study.pairs import Pair
+from kvsweep.study.pairs import BASELINE_PAIR, Pair
 
 _DEVICE = ["-ngl", "99"]
 _BATCH = ["-b", "2048", "-ub", "512"]
 # The micro-batch decides what is computed; a batch of that size keeps the logits of one micro-batch in memory.
 _SCORER_BATCH = ["-b", "512", "-ub", "512"]
+
+
+@dataclass(frozen=True)
+class PerplexityRequest:
+    """What llama-perplexity is asked for, beside the pair. ``log`` makes it say what it does with every layer.
+
+    ``threads`` where other engines run on the same node; None leaves the number to the engine. ``more``: arguments
+    from the configuration.
+    """
+
+    model: str
+    corpus: str
+    n_ctx: int
+    threads: int | None = None
+    more: tuple[str, ...] = ()
+    log: tuple[str, ...] = ("-lv", "4")
 
 
 @dataclass(frozen=True)
@@ -37,34 +53,33 @@ class ScorerRequest:
     positions: str
 
 
-def bench(program: Path, model: str, pair: Pair, request: BenchRequest) -> list[str]:
-    """Prefill and decode at one depth, in one process and with one prefill to the depth; results to stdout."""
+def bench(
+    program: Path, model: str, pair: Pair, request: BenchRequest, more: Sequence[str] = ()
+) -> list[str]:
+    """Prefill and decode at one depth, in one process and with one prefill to the depth; results to stdout.
+
+    ``more``: arguments from the configuration. They come first, so that none of them has the last word.
+    """
+    ctk, ctv = pair.types.ctk, pair.types.ctv
     return [
-        *[str(program), "-m", model, "-ctk", pair.ctk, "-ctv", pair.ctv, "-fa", "1", *_DEVICE, *_BATCH],
+        *[str(program), *more, "-m", model, "-ctk", ctk, "-ctv", ctv, "-fa", "1", *_DEVICE, *_BATCH],
         *["-p", str(request.prompt), "-n", str(request.generate), "-d", str(request.depth)],
         *["-r", str(request.repetitions), "-o", "jsonl", "-v", "--progress"],
     ]
 
 
-def baseline(
-    program: Path, model: str, corpus: str, n_ctx: int, chunks: int, logits: Path, threads: int | None = None
-) -> list[str]:
-    """Write the f16/f16 log-probabilities of ``chunks`` windows of ``n_ctx`` tokens to ``logits``.
-
-    ``threads`` where other engines run on the same node; None leaves the number to the engine.
-    """
+def baseline(program: Path, request: PerplexityRequest, chunks: int, logits: Path) -> list[str]:
+    """Write the f16/f16 log-probabilities of ``chunks`` windows to ``logits``."""
     return [
-        *_perplexity(program, model, corpus, n_ctx, Pair("f16", "f16"), threads),
+        *_perplexity(program, request, BASELINE_PAIR),
         *["--chunks", str(chunks), "--kl-divergence-base", str(logits)],
     ]
 
 
-def kl_divergence(
-    program: Path, model: str, corpus: str, n_ctx: int, pair: Pair, logits: Path, threads: int | None = None
-) -> list[str]:
+def kl_divergence(program: Path, request: PerplexityRequest, pair: Pair, logits: Path) -> list[str]:
     """Compare a pair with the log-probabilities in ``logits``, which also say what to score."""
     return [
-        *_perplexity(program, model, corpus, n_ctx, pair, threads),
+        *_perplexity(program, request, pair),
         *["--kl-divergence", "--kl-divergence-base", str(logits)],
     ]
 
@@ -91,17 +106,23 @@ def scorer(
             "--windows",
             str(request.chunks),
         ],
-        *["--positions", request.positions, "--pairs", ",".join(map(str, pairs)), "--output", str(output)],
+        *[
+            "--positions",
+            request.positions,
+            "--pairs",
+            ",".join(str(pair.types) for pair in pairs),
+            "--output",
+            str(output),
+        ],
         *[*_DEVICE, *_SCORER_BATCH],
         *(["-t", str(threads)] if threads else []),
     ]
 
 
-def _perplexity(
-    program: Path, model: str, corpus: str, n_ctx: int, pair: Pair, threads: int | None
-) -> Sequence[str]:
+def _perplexity(program: Path, request: PerplexityRequest, pair: Pair) -> list[str]:
+    ctk, ctv = pair.types.ctk, pair.types.ctv
     return [
-        *[str(program), "-m", model, "-f", corpus, "-c", str(n_ctx), "-ctk", pair.ctk, "-ctv", pair.ctv],
-        *["-fa", "on", *_DEVICE, *_BATCH, "-lv", "4"],
-        *(["-t", str(threads)] if threads else []),
+        *[str(program), *request.more, "-m", request.model, "-f", request.corpus, "-c", str(request.n_ctx)],
+        *["-ctk", ctk, "-ctv", ctv, "-fa", "on", *_DEVICE, *_BATCH, *request.log],
+        *(["-t", str(request.threads)] if request.threads else []),
     ]

@@ -46,6 +46,8 @@ def engine_identity(engine: Engine) -> dict[str, Any]:
         "backend": engine.backend,
         "cmake": dict(sorted(engine.cmake.items())),
         "env": dict(sorted(engine.env.items())),
+        # Only where there are any: what was measured before there could be is what it was.
+        **({"arguments": given} if (given := engine.arguments.as_dict()) else {}),
     }
 
 

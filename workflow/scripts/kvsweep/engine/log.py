@@ -184,7 +184,7 @@ _KV_ROTATION = re.compile(r"(?:attn_rot|n_rot)_([kv]) = (\d+)(?:, .*)?")
 _KV_BUFFER = re.compile(r" *(\S+) KV buffer size = [ \d]{5,}\.\d\d MiB")
 _KV_DEVICE = re.compile(r"layer +\d+: dev = (\S+)")
 _KV_UPGRADE_START = ("auto-asymmetric: ", "Boundary V ", "layer-adaptive mode ", "V-only LA mode ")
-_WHOLE_TYPE = r"(?:turbo\d|q\d_\d|iq4_nl|b?f16|f32)"
+_WHOLE_TYPE = r"(?:(?:turbo|kvarn)\d|[a-z]+\d_(?:\d|[A-Za-z]{2})|b?f16|f32)"
 _KV_UPGRADE = re.compile(
     r"auto-asymmetric: GQA ratio \d+:1 \(n_head=\d+, n_head_kv=\d+\) \S+ upgrading [KV] from "
     rf"{_WHOLE_TYPE} to {_WHOLE_TYPE}"
@@ -419,15 +419,36 @@ def on_device(buffers_mib: Mapping[str, float]) -> int | None:
 _ALLOWED = re.compile(r"--cache-type-k TYPE\b[^\n]*\n\s*allowed values: ([\w, \n]+?)\s*\(")
 
 
-def accepted_cache_types(help_text: str) -> tuple[str, ...]:
-    """The cache types listed in ``llama-perplexity --help`` (``common/arg.cpp``), on one line or several."""
+def accepted_cache_types(help_text: str) -> tuple[str, ...] | None:
+    """The cache types listed in ``llama-perplexity --help`` (``common/arg.cpp``), on one line or several.
+
+    None where it names the option and lists no values, as ik_llama.cpp's does: then the engine says so when it is asked
+    for one that it does not know. Raises UnparsableOutput for a help that is none.
+    """
     allowed = _ALLOWED.search(help_text)
+    if allowed is None and "--cache-type-k" in help_text and "allowed values" not in help_text:
+        return None
     if allowed is None:
         raise UnparsableOutput("the engine's --help does not list the allowed values of --cache-type-k")
     types = tuple(name for name in re.split(r",\s*", allowed[1]) if name)
     if not all(re.fullmatch(r"\w+", name) for name in types):
         raise UnparsableOutput(f"the engine's --help lists unknown cache types: {allowed[1]!r}")
     return types
+
+
+_VERBOSITY = re.compile(r"^ *(-lv|--verbosity)\b.*\n(?:(?! *-{1,2}[a-z]).*\n)*", re.M)
+_DEBUG_LEVEL = re.compile(r"^ *- (\d+): debug\b", re.M)
+
+
+def verbose_arguments(help_text: str) -> tuple[str, str]:
+    """How llama-perplexity is told to print what it does with every layer, by its ``--help``.
+
+    The level called debug is 5 since 2026-05-14 (pull request 23021) and was 4; builds whose help does not number the
+    levels print all of it at 4. ik_llama.cpp calls the option ``--verbosity``.
+    """
+    option = _VERBOSITY.search(help_text)
+    level = option and _DEBUG_LEVEL.search(option[0])
+    return option[1] if option else "-lv", level[1] if level else "4"
 
 
 def last_line(text: str) -> str | None:

@@ -153,6 +153,7 @@ def pair_style(
     def spare(name: str) -> int:
         return zlib.crc32(name.encode())
 
+    # A pair with a name of its own is drawn as another one: by its whole label.
     dashes = _DASHES_OF_K.get(ctk) or _SPARE_DASHES[spare(ctk) % len(_SPARE_DASHES)]
     return PairStyle(
         colour=_COLOUR_OF_V.get(ctv) or _SPARE_COLOURS[spare(ctv) % len(_SPARE_COLOURS)],

@@ -20,6 +20,7 @@ from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import Progress, count_done
 from kvsweep.measure.takeover import Claim
 from kvsweep.program import say
+from kvsweep.study.arguments import Arguments, arguments_of
 from kvsweep.units import format_count, format_duration
 
 # Mainline's log thread can lose the last lines of a good run, above all on a busy machine; such a run is repeated
@@ -45,9 +46,17 @@ def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
             "ctv": arguments.pair.ctv,
             **{name: getattr(arguments, name) for name in own if hasattr(arguments, name)},
             **cell,
+            # Only where there are any: older records have none either.
+            **({"arguments": given} if (given := arguments.arguments.as_dict()) else {}),
             "time_limit_seconds": arguments.cell_hours * 3600,
         },
     )
+
+
+def more_arguments(arguments: argparse.Namespace, subject: Subject) -> Arguments:
+    """The engine's arguments from the configuration, and then the pair's."""
+    engine, pair = arguments_of(subject.build.get("arguments")), arguments.arguments
+    return Arguments(engine.bench + pair.bench, engine.perplexity + pair.perplexity)
 
 
 def shared_threads(found: Mapping[str, Any]) -> int | None:

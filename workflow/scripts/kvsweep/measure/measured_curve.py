@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kvsweep.engine.bench_output import fills
 from kvsweep.engine.bench_results import results
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.prediction import Rates
@@ -36,7 +37,10 @@ def measured_curve(
             continue
         rates = {test.phase: test.tokens_per_second for test in tests}
         if "prefill" in rates:
-            curve.setdefault(int(run["depth"]), Rates(rates["prefill"], rates.get("decode")))
+            curve.setdefault(
+                int(run["depth"]),
+                Rates(rates["prefill"], rates.get("decode"), max(fills(recorded.stderr), 1)),
+            )
             machines.add(run["machine"]["name"])
     return curve if len(machines) <= 1 else {}
 

@@ -16,10 +16,12 @@ _STEPS = 64
 
 @dataclass(frozen=True)
 class Rates:
-    """Tokens per second at one depth; None where that phase was not measured."""
+    """Tokens per second at one depth; None where that phase was not measured. ``fills`` is how often the cache was
+    filled to that depth."""
 
     prefill: float
     decode: float | None
+    fills: int = 1
 
 
 Curve = Mapping[int, Rates]  # by depth in tokens
@@ -49,7 +51,8 @@ def predicted_seconds(request: BenchRequest, curve: Curve, reference: Curve) -> 
         return _seconds_per_token(depth, prefill, prefill_reference)
 
     step = request.depth / _STEPS
-    fill = sum(prefill_at((i + 0.5) * step) * step for i in range(_STEPS))
+    fills = max(rates.fills for depth, rates in known.items() if depth)
+    fill = fills * sum(prefill_at((i + 0.5) * step) * step for i in range(_STEPS))
     # llama-bench runs each test once more, untimed, to warm up; one of the two warm-ups is short.
     timed = (request.repetitions + 1) * request.prompt * prefill_at(request.depth)
     if decode:

@@ -7,8 +7,9 @@ import dataclasses
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from kvsweep.engine import baseline_file, commands
 from kvsweep.engine.failures import first_line
@@ -25,6 +26,7 @@ from kvsweep.measure.cell import (
     ATTEMPTS,
     announce,
     kept_from_before,
+    more_arguments,
     prepare,
     report_end,
     run,
@@ -48,13 +50,7 @@ def baseline(arguments: argparse.Namespace) -> None:
     check_disk(subject.directory, baseline_file.expected_size_bytes(n_ctx, n_vocab, chunks))
     announce(arguments, f"baseline at context {n_ctx}")
     command = commands.baseline(
-        subject.program("llama-perplexity"),
-        subject.model["path"],
-        corpus["path"],
-        n_ctx,
-        chunks,
-        partial(logits),
-        shared_threads(arguments.nodes),
+        subject.program("llama-perplexity"), request(arguments, subject, corpus), chunks, partial(logits)
     )
     if kept_from_before(subject, command):
         return
@@ -71,6 +67,20 @@ def baseline(arguments: argparse.Namespace) -> None:
         f"  {format_bytes(logits.stat().st_size)} of log-probabilities, {format_duration(attempt.record.wall_seconds)}"
     )
     engine_run.keep(subject, [attempt], beside=[logits.name])
+
+
+def request(
+    arguments: argparse.Namespace, subject: Subject, corpus: Mapping[str, Any]
+) -> commands.PerplexityRequest:
+    return commands.PerplexityRequest(
+        subject.model["path"],
+        corpus["path"],
+        arguments.n_ctx,
+        shared_threads(arguments.nodes),
+        more_arguments(arguments, subject).perplexity,
+        # An engine that was built before anybody asked what its log has at which level.
+        tuple(subject.build.get("log_arguments", ("-lv", "4"))),
+    )
 
 
 def check_baseline_run(
@@ -118,13 +128,7 @@ def quality(arguments: argparse.Namespace) -> None:
     engine_run.drop_spare(arguments.logits.parent)
     announce(arguments, f"quality of {pair} at context {n_ctx}")
     command = commands.kl_divergence(
-        subject.program("llama-perplexity"),
-        subject.model["path"],
-        corpus["path"],
-        n_ctx,
-        pair,
-        arguments.logits,
-        shared_threads(arguments.nodes),
+        subject.program("llama-perplexity"), request(arguments, subject, corpus), pair, arguments.logits
     )
     if kept_from_before(subject, command):
         return

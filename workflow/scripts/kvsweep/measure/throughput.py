@@ -14,7 +14,15 @@ from kvsweep.engine.bench_results import failed_computations, results
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
 from kvsweep.measure import engine_run
-from kvsweep.measure.cell import ATTEMPTS, announce, kept_from_before, prepare, report_end, run
+from kvsweep.measure.cell import (
+    ATTEMPTS,
+    announce,
+    kept_from_before,
+    more_arguments,
+    prepare,
+    report_end,
+    run,
+)
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.measured_curve import directories_of, measured_curve
 from kvsweep.measure.prediction import Curve, predicted_seconds
@@ -37,7 +45,13 @@ def throughput(arguments: argparse.Namespace) -> None:
     round_ = round_of(arguments.cell)
     subject = prepare(arguments, **({"round": round_} if round_ > 1 else {}))
     curve_directory = arguments.results.joinpath(*Path(arguments.cell).parts[:3])
-    command = commands.bench(subject.program("llama-bench"), subject.model["path"], arguments.pair, request)
+    command = commands.bench(
+        subject.program("llama-bench"),
+        subject.model["path"],
+        arguments.pair,
+        request,
+        more_arguments(arguments, subject).bench,
+    )
     in_round = f", round {round_}" if round_ > 1 else ""
     announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}{in_round}")
     if kept_from_before(subject, command):

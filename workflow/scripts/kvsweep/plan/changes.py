@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kvsweep.plan.current import Current, EngineNow, InputNow
+from kvsweep.study.arguments import Arguments
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
 from kvsweep.study.config import Limits, Study
 from kvsweep.units import format_count, format_duration
@@ -74,6 +75,7 @@ def _engine_change(record: Record, now: EngineNow | None) -> str | None:
         *_differences("", {"back end": was["backend"]}, {"back end": now.definition["backend"]}),
         *_differences("CMake option ", was["cmake"], now.definition["cmake"]),
         *_differences("knob ", was["env"], now.definition["env"]),
+        *_differences("arguments of ", was.get("arguments", {}), now.definition.get("arguments", {})),
     ]
     files = record.get("engine_files")
     if not changes and files is not None and now.files is not None and dict(files) != dict(now.files):
@@ -122,6 +124,9 @@ def _request_change(run: Cell | BaselineRun, record: Record, study: Study) -> st
         asked = {"chunks": study.quality.chunks[run.n_ctx]}
     known = {name: record[name] for name in asked if name in record}
     changes = _differences("", known, {name: asked[name] for name in known})
+    if not isinstance(run, BaselineRun) and run.engine in study.engines:
+        given = study.engines[run.engine].pair_arguments.get(run.pair, Arguments()).as_dict()
+        changes += _differences("the pair's arguments of ", record.get("arguments", {}), given)
     return "; ".join(changes) or None
 
 

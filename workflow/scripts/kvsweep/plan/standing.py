@@ -195,20 +195,20 @@ class StudyOnDisk:
         """
         unknown = []
         for engine in self.study.engines.values():
-            accepted = self._accepted(engine)
-            if accepted is None:
+            build = self._built(engine)
+            if build is None:
                 unknown.append(self._path("engines", engine.name, "pairs.checked"))
-            else:
-                check_engine_accepts(engine.name, accepted, engine.pairs)
+            elif build["cache_types"] is not None:
+                check_engine_accepts(engine.name, build["cache_types"], engine.pairs)
         return unknown
 
-    def _accepted(self, engine: Engine) -> list[str] | None:
-        """The cache types that an engine accepts, if it is there as the configuration and its files are now."""
+    def _built(self, engine: Engine) -> Manifest | None:
+        """build.json of an engine that is there as the configuration and its files are now."""
         build = current.build_of(engine, self.results)
         if build is None:
             return None
         files = measuring_files(build["files"], engine.programs)
-        return list(build["cache_types"]) if files == self.now.engines[engine.name].files else None
+        return build if files == self.now.engines[engine.name].files else None
 
     def came_out_different(self) -> list[str]:
         """The engines that are other ones than when this was made."""

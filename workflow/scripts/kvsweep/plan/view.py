@@ -207,10 +207,17 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
                 f"{sum(item.done for item in pairs[pair])}/{len(pairs[pair])}",
             ]
         )
-    lines = [title, *_aligned(rows)]
+    lines = [title, *_arguments(plan, engine), *_aligned(rows)]
     if len(pairs) > len(shown):
         lines.append(f"  {number(len(pairs) - len(shown), 'more pair')} in plan.json")
     return lines + _beside(plan, engine, model)
+
+
+def _arguments(plan: Plan, engine: str) -> list[str]:
+    """The arguments from the configuration that the engine and single pairs run with."""
+    asked = plan.study.engines[engine]
+    given = {"all runs": asked.arguments, **{str(pair): more for pair, more in asked.pair_arguments.items()}}
+    return [f"  with {more} ({what})" for what, more in given.items() if str(more)]
 
 
 def _cache(header: ModelHeader) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 
 from kvsweep.engine import sizes
@@ -11,6 +12,7 @@ from kvsweep.plan.needs import Needs
 from kvsweep.plan.plan import Item, Plan
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
 from kvsweep.study.config import Engine
+from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 from kvsweep.tables.raw_cells import DAMAGED
 from kvsweep.units import format_bytes, format_count
 
@@ -34,6 +36,7 @@ def warnings(plan: Plan) -> list[str]:
         *two_names(plan.study, plan.known.now),
         *_disk(plan),
         *_overflows(plan),
+        *_unheard_of(plan),
         *_other_types(plan),
         *_over_the_limit(plan),
         *_gpu_limit(plan),
@@ -207,6 +210,24 @@ def _overflows(plan: Plan) -> list[str]:
             lines.append(
                 f"crash: the {item.run}: if this llama.cpp is from before 2026-05-24, it overflows a 32-bit number "
                 f"and crashes when it writes a baseline of {n_ctx} tokens at a vocabulary of {n_vocab}"
+            )
+    return lines
+
+
+def _unheard_of(plan: Plan) -> list[str]:
+    """Types that only the engine can know; one that is misspelt is found out when it is built."""
+    lines = []
+    for engine in plan.study.engines.values():
+        labels = dict.fromkeys(label for pair in engine.pairs for label in (pair.types.ctk, pair.types.ctv))
+        unknown = [label for label in labels if bits_per_value(label) is None]
+        if unknown:
+            close = {
+                n for label in unknown for n in difflib.get_close_matches(label, KNOWN_TYPES, n=1, cutoff=0.8)
+            }
+            meant = f" (misspelt? near: {', '.join(sorted(close))})" if close else ""
+            lines.append(
+                f"types: how many bits {', '.join(unknown)} takes is {engine.name}'s to say{meant}; the cache of these "
+                "pairs is planned without its size"
             )
     return lines
 

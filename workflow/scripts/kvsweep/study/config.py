@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvsweep.study.arguments import Arguments
 from kvsweep.study.complaints import ConfigError, read
 from kvsweep.study.origin import Origin
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
@@ -21,6 +22,7 @@ from kvsweep.study.shape import (
     Configuration,
     EngineEntry,
     Limits,
+    NamedPair,
     Nodes,
     QualityEntry,
     Throughput,
@@ -53,6 +55,8 @@ class Engine:
     contexts: tuple[int, ...] = ()
     depths: tuple[int, ...] = ()
     nodes: Nodes | None = None
+    arguments: Arguments = field(default_factory=Arguments)
+    pair_arguments: dict[Pair, Arguments] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ def check_engine_accepts(engine: str, accepted: Iterable[str], pairs: Iterable[P
     """Raise ConfigError if a pair needs a cache type that the built engine's own help does not list."""
     known = tuple(accepted)
     for pair in pairs:
-        for cache_type in (pair.ctk, pair.ctv):
+        for cache_type in (pair.types.ctk, pair.types.ctv):
             if cache_type not in known:
                 raise ConfigError(
                     f"pairs: engine {engine!r} does not know the cache type {cache_type!r} of {str(pair)!r}; "
@@ -245,7 +249,8 @@ def _engine_of(name: str, entry: EngineEntry) -> Engine:
         cmake=entry.cmake,
         env=entry.env,
         programs=tuple(dict.fromkeys((*entry.programs, *_PROGRAMS))),
-        pairs=entry.pairs or (),
+        arguments=entry.arguments or Arguments(),
+        pairs=(),
         contexts=entry.contexts or (),
         depths=entry.depths or (),
         nodes=entry.nodes,
@@ -257,12 +262,50 @@ def _engine(name: str, entry: EngineEntry, asked: Configuration, quality: Qualit
     where = f"engines.{name}"
     contexts = () if quality is None else quality.contexts
     depths = () if asked.throughput is None else asked.throughput.depths
-    return dataclasses.replace(
+    pairs = _pairs(entry.pairs, f"{where}.pairs") if entry.pairs else _pairs(asked.pairs, "pairs")
+    engine = dataclasses.replace(
         _engine_of(name, entry),
-        pairs=entry.pairs or asked.pairs,
+        pairs=tuple(pairs),
+        pair_arguments={pair: given for pair, given in pairs.items() if given != Arguments()},
         contexts=_some_of(entry.contexts, contexts, f"{where}.contexts", "quality.contexts"),
         depths=_some_of(entry.depths, depths, f"{where}.depths", "throughput.depths"),
     )
+    _check_arguments(engine, quality)
+    return engine
+
+
+def _pairs(entries: Iterable[Pair | NamedPair], where: str) -> dict[Pair, Arguments]:
+    """The pairs, each once, with their arguments."""
+    found: dict[Pair, Arguments] = {}
+    folded: dict[str, str] = {}
+    for index, entry in enumerate(entries):
+        pair, given = entry, Arguments()
+        if isinstance(entry, NamedPair):
+            pair, given = entry.types.named(entry.name), entry.arguments
+        assert isinstance(pair, Pair)
+        if found.setdefault(pair, given) != given:
+            raise ConfigError(
+                f"{where}.{index}: {pair} is there twice, with other arguments; name one otherwise."
+            )
+        for label in (pair.ctk, pair.ctv):
+            other = folded.setdefault(label.casefold(), label)
+            if other != label:
+                raise ConfigError(
+                    f"{where}.{index}: {label!r} and {other!r} differ in capital letters only, and some file systems "
+                    "cannot tell their directories apart; leave one out."
+                )
+    return found
+
+
+def _check_arguments(engine: Engine, quality: Quality | None) -> None:
+    """The scorer is another program: what it would do without the arguments is not what was asked for."""
+    given = (engine.arguments, *engine.pair_arguments.values())
+    for context in engine.contexts if any(one.perplexity for one in given) else ():
+        if quality is not None and "scorer" in quality.methods[context]:
+            raise ConfigError(
+                f"engines.{engine.name}.contexts: the scorer measures context {format_count(context)} and takes no "
+                "arguments; leave it out for this engine, or give the arguments to llama-bench alone."
+            )
 
 
 def _some_of(

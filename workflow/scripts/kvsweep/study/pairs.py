@@ -25,29 +25,54 @@ _BLOCKS: dict[str, tuple[int, int]] = {
 KNOWN_TYPES: tuple[str, ...] = tuple(_BLOCKS)
 
 
+def type_of(label: str) -> str:
+    """The engine's name of a cache type: ``q8_0`` of ``q8_0+tail``, the K type of a pair with a name."""
+    return label.partition("+")[0]
+
+
+def type_order(label: str) -> tuple[int, str]:
+    """Sort key: known types in their order, then the others by name."""
+    name = type_of(label)
+    return (KNOWN_TYPES.index(name) if name in _BLOCKS else len(_BLOCKS)), label
+
+
 def bits_per_value(cache_type: str) -> Fraction | None:
     """Bits that one value takes in a cache of this type; None for a type that kvsweep does not know."""
-    block = _BLOCKS.get(cache_type)
+    block = _BLOCKS.get(type_of(cache_type))
     return None if block is None else Fraction(8 * block[1], block[0])
 
 
 @dataclass(frozen=True, order=True)
 class Pair:
-    """The cache types of K and V."""
+    """The cache types of K and V. A pair that runs with arguments of its own has a name, which both types carry
+    (``q8_0+tail``), so that it is another pair everywhere."""
 
     ctk: str
     ctv: str
 
     @classmethod
     def parse(cls, text: str) -> Pair:
-        """``q8_0/turbo4``, or ``q8_0`` for ``q8_0/q8_0``. Raises ValueError for any other form."""
+        """``q8_0/turbo4``, or ``q8_0`` for ``q8_0/q8_0``; with a name ``q8_0/turbo4+tail``.
+
+        Raises ValueError for any other form.
+        """
         parts = text.strip().split("/")
-        if len(parts) > 2 or not all(parts):
+        names = {name for part in parts if (name := part.partition("+")[2])}
+        if len(parts) > 2 or len(names) > 1 or not all(map(type_of, parts)):
             raise ValueError(f"{text!r} is not a pair: write K/V such as q8_0/q4_0, or one type for both")
-        return cls(parts[0], parts[-1])
+        return cls(type_of(parts[0]), type_of(parts[-1])).named(next(iter(names), ""))
+
+    @property
+    def types(self) -> Pair:
+        """The pair as the engine knows it."""
+        return Pair(type_of(self.ctk), type_of(self.ctv))
+
+    def named(self, name: str) -> Pair:
+        suffix = f"+{name}" if name else ""
+        return Pair(type_of(self.ctk) + suffix, type_of(self.ctv) + suffix)
 
     def __str__(self) -> str:
-        return self.ctk if self.ctk == self.ctv else f"{self.ctk}/{self.ctv}"
+        return self.ctk if self.ctk == self.ctv else f"{type_of(self.ctk)}/{self.ctv}"
 
 
 BASELINE_PAIR = Pair("f16", "f16")
@@ -57,8 +82,9 @@ def effective_pair(
     ctk: str, ctv: str, effective_ctk: str | None, effective_ctv: str | None
 ) -> tuple[str, str] | None:
     """What ran instead of the pair that was asked for; None where that is the same, or unknown."""
-    ran = (effective_ctk or ctk, effective_ctv or ctv)
-    return None if ran == (ctk, ctv) else ran
+    asked = type_of(ctk), type_of(ctv)
+    ran = (effective_ctk or asked[0], effective_ctv or asked[1])
+    return None if ran == asked else ran
 
 
 def pair_label(ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None) -> str:

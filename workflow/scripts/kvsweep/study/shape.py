@@ -18,6 +18,7 @@ from kvsweep.study.origin import HubFile, Origin
 from kvsweep.study.values import (
     Address,
     Amount,
+    ArgumentLists,
     Commit,
     Device,
     Each,
@@ -32,7 +33,6 @@ from kvsweep.study.values import (
     Natural,
     Optional,
     Package,
-    Pair,
     Positions,
     Positive,
     Queue,
@@ -45,6 +45,7 @@ from kvsweep.study.values import (
     Text,
     Tokens,
     Tree,
+    Types,
     Variable,
     Version,
 )
@@ -123,6 +124,24 @@ class Nodes(Section):
 
 
 @dataclass(frozen=True, config=_CHECKED)
+class NamedPair(Section):
+    """A pair that runs with arguments of its own. Its name tells it from the pair of the same types without."""
+
+    types: Types = Field(description="cache types of K and V, as K/V, or one type for both")
+    name: Name = Field(description="what is put behind the types wherever the pair is named")
+    arguments: ArgumentLists = Field(
+        description="more arguments of the engine: a list for both programs, or one for each"
+    )
+
+
+# A pair without arguments is its types.
+Pair = Annotated[
+    Annotated[Types, Tag("types")] | Annotated[NamedPair, Tag("with arguments")],
+    Discriminator(lambda value: "with arguments" if isinstance(value, Mapping) else "types"),
+]
+
+
+@dataclass(frozen=True, config=_CHECKED)
 class EngineEntry(Section):
     source: SourceEntry = Field(description="where the engine comes from; exactly one of git, pypi and path")
     backend: Literal["auto", "cpu", "metal", "cuda", "vulkan", "hip", "sycl"] = Field(
@@ -130,6 +149,10 @@ class EngineEntry(Section):
     )
     cmake: dict[Variable, Setting] = Field(default={}, description="more CMake options, name and value")
     env: dict[Variable, Knob] = Field(default={}, description="environment of every run of the engine")
+    arguments: Optional[ArgumentLists] = Field(
+        default=None,
+        description="more arguments of every run of the engine: a list for both programs, or one for each",
+    )
     programs: Each[Name] = Field(default=("llama-bench", "llama-perplexity"), description="programs to build")
     pairs: Optional[Some[Pair]] = Field(
         default=None, description="pairs to run with this engine, instead of the common ones"

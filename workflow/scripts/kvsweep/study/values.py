@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -18,8 +18,8 @@ from pydantic import WithJsonSchema as Schema
 from pydantic_core import CoreSchema, core_schema
 
 from kvsweep.addresses import has_secret
+from kvsweep.study.arguments import Arguments, problem_with
 from kvsweep.study.complaints import Complaint, expected, nearest, shown
-from kvsweep.study.pairs import KNOWN_TYPES
 from kvsweep.study.pairs import Pair as CachePair
 from kvsweep.study.positions import Positions as ScoredPositions
 from kvsweep.units import parse_bytes, parse_count
@@ -276,16 +276,49 @@ Knob = Annotated[str, PlainValidator(_knob), Schema({"type": ["string", "integer
 
 
 def _pair(value: object) -> CachePair:
+    """Which types there are is the engine's to say."""
     pair = _understood(CachePair.parse, _is_text(value))
     for cache_type in (pair.ctk, pair.ctv):
-        if cache_type not in KNOWN_TYPES:
-            raise Complaint(
-                f"{cache_type!r} in {value!r} is not a cache type; {nearest(cache_type, KNOWN_TYPES)}"
-            )
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,31}", cache_type):
+            raise Complaint(f"{cache_type!r} in {value!r} is not a cache type; write letters, digits and '_'")
     return pair
 
 
-Pair = Annotated[CachePair, PlainValidator(_pair), Schema({"type": "string"})]
+def _arguments(value: object) -> Arguments:
+    """A list for both programs, or one for each."""
+    given = value if isinstance(value, Mapping) else dict.fromkeys(_PROGRAMS, value)
+    found: dict[str, tuple[str, ...]] = {}
+    for program, items in given.items():
+        if program not in _PROGRAMS:
+            raise Complaint(f"unknown program; {nearest(str(program), _PROGRAMS)}", str(program))
+        if not isinstance(items, list | tuple):
+            raise Complaint(expected("a list of arguments", items))
+        found[program] = tuple(_knob(item) for item in items)
+        problem = problem_with(found[program])
+        if problem is not None:
+            raise Complaint(problem)
+    return Arguments(found.get("llama-bench", ()), found.get("llama-perplexity", ()))
+
+
+_PROGRAMS = ("llama-bench", "llama-perplexity")
+_LIST = {"type": "array", "items": {"type": ["string", "integer"]}}
+Types = Annotated[CachePair, PlainValidator(_pair), Schema({"type": "string"})]
+ArgumentLists = Annotated[
+    Arguments,
+    PlainValidator(_arguments),
+    Schema(
+        {
+            "anyOf": [
+                _LIST,
+                {
+                    "type": "object",
+                    "properties": dict.fromkeys(_PROGRAMS, _LIST),
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 
 Positions = Annotated[
     ScoredPositions,

@@ -77,6 +77,8 @@ def engine_row(build: Mapping[str, Any]) -> Row:
         "environment": [f"{name}={value}" for name, value in build["environment"].items()],
         "cache_types": build["cache_types"],
         "files": [f"{digest}  {name}" for name, digest in build["files"].items()],
+        "arguments": [shlex.join([program, *given]) for program, given in build.get("arguments", {}).items()]
+        or None,
     }
 
 
@@ -149,14 +151,15 @@ def throughput_rows(
 ) -> list[Row]:
     """Two rows, prefill and decode; either can be measured without the other."""
     run = recorded.run
+    log, problem_of_log = _log(recorded.stderr)
+    contexts = _contexts(log)
     tests: dict[str, BenchTest] = {}
     problem = "llama-bench ended without this result"
     try:
-        tests = {test.phase: test for test in _asked_for(parse_bench(recorded.stdout), cell, run)}
+        found = _asked_for(parse_bench(recorded.stdout), cell, run, log)
+        tests = {test.phase: test for test in found}
     except UnparsableOutput as error:
         problem = str(error)
-    log, problem_of_log = _log(recorded.stderr)
-    contexts = _contexts(log)
     failed = failed_computations(recorded.stdout, recorded.stderr)
     rows = []
     for index, (phase, own_log) in enumerate(logs_of_phases(recorded.stderr).items()):
@@ -275,16 +278,25 @@ def quality_peers(row: Row) -> object:
     return tuple(row[name] for name in PEER_COLUMNS["quality"])
 
 
-def _asked_for(tests: Iterable[BenchTest], cell: ThroughputCell, run: Mapping[str, Any]) -> list[BenchTest]:
-    """The tests, after making sure that they are the ones that were asked for."""
+def _asked_for(
+    tests: Iterable[BenchTest], cell: ThroughputCell, run: Mapping[str, Any], log: EngineLog
+) -> list[BenchTest]:
+    """The tests, after making sure that they are the ones that were asked for.
+
+    The types are the ones that were asked for, or in the TurboQuant fork since 2026-08 (pull request 301) those that
+    ran.
+    """
     tests = list(tests)
+    asked_types = {(cell.pair.types.ctk, cell.pair.types.ctv)}
+    if log.kv_upgrades:
+        asked_types |= {(cache.type_k, cache.type_v) for cache in log.kv_caches}
     for test in tests:
         asked = (run["prompt"], 0) if test.phase == "prefill" else (0, run["generate"])
         if (test.n_prompt, test.n_gen) != asked or test.n_depth != cell.depth:
             raise UnparsableOutput(
                 f"llama-bench reports pp{test.n_prompt} tg{test.n_gen} at depth {test.n_depth}, which was not asked for"
             )
-        if (test.type_k, test.type_v) != (cell.pair.ctk, cell.pair.ctv):
+        if (test.type_k, test.type_v) not in asked_types:
             raise UnparsableOutput(
                 f"llama-bench reports {test.type_k}/{test.type_v}, {cell.pair} was asked for"
             )

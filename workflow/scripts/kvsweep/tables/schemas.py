@@ -47,8 +47,8 @@ _ENGINE_AND_MODEL: list[Column] = [
 ]
 
 _PAIR: list[Column] = [
-    ("ctk", TEXT, "", "cache type of K that was asked for"),
-    ("ctv", TEXT, "", "cache type of V that was asked for"),
+    ("ctk", TEXT, "", "cache type of K that was asked for; TYPE+NAME of a pair with arguments of its own"),
+    ("ctv", TEXT, "", "cache type of V that was asked for, likewise"),
     ("effective_ctk", TEXT, "", "cache type of K that really ran, from the engine's log"),
     ("effective_ctv", TEXT, "", "cache type of V that really ran, from the engine's log"),
 ]
@@ -313,6 +313,7 @@ ENGINES = as_schema(
         ("environment", TEXTS, "", "NAME=VALUE of every knob set for every run"),
         ("cache_types", TEXTS, "", "cache types that the engine accepts, from its own help"),
         ("files", TEXTS, "", "'sha256  name' of each binary and shared library"),
+        ("arguments", TEXTS, "", "program and more arguments of all its runs; null where there are none"),
     ]
 )
 
