@@ -21,9 +21,11 @@ from kvsweep.study.yaml_file import read_configuration
 from kvsweep.errors import KvsweepError
 from kvsweep.files import check_writable
 from kvsweep.plan.hooks import Hooks
-from kvsweep.plan.inside_snakemake import Failures
+from kvsweep.plan.inside_snakemake import Errors
 from kvsweep.plan.rename import check_finished
 from kvsweep.terminal import TERMINAL
+
+ERRORS = Errors(logger, workflow)
 
 # A configuration on the command line replaces the paper's; merged, they would run both.
 if not workflow.overwrite_configfiles:
@@ -42,7 +44,7 @@ try:
         check_writable(directory)
     check_finished(Path("results"))
 except KvsweepError as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError(f"kvsweep: error: {error}") from None
 
 
 include: "workflow/rules/common.smk"
@@ -85,7 +87,6 @@ rule measurements:
 
 
 HOOKS = Hooks(STANDING, config, CONFIG_FILES, SCRIPTS)
-FAILURES = Failures(logger)
 
 
 onstart:
@@ -93,7 +94,7 @@ onstart:
     try:
         HOOKS.start(INSIDE.jobs(), is_run_forced, on_a_cluster())
     except KvsweepError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(f"kvsweep: error: {error}") from None
 
 
 onsuccess:
@@ -101,4 +102,4 @@ onsuccess:
 
 
 onerror:
-    HOOKS.fail(FAILURES.logs)
+    HOOKS.fail(ERRORS.unexplained)

@@ -60,6 +60,8 @@ def test_a_run_that_stops_ends_with_what_its_jobs_said_once_each(
     hooks.fail(logs)
     assert capsys.readouterr().err == (
         "kvsweep: error: x: there is no space.\n"
+        f"kvsweep: a job failed without a reason; its log: {tmp_path}/c.log\n"
+        f"kvsweep: a job failed without a reason; its log: {tmp_path}/missing.log\n"
         "kvsweep: stopped; what is finished stays, and the same command goes on from here\n"
     )
 

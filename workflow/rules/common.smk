@@ -86,7 +86,7 @@ def code(program, *data):
                 SCRIPTS / program, data, Path(".snakemake", "kvsweep-code.json")
             )
         except KvsweepError as error:
-            raise WorkflowError(str(error)) from None
+            raise WorkflowError(f"kvsweep: error: {error}") from None
 
     return of_job
 

@@ -10,7 +10,7 @@ try:
     )
     PAIRS_CHECKED = STANDING.unchecked_pairs()
 except KvsweepError as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError(f"kvsweep: error: {error}") from None
 
 
 MEASURED_BY = {

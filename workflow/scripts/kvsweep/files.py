@@ -20,22 +20,26 @@ def partial(path: Path) -> Path:
 
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``path`` when the block ends well, and is removed when it does not."""
+    """A path to write to that becomes ``path`` when the block ends well, and is removed when it does not.
+
+    Raises KvsweepError where the system does not write it, because the disk is full, say.
+    """
     make_directory(path.parent)
     beside = partial(path)
     try:
         yield beside
         beside.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(beside)):
+            raise  # of another file, or of what was read
+        raise not_writable(path, error) from error
     finally:
         beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    try:
-        with complete_or_absent(path) as beside:
-            beside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise not_writable(path, error) from error
+    with complete_or_absent(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -74,9 +78,9 @@ def check_writable(directory: Path) -> None:
 
 
 def not_writable(path: Path, error: OSError) -> KvsweepError:
-    return KvsweepError(
-        f"{path}: cannot be written ({error.strerror}); make it writable, or free disk space."
-    )
+    # Arrow has words of its own for the system's.
+    why = os.strerror(error.errno) if error.errno else error.strerror
+    return KvsweepError(f"{path}: cannot be written ({why}); make it writable, or free disk space.")
 
 
 def not_readable(path: Path, error: OSError) -> KvsweepError:

@@ -80,9 +80,11 @@ class Hooks:
         self._tell(f"done in {Path.cwd()}")
 
     def fail(self, logs: Iterable[Path]) -> None:
-        """``logs`` are those of the jobs that failed: what they end with is said last, below all of Snakemake's."""
-        for sentence in dict.fromkeys(filter(None, map(last_words, logs))):
-            say(sentence)
+        """``logs`` are those of jobs that failed and did not say why just before: what they end with is said last."""
+        for what in dict.fromkeys(
+            last_words(log) or f"a job failed without a reason; its log: {log}" for log in logs
+        ):
+            say(what)
         say("stopped; what is finished stays, and the same command goes on from here")
         self._tell(f"stopped in {Path.cwd()}")
 

@@ -6,10 +6,14 @@ Written for Snakemake 9.27. After an upgrade run tests/test_contract.py and test
 from __future__ import annotations
 
 import logging
+import re
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kvsweep.plan.hooks import MEASURING, Job
+from kvsweep.plan.hooks import MEASURING, Job, last_words
 
 # The rules whose results say themselves what they were made with.
 BY_RECORDS = (*MEASURING, "engine", "model", "corpus")
@@ -72,19 +76,79 @@ class Inside:
             self._workflow.scheduler.job_rate_limiter = None
 
 
-class Failures(logging.Filter):
-    """Listens to Snakemake's log for the jobs that failed; ``logs`` are their log files.
+class Errors(logging.Filter):
+    """Listens to Snakemake's log: says errors in a sentence each, once, and keeps the logs of jobs that failed.
 
-    Uses the log records' ``event`` and ``log``. Without them a failed run has its reason further up and not at its end;
-    test_workflow.py looks for it there.
+    Snakemake puts a traceback of its own, the shell command, or what failed in consequence around what went wrong; and
+    with ``--quiet all`` it says nothing. Uses the log records' ``event``, ``exception`` and ``log`` and the wording of
+    its messages. Without them an error has more around it; test_errors.py looks for that.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, workflow: Any) -> None:
         super().__init__()
-        self.logs: list[Path] = []
+        self._is_silent = "all" in map(str, workflow.output_settings.quiet or ())
+        self._failed: list[Path] = []
+        self.buried: list[Path] = []
         logger.addFilter(self)
+        # A log file on a full disk is no reason for a traceback with every line.
+        logging.raiseExceptions = False
+
+    @property
+    def unexplained(self) -> list[Path]:
+        """The logs of jobs that failed, of which what they said is not to be seen any more, or is no sentence."""
+        return [*self.buried, *(log for log in self._failed if last_words(log) is None)]
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(getattr(record, "event", None), "value", None) == "job_error":
-            self.logs += [Path(name.split(" (")[0]) for name in getattr(record, "log", [])]
-        return True
+        event = getattr(getattr(record, "event", None), "value", None)
+        if event == "job_error":
+            self._failed += map(Path, getattr(record, "log", []))
+        elif event == "job_finished":
+            self.buried += self._failed
+            self._failed = []
+        if record.levelno < logging.ERROR or event == "job_error":
+            return True
+        message = record.getMessage()
+        found = sentence(str(getattr(record, "exception", "")), message)
+        if found is None:
+            return False
+        if found == message and not self._is_silent:
+            return True
+        print(found, file=sys.stderr, flush=True)
+        return False
+
+
+# What follows from a job's end, of which the job has said why.
+_CONSEQUENCES = re.compile(
+    r"returned non-zero exit status|^Exiting because a job execution failed|At least one job did not complete"
+)
+_OURS = re.compile(r"(?:kvsweep: error: |\b(?:KvsweepError|ConfigError): )(.+)")
+_OF_THE_SYSTEM = re.compile(
+    r"^(?:OS|Permission|FileNotFound|FileExists|NotADirectory|IsADirectory|BlockingIO)Error$"
+)
+
+
+def sentence(exception: str, message: str) -> str | None:
+    """What a user is told of an error that Snakemake logs; None for what another message says."""
+    if ours := _OURS.search(message):
+        return f"kvsweep: error: {ours[1]}"
+    if _CONSEQUENCES.search(message):
+        return None
+    if exception == "LockException":
+        return (
+            f"kvsweep: error: {Path.cwd()}: locked by another run, or by one that was killed; nothing is lost. "
+            f"If none is running, unlock it and start again: {unlock_command(sys.argv)}"
+        )
+    if _OF_THE_SYSTEM.match(exception):
+        last = message.strip().splitlines()[-1]
+        found = re.search(r"\[Errno \d+\] (.*?)(?:: '(.*)')?$", last)
+        if found:
+            place = found[2] or Path.cwd()
+            return f"kvsweep: error: {place}: {found[1]}; free disk space, or make it readable and writable."
+    return message
+
+
+def unlock_command(arguments: Sequence[str]) -> str:
+    """The command that was typed, with ``--unlock``."""
+    program, *options = arguments
+    start = [sys.executable, "-m", "snakemake"] if program.endswith(".py") else [program]
+    return shlex.join([*start, "--unlock", *options])

@@ -1,0 +1,97 @@
+"""What a user sees of Snakemake's errors."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kvsweep.plan.inside_snakemake import Errors, sentence, unlock_command
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "persistence/file.py", line 200, in _write_locks
+    with open(path, "w") as lock:
+OSError: [Errno 28] No space left on device: '/here/.snakemake/locks/0.input.lock'
+"""
+
+
+@pytest.mark.parametrize(
+    ("exception", "message", "said"),
+    [
+        (
+            "WorkflowError",
+            'WorkflowError in file "Snakefile", line 3:\nkvsweep: error: pairs: none.\n  File "Snakefile", line 3',
+            "kvsweep: error: pairs: none.",
+        ),
+        (
+            "InputFunctionException",
+            "InputFunctionException in rule x:\nError:\n  KvsweepError: a: cannot be written.\nWildcards:\n",
+            "kvsweep: error: a: cannot be written.",
+        ),
+        (
+            "RuleException",
+            "CalledProcessError in file x:\nCommand 'set -euo pipefail; ...' returned non-zero exit status 1.",
+            None,
+        ),
+        ("", "Exiting because a job execution failed. Look above for error messages", None),
+        ("WorkflowError", "WorkflowError:\nAt least one job did not complete successfully.", None),
+        (
+            "OSError",
+            TRACEBACK,
+            "kvsweep: error: /here/.snakemake/locks/0.input.lock: No space left on device; "
+            "free disk space, or make it readable and writable.",
+        ),
+        # What is not known is said as it is, a bug with its traceback.
+        ("MissingRuleException", "No rule to produce x", "No rule to produce x"),
+        ("ZeroDivisionError", "Traceback ...\nZeroDivisionError", "Traceback ...\nZeroDivisionError"),
+    ],
+)
+def test_one_sentence_for_what_went_wrong(exception: str, message: str, said: str | None) -> None:
+    assert sentence(exception, message) == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "unlocks"),
+    [
+        (
+            [".venv/bin/snakemake", "--configfile", "my study.yaml", "--", "measurements"],
+            ".venv/bin/snakemake --unlock --configfile 'my study.yaml' -- measurements",
+        ),
+        ([".venv/bin/snakemake"], ".venv/bin/snakemake --unlock"),
+    ],
+)
+def test_the_command_that_unlocks_can_be_typed(typed: list[str], unlocks: str) -> None:
+    assert unlock_command(typed) == unlocks
+
+
+def error(message: str, **extra: Any) -> logging.LogRecord:
+    record = logging.LogRecord("snakemake", logging.ERROR, "x.py", 1, message, (), None)
+    record.__dict__.update(extra)
+    return record
+
+
+def listener(*quiet: str) -> Errors:
+    return Errors(logging.Logger("x"), SimpleNamespace(output_settings=SimpleNamespace(quiet=quiet)))
+
+
+def test_who_wants_no_words_still_gets_the_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert listener().filter(error("No rule to produce x"))
+    assert capsys.readouterr().err == ""
+    assert not listener("all").filter(error("No rule to produce x"))
+    assert capsys.readouterr().err == "No rule to produce x\n"
+
+
+def test_a_failed_job_that_others_came_after_is_named_in_the_end(tmp_path: Path) -> None:
+    (tmp_path / "job.log").write_text("kvsweep: error: x.\n")
+    errors = listener()
+    failed = error(
+        "Error in rule x", event=SimpleNamespace(value="job_error"), log=[str(tmp_path / "job.log")]
+    )
+    assert errors.filter(failed)
+    # Its sentence is the last thing on the terminal.
+    assert errors.unexplained == []
+    errors.filter(error("", event=SimpleNamespace(value="job_finished"), levelno=logging.INFO))
+    assert errors.unexplained == [tmp_path / "job.log"]
