@@ -115,10 +115,17 @@ class Hooks:
             drop_spare(self._standing.results / run.directory)
 
     def _say_what_will_not_fit(self) -> None:
-        """What the plan warns of, before hours are spent on it. Nothing of it stops the run."""
+        """What the plan warns of, before hours are spent on it. Nothing of it stops the run.
+
+        Where there can be no plan, because a model is none, the job that needs the model says so.
+        """
         program, results = str(self._scripts / "make_plan.py"), str(self._standing.results)
         options = ["--warnings", "--results", results, "--config", json.dumps(self._config)]
-        subprocess.run([sys.executable, program, *options], check=False)
+        done = subprocess.run(
+            [sys.executable, program, *options], stderr=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode == 0:
+            print(done.stderr, end="", file=sys.stderr, flush=True)
 
     def _tell(self, message: str) -> None:
         """A run that measured something tells of its end by the user's own command."""
