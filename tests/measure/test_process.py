@@ -356,11 +356,11 @@ def test_the_end_of_the_workflow_ends_the_engine(run: Callable[..., ProcessRecor
     def end_workflow() -> None:
         child_of(tmp_path / "out")
         workflow.kill()
-        workflow.wait()
 
     threading.Thread(target=end_workflow).start()
     with pytest.raises(Interrupted):
         run(WITH_A_CHILD + "    time.sleep(3600)", workflow_pid=workflow.pid)
+    workflow.wait()  # which nobody had done until now
     gone(child_of(tmp_path / "out"))
 
 

@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
 
+import psutil
+
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.measure import clock
@@ -296,10 +298,10 @@ def _kill_group(group: int) -> None:
 
 
 def _is_gone(pid: int) -> bool:
+    """Whether a process has ended, also where nobody has asked how."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return True
-    except PermissionError:
+    except psutil.Error:
         return False
-    return False
