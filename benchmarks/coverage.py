@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
@@ -202,7 +202,8 @@ def scored(name: str, values: list[float]) -> Row:
         **dict.fromkeys(QUALITY.names),
         **SET_UP,
         **{"ctk": name, "ctv": name, "kld_mean": round(fmean(values), 6)},
-        **{"kld_mean_stderr": 0.02 * fmean(values), "kld_windows": window_values(printed)},
+        # As tokens that know nothing of each other would have it: what their windows differ by.
+        **{"kld_mean_stderr": stdev(values) / math.sqrt(len(values)), "kld_windows": window_values(printed)},
         **{"kld_window_stderr": error and error.stderr, "kld_window_rounding": error and error.rounding},
     }
 
