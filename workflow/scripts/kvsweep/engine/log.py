@@ -229,14 +229,27 @@ class _Context:
         every_layer = len(self.devices) == sum(cache.layers for cache in self.kv_caches)
         return tuple(dict.fromkeys(self.devices if every_layer else self.buffers))
 
+    def _rotations(self, which: str) -> list[bool | None]:
+        """Of each cache. In builds that print them, two lines about rotation follow the size of every cache."""
+        said: list[bool | None] = [*self.rotations[which]]
+        missing = len(self.kv_caches) - len(said)
+        # The end of a log may be cut between a cache's size and its rotation.
+        cut = missing == 1 and not self.splits and not self.compute_buffers
+        if said and missing and not cut:
+            raise UnparsableOutput(
+                f"the log has {len(self.kv_caches)} KV caches but {len(said)} lines attn_rot_{which}"
+            )
+        return said + [None] * missing
+
+    def add(self, cache: KvCache) -> None:
+        """Raises UnparsableOutput for one that cannot be: after named caches every one has a name, and its own."""
+        names = [one.label for one in self.kv_caches]
+        if any(names) and (cache.label is None or cache.label in names):
+            raise UnparsableOutput("the log repeats a line about the KV cache")
+        self.kv_caches.append(cache)
+
     def finished(self) -> EngineContext:
-        # In builds that print them, two lines about rotation follow the size of every cache.
-        for which, rotations in self.rotations.items():
-            if rotations and len(rotations) != len(self.kv_caches):
-                raise UnparsableOutput(
-                    f"the log has {len(self.kv_caches)} KV caches but {len(rotations)} lines attn_rot_{which}"
-                )
-        unknown = [None] * len(self.kv_caches)
+        rotations = [self._rotations(which) for which in ("k", "v")]
         return EngineContext(
             n_ctx=self.parameters.get("n_ctx"),
             n_ctx_seq=self.parameters.get("n_ctx_seq"),
@@ -245,7 +258,7 @@ class _Context:
             flash_attn=self.flash_attn,
             kv_caches=tuple(self.kv_caches),
             kv_devices=self.kv_devices(),
-            rotations=tuple(zip(self.rotations["k"] or unknown, self.rotations["v"] or unknown, strict=True)),
+            rotations=tuple(zip(*rotations, strict=True)),
             graph_splits=max((max(pair) for pair in self.splits), default=None),
             graph_splits_prefill=max((prefill for prefill, _ in self.splits), default=None),
             graph_splits_decode=max((decode for _, decode in self.splits), default=None),
@@ -268,6 +281,14 @@ class _Reader:
     def log(self) -> EngineLog:
         if any(not context.parameters for context in self.contexts[:-1]):
             raise UnparsableOutput("the log has a context without parameters before its last one")
+        if any(context.label is not None for context in self.contexts[:-1]):
+            raise UnparsableOutput("the log announces a KV cache and makes another context before it")
+        # All contexts are of one model; the last may be cut short.
+        names = [
+            [cache.label for cache in context.kv_caches] for context in self.contexts if context.kv_caches
+        ]
+        if any(own != names[0] for own in names[:-1]) or (names and names[-1] != names[0][: len(names[-1])]):
+            raise UnparsableOutput("the log's contexts have different KV caches")
         log = EngineLog(
             contexts=tuple(context.finished() for context in self.contexts),
             kv_upgrades=tuple(self.upgrades),
@@ -284,7 +305,7 @@ class _Reader:
             self._context().devices.append(device[1])
         elif message.startswith("size = "):
             context = self._context()
-            context.kv_caches.append(_kv_cache(message, context.label))
+            context.add(_kv_cache(message, context.label))
             context.label = None
         elif message.startswith(("attn_rot_", "n_rot_")):
             which, rotated = _known(_KV_ROTATION, message).groups()
