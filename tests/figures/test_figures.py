@@ -201,15 +201,15 @@ def test_fallback_cells_do_not_stretch_the_comparison():
 # --- quality ----------------------------------------------------------------------------------------------------------
 
 
-def test_divergences_stand_with_the_larger_of_their_errors():
+def test_divergences_stand_with_half_of_their_intervals():
     rows = [
         quality_row("q8_0", "q8_0", 0.0016, kld_mean_stderr=1e-5, kld_window_stderr=4e-5),
         quality_row("q4_0", "q4_0", 0.0089, kld_mean_stderr=9e-5, kld_window_stderr=None),
     ]
     (axes,) = kld_by_pair(rows_of("quality", rows)).axes
     shown = curves(axes)
-    assert shown["q8_0"] == [pytest.approx((0.0016, 0, 0.00156, 0.00164))]
-    assert shown["q4_0"] == [pytest.approx((0.0089, 1, 0.00881, 0.00899))]
+    assert shown["q8_0"] == [pytest.approx((0.0016, 0, 0.0016 - 1.96 * 4e-5, 0.0016 + 1.96 * 4e-5), abs=1e-6)]
+    assert shown["q4_0"] == [pytest.approx((0.0089, 1, 0.0089 - 1.96 * 9e-5, 0.0089 + 1.96 * 9e-5), abs=1e-6)]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["q8_0", "q4_0"]
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.statistics import larger
+from kvsweep.analysis.estimates import quality_of
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, pair_order
 from kvsweep.tables.row import Row, pair_of, ran_as
 
 REFERENCES = (BASELINE_PAIR, Pair("q8_0", "q8_0"))
-
-PRINTED_KLD_ERROR = 5e-7  # nats: llama-perplexity prints six decimals
 
 
 def reference_of(rows: Iterable[Row]) -> Pair | None:
@@ -29,13 +27,9 @@ def is_reference(row: Row, reference: Pair) -> bool:
 
 
 def kld_error(row: Row) -> float | None:
-    """The larger of the two standard errors of the mean KL divergence, in nats; at least what printing rounds off."""
-    return at_least_rounding(larger(row["kld_mean_stderr"], row["kld_window_stderr"]))
-
-
-def at_least_rounding(kld_error: float | None) -> float | None:
-    """A standard error of a KL divergence, in nats, and not less than what printing rounds off."""
-    return None if kld_error is None else max(kld_error, PRINTED_KLD_ERROR)
+    """Half of the 95 % interval of the mean KL divergence, in nats; None where no error is known."""
+    value = quality_of(row, "kld_mean")
+    return None if value is None else value.half
 
 
 def is_control(row: Row) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from kvsweep.analysis.estimates import quality_of
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.reference import is_control, kld_error
 from kvsweep.numbers import ABSENT, format_error, format_number, format_with_error, in_percent
@@ -16,6 +18,12 @@ from kvsweep.units import format_count
 STUDY_DEPTH = 64 * 1024  # tokens: the row that the study shows for every pair
 STUDY_CONTEXT = 4096
 STUDY_PAIRS = tuple(map(Pair.parse, "f16 q8_0 turbo3 turbo4 q8_0/turbo4 q8_0/turbo3 f16/turbo4".split()))
+_T = TypeVar("_T")
+
+QUALITY_NOTES = (
+    "± is half of the 95 % interval, of what was measured here: over windows; of PPL with tokens taken as independent. "
+    "Two pairs read the same text: compare them by Δ ln PPL, which is paired.",
+)
 MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is posted
 
 
@@ -55,25 +63,41 @@ def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
         texts, key=lambda text: (text[1] != STUDY_CONTEXT, str(text[0]), text[1] or 0)
     ):
         own = [row for row in rows if (row["corpus"], row["n_ctx"]) == (corpus, n_ctx)]
-        lines = tuple(_quality_line(row) for pairs in in_the_studys_order(own).values() for row in pairs)
-        yield Grid(
-            f"Quality, context {n_ctx} ({corpus})", ("pair", "PPL", "mean KL vs f16", "same top-1"), lines
-        )
+        columns: tuple[str, ...] = ("pair", "PPL", "Δ ln PPL", "mean KL vs f16", "same top-1")
+        lines = [_quality_line(row) for pairs in in_the_studys_order(own).values() for row in pairs]
+        ours = any(row["ln_ppl_ratio"] is not None and not is_published(row) for row in own)
+        if not ours:  # nobody published it
+            columns, lines = _without(columns, 2), [_without(line, 2) for line in lines]
+        notes = QUALITY_NOTES if ours else ()
+        yield Grid(f"Quality, context {n_ctx} ({corpus})", columns, tuple(lines), notes=notes)
+
+
+def _without(line: tuple[_T, ...], place: int) -> tuple[_T, ...]:
+    return line[:place] + line[place + 1 :]
 
 
 def _quality_line(row: Row) -> tuple[Entry, ...]:
     head = pair_entry([row])
     if not is_measured(row):
-        return (head, *[Entry(row["status"], measured=False)] * 3)
-    ppl = _in_the_studys_digits(row["ppl"], row["ppl_stderr"], 4)
+        return (head, *[Entry(row["status"], measured=False)] * 4)
+    ppl = _in_the_studys_digits(row["ppl"], _half(row, "ppl"), 4)
     if is_control(row):
-        return (head, Entry(ppl), Entry("baseline"), Entry("n/a"))
+        return (head, Entry(ppl), Entry("baseline"), Entry("baseline"), Entry("n/a"))
     return (
         head,
         Entry(ppl),
+        Entry(format_with_error(row["ln_ppl_ratio"], _half(row, "ln_ppl_ratio"))),
         Entry(_kld(row)),
         Entry(_top1(row)),
     )
+
+
+def _half(row: Row, column: str) -> float | None:
+    """Half of the 95 % interval; of published numbers only the standard error is as published."""
+    value = quality_of(row, column)
+    if value is None or is_published(row):
+        return row.get(f"{column}_stderr")
+    return value.half
 
 
 def _in_the_studys_digits(value: float | None, error: float | None, decimals: int) -> str:
@@ -84,15 +108,15 @@ def _in_the_studys_digits(value: float | None, error: float | None, decimals: in
 
 
 def _kld(row: Row) -> str:
-    """Four decimals where no error is known, as in the study; else what the larger of the two errors deserves."""
-    value, error = row["kld_mean"], kld_error(row)
+    """Four decimals as in the study where it is a published number; else what its error deserves."""
+    value, error = row["kld_mean"], None if is_published(row) else kld_error(row)
     if value is None or error is not None:
         return format_with_error(value, error)
     return f"{value:.4f}" if value >= 0.001 else format_number(value)
 
 
 def _top1(row: Row) -> str:
-    share, error = in_percent(row["top1_agreement"]), in_percent(row["top1_agreement_stderr"])
+    share, error = in_percent(row["top1_agreement"]), in_percent(_half(row, "top1_agreement"))
     return ABSENT if share is None else f"{_in_the_studys_digits(share, error, 2)} %"
 
 
