@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kvsweep.analysis.schemas import REPETITIONS, SPEED
-from kvsweep.analysis.speed import over_rounds, repetitions, speeds
+from kvsweep.analysis.speed import against, over_rounds, repetitions, speeds
 from kvsweep.tables.rows import as_table
 from synthetic_tables import rounds_at, throughput_row, unmeasured
 
@@ -92,6 +92,8 @@ def test_published_rates_have_the_rounding_of_their_digits() -> None:
     ]
     found = of_pair(table(rows), "q8_0")
     assert found["rounds"] == []
+    # The table says all that another comparison of its rows needs.
+    assert against(found, of_pair(table(rows), "f16"))["ratio_low"] == found["ratio_low"]
     assert (found["verdict"], found["ratio_interval"]) == ("slower", "rounding of the published digits")
     assert found["ratio_low"] == pytest.approx(79 / 82.9 * math.exp(-0.05 / 79 - 0.05 / 82.9))
 

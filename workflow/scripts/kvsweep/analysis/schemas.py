@@ -92,6 +92,12 @@ SPEED = as_schema(
             "tokens/s",
             "tokens over mean time, geometric mean over rounds; of published rows as published",
         ),
+        (
+            "tokens_per_second_rounding",
+            REAL,
+            "tokens/s",
+            "half a unit of the last printed digit; published rows only",
+        ),
         ("tokens_per_second_low", REAL, "tokens/s", "lower end over rounds; null for one round"),
         ("tokens_per_second_high", REAL, "tokens/s", "upper end over rounds; null for one round"),
         (

@@ -27,7 +27,10 @@ class Evidence:
 def throughput_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:
     """Pairs down, depths across."""
     for title, own in by_set_up(rows, SUBJECT):
-        yield _status(f"Throughput: {title}", own, "depth", "\\ depth", evidence)
+        for round_ in sorted({row["round"] or 1 for row in own}):
+            of_round = [row for row in own if (row["round"] or 1) == round_]
+            which = "" if round_ == 1 else f", round {round_}"
+            yield _status(f"Throughput: {title}{which}", of_round, "depth", "\\ depth", evidence)
 
 
 def quality_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:

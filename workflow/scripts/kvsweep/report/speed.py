@@ -68,6 +68,9 @@ def _speed_entry(row: Row) -> Entry:
     rate, low, high = (row[f"tokens_per_second{end}"] for end in ("", "_low", "_high"))
     marks = (*marks_of(row), *(["spread"] if row["means_differ"] else []))
     if low is not None and high is not None:
+        if high > 2 * rate:  # so wide that half of it says nothing of either end
+            ends = f"{format_number(low, 3)} to {format_number(high, 3)}"
+            return Entry(format_number(rate, 3), marks, note=f"95 %: {ends}", value=rate)
         return Entry(format_with_error(rate, (high - low) / 2), marks)
     if not row["rounds"]:
         return Entry(format_with_error(rate, None), marks)
