@@ -90,6 +90,12 @@ def test_experts_that_are_kept_on_the_host_are_no_fallback() -> None:
     assert signs(log, "--n-cpu-moe", "48") == ()
     overridden = "tensor blk.0.ffn_up_exps.weight (512 MiB q4_K) buffer type overridden to CPU\n"
     assert signs(overridden + log) == ()
+    # Where the log shows no tensors: an engine leaves experts behind only where it is asked to.
+    assert off_device.signs_in(log, COMMAND, "qwen3moe") == ()
+    assert len(off_device.signs_in(log, COMMAND, "llama")) == 2
+    # All of the weights on the host, or a graph in pieces with all of them on the device, is something else.
+    assert off_device.signs_in(OFFLOADED.replace(WEIGHTS, ""), COMMAND, "qwen3moe") != ()
+    assert off_device.signs_in(OFFLOADED.replace("splits = 2", "splits = 66"), COMMAND, "qwen3moe") != ()
     # What is asked for of weights says nothing of the cache.
     assert len(signs(log.replace("CUDA0 KV", "CPU KV"), "-cmoe")) == 1
 

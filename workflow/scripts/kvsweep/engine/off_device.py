@@ -23,6 +23,11 @@ _NO_DEVICE = re.compile(
     r"no usable GPU found|failed to initialize (?:CUDA|ROCm|MUSA|CANN|SYCL)|found 0 (?:CUDA|ROCm|SYCL|MUSA) devices"
     r"|ggml_vulkan: No devices found|ggml_vulkan: Found 0 Vulkan devices|no CUDA-capable device is detected"
 )
+# Architectures whose layers are made of experts, by llama.cpp's names (``src/llama-arch.cpp``).
+_OF_EXPERTS = re.compile(
+    r"moe|deepseek|glm-dsa|gpt-oss|llama4|dbrx|grok|arctic|minimax|dots1|kimi|mimo|step35|qwen3next|afmoe"
+)
+_MUCH = 1 / 3
 # Embeddings, those of each layer included, are up to two thirds of a small model.
 _MOST = 0.8
 
@@ -39,9 +44,16 @@ class Evidence:
         return bool(self.signs) if self.known or self.signs else None
 
 
-def evidence(context: EngineContext, log: EngineLog, text: str, command: Sequence[str]) -> Evidence:
-    """Of one context of an engine that was built for a device. ``text`` is the log, ``command`` what was run."""
-    on_purpose = bool(_ASKED_FOR & set(command)) or any(map(is_host, _OVERRIDDEN.findall(text)))
+def evidence(
+    context: EngineContext, log: EngineLog, text: str, command: Sequence[str], architecture: str | None = None
+) -> Evidence:
+    """Of one context of an engine that was built for a device. ``text`` is the log, ``command`` what was run,
+    ``architecture`` the model's."""
+    on_purpose = (
+        bool(_ASKED_FOR & set(command))
+        or any(map(is_host, _OVERRIDDEN.findall(text)))
+        or _experts_on_host(log, architecture)
+    )
     signs = [
         *_no_device(context, log, text),
         *_weights(log, text, on_purpose),
@@ -53,14 +65,24 @@ def evidence(context: EngineContext, log: EngineLog, text: str, command: Sequenc
     return Evidence(bool(places) and context.graph_splits is not None, tuple(signs))
 
 
-def signs_in(stderr: str, command: Sequence[str]) -> tuple[str, ...]:
+def signs_in(stderr: str, command: Sequence[str], architecture: str | None = None) -> tuple[str, ...]:
     """The signs in all of a process's contexts, each once; none where the log cannot be read."""
     try:
         log = parse_engine_log(stderr)
     except UnparsableOutput:
         return ()
-    found = [evidence(context, log, stderr, command).signs for context in log.contexts if context.kv_caches]
+    contexts = [context for context in log.contexts if context.kv_caches]
+    found = [evidence(context, log, stderr, command, architecture).signs for context in contexts]
     return tuple(dict.fromkeys(sign for signs in found for sign in signs))
+
+
+def _experts_on_host(log: EngineLog, architecture: str | None) -> bool:
+    """Whether a model of experts has much of its weights on the host although all its layers are on the device: the
+    experts are there, as an engine does only where it is asked to. A log without tensors does not show that."""
+    host = sum(mib for name, mib in log.model_buffers_mib.items() if is_host(name))
+    whole = log.offloaded_layers is None or log.offloaded_layers[0] == log.offloaded_layers[1]
+    much = _MUCH * sum(log.model_buffers_mib.values()) < host < sum(log.model_buffers_mib.values())
+    return whole and much and _OF_EXPERTS.search(architecture or "") is not None
 
 
 def _no_device(context: EngineContext, log: EngineLog, text: str) -> list[str]:

@@ -143,7 +143,7 @@ def report_end(arguments: argparse.Namespace, summary: str, subject: Subject, at
     say("  " + "; ".join(parts))
     if subject.build["backend"] not in (None, "cpu"):
         log = engine_run.read_stream(subject.directory, "stderr.log")
-        for sign in signs_in(log, attempt.command):
+        for sign in signs_in(log, attempt.command, subject.model.get("architecture")):
             say(f"  note: work left the device: {sign}; see docs/backends.md")
 
 

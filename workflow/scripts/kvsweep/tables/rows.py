@@ -191,7 +191,7 @@ def throughput_rows(
         # llama-bench makes one context for each test, in the order of the tests.
         if len(contexts) <= 2 and index < len(contexts):
             row |= _what_ran(contexts[index], model)
-            row |= _where_it_ran(contexts[index], log, recorded, build)
+            row |= _where_it_ran(contexts[index], log, recorded, build, model)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
         if test is not None and row.get("fallback") is None and _names_no_device(test, build):
             row |= {"fallback": True, "fallback_why": "llama-bench names no device"}
@@ -228,7 +228,7 @@ def quality_row(
     # A trial without memory can come before the context that is measured.
     if contexts:
         row |= _what_ran(contexts[-1], model)
-        row |= _where_it_ran(contexts[-1], log, recorded, build)
+        row |= _where_it_ran(contexts[-1], log, recorded, build, model)
     return row
 
 
@@ -377,12 +377,16 @@ def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
 
 
 def _where_it_ran(
-    context: EngineContext, log: EngineLog, recorded: Recorded, build: Mapping[str, Any]
+    context: EngineContext,
+    log: EngineLog,
+    recorded: Recorded,
+    build: Mapping[str, Any],
+    model: Mapping[str, Any],
 ) -> Row:
     """What the log by itself says of a fallback; nothing where the engine was built for no device."""
     if build["backend"] in (None, "cpu"):
         return {}
-    found = evidence(context, log, recorded.stderr, recorded.run["command"])
+    found = evidence(context, log, recorded.stderr, recorded.run["command"], model.get("architecture"))
     return {"fallback": found.fallback, "fallback_why": "; ".join(found.signs) or None}
 
 
