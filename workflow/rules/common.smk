@@ -63,6 +63,10 @@ def quality_cell_of(wildcards):
     )
 
 
+def scorer_cell_of(wildcards):
+    return dataclasses.replace(quality_cell_of(wildcards), method="scorer")
+
+
 def throughput_cell_of(wildcards):
     return cells.ThroughputCell(
         wildcards.engine,
@@ -160,6 +164,10 @@ def quality_priority(wildcards):
 
 def chunks(wildcards):
     return STUDY.quality.chunks[int(wildcards.n_ctx)]
+
+
+def positions(wildcards):
+    return str(STUDY.quality.positions[int(wildcards.n_ctx)])
 
 
 def bench_request(wildcards):

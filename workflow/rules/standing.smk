@@ -14,14 +14,15 @@ except KvsweepError as error:
 
 
 MEASURED_BY = {
-    cells.BaselineRun: "baseline",
-    cells.QualityCell: "quality_cell",
-    cells.ThroughputCell: "throughput_cell",
+    "baseline": "baseline",
+    "quality": "quality_cell",
+    "scorer": "scorer_cell",
+    "throughput": "throughput_cell",
 }
 
 
 def is_run_forced(run):
-    return INSIDE.is_forced(MEASURED_BY[type(run)], STANDING.record(run))
+    return INSIDE.is_forced(MEASURED_BY[run.directory.parts[0]], STANDING.record(run))
 
 
 def needs(run):
@@ -34,6 +35,10 @@ def baseline_inputs(wildcards):
 
 def quality_inputs(wildcards):
     return needs(quality_cell_of(wildcards))
+
+
+def scorer_inputs(wildcards):
+    return needs(scorer_cell_of(wildcards))
 
 
 def quality_logits(wildcards):

@@ -30,6 +30,8 @@ def main() -> None:
         from kvsweep.measure.throughput import throughput as measure
     elif arguments.kind == "quality":
         from kvsweep.measure.quality import quality as measure
+    elif arguments.kind == "scorer":
+        from kvsweep.measure.scorer import scorer as measure
     else:
         from kvsweep.measure.quality import baseline as measure
     measure(arguments)
@@ -38,7 +40,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(required=True)
-    for name in ("baseline", "quality", "throughput"):
+    for name in ("baseline", "quality", "scorer", "throughput"):
         kind = kinds.add_parser(name, help=f"measure a {name} cell")
         kind.set_defaults(kind=name)
         kind.add_argument("--results", type=Path, required=True, help="the results directory")
@@ -82,6 +84,8 @@ def parse_arguments() -> argparse.Namespace:
             kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
             kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")
             kind.add_argument("--chunks", type=int, required=True, help="windows to score")
+        if name == "scorer":
+            kind.add_argument("--positions", required=True, help="what is scored of a window: half, or BxN")
         if name == "quality":
             kind.add_argument("--logits", type=Path, required=True, help="the baseline's log-probabilities")
     return parser.parse_args()

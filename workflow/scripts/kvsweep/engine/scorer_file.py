@@ -21,6 +21,8 @@ from kvsweep.study.positions import Positions
 HEADER = struct.Struct("<8sIIIIQ")
 RECORD = struct.Struct("<iifffffI")
 MAGIC = b"kvscore1"
+# Its name beside a cell's run.json.
+SCORES = "tokens.scores"
 FIELDS = ("position", "token", "nll_base", "nll", "kld", "delta_p", "entropy_base", "same_top")
 
 

@@ -213,10 +213,15 @@ def read_stream(directory: Path, name: str) -> str:
     return partial(directory / name).read_bytes().decode("utf-8", errors="replace")
 
 
-def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = ()) -> None:
+def keep(
+    subject: Subject,
+    attempts: Sequence[Attempt],
+    beside: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Give the last attempt's streams their names and write run.json last: a cell is there when its run.json is.
 
-    ``beside`` names other files of the cell, which are there already.
+    ``beside`` names other files of the cell, which are there already; ``more`` is what else run.json says.
     """
     subject.claim.check()
     last = attempts[-1]
@@ -232,6 +237,7 @@ def keep(subject: Subject, attempts: Sequence[Attempt], beside: Sequence[str] = 
         "conditions": last.conditions.as_dict(),
         "killed_for_memory": last.killed_for_memory,
         "attempts": len(attempts),
+        **(more or {}),
         **process,
         "streams": streams,
     }

@@ -115,13 +115,15 @@ def _input_change(what: str, record: Record, now: InputNow | None) -> str | None
 
 
 def _request_change(run: Cell | BaselineRun, record: Record, study: Study) -> str | None:
-    asked: dict[str, int] = {}
+    asked: dict[str, int | str] = {}
     if isinstance(run, ThroughputCell):
         if study.throughput is not None:
             names = ("prompt", "generate", "repetitions")
             asked = {name: getattr(study.throughput, name) for name in names}
     elif study.quality is not None:
         asked = {"chunks": study.quality.chunks[run.n_ctx]}
+        if isinstance(run, QualityCell) and run.method == "scorer":
+            asked["positions"] = str(study.quality.positions[run.n_ctx])
     known = {name: record[name] for name in asked if name in record}
     changes = _differences("", known, {name: asked[name] for name in known})
     if not isinstance(run, BaselineRun) and run.engine in study.engines:

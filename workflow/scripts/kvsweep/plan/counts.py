@@ -72,7 +72,11 @@ def standings(
     found: dict[Run, Standing] = {
         run: standing(run, records.get(str(run.directory)), study, now) for run in cells_of(study)
     }
-    asked_for = {run.baseline for run, one in found.items() if isinstance(run, QualityCell) and not one.done}
+    asked_for = {
+        run.baseline
+        for run, one in found.items()
+        if isinstance(run, QualityCell) and run.method == "perplexity" and not one.done
+    }
     there = set(with_logits)
     for run in baseline_runs(study):
         own = standing(run, records.get(str(run.directory)), study, now)

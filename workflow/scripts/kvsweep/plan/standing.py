@@ -51,7 +51,7 @@ class StudyOnDisk:
         self.cell_records = [self.record(run) for run in cells]
         self.builds = [self._path("engines", name, "build.json") for name in study.engines]
         self.models = [self._path("models", name, "model.json") for name in study.models]
-        corpora = dict.fromkeys(run.corpus for run in baseline_runs(study))
+        corpora = dict.fromkeys(run.corpus for run in quality_cells(study))
         self._corpora = [self._path("corpora", name, "corpus.json") for name in corpora]
         self.of = cache(self._of)
 
@@ -114,7 +114,9 @@ class StudyOnDisk:
         ]
         if isinstance(run, QualityCell | BaselineRun):
             found.append(self._path("corpora", run.corpus, "corpus.json"))
-        return [*found, self.record(run.baseline)] if isinstance(run, QualityCell) else found
+        if isinstance(run, QualityCell) and run.method == "perplexity":
+            found.append(self.record(run.baseline))
+        return found
 
     def _unless(self, path: str, is_right: Callable[[Manifest], bool]) -> list[str]:
         """The inputs of what is made once: nothing, or ``newer`` if it is there and not what it has to be."""
@@ -125,6 +127,8 @@ class StudyOnDisk:
         engine, now = self.study.engines[name], self.now.engines[name]
         # Of the address an older kvsweep wrote nothing; a commit or a checksum is the source, wherever it comes from.
         address = address_of(engine)
+        # One that was built before kvsweep had a scorer gets one where it is asked for.
+        with_scorer = {cell.engine for cell in quality_cells(self.study) if cell.method == "scorer"}
 
         def is_right(build: Manifest) -> bool:
             return (
@@ -133,6 +137,7 @@ class StudyOnDisk:
                 and set(engine.programs) <= set(build.get("programs", engine.programs))
                 and build.get("address", address) == address
                 and self._lies_at(build["directory"], engine.source.get("path"))
+                and ("scorer" in build or engine.name not in with_scorer)
             )
 
         return self._unless(self._path("engines", name, "build.json"), is_right)

@@ -21,7 +21,7 @@ DAMAGED = "damaged"
 OUTCOMES = (*STATUSES, DAMAGED)
 
 _THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/(?:round-([2-9]|[1-9]\d+)/)?d(\d+)/k-([^/]+)/v-([^/]+)")
-_QUALITY = re.compile(r"quality/([^/]+)/([^/]+)/([^/]+)/c(\d+)/k-([^/]+)/v-([^/]+)")
+_QUALITY = re.compile(r"(quality|scorer)/([^/]+)/([^/]+)/([^/]+)/c(\d+)/k-([^/]+)/v-([^/]+)")
 
 # A status rests on what the engine printed; its build and the model's shape only fill other columns.
 _ANY_BUILD = {"commit": None, "backend": None}
@@ -66,8 +66,9 @@ def identity(directory: str) -> Cell | None:
         engine, model, round_, depth, ctk, ctv = match.groups()
         return ThroughputCell(engine, model, int(depth), Pair(ctk, ctv), int(round_ or 1))
     if match := _QUALITY.fullmatch(directory):
-        engine, model, corpus, n_ctx, ctk, ctv = match.groups()
-        return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv))
+        kind, engine, model, corpus, n_ctx, ctk, ctv = match.groups()
+        method = "scorer" if kind == "scorer" else "perplexity"
+        return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv), method)
     return None
 
 
@@ -78,6 +79,7 @@ def find_cells(results: Path) -> Iterator[tuple[Cell, Path]]:
         f"throughput/*/*/{depths}",
         f"throughput/*/*/round-*/{depths}",
         "quality/*/*/*/c*/k-*/v-*",
+        "scorer/*/*/*/c*/k-*/v-*",
     ):
         for run in sorted(results.glob(f"{pattern}/run.json")):
             cell = identity(run.parent.relative_to(results).as_posix())
@@ -122,7 +124,11 @@ def _check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
     if isinstance(cell, ThroughputCell):
         expected |= {"kind": "throughput", "depth": cell.depth, "round": cell.round}
     else:
-        expected |= {"kind": "quality", "corpus": cell.corpus, "n_ctx": cell.n_ctx}
+        expected |= {
+            "kind": "scorer" if cell.method == "scorer" else "quality",
+            "corpus": cell.corpus,
+            "n_ctx": cell.n_ctx,
+        }
     for key, value in expected.items():
         found = run.get("round", 1) if key == "round" else run[key]  # the first round's records do not say it
         if found != value:

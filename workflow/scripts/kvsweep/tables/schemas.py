@@ -232,6 +232,53 @@ THROUGHPUT = as_schema(
     ]
 )
 
+# How it was measured, and what only the scorer tells: from each token's record instead of printed digits.
+_SCORED: list[Column] = [
+    (
+        "method",
+        TEXT,
+        "",
+        "perplexity (llama.cpp's own tool) or scorer (kvsweep's); null in older slices and published rows",
+    ),
+    (
+        "positions",
+        TEXT,
+        "",
+        "what was scored of each window: half, or BLOCKSxTOKENS spread over it; null in older slices, published rows",
+    ),
+    ("scored_tokens", INTEGER, "tokens", "tokens that were scored; null by perplexity"),
+    (
+        "kld_block_stderr",
+        REAL,
+        "nats",
+        "standard error of kld_mean by a bootstrap of blocks of 64 neighbouring tokens; null by perplexity",
+    ),
+    (
+        "kld_p99_low",
+        REAL,
+        "nats",
+        "lower end of kld_p99's 95 % interval, block bootstrap; null by perplexity",
+    ),
+    ("kld_p99_high", REAL, "nats", "upper end of it"),
+    ("kld_p999_low", REAL, "nats", "lower end of kld_p999's 95 % interval, likewise"),
+    ("kld_p999_high", REAL, "nats", "upper end of it"),
+    (
+        "depth_tokens",
+        REALS,
+        "tokens",
+        "mean tokens in the cache for each of up to 16 parts of the scored positions; null by perplexity",
+    ),
+    ("kld_by_depth", REALS, "nats", "mean KL divergence of each part"),
+    (
+        "kld_by_depth_stderr",
+        REALS,
+        "nats",
+        "its standard error: by windows from 8 windows on, else by a bootstrap of blocks",
+    ),
+    ("top1_by_depth", REALS, "fraction", "top-1 agreement of each part"),
+    ("top1_by_depth_stderr", REALS, "fraction", "its standard error, likewise"),
+]
+
 QUALITY = as_schema(
     [
         *_ENGINE_AND_MODEL,
@@ -292,6 +339,7 @@ QUALITY = as_schema(
         ),
         *_CACHES,
         *_PROOFS,
+        *_SCORED,
     ]
 )
 

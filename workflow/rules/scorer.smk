@@ -1,0 +1,32 @@
+# Needs: an engine with a scorer, model and corpus manifests. Makes: one record for each quality cell that the scorer
+# measures, with the scores of its tokens. Neither a baseline nor a file of log-probabilities.
+
+
+rule scorer_cell:
+    """Measures the divergence of one pair from f16 token by token; on one machine its siblings in the same process."""
+    input:
+        scorer_inputs,
+    output:
+        run="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
+        stdout="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",
+        stderr="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stderr.log",
+        tokens="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/tokens.scores",
+    log:
+        "results/logs/scorer/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
+    priority: quality_priority
+    threads: cores(timed=False)
+    resources:
+        **asked_for(scorer_cell_of),
+        device=1,
+    params:
+        chunks=chunks,
+        positions=positions,
+        nodes=nodes_option(),
+    shell:
+        "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} "
+        "k={wildcards.ctk} v={wildcards.ctv}; "
+        "{PYTHON:q} {SCRIPTS:q}/measure.py scorer --results results --pair $k/$v --cell scorer/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v"
+        " {LIMITS}{params.nodes} --workflow-pid $PPID"
+        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
+        " --corpus results/corpora/$corpus/corpus.json"
+        " --n-ctx $n_ctx --chunks {params.chunks} --positions {params.positions} 2>&1 | tee {log:q}"
