@@ -218,8 +218,10 @@ def test_a_run_that_logs_nothing_and_names_no_device() -> None:
         assert (row["status"], row["fallback_why"]) == ("measured", "llama-bench names no device")
 
 
-def test_an_engine_for_the_processor_has_no_fallback_by_itself() -> None:
-    rows = tables.throughput_rows(*bench("fork/bench-f16-f16", 0), BUILD, TINY_GQA2)
+@pytest.mark.parametrize("backend", ["cpu", "auto"])
+def test_an_engine_for_the_processor_has_no_fallback_by_itself(backend: str) -> None:
+    """Nor have ready binaries of which nobody has said what they were built for."""
+    rows = tables.throughput_rows(*bench("fork/bench-f16-f16", 0), BUILD | {"backend": backend}, TINY_GQA2)
     assert all(row.get("fallback") is None for row in rows)
     table = tables.as_table(rows, schemas.THROUGHPUT)
     assert table.column("fallback").to_pylist() == [None] * 2

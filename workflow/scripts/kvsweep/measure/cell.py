@@ -141,7 +141,8 @@ def report_end(arguments: argparse.Namespace, summary: str, subject: Subject, at
         *([f"{done[1] - done[0]} of {done[1]} cells left"] if done else []),
     ]
     say("  " + "; ".join(parts))
-    if subject.build["backend"] not in (None, "cpu"):
+    # Of ready binaries that were not named one, nobody knows what they were built for.
+    if subject.build["backend"] not in (None, "cpu", "auto"):
         log = engine_run.read_stream(subject.directory, "stderr.log")
         for sign in signs_in(log, attempt.command, subject.model.get("architecture")):
             say(f"  note: work left the device: {sign}; see docs/backends.md")

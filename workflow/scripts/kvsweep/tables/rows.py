@@ -408,8 +408,9 @@ def _where_it_ran(
     build: Mapping[str, Any],
     model: Mapping[str, Any],
 ) -> Row:
-    """What the log by itself says of a fallback; nothing where the engine was built for no device."""
-    if build["backend"] in (None, "cpu"):
+    """What the log by itself says of a fallback; nothing where the engine was built for no device, or
+    nobody knows for which (``auto`` of ready binaries)."""
+    if build["backend"] in (None, "cpu", "auto"):
         return {}
     found = evidence(context, log, recorded.stderr, recorded.run["command"], model.get("architecture"))
     return {"fallback": found.fallback, "fallback_why": "; ".join(found.signs) or None}
