@@ -469,6 +469,7 @@ CONTRACT = [
         keys=("corpora.*.sha256", "corpora.*.archive_sha256"),
     ),
     # -- what is asked of the tables -----------------------------------------------------------------------------------
+    Line("all that was published", value("published", True), set(), TABLES, keys=("published",)),
     Line(
         "a slice",
         value("slices", {"attic": "attic/tables"}),

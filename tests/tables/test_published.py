@@ -13,6 +13,7 @@ from kvsweep.tables.published import (
     QUALITIES,
     RATES,
     name_of,
+    of_models,
     of_source,
     read_published,
     rounding,
@@ -129,3 +130,20 @@ def test_what_is_known_of_the_models() -> None:
     assert (first["source"], first["file_bytes"]) == ("published:m5max-part2", 37_000_000_000)
     assert second["file_bytes"] is None
     assert as_table(PUBLISHED.models, MODELS).num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "sha256", "found"),
+    [
+        ("mine", "models/mine.gguf", "0", set()),
+        ("Qwen3.6-35B-A3B-Q8_0", "elsewhere/model.gguf", "0", {"Qwen3.6-35B-A3B-Q8_0"}),
+        ("mine", "models/qwen3.6-35b-a3b-q8_0.gguf", "0", {"Qwen3.6-35B-A3B-Q8_0"}),
+    ],
+)
+def test_what_stands_beside_a_study_is_of_its_models(
+    model: str, path: str, sha256: str, found: set[str]
+) -> None:
+    others = of_models(
+        read_published(ROOT / "resources" / "published"), [{"model": model, "path": path, "sha256": sha256}]
+    )
+    assert {row["model"] for row in (*others.throughput, *others.quality, *others.models)} == found

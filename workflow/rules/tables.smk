@@ -46,8 +46,10 @@ rule tables:
         slices=json.dumps(
             {name: str(place) for name, place in slice_directories().items()}
         ),
+        others=STUDY.others,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_tables.py --results results --processes {threads} --slices {params.slices:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} {SCRIPTS:q}/make_tables.py --results results --processes {threads} --slices {params.slices:q}"
+        " --others {params.others} 2>&1 | tee {log:q}"
 
 
 rule published_tables:

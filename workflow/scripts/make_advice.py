@@ -10,6 +10,7 @@ from pathlib import Path
 from kvsweep.analysis.advice import advice
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.storage import write_answers
+from kvsweep.analysis.workloads import deepest_measured, up_to
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
 from kvsweep.tables.row import is_published
@@ -22,9 +23,12 @@ def main() -> None:
     parser.add_argument("--workloads", help="the configuration's workloads, as JSON; kvsweep's own if absent")
     arguments = parser.parse_args()
     tables: Path = arguments.tables
-    workloads = parse_workloads(json.loads(arguments.workloads) if arguments.workloads else None)
+    asked = json.loads(arguments.workloads) if arguments.workloads else None
+    workloads = parse_workloads(asked)
     throughput, quality, models = (read_rows(tables, name) for name in ("throughput", "quality", "models"))
-    if arguments.workloads and json.loads(arguments.workloads):
+    if asked is None:
+        workloads = up_to(workloads, deepest_measured(throughput))
+    if asked:
         # What others published was measured for other work than this configuration's.
         throughput, quality = (
             [row for row in rows if not is_published(row)] for rows in (throughput, quality)

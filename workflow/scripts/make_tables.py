@@ -19,7 +19,7 @@ from kvsweep.study.cells import quality_cells, throughput_cells
 from kvsweep.study.config import parse_study
 from kvsweep.tables import rows as tables
 from kvsweep.tables import schemas
-from kvsweep.tables.published import OtherRows, read_published
+from kvsweep.tables.published import OtherRows, of_models, read_published
 from kvsweep.tables.read_cells import Group, MachineUse, groups_of, read_tables
 from kvsweep.tables.slices import read_slice
 
@@ -36,23 +36,33 @@ def main() -> None:
         default=Path(__file__).parents[2] / "resources" / "published",
         help="directory of the published numbers",
     )
+    parser.add_argument(
+        "--others",
+        choices=("all", "same-model", "none"),
+        default="all",
+        help="which published numbers stand beside those measured here",
+    )
     parser.add_argument("--slices", default="{}", help="directories of slices' tables by name, as JSON")
     parser.add_argument(
         "--only-published", action="store_true", help="make the tables of the published numbers alone"
     )
     arguments = parser.parse_args()
     results: Path = arguments.results
-    others = [read_published(arguments.published)]
+    published = read_published(arguments.published)
+    others = [published]
     if arguments.only_published:
         for name in schemas.TABLES:
             write(results, name, of_others(name, others))
         return
+    others = [] if arguments.others == "none" else [published]
     others += [read_slice(name, Path(place)) for name, place in json.loads(arguments.slices).items()]
     study = parse_study(read_json(results / "config.json"))
     build_paths = {name: results / "engines" / name / "build.json" for name in study.engines}
     model_paths = {name: results / "models" / name / "model.json" for name in study.models}
     builds = {name: read_json(path) for name, path in build_paths.items()}
     models = {name: read_json(path) for name, path in model_paths.items()}
+    if arguments.others == "same-model":
+        others[0] = of_models(published, models.values())
     write(
         results,
         "engines",

@@ -136,6 +136,12 @@ class Study:
     slices: dict[str, str]
     workloads: dict[str, Workload]
     analysis: Analysis
+    published: bool | None = None
+
+    @property
+    def others(self) -> str:
+        """Which published numbers stand beside those measured here: ``all``, ``same-model``, ``none``."""
+        return {None: "same-model", True: "all", False: "none"}[self.published]
 
 
 def parse_study(config: Mapping[str, Any]) -> Study:
@@ -165,6 +171,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         slices=asked.slices,
         workloads=_workloads(asked.workloads),
         analysis=Analysis(asked.analysis.pareto_depth, asked.analysis.memories),
+        published=asked.published,
     )
 
 
@@ -201,7 +208,7 @@ def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
         **{
             key: value
             for key, value in config.items()
-            if key not in ("machine", "limits", "slices", "workloads", "analysis")
+            if key not in ("machine", "limits", "slices", "published", "workloads", "analysis")
         },
         "engines": {
             name: {key: value for key, value in engine.items() if key != "nodes"}

@@ -417,6 +417,10 @@ class Configuration(Section):
         default={},
         description="directories of the Parquet tables that kvsweep made on other machines, by name",
     )
+    published: Optional[Flag] = Field(
+        default=None,
+        description="whether published numbers stand in the report; those of the same models if absent",
+    )
     workloads: Optional[Named[WorkloadEntry]] = Field(
         default=None, description="what people do with the model, by name; advice is given for each"
     )

@@ -78,6 +78,24 @@ def rounding_of(row: Row, column: str) -> float | None:
     return found
 
 
+def of_models(published: OtherRows, models: Iterable[Mapping[str, Any]]) -> OtherRows:
+    """What was published of these models (each is a model.json): by its name, its file's name or its sha256."""
+    known = {text for model in models for text in _names_of(model)}
+
+    def is_ours(row: Row) -> bool:
+        return any(row.get(key) and str(row[key]).lower() in known for key in ("model", "model_sha256"))
+
+    return OtherRows(
+        tuple(filter(is_ours, published.throughput)),
+        tuple(filter(is_ours, published.quality)),
+        tuple(filter(is_ours, published.models)),
+    )
+
+
+def _names_of(model: Mapping[str, Any]) -> Iterable[str]:
+    return (str(text).lower() for text in (model["model"], Path(model["path"]).stem, model["sha256"]))
+
+
 def _read_sources(path: Path) -> dict[str, dict[str, Any]]:
     sources = read_yaml(path)
     keys = {"title", "engine", "engine_commit", LIKELY_COMMIT, "backend", "date", MACHINE_MEMORY}

@@ -1,0 +1,28 @@
+"""Work that a study was not measured for is asked for at the deepest depth that it was."""
+
+from kvsweep.analysis.workloads import deepest_measured, up_to
+from kvsweep.study.config import parse_workloads
+from synthetic_tables import throughput_row, unmeasured
+
+
+def test_default_work_goes_as_deep_as_what_was_measured() -> None:
+    rows = [
+        throughput_row("f16", "f16", 2048),
+        throughput_row("q8_0", "q8_0", 4096),
+        unmeasured(throughput_row("q8_0", "q8_0", 65536), "oom", "no memory"),
+        throughput_row("f16", "f16", 524288, source="published:m5max-part2"),
+    ]
+    depth = deepest_measured(rows)
+    assert depth == 4096
+    found, shipped = up_to(parse_workloads(None), depth), parse_workloads(None)
+    assert {name: work.depth for name, work in found.items()} == {
+        "coding-agent": 4096, "rag": 0, "longest-context": 0, "short-interactive": 4096,
+    }  # fmt: skip
+    assert found["coding-agent"].title.endswith(" (at 4K, the deepest measured, instead of 64K)")
+    assert found["rag"] == shipped["rag"]
+
+
+def test_where_nothing_was_measured_it_stays_as_it_is() -> None:
+    published = [throughput_row("f16", "f16", 1024, source="published:m5max-part2")]
+    assert deepest_measured(published) is None
+    assert up_to(parse_workloads(None), None) == parse_workloads(None)
