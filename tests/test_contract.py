@@ -729,7 +729,8 @@ def test_a_touch_of_anything_runs_nothing(clone: Place) -> None:
     assert clone.planned() == set()
 
 
-def test_comments_and_layout_run_nothing(clone: Place) -> None:
+def test_comments_and_layout_measure_nothing(clone: Place) -> None:
+    """Tables and what follows are made again, which takes seconds."""
     for path in clone.checkout.rglob("*.py"):
         # Comments go and every line is laid out anew.
         path.write_text(ast.unparse(ast.parse(path.read_text())) + "\n# A comment.\n")
@@ -741,7 +742,8 @@ def test_comments_and_layout_run_nothing(clone: Place) -> None:
     clone.configfile.write_text(
         "# A comment.\n" + yaml.safe_dump(clone.configuration, sort_keys=False, default_flow_style=True)
     )
-    assert clone.planned() == set()
+    planned = clone.planned()
+    assert not any(one.startswith((*MEASURED, "engine", "model", "corpus", "study")) for one in planned)
 
 
 @pytest.mark.parametrize(

@@ -80,19 +80,10 @@ def throughput_cell_of(wildcards):
 def code(program, *data):
     """A program of workflow/scripts with all that it imports, and files that it reads, as a param of its rule.
 
-    By content and without comments and layout: an edit that means something runs the rule again, a checkout does not.
-    Found out when a job asks. The Snakefile is also read for a single cell, on a node of a cluster.
+    By content: an edit runs the rule again, a checkout does not. Found out when a job asks: the Snakefile is also read
+    for a single cell, on a node of a cluster.
     """
-
-    def of_job(wildcards):
-        try:
-            return code_identity(
-                SCRIPTS / program, data, Path(".snakemake", "kvsweep-code.json")
-            )
-        except KvsweepError as error:
-            raise WorkflowError(f"kvsweep: error: {error}") from None
-
-    return of_job
+    return lambda wildcards: code_identity(SCRIPTS / program, data)
 
 
 def published_files():

@@ -1,129 +1,61 @@
-"""What a program is, as far as its results can depend on it: its code and that of every module it imports.
+"""What a program is: its text and that of every module of its package that it imports, directly or not.
 
-Comments, docstrings, formatting and time stamps are no part of it. What a rule makes is made anew when this changes, so
-it is read from the import statements and kept by no hand.
+What a rule makes is made anew when this changes. It is read from the import statements and kept by no hand; time stamps
+and places are no part of it, so that another checkout of the same code is the same code.
 """
 
 from __future__ import annotations
 
-import ast
-import csv
 import hashlib
-import io
-import json
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from kvsweep.errors import KvsweepError
-from kvsweep.files import not_readable, write_json
+from kvsweep.files import not_readable
 
 PACKAGE = "kvsweep"
+_IMPORT = re.compile(
+    rf"^\s*(?:from\s+({PACKAGE}[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+({PACKAGE}[\w.]*))",
+    re.MULTILINE,
+)
 
 
-def code_identity(program: Path, data: Iterable[Path] = (), memory: Path | None = None) -> str:
-    """The sha256 of a program's code, of the modules of its package that it imports, directly or not, and of ``data``.
+def code_identity(program: Path, data: Iterable[Path] = ()) -> str:
+    """The sha256 of a program, of the modules that it imports and of the files ``data`` that it reads.
 
-    ``memory`` is a JSON file that keeps what was found in each file; a lost or damaged one only costs time. Raises
-    KvsweepError if a file cannot be read or is not Python.
+    Raises KvsweepError if a file cannot be read.
     """
-    known = _remembered(memory)
-    found = {**_walk(program, known), **{path: _of_file(path, known) for path in data}}
-    if memory is not None and any(known.get(str(path)) != entry for path, entry in found.items()):
-        with suppress(KvsweepError):
-            write_json(memory, {**known, **{str(path): entry for path, entry in found.items()}})
-    # By name and not by path: another checkout of the same code is the same code.
-    parts = sorted(f"{path.name} {entry['sha256']}" for path, entry in found.items())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    parts = [f"{path.name} {_read(path)[1]}" for path in {*program_files(program), *data}]
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
-def program_files(program: Path) -> list[Path]:
+def program_files(program: Path) -> set[Path]:
     """The program and every module of its package that it imports, directly or not."""
-    return list(_walk(program, {}))
-
-
-def _walk(program: Path, known: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
-    found: dict[Path, dict[str, Any]] = {}
-    to_read = [program]
+    found, to_read = set(), [program]
     while to_read:
         path = to_read.pop()
         if path not in found:
-            found[path] = _of_file(path, known)
-            places = (program.parent / PACKAGE / name.replace(".", "/") for name in found[path]["imports"])
+            found.add(path)
+            places = (program.parent / name.replace(".", "/") for name in _imports(_read(path)[0]))
             modules = (file for at in places for file in (at.with_suffix(".py"), at / "__init__.py"))
             to_read += [module for module in modules if module.is_file()]
     return found
 
 
-def _remembered(memory: Path | None) -> dict[str, Any]:
-    if memory is not None:
-        with suppress(OSError, ValueError):
-            known = json.loads(memory.read_text(encoding="utf-8"))
-            if isinstance(known, dict):
-                return known
-    return {}
-
-
-def _of_file(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+@cache
+def _read(path: Path) -> tuple[str, str]:
+    """A file's text and its sha256."""
     try:
-        status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns]
-        entry = known.get(str(path))
-        if isinstance(entry, dict) and entry.get("stamp") == stamp and "sha256" in entry:
-            return entry
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        content = path.read_bytes()
     except OSError as error:
         raise not_readable(path, error) from error
-    if path.suffix == ".py":
-        meaning, imports = python_meaning(text, path)
-        more = {"imports": imports}
-    else:
-        meaning, more = data_meaning(text, path.suffix), {}
-    return {
-        "stamp": stamp,
-        "sha256": hashlib.sha256(meaning.encode(errors="surrogateescape")).hexdigest(),
-        **more,
-    }
+    return content.decode("utf-8", errors="replace"), hashlib.sha256(content).hexdigest()
 
 
-def python_meaning(text: str, path: Path) -> tuple[str, list[str]]:
-    """The code without comments, docstrings and layout; and the modules of the package that it imports."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise KvsweepError(f"{path}:{error.lineno}: not valid Python ({error.msg}).") from None
-    imports: set[str] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import():
-                for alias in node.names:
-                    imports |= _modules(alias.name)
-            case ast.ImportFrom(module=str(module), level=0):
-                for alias in node.names:
-                    imports |= _modules(f"{module}.{alias.name}")
-            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:]
-    return ast.dump(tree), sorted(imports)
-
-
-def _modules(name: str) -> set[str]:
-    """What may be a module of the package in a dotted name, without the package: ``figures`` and ``figures.speed``."""
-    package, *inner = name.split(".")
-    return {".".join(inner[:n]) for n in range(1, len(inner) + 1)} if package == PACKAGE else set()
-
-
-def data_meaning(text: str, suffix: str) -> str:
-    """What a program reads from a data file: of YAML and CSV the values, of a template all but its comments."""
-    if suffix in (".yaml", ".yml"):
-        with suppress(yaml.YAMLError):
-            return json.dumps(yaml.safe_load(text), default=str)
-    if suffix == ".csv":
-        return json.dumps(list(csv.reader(io.StringIO(text))))
-    if suffix == ".j2":
-        return re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL)
-    return text
+def _imports(text: str) -> set[str]:
+    """What may be modules of the package in import statements: ``kvsweep.figures`` and ``kvsweep.figures.speed``."""
+    dotted = set()
+    for module, names, imported in _IMPORT.findall(text):
+        dotted |= {module or imported, *(f"{module}.{name}" for name in re.findall(r"\w+", names))}
+    return {".".join(name.split(".")[:n]) for name in dotted for n in range(2, name.count(".") + 2)}
