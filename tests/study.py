@@ -135,7 +135,7 @@ class Place:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=1200,
         )
 
     def copy(self, to: Path) -> Place:
