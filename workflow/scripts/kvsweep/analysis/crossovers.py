@@ -17,16 +17,16 @@ bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvsweep.analysis.estimates import Value, on_common_rounds, seconds_per_token, t_quantile
+from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, seconds_per_token, t_quantile
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import PHASE
 from kvsweep.statistics import student_t_quantile
@@ -53,18 +53,34 @@ def crossovers(cells: Iterable[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _of_phase(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    times: dict[Pair, dict[int, Value]] = {}
+def _of_phase(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    depths = sorted({row["depth"] for row in rows})
+    rounds = sorted({one for row in rows for one in row["rounds"]}) or [0]
+    times: dict[Pair, _Times] = {}
     for row in rows:
-        times.setdefault(pair_of(row), {})[row["depth"]] = seconds_per_token(row)
+        pair = pair_of(row)
+        if pair not in times:
+            times[pair] = _Times(np.full((len(rounds), len(depths)), np.nan), np.full(len(depths), np.nan))
+        time, at = seconds_per_token(row), depths.index(row["depth"])
+        for one, seconds in (time.rounds or {rounds[0]: time.value}).items():
+            times[pair].seconds[rounds.index(one), at] = seconds
+        if time.rounds is None and time.kind is not None:
+            times[pair].bounds[at] = time.bound
     pairs = list(times)
-    for i, a in enumerate(pairs):
-        for b in pairs[i + 1 :]:
-            found = _differences(times[a], times[b])
+    for place, a in enumerate(pairs):
+        for b in pairs[place + 1 :]:
+            found = _differences(times[a], times[b], depths)
             yield from (
                 {"pair_a": str(a), "pair_b": str(b), "depths": found.depths} | row
                 for row in _of_two(a, b, found)
             )
+
+
+class _Times(NamedTuple):
+    """Seconds per token of a pair by round and depth, and by how much published ones may be off; NaN for none."""
+
+    seconds: Reals
+    bounds: Reals
 
 
 @dataclass(frozen=True)
@@ -92,12 +108,12 @@ class _Differences:
         freedom = 1 / float(((errors / total) ** 2 / self.freedoms).sum())
         return _t(freedom, confidence) * math.sqrt(total) + bound
 
-    def told(self, index: int) -> int:
-        """1 or -1 where the difference at a depth is told from 0, else 0."""
-        unit = np.zeros(len(self.depths))
-        unit[index] = 1.0
-        value = self.values[index]
-        return int(np.sign(value)) if abs(value) > self.half(unit) else 0
+    def told(self) -> list[int]:
+        """1 or -1 at each depth where the difference is told from 0, else 0."""
+        ts = {freedom: _t(freedom, 0.95) for freedom in set(self.freedoms.tolist())}
+        halves = self.stderrs * np.array([ts[freedom] for freedom in self.freedoms.tolist()]) + self.bounds
+        told: list[int] = np.where(np.abs(self.values) > halves, np.sign(self.values), 0).astype(int).tolist()
+        return told
 
 
 def _t(freedom: float, confidence: float) -> float:
@@ -107,32 +123,31 @@ def _t(freedom: float, confidence: float) -> float:
 _t_of = cache(lambda freedom, confidence: student_t_quantile((1 + confidence) / 2, freedom))
 
 
-def _differences(a: Mapping[int, Value], b: Mapping[int, Value]) -> _Differences:
-    depths, rows, kinds = [], [], set()
-    for depth in sorted(a.keys() & b.keys()):
-        both = on_common_rounds(a[depth], b[depth])
-        if both is None:
-            continue
-        ours, theirs = both
-        stderr = bound = 0.0
-        freedom = math.inf
-        kind = ours.kind
-        if ours.rounds is not None and theirs.rounds is not None:
-            apart = np.array([ours.rounds[r] - theirs.rounds[r] for r in ours.rounds])
-            if len(apart) < 2:
-                kind = None
-            else:
-                stderr, freedom = float(apart.std(ddof=1)) / math.sqrt(len(apart)), len(apart) - 1
-        else:
-            bound = (ours.bound or 0.0) + (theirs.bound or 0.0)
-            kind = kind and theirs.kind
-        depths.append(depth)
-        kinds.add(kind)
-        rows.append((ours.value - theirs.value, (ours.value + theirs.value) / 2, stderr, freedom, bound))
-    columns: list[Reals] = list(np.array(rows, dtype=float).reshape(-1, 5).T)
-    values, means, stderrs, freedoms, bounds = columns
-    kind = kinds.pop() if len(kinds) == 1 else None
-    return _Differences(depths, values, means, stderrs, freedoms, bounds, kind)
+def _differences(a: _Times, b: _Times, depths: Sequence[int]) -> _Differences:
+    """At the depths at which both have a round in common."""
+    both = ~(np.isnan(a.seconds) | np.isnan(b.seconds))
+    n = both.sum(axis=0)
+    kept = np.flatnonzero(n)
+    both, n = both[:, kept], n[kept]
+    ours, theirs = (np.where(both, times.seconds[:, kept], 1.0) for times in (a, b))
+    mean_a, mean_b = (np.exp(np.log(times).sum(axis=0) / n) for times in (ours, theirs))
+    apart = ours - theirs
+    bounds = a.bounds[kept] + b.bounds[kept]
+    stderrs, freedoms = np.zeros(len(kept)), np.full(len(kept), math.inf)
+    kind: str | None = ROUNDED if len(kept) and not np.isnan(bounds).any() else None
+    if kind is None and len(kept) and n.min() >= 2:
+        kind = OVER_ROUNDS
+        spread = np.where(both, (apart - apart.sum(axis=0) / n) ** 2, 0.0).sum(axis=0)
+        stderrs, freedoms = np.sqrt(spread / (n - 1) / n), n - 1.0
+    return _Differences(
+        [depths[index] for index in kept.tolist()],
+        mean_a - mean_b,
+        (mean_a + mean_b) / 2,
+        stderrs,
+        freedoms,
+        np.nan_to_num(bounds),
+        kind,
+    )
 
 
 def _of_two(a: Pair, b: Pair, found: _Differences) -> Iterator[dict[str, Any]]:
@@ -146,7 +161,7 @@ def _of_two(a: Pair, b: Pair, found: _Differences) -> Iterator[dict[str, Any]]:
     weights_at = _line(found)
     if found.kind is not None and _contradicts(found, weights_at):
         spans = _told_changes(found)
-        ahead = faster(next((float(v) for i, v in enumerate(found.values) if found.told(i)), 0.0))
+        ahead = faster(next((sign for sign in found.told() if sign), 0))
     else:
         ends = [float(weights_at(found.depths[i]) @ found.values) for i in (0, -1)]
         spans = [(0, len(found.depths) - 1, weights_at)] if ends[0] * ends[1] < 0 else []
@@ -182,17 +197,21 @@ def _contradicts(found: _Differences, line: _Weights) -> bool:
     n = len(found.depths)
     if n < 3:
         return False
-    for index, depth in enumerate(found.depths):
-        residual = -line(depth)
-        residual[index] += 1
-        if abs(float(residual @ found.values)) > found.half(residual, 1 - 0.05 / n):
+    residuals = np.eye(n) - np.array([line(depth) for depth in found.depths])
+    off = np.abs(residuals @ found.values)
+    errors = (residuals * found.stderrs) ** 2
+    totals = errors.sum(axis=1)
+    bounds = np.abs(residuals) @ found.bounds
+    # No t is less than 1.96: most depths are told not to be off without one.
+    for index in np.flatnonzero(off > 1.96 * np.sqrt(totals) + bounds):
+        if off[index] > found.half(residuals[index], 1 - 0.05 / n):
             return True
     return False
 
 
 def _told_changes(found: _Differences) -> list[tuple[int, int, _Weights]]:
     """Neighbours among the depths at which the order is told, and is another one; with the line between the two."""
-    signs = [(index, sign) for index in range(len(found.depths)) if (sign := found.told(index))]
+    signs = [(index, sign) for index, sign in enumerate(found.told()) if sign]
     changes = [(left, right) for (left, was), (right, now) in pairwise(signs) if was != now]
     return [(left, right, _between(found, left, right)) for left, right in changes[:MOST_CROSSINGS]]
 
