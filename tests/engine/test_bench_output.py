@@ -224,3 +224,11 @@ def test_progress() -> None:
     assert bench_output.bench_progress(cached) == BenchProgress(2, 4, "depth run", 1, 3)
     assert bench_output.bench_progress("") is None
     assert bench_output.bench_progress("llama-bench: benchmark x/y: what?\n") is None
+
+
+def test_how_often_the_cache_was_filled() -> None:
+    line = "llama-bench: benchmark {}/2: depth run {}/3{}\n"
+    cached = "".join(line.format(1, n, " (cached)" if n > 1 else "") for n in (1, 2, 3))
+    assert bench_output.fills(cached + line.format(2, 1, " (cached)")) == 1
+    assert bench_output.fills(cached + line.format(2, 1, "")) == 2
+    assert bench_output.fills("llama-bench: benchmark 1/2: prompt run 1/3\n") == 0

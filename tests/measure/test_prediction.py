@@ -103,3 +103,12 @@ def test_a_linear_cost_is_predicted_exactly_from_any_two_depths(
     assert predicted_seconds(request(depth), own, {}) == pytest.approx(
         exact(depth, base, per_token), rel=1e-6
     )
+
+
+def test_a_fork_that_fills_the_cache_for_each_test_takes_that_long() -> None:
+    once = {depth: linear(depth) for depth in (0, 8192)}
+    twice = {depth: Rates(rates.prefill, rates.decode, fills=2) for depth, rates in once.items()}
+    fill = 1e-4 * 65536 + 1e-8 * 65536**2 / 2
+    first, second = (predicted_seconds(request(65536), curve, {}) for curve in (once, twice))
+    assert first is not None and second is not None
+    assert second - first == pytest.approx(fill, rel=1e-6)

@@ -218,6 +218,15 @@ def test_a_run_that_logs_nothing_and_names_no_device() -> None:
         assert (row["status"], row["fallback_why"]) == ("measured", "llama-bench names no device")
 
 
+def test_llama_bench_that_reports_the_types_that_ran() -> None:
+    """The fork since 2026-08. Its log has to say that it took other types by itself."""
+    cell, record = bench("fork/bench-turbo3-turbo3-gqa8-upgraded", 0)
+    reported = record.stdout.replace('"type_k": "turbo3"', '"type_k": "q8_0"')
+    assert reported != record.stdout
+    for row in tables.throughput_rows(cell, dataclasses.replace(record, stdout=reported), BUILD, TINY_GQA8):
+        assert (row["status"], row["effective_ctk"], row["effective_ctv"]) == ("measured", "q8_0", "turbo3")
+
+
 @pytest.mark.parametrize("backend", ["cpu", "auto"])
 def test_an_engine_for_the_processor_has_no_fallback_by_itself(backend: str) -> None:
     """Nor have ready binaries of which nobody has said what they were built for."""
