@@ -12,6 +12,7 @@ from kvsweep.files import sha256_once, write_json, write_text
 from kvsweep.inputs import demo_text
 from kvsweep.inputs.archive import extract
 from kvsweep.inputs.fetch import bring, check_sha256
+from kvsweep.inputs.plain_text import check_text
 from kvsweep.program import run_program, say
 from kvsweep.study.origin import Origin, parse_origin
 
@@ -53,6 +54,7 @@ def main() -> None:
         check_sha256(archive, archive_sha256, arguments.archive_sha256, f"{key}.archive_sha256", origin)
         extract(archive, arguments.member, text, f"{key}.member")
         source = {**origin.as_dict(), "member": arguments.member}
+    check_text(text, key)
     digest = sha256_once(text, directory / "checksum.json")
     check_sha256(text, digest, arguments.sha256, f"{key}.sha256", None if arguments.member else origin)
     write_json(
