@@ -28,10 +28,11 @@ from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.memory import largest_contexts, memory
 from kvsweep.analysis.pareto import pareto
+from kvsweep.analysis.speed import over_rounds, speeds
 from kvsweep.study.config import parse_workloads
 from kvsweep.study.pairs import KNOWN_TYPES
 from kvsweep.tables.published import read_published
-from synthetic_tables import BITS, model_row, quality_row, throughput_row
+from synthetic_tables import BITS, in_rounds, model_row, quality_row, throughput_row
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--depths", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     chance = random.Random(1)
     pairs = list(product(KNOWN_TYPES, KNOWN_TYPES))[: arguments.pairs]
@@ -58,7 +60,8 @@ def main() -> None:
             windows = [kld * (1 + chance.gauss(0, 0.3)) for _ in range(70)]
             quality.append(quality_row(ctk, ctv, kld, n_ctx=n_ctx, kld_windows=windows))
     published = read_published(ROOT / "resources" / "published")
-    all_speeds, all_qualities = [*throughput, *published.throughput], [*quality, *published.quality]
+    measured = [*in_rounds(throughput, arguments.rounds, between=0.02), *published.throughput]
+    all_speeds, all_qualities = over_rounds(measured), [*quality, *published.quality]
     models = [model_row(), *published.models]
     memories = [n * 2**30 for n in (8, 12, 16, 24, 32, 48, 64, 96, 128)]
     workloads = list(parse_workloads(None).values())
@@ -66,6 +69,7 @@ def main() -> None:
         "claims": lambda: claims.evaluate(
             filter(claims.is_subject, all_speeds), filter(claims.is_subject, all_qualities)
         ),
+        "speed": lambda: speeds(over_rounds(measured)),
         "comparisons": lambda: [*compare(all_speeds), *compare(all_qualities)],
         "head_to_head": lambda: head_to_head(all_speeds, all_qualities, models),
         "pareto": lambda: pareto(all_speeds, all_qualities, models),
