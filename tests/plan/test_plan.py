@@ -292,7 +292,8 @@ def test_without_measured_cells_there_is_no_estimate_but_a_limit(moe: ModelHeade
     plan = plan_of(moe)
     assert len(plan.to_do) == len(plan.without_estimate) == 3 * 2 + 2 * 2 + 2
     assert plan.longest_seconds == 12 * 3600
-    assert "no estimate for 12 runs" in as_text(plan, "machine")
+    said = as_text(plan, "machine")
+    assert "no estimate for 12 runs" in said and "time: at most " in said
 
 
 def test_without_the_model_s_file_sizes_are_unknown(moe: ModelHeader) -> None:
@@ -515,3 +516,11 @@ def run_plan(place: Workplace, model: str) -> dict[str, Any]:
     assert "stand-in (cpu), tiny" in done.stdout
     plan: dict[str, Any] = json.loads((place.results / "plan.json").read_text())
     return plan
+
+
+def test_the_longest_time_is_said_only_where_nothing_better_is_known(moe: ModelHeader) -> None:
+    config = {**CONFIG, "pairs": ["f16"], "throughput": {**CONFIG["throughput"], "depths": ["256K"]}}
+    config = {key: value for key, value in config.items() if key not in ("quality", "corpora")}
+    curve = {0: Rates(1000, 80), 8192: Rates(1000, 80)}
+    said = as_text(plan_of(moe, config=config, curves={("fork", "qwen", F16): curve}), "machine")
+    assert "time: about " in said and "at most" not in said

@@ -113,6 +113,7 @@ def as_text(plan: Plan, machine: str) -> str:
         lines += [
             "",
             "Size of the KV cache at depth (d, throughput) and context (c, quality), as llama.cpp pads it:",
+            "bytes a token, times the tokens of depth and test, or of all windows scored at once, in steps of 256.",
         ]
     for engine, model in groups[:_MOST_TABLES]:
         lines += ["", *_table(plan, engine, model)]
@@ -300,8 +301,9 @@ def _time(plan: Plan) -> list[str]:
         lines.append(
             f"time: no estimate for {number(unknown, 'run')}, of which nothing comparable is measured yet"
         )
-    lines.append(
-        f"time: at most {format_duration(plan.longest_seconds)}, because each run is ended after "
-        f"{plan.study.limits.cell_hours:g} h"
-    )
+        # Only where nothing better is known: beside an estimate it would frighten for nothing.
+        lines.append(
+            f"time: at most {format_duration(plan.longest_seconds)}, because each run is ended after "
+            f"{plan.study.limits.cell_hours:g} h"
+        )
     return lines
