@@ -17,7 +17,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
 from kvsweep.program import run_program, say
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, one_method
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
 def write_figure(tables: Path, folder: Path, where: list[str], name: str) -> str:
     """Writes the figure in every form; returns what there is to say of it."""
     table = FIGURES[name].table
-    rows = chosen(read_table(tables, table).to_pylist(), where)
+    rows = read_table(tables, table).to_pylist()
+    rows = chosen(one_method(rows) if table == "quality" else rows, where)
     drawing = draw(name, rows)
     save(drawing, folder, name)
     return f"figure {name}: {len(drawing.panels)} panels from {len(rows)} rows of {table}"

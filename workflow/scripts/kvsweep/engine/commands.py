@@ -15,7 +15,8 @@ from kvsweep.study.pairs import BASELINE_PAIR, Pair
 _DEVICE = ["-ngl", "99"]
 _BATCH = ["-b", "2048", "-ub", "512"]
 # The micro-batch decides what is computed; a batch of that size keeps the logits of one micro-batch in memory.
-_SCORER_BATCH = ["-b", "512", "-ub", "512"]
+SCORER_UBATCH = 512
+_SCORER_BATCH = ["-b", str(SCORER_UBATCH), "-ub", str(SCORER_UBATCH)]
 
 
 @dataclass(frozen=True)

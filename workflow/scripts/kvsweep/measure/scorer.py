@@ -36,7 +36,6 @@ from kvsweep.units import format_bytes, format_duration
 _STREAMS = ("stdout.log", "stderr.log")
 # Of the memory that is free: what is not counted (weights are mapped, buffers of the back end) has to fit, too.
 _SHARE_OF_MEMORY = 0.8
-_UBATCH = 512
 _LOGIT_BYTES = 4
 
 
@@ -284,8 +283,8 @@ def context_bytes(subject: Subject, pair: Pair) -> int:
         n_ctx * model[f"kv_values_per_token_{side}"] * (bits_per_value(cache_type) or 32) / 8
         for side, cache_type in (("k", pair.ctk), ("v", pair.ctv))
     )
-    logits: int = 2 * _UBATCH * model["n_vocab"] * _LOGIT_BYTES
-    mask: int = 2 * _UBATCH * n_ctx
+    logits: int = 2 * commands.SCORER_UBATCH * model["n_vocab"] * _LOGIT_BYTES
+    mask: int = 2 * commands.SCORER_UBATCH * n_ctx
     return int(cache) + logits + mask
 
 

@@ -24,9 +24,9 @@ from kvsweep.plan.needs import (
     ModelFile,
     Needs,
     baseline_needs,
+    cell_needs,
     finished_perplexity,
     perplexity_estimate,
-    quality_needs,
     request_of,
     throughput_needs,
 )
@@ -88,7 +88,7 @@ def _needs(study: Study, run: Cell | BaselineRun, results: Path) -> Needs | None
     if isinstance(run, BaselineRun):
         assert study.quality is not None
         return baseline_needs(model, run.n_ctx, study.quality.chunks[run.n_ctx])
-    return quality_needs(model, run.pair, run.n_ctx)
+    return cell_needs(study, run, model)
 
 
 @cache

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from kvsweep.engine import sizes
+from kvsweep.engine import commands, scorer_file, sizes
 from kvsweep.engine.baseline_file import expected_size_bytes
 from kvsweep.engine.commands import BenchRequest
 from kvsweep.inputs.model_header import ModelHeader
-from kvsweep.study.cells import ThroughputCell
+from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.config import Study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.study.positions import Positions
 from kvsweep.units import format_count
 
 # Back ends whose weights and KV cache lie in the machine's own memory.
@@ -95,6 +96,26 @@ def _cache_bytes(header: ModelHeader, pair: Pair, cache: sizes.CacheShape) -> in
 
 def quality_needs(model: ModelFile, pair: Pair, n_ctx: int) -> Needs:
     return _perplexity_needs(model, pair, n_ctx, writes_baseline=False)
+
+
+def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, positions: Positions) -> Needs:
+    """Of a pair alone: an f16 cache beside its own, a micro-batch of logits for each, and 32 bytes a scored token."""
+    cells = sizes.CacheShape(sizes.padded(n_ctx, sizes.PADDED_CELLS))
+    caches = [_cache_bytes(model.header, one, cells) for one in (BASELINE_PAIR, pair)]
+    return Needs(
+        model.size_bytes,
+        None if None in caches else sum(size for size in caches if size is not None),
+        len(caches) * commands.SCORER_UBATCH * model.header.n_vocab * 4,
+        chunks * scorer_file.window_bytes(positions.scored(n_ctx)),
+    )
+
+
+def cell_needs(study: Study, cell: QualityCell, model: ModelFile) -> Needs:
+    """Of a quality cell, by the method that measures it."""
+    if cell.method == "perplexity" or study.quality is None:
+        return quality_needs(model, cell.pair, cell.n_ctx)
+    asked = study.quality
+    return scorer_needs(model, cell.pair, cell.n_ctx, asked.chunks[cell.n_ctx], asked.positions[cell.n_ctx])
 
 
 def baseline_needs(model: ModelFile, n_ctx: int, chunks: int) -> Needs:

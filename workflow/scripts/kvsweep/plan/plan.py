@@ -20,9 +20,9 @@ from kvsweep.plan.needs import (
     ModelFile,
     Needs,
     baseline_needs,
+    cell_needs,
     finished_perplexity,
     perplexity_estimate,
-    quality_needs,
     request_of,
     throughput_needs,
 )
@@ -138,7 +138,7 @@ class Plan:
 
 
 def make_plan(study: Study, known: Known) -> Plan:
-    scored = finished_quality(known.cells.values())
+    scored = {name: finished_quality(known.cells.values(), name) for name in ("perplexity", "scorer")}
     written = [finished_perplexity(run) for run in known.baselines.values() if run]
     records = {**{name: raw.run for name, raw in known.cells.items()}, **known.baselines}
     found = counts.standings(study, records, set(known.baselines) - known.without_logits, known.now)
@@ -168,8 +168,8 @@ def make_plan(study: Study, known: Known) -> Plan:
     )
 
 
-def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
-    """The measured quality cells."""
+def finished_quality(cells: Iterable[RawCell], method: str = "perplexity") -> list[Finished]:
+    """The measured quality cells of one method: what one takes says nothing of the other."""
     return [
         Finished(
             raw.cell.engine,
@@ -179,7 +179,7 @@ def finished_quality(cells: Iterable[RawCell]) -> list[Finished]:
             raw.run["wall_seconds"],
         )
         for raw in cells
-        if isinstance(raw.cell, QualityCell) and raw.status == "measured"
+        if isinstance(raw.cell, QualityCell) and raw.cell.method == method and raw.status == "measured"
     ]
 
 
@@ -229,12 +229,13 @@ def _quality_item(
     study: Study,
     known: Known,
     standing: _Standing,
-    scored: Sequence[Finished],
+    scored: Mapping[str, Sequence[Finished]],
 ) -> Item:
     chunks = _chunks(study, cell.n_ctx)
     model = known.models.get(cell.model)
-    needs = None if model is None else quality_needs(model, cell.pair, cell.n_ctx)
-    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, scored)
+    needs = None if model is None else cell_needs(study, cell, model)
+    alike = scored[cell.method]
+    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, alike)
     return Item(cell, *standing, needs, estimate)
 
 

@@ -25,7 +25,7 @@ from kvsweep.report.quality import quality_sections
 from kvsweep.report.speed import throughput_sections
 from kvsweep.report.subjects import machines_of, models_of, records_of
 from kvsweep.report.warnings import warnings_of
-from kvsweep.tables.row import Row, is_measured, is_published
+from kvsweep.tables.row import Row, is_measured, is_published, one_method
 
 # --- the view: what both formats show -----------------------------------------------------------------------
 
@@ -77,6 +77,7 @@ class View:
 def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None) -> View:
     """The view of the tables of `schemas.TABLES` and `analysis_schemas.ANALYSIS`."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
+    rows["quality"] = one_method(rows["quality"])
     throughput, quality = rows["throughput"], rows["quality"]
     provenance = provenance or Provenance()
     rows_of_cells = [*throughput, *quality]

@@ -5,13 +5,14 @@ Light on purpose: who asks for this must not load a parser or pyarrow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kvsweep.study.pairs import Pair, effective_pair
 
 Row = Mapping[str, Any]
+_Row = TypeVar("_Row", bound=Row)
 
 # What must be equal for two numbers to be compared. Numbers about quality also need equal text and context.
 SET_UP = ("source", "engine", "engine_commit", "backend", "machine", "model", "model_sha256")
@@ -60,6 +61,19 @@ def problem_with(
     if row["fallback"] and not fallback:
         return Problem(Why.LEFT_DEVICE, Why.LEFT_DEVICE.value)
     return None if row["status"] in among else Problem(Why.NOT_MEASURED, str(row["status"]))
+
+
+def one_method(rows: Iterable[_Row]) -> list[_Row]:
+    """Rows of quality in which no pair stands twice: where a context was measured by llama-perplexity and by the
+    scorer, those of llama-perplexity, so that all pairs of a context are compared by one method."""
+    rows = list(rows)
+    same = (*SET_UP, *SCORED)
+    by_tool = {tuple(row[name] for name in same) for row in rows if row.get("method") != "scorer"}
+    return [
+        row
+        for row in rows
+        if row.get("method") != "scorer" or tuple(row[name] for name in same) not in by_tool
+    ]
 
 
 def is_measured(row: Row) -> bool:

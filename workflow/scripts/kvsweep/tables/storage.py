@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import say
+from kvsweep.tables.row import one_method
 from kvsweep.tables.rows import Row, as_table
 
 
@@ -30,9 +31,10 @@ def read_table(tables: Path, name: str, if_absent: pa.Schema | None = None) -> p
 
 
 def read_rows(tables: Path, name: str) -> list[Row]:
-    """All rows of a table. Raises KvsweepError if it cannot be read."""
+    """All rows of a table, of quality those of one method at each context (``one_method``). Raises KvsweepError if it
+    cannot be read."""
     rows: list[Row] = read_table(tables, name).to_pylist()
-    return rows
+    return one_method(rows) if name == "quality" else rows
 
 
 def write_rows(tables: Path, name: str, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
