@@ -135,6 +135,8 @@ def on_common_rounds(*values: Value) -> tuple[Value, ...] | None:
     common = set.intersection(*map(set, with_rounds)) if with_rounds else set()
     if with_rounds and not common:
         return None
+    if all(rounds.keys() == common for rounds in with_rounds):
+        return values
     return tuple(
         value
         if value.rounds is None
