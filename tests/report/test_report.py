@@ -244,6 +244,13 @@ def test_nothing_to_warn_of():
     assert warnings_of(throughput=[throughput_row("f16", "f16")], quality=[quality_row("f16", "f16")]) == {}
 
 
+def test_a_perplexity_of_guessing_is_a_warning():
+    row = quality_row("f16", "f16")
+    for ppl, warned in ((6.6e7, True), (200.0, True), (9.5, False)):
+        found = warnings_of(quality=[row | {"ppl": ppl}], models=[{"model": row["model"], "n_vocab": 259}])
+        assert ("Perplexity near or above the vocabulary's size, as of guessing" in found) is warned
+
+
 def test_each_kind_of_warning_names_its_cells():
     rows = [
         throughput_row("turbo3", "turbo3", 8192, effective_ctk="q8_0"),

@@ -19,9 +19,13 @@ SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
 
 
 def warnings_of(
-    throughput: Sequence[Row], quality: Sequence[Row], repetitions: Sequence[Row] = ()
+    throughput: Sequence[Row],
+    quality: Sequence[Row],
+    repetitions: Sequence[Row] = (),
+    models: Sequence[Row] = (),
 ) -> Iterable[Caution]:
     """At most one for each kind, the most misleading kind first."""
+    vocabulary = {row["model"]: row["n_vocab"] for row in models}
     published = sorted({str(row["source"]) for row in (*throughput, *quality) if is_published(row)})
     throughput, quality = ([row for row in table if not is_published(row)] for table in (throughput, quality))
     rows = [*throughput, *quality]
@@ -55,6 +59,12 @@ def warnings_of(
         "Beyond the context that the model was trained for: speed and memory are real, what it says is not",
         is_beyond_training,
         lambda row: f"trained for {format_count(row['n_ctx_train'])}",
+    )
+    yield from warning(
+        "Perplexity near or above the vocabulary's size, as of guessing: the text is none that the model reads, or the "
+        "computation failed",
+        lambda row: _is_guessing(row, vocabulary.get(row["model"])),
+        lambda row: f"{row['ppl']:.3g} of {vocabulary[row['model']]:,} tokens",
     )
     for status in sorted({row["status"] for row in rows if not is_measured(row)}, key=str):
         yield from warning(
@@ -177,6 +187,11 @@ def _group_titles(throughput: Sequence[Row], quality: Sequence[Row]) -> dict[int
         for group in compare(rows, subject).groups:
             titles |= {id(row): group.title for row in group.rows}
     return titles
+
+
+def _is_guessing(row: Row, n_vocab: int | None) -> bool:
+    """A guess at random has a perplexity of the vocabulary's size; from half of it on the model knows nothing."""
+    return bool(n_vocab and row.get("ppl") is not None and row["ppl"] >= n_vocab / 2)
 
 
 def _name_cells(group: str, detail: str, cells: Sequence[Row]) -> str:
