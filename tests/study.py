@@ -51,6 +51,7 @@ CELL_RULES = {
     "corpus": ("corpus",),
     "baseline": ("engine", "model", "corpus", "n_ctx"),
     "quality_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
+    "scorer_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
     "throughput_cell": ("engine", "model", "depth", "ctk", "ctv"),
 }
 

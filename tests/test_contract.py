@@ -90,6 +90,11 @@ def baselines(model: str = "", corpus: str = "", n_ctx: int = 1024) -> set[Job]:
     }
 
 
+def scored() -> set[Job]:
+    """The cells of ``quality`` as the scorer measures them, without a baseline."""
+    return {cell.replace("quality_cell", "scorer_cell") for cell in quality()}
+
+
 def everything_of_engine(engine: str) -> set[Job]:
     found = throughput(engine) | {job("engine", engine), job("accepted_types", engine)}
     return found | (quality() | baselines() if engine == "built" else set())
@@ -307,6 +312,24 @@ CONTRACT = [
         reason="chunks 8 -> 4",
     ),
     Line("the same chunks, written by context", value("quality.chunks", {"1K": 8}), set()),
+    Line(
+        "another method",
+        value("quality.method", "scorer"),
+        scored(),
+        keys=("quality.method", "quality.method[]", "quality.method.*", "quality.method.*[]"),
+        reason="new method",
+    ),
+    Line(
+        "the scorer beside llama-perplexity",
+        value("quality.method", {"1K": ["perplexity", "scorer"]}),
+        scored(),
+    ),
+    Line(
+        "positions for a scorer that is not asked for",
+        value("quality.positions", {"1K": "8x16"}),
+        set(),
+        keys=("quality.positions", "quality.positions.*"),
+    ),
     # -- an engine is another one --------------------------------------------------------------------------------------
     Line(
         "another commit",
@@ -539,7 +562,7 @@ def test_exactly_what_changed_runs(
     assert all(reasons.values())
 
 
-MEASURED = ("throughput_cell", "quality_cell", "baseline")
+MEASURED = ("throughput_cell", "quality_cell", "scorer_cell", "baseline")
 
 
 def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:

@@ -20,6 +20,7 @@ from server import Page, Server, serving, sha256
 from support import SCRIPTS
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
+PROSE = b"Sixteen letters. " * 61_681  # 1 MiB of what may be a text
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_a_busy_server_costs_nothing_of_what_is_there(server: Server, target: Pa
 
 def test_a_killed_download_goes_on(server: Server, tmp_path: Path) -> None:
     stalled = threading.Event()
-    server.pages["/text.txt"] = Page(CONTENT, '"one"', cut_after=500_000, stall=stalled)
+    server.pages["/text.txt"] = Page(PROSE, '"one"', cut_after=500_000, stall=stalled)
     manifest = tmp_path / "corpora" / "c" / "corpus.json"
     command = [
         *(sys.executable, str(SCRIPTS / "make_corpus.py"), "--name", "c", "--corpus-json", str(manifest)),
@@ -172,12 +173,12 @@ def test_a_killed_download_goes_on(server: Server, tmp_path: Path) -> None:
     running.send_signal(signal.SIGKILL)
     running.communicate()
     stalled.set()
-    server.pages["/text.txt"] = Page(CONTENT, '"one"')
+    server.pages["/text.txt"] = Page(PROSE, '"one"')
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert server.continued_at() >= 400_000
     made = json.loads(manifest.read_text())
-    assert made["sha256"] == sha256(CONTENT)
+    assert made["sha256"] == sha256(PROSE)
     assert made["source"] == {"url": f"{server.address}/text.txt"}
 
 

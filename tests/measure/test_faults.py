@@ -36,7 +36,7 @@ def quality_row(workplace: Workplace, pair: str) -> tables.Row:
         ("oom", "oom", "oom", "the engine could not allocate memory"),
         ("hang", "timeout", "timeout", "not finished after the limit of 1 s"),
         ("endless", "timeout", "timeout", "not finished after the limit of 1 s"),
-        ("garbage", "crashed", "crashed", "is not a test"),
+        ("garbage", "crashed", "crashed", "llama-bench ended without this result (exit status 0)"),
         ("no-result", "crashed", "crashed", "llama-bench ended without this result (exit status 0)"),
         ("crash-half", "measured", "crashed", "llama-bench ended without this result (SIGSEGV)"),
         ("lost-end", "measured", "crashed", "llama-bench ended without this result (exit status 0)"),
