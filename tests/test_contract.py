@@ -317,7 +317,6 @@ CONTRACT = [
         value("quality.method", "scorer"),
         scored(),
         keys=("quality.method", "quality.method[]", "quality.method.*", "quality.method.*[]"),
-        reason="new method",
     ),
     Line(
         "the scorer beside llama-perplexity",
@@ -581,7 +580,8 @@ def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:
                 name = job("baseline", *values)
             else:
                 later = [f"round-{cell['round']}"] if cell.get("round", 1) > 1 else []
-                name = job(f"{cell['kind']}_cell", *values, cell["ctk"], cell["ctv"], *later)
+                kind = "scorer" if cell.get("method") == "scorer" else cell["kind"]
+                name = job(f"{kind}_cell", *values, cell["ctk"], cell["ctv"], *later)
             found[name] = cell["reason"]
     return found
 

@@ -80,7 +80,7 @@ def _as_row(item: Item, known: Known) -> dict[str, Any]:
         case ThroughputCell():
             row |= {"kind": "throughput", "depth": run.depth, "round": run.round}
         case QualityCell():
-            row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx}
+            row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx, "method": run.method}
         case BaselineRun():
             row |= {"kind": "baseline", "corpus": run.corpus, "n_ctx": run.n_ctx}
     pair = BASELINE_PAIR if isinstance(run, BaselineRun) else run.pair
