@@ -46,6 +46,7 @@ def jobs(output: str) -> dict[str, int]:
         ("examples/second-model.yaml", 7 * 4, 7, 1),
         ("examples/cuda.yaml", (8 + 11) * 4, 8 + 11, 2),
         ("examples/cluster.yaml", 2 * 3 * 2, 2 * 3, 2),
+        ("examples/newest.yaml", 4 * 2, 4, 1),
     ],
 )
 def test_what_would_run(
