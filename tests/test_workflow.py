@@ -215,4 +215,4 @@ def test_only_builds_and_measurements_go_to_a_cluster() -> None:
     )
     local = re.findall(r"\w+", " ".join(re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)))
     rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
-    assert set(rules) - set(local) == {"engine", "baseline", "quality_cell", "throughput_cell"}
+    assert set(rules) - set(local) == {"engine", "baseline", "quality_cell", "scorer_cell", "throughput_cell"}
