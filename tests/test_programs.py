@@ -70,6 +70,8 @@ def test_a_corpus_that_is_missing_or_another_one(tmp_path: Path) -> None:
         f"corpora.c.path: there is no file {path}; correct the path or put the text there."
     )
     path.write_bytes("not UTF-8: ä".encode("latin-1"))
+    assert error_of(*command).startswith(f"corpora.c: {path} is not UTF-8 text")
+    path.write_text("UTF-8: ä", encoding="utf-8")
     said = error_of(*command, "--sha256", "0" * 64)
     assert said.startswith(f"corpora.c.sha256: {path} has ")
     assert run_in_this_process(command[0], command[1:]).returncode == 0

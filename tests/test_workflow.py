@@ -205,7 +205,7 @@ def test_the_published_numbers_alone_make_the_report_without_an_engine(tmp_path:
     ):
         assert line in post
     page = (results / "published" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 11 and "No figure “" not in page
+    assert page.count("<svg") == 12 and "No figure “" not in page
 
 
 def test_only_builds_and_measurements_go_to_a_cluster() -> None:

@@ -57,4 +57,4 @@ rule report:
         ),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/write_report.py --tables {wildcards.root:q}/tables --figures {wildcards.root:q}/figures"
-        " --html {output.html:q} --markdown {output.markdown:q} --configfile {CONFIG_FILES:q} 2>&1 | tee {log:q}"
+        " --html {output.html:q} --markdown {output.markdown:q} --configfile={CONFIG_FILES:q} 2>&1 | tee {log:q}"
