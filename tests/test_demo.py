@@ -147,9 +147,10 @@ def test_the_report_holds_the_numbers_and_needs_no_network(quality: pd.DataFrame
     markdown = (RESULTS / "report.md").read_text()
     assert 'src="http' not in html and 'href="http' not in html
     for row in quality.itertuples():
-        # Two digits of the error, 0.019, are three decimals; the post has the study's four.
-        assert f"{row.ppl:.3f} ± {row.ppl_stderr:.3f}" in html
-        assert f"{row.ppl:.4f} ± {row.ppl_stderr:.3f}" in markdown
+        # ± is half of a 95 % interval. Two digits of it, 0.037, are three decimals; the post has the study's four.
+        error = 1.96 * row.ppl_stderr
+        assert f"{row.ppl:.3f} ± {error:.3f}" in html
+        assert f"{row.ppl:.4f} ± {error:.3f}" in markdown
 
 
 def test_snakemakes_own_report_works(tmp_path: Path) -> None:
