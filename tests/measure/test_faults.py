@@ -62,10 +62,10 @@ def test_throughput(workplace: Workplace, fault: str, prefill: str, decode: str,
         ("oom", "oom", "the engine could not allocate memory", 1),
         ("hang", "timeout", "not finished after the limit of 1 s", 1),
         ("endless", "timeout", "not finished after the limit of 1 s", 1),
-        ("garbage", "crashed", "closing statistics lack", 3),
-        ("no-result", "crashed", "closing statistics lack", 3),
+        ("garbage", "crashed", "closing statistics lack", 6),
+        ("no-result", "crashed", "closing statistics lack", 6),
         ("crash-half", "crashed", "(SIGSEGV)", 1),
-        ("lost-end", "crashed", "closing statistics lack", 3),
+        ("lost-end", "crashed", "closing statistics lack", 6),
     ],
 )
 def test_quality(
