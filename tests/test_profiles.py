@@ -34,3 +34,11 @@ def test_snakemake_takes_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "profiles/mac" in done.stdout + done.stderr
+
+
+def test_the_conda_environment_asks_for_what_running_asks_for() -> None:
+    """Conda has not been tried with it; that it lacks a package is what can be seen without."""
+    environment = yaml.safe_load((ROOT / "workflow" / "envs" / "kvsweep.yaml").read_text())
+    (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    lines = (ROOT / "requirements" / "run.in").read_text().splitlines()
+    assert pip == [line for line in lines if line and not line.startswith("#")]

@@ -20,10 +20,15 @@ rule claims:
         "{root}/tables/claims.parquet",
     log:
         "{root}/logs/claims.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         code=code("make_claims.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_claims.py --tables {wildcards.root:q}/tables 2>&1 | tee {log:q}"
+        command(
+            "make_claims.py",
+            "--tables {wildcards.root:q}/tables",
+        )
 
 
 rule answers:
@@ -43,6 +48,8 @@ rule answers:
         ),
     log:
         "{root}/logs/answers.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         code=code("make_answers.py"),
         depth=(
@@ -51,7 +58,10 @@ rule answers:
             else f"--pareto-depth {STUDY.analysis.pareto_depth}"
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_answers.py --tables {wildcards.root:q}/tables {params.depth} 2>&1 | tee {log:q}"
+        command(
+            "make_answers.py",
+            "--tables {wildcards.root:q}/tables {params.depth}",
+        )
 
 
 rule memory:
@@ -62,11 +72,16 @@ rule memory:
         multiext("{root}/tables/", "memory.parquet", "largest_context.parquet"),
     log:
         "{root}/logs/memory.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         code=code("make_memory.py"),
         memories=json.dumps(STUDY.analysis.memories),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_memory.py --tables {wildcards.root:q}/tables --memories {params.memories:q} 2>&1 | tee {log:q}"
+        command(
+            "make_memory.py",
+            "--tables {wildcards.root:q}/tables --memories {params.memories:q}",
+        )
 
 
 rule advice:
@@ -77,9 +92,14 @@ rule advice:
         "{root}/tables/advice.parquet",
     log:
         "{root}/logs/advice.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         code=code("make_advice.py", configuration.WORKLOADS_FILE),
         # As they are written; null stands for those that ship with kvsweep.
         workloads=json.dumps(config.get("workloads")),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_advice.py --tables {wildcards.root:q}/tables --workloads {params.workloads:q} 2>&1 | tee {log:q}"
+        command(
+            "make_advice.py",
+            "--tables {wildcards.root:q}/tables --workloads {params.workloads:q}",
+        )

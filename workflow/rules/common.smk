@@ -20,15 +20,19 @@ wildcard_constraints:
 
 BASE, RESULTS = Path(workflow.basedir), Path("results")
 
-# How the rules call a program: {PYTHON:q} {SCRIPTS:q}/NAME.py, by the Python that runs Snakemake.
-PYTHON = sys.executable
+
+def literal(text):
+    """A text for a rule's shell command: one word, whatever is in it, in which Snakemake fills nothing in."""
+    return shlex.quote(str(text)).replace("{", "{{").replace("}", "}}")
+
+
 # What every runner is told of the configuration's limits, as options. They change no finished cell.
 LIMITS = " ".join(
     [
         f"--cell-hours {STUDY.limits.cell_hours}",
         f"--log-mebibytes {STUDY.limits.log_mebibytes}",
         *(["--skip"] if STUDY.limits.skip else []),
-        *([f"--machine {shlex.quote(STUDY.machine)}"] if STUDY.machine else []),
+        *([f"--machine {literal(STUDY.machine)}"] if STUDY.machine else []),
     ]
 )
 # What the report says about measuring it again, to be typed at the top of a checkout.
@@ -41,6 +45,19 @@ if workflow.is_main_process:
     os.environ.pop(TERMINAL, None)
     if sys.stderr.isatty():
         os.environ[TERMINAL] = os.ttyname(sys.stderr.fileno())
+
+
+def command(program, options):
+    """The shell command of a rule: a program, by the Python that runs Snakemake, which is heard in the log, too."""
+    return f"{literal(sys.executable)} {literal(SCRIPTS / program)} {options} 2>&1 | tee {{log:q}}"
+
+
+def measuring(kind, names, options):
+    """The shell command that measures a cell. Each wildcard is filled into ``names`` once, as variables of the shell:
+    for every job of a dry run Snakemake fills a command in three times."""
+    runner = f"--results results {LIMITS}{{params.nodes}} --workflow-pid $PPID"
+    measure = command("measure.py", f"{kind} {runner} {options}")
+    return f"{names}; {measure}"
 
 
 def pair_of(wildcards):
@@ -80,8 +97,8 @@ def throughput_cell_of(wildcards):
 def code(program, *data):
     """A program of workflow/scripts with all that it imports, and files that it reads, as a param of its rule.
 
-    By content: an edit runs the rule again, a checkout does not. Found out when a job asks: the Snakefile is also read
-    for a single cell, on a node of a cluster.
+    By content: an edit makes the results anew, a checkout does not. Found out when a job asks, because the Snakefile is
+    also read for a single cell, on a node of a cluster.
     """
     return lambda wildcards: code_identity(SCRIPTS / program, data)
 

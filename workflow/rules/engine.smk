@@ -14,6 +14,8 @@ rule engine:
     log:
         "results/logs/engines/{engine}.log",
     priority: 1_000_000_000
+    conda:
+        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **NODES_OF_AN_ENGINE,
@@ -22,8 +24,11 @@ rule engine:
             config["engines"][wildcards.engine]
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/build_engine.py --name {wildcards.engine} --definition {params.definition:q}"
-        " --threads {threads} --build-json {output:q} 2>&1 | tee {log:q}"
+        command(
+            "build_engine.py",
+            "--name {wildcards.engine} --definition {params.definition:q} --threads {threads} "
+            "--build-json {output:q}",
+        )
 
 
 rule accepted_types:
@@ -35,9 +40,14 @@ rule accepted_types:
     log:
         "results/logs/engines/{engine}-pairs.log",
     priority: 1_000_000_000
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         pairs=lambda wildcards: " ".join(
             map(str, STUDY.engines[wildcards.engine].pairs)
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/check_pairs.py --build-json {input:q} {params.pairs} 2>&1 | tee {log:q}"
+        command(
+            "check_pairs.py",
+            "--build-json {input:q} {params.pairs}",
+        )

@@ -17,12 +17,16 @@ rule model:
     log:
         "results/logs/models/{model}.log",
     priority: 1_000_000_000
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         origin=model_origin,
         expected=lambda wildcards: expected_sha256(STUDY.models[wildcards.model]),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/inspect_model.py --name {wildcards.model} --path {params.origin:q} {params.expected}"
-        " --model-json {output:q} 2>&1 | tee {log:q}"
+        command(
+            "inspect_model.py",
+            "--name {wildcards.model} --path {params.origin:q} {params.expected} --model-json {output:q}",
+        )
 
 
 rule corpus:
@@ -33,9 +37,13 @@ rule corpus:
         "results/corpora/{corpus}/corpus.json",
     log:
         "results/logs/corpora/{corpus}.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         source=corpus_source,
         expected=lambda wildcards: expected_sha256(STUDY.corpora[wildcards.corpus]),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_corpus.py --name {wildcards.corpus} {params.source} {params.expected}"
-        " --corpus-json {output:q} 2>&1 | tee {log:q}"
+        command(
+            "make_corpus.py",
+            "--name {wildcards.corpus} {params.source} {params.expected} --corpus-json {output:q}",
+        )

@@ -9,7 +9,12 @@ rule plan:
     """Shows what is done and to do, what fits and how long it takes. Runs whenever it is asked for."""
     log:
         "results/logs/plan.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         config=json.dumps(config),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_plan.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
+        command(
+            "make_plan.py",
+            "--results results --config {params.config:q}",
+        )

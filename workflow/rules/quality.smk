@@ -14,6 +14,8 @@ rule baseline:
     log:
         "results/logs/baseline/{engine}/{model}/{corpus}/c{n_ctx}.log",
     priority: quality_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **asked_for(baseline_of),
@@ -22,11 +24,13 @@ rule baseline:
         chunks=chunks,
         nodes=nodes_option(),
     shell:
-        "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx}; "
-        "{PYTHON:q} {SCRIPTS:q}/measure.py baseline --results results --cell baseline/$engine/$model/$corpus/c$n_ctx"
-        " {LIMITS}{params.nodes} --workflow-pid $PPID"
-        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
-        " --corpus results/corpora/$corpus/corpus.json --n-ctx $n_ctx --chunks {params.chunks} 2>&1 | tee {log:q}"
+        measuring(
+            "baseline",
+            "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx}",
+            "--cell baseline/$engine/$model/$corpus/c$n_ctx --engine results/engines/$engine/build.json "
+            "--model results/models/$model/model.json --corpus results/corpora/$corpus/corpus.json "
+            "--n-ctx $n_ctx --chunks {params.chunks}",
+        )
 
 
 rule quality_cell:
@@ -41,6 +45,8 @@ rule quality_cell:
     log:
         "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
     priority: quality_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **asked_for(quality_cell_of),
@@ -49,11 +55,12 @@ rule quality_cell:
         chunks=scored_windows,
         nodes=nodes_option(),
     shell:
-        # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
-        "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} "
-        "k={wildcards.ctk} v={wildcards.ctv}; "
-        "{PYTHON:q} {SCRIPTS:q}/measure.py quality --results results --pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v"
-        " {LIMITS}{params.nodes} --workflow-pid $PPID"
-        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
-        " --corpus results/corpora/$corpus/corpus.json --logits results/baseline/$engine/$model/$corpus/c$n_ctx/logits.kld"
-        " --n-ctx $n_ctx --chunks {params.chunks} 2>&1 | tee {log:q}"
+        measuring(
+            "quality",
+            "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} k={wildcards.ctk} v={wildcards.ctv}",
+            "--pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v "
+            "--engine results/engines/$engine/build.json --model results/models/$model/model.json "
+            "--corpus results/corpora/$corpus/corpus.json "
+            "--logits results/baseline/$engine/$model/$corpus/c$n_ctx/logits.kld --n-ctx $n_ctx "
+            "--chunks {params.chunks}",
+        )

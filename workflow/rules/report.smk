@@ -29,12 +29,16 @@ rule figures:
         ),
     log:
         "{root}/logs/figures.log",
+    conda:
+        "../envs/kvsweep.yaml"
     threads: all_cores
     params:
         code=code("draw_figures.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/draw_figures.py --tables {wildcards.root:q}/tables --out {wildcards.root:q}/figures --processes {threads}"
-        " 2>&1 | tee {log:q}"
+        command(
+            "draw_figures.py",
+            "--tables {wildcards.root:q}/tables --out {wildcards.root:q}/figures --processes {threads}",
+        )
 
 
 rule report:
@@ -51,10 +55,15 @@ rule report:
         markdown="{root}/report.md",
     log:
         "{root}/logs/report.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         code=code(
             "write_report.py", *sorted(SCRIPTS.glob("kvsweep/report/templates/[!.]*"))
         ),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/write_report.py --tables {wildcards.root:q}/tables --figures {wildcards.root:q}/figures"
-        " --html {output.html:q} --markdown {output.markdown:q} --configfile={CONFIG_FILES:q} 2>&1 | tee {log:q}"
+        command(
+            "write_report.py",
+            "--tables {wildcards.root:q}/tables --figures {wildcards.root:q}/figures --html {output.html:q} "
+            f"--markdown {{output.markdown:q}} --configfile={literal(CONFIG_FILES)}",
+        )

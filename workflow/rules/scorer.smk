@@ -14,6 +14,8 @@ rule scorer_cell:
     log:
         "results/logs/scorer/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
     priority: quality_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: cores(timed=False)
     resources:
         **asked_for(scorer_cell_of),
@@ -23,10 +25,11 @@ rule scorer_cell:
         positions=positions,
         nodes=nodes_option(),
     shell:
-        "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} "
-        "k={wildcards.ctk} v={wildcards.ctv}; "
-        "{PYTHON:q} {SCRIPTS:q}/measure.py scorer --results results --pair $k/$v --cell scorer/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v"
-        " {LIMITS}{params.nodes} --workflow-pid $PPID"
-        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
-        " --corpus results/corpora/$corpus/corpus.json"
-        " --n-ctx $n_ctx --chunks {params.chunks} --positions {params.positions} 2>&1 | tee {log:q}"
+        measuring(
+            "scorer",
+            "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} k={wildcards.ctk} v={wildcards.ctv}",
+            "--pair $k/$v --cell scorer/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v "
+            "--engine results/engines/$engine/build.json --model results/models/$model/model.json "
+            "--corpus results/corpora/$corpus/corpus.json --n-ctx $n_ctx --chunks {params.chunks} "
+            "--positions {params.positions}",
+        )

@@ -20,10 +20,15 @@ rule study:
     log:
         "results/logs/study.log",
     priority: 1_000_000_000
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         config=json.dumps(OF_THE_STUDY),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/write_study.py --results results --config {params.config:q} 2>&1 | tee {log:q}"
+        command(
+            "write_study.py",
+            "--results results --config {params.config:q}",
+        )
 
 
 rule tables:
@@ -40,6 +45,8 @@ rule tables:
         ),
     log:
         "results/logs/tables.log",
+    conda:
+        "../envs/kvsweep.yaml"
     threads: all_cores
     params:
         code=code("make_tables.py", *published_files()),
@@ -48,8 +55,10 @@ rule tables:
         ),
         others=STUDY.others,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_tables.py --results results --processes {threads} --slices {params.slices:q}"
-        " --others {params.others} 2>&1 | tee {log:q}"
+        command(
+            "make_tables.py",
+            "--results results --processes {threads} --slices {params.slices:q} --others {params.others}",
+        )
 
 
 rule published_tables:
@@ -61,7 +70,12 @@ rule published_tables:
         ),
     log:
         "results/logs/published-tables.log",
+    conda:
+        "../envs/kvsweep.yaml"
     params:
         code=code("make_tables.py", *published_files()),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/make_tables.py --results results/published --only-published 2>&1 | tee {log:q}"
+        command(
+            "make_tables.py",
+            "--results results/published --only-published",
+        )

@@ -12,6 +12,8 @@ rule throughput_cell:
     log:
         "results/logs/throughput/{engine}/{model}/{round}d{depth}/{ctk}-{ctv}.log",
     priority: throughput_priority
+    conda:
+        "../envs/kvsweep.yaml"
     threads: cores(timed=True)
     resources:
         **asked_for(throughput_cell_of),
@@ -20,9 +22,10 @@ rule throughput_cell:
         request=bench_request,
         nodes=nodes_option(),
     shell:
-        # Each wildcard once: for every job of a dry run Snakemake fills this in three times.
-        "engine={wildcards.engine} model={wildcards.model} depth={wildcards.round}d{wildcards.depth} k={wildcards.ctk} v={wildcards.ctv}; "
-        "{PYTHON:q} {SCRIPTS:q}/measure.py throughput --results results --pair $k/$v --cell throughput/$engine/$model/$depth/k-$k/v-$v"
-        " {LIMITS}{params.nodes} --workflow-pid $PPID"
-        " --engine results/engines/$engine/build.json --model results/models/$model/model.json"
-        " --depth ${{depth##*d}} {params.request} 2>&1 | tee {log:q}"
+        measuring(
+            "throughput",
+            "engine={wildcards.engine} model={wildcards.model} depth={wildcards.round}d{wildcards.depth} k={wildcards.ctk} v={wildcards.ctv}",
+            "--pair $k/$v --cell throughput/$engine/$model/$depth/k-$k/v-$v "
+            "--engine results/engines/$engine/build.json --model results/models/$model/model.json "
+            "--depth ${{depth##*d}} {params.request}",
+        )
