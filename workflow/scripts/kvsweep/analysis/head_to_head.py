@@ -14,6 +14,7 @@ from kvsweep.analysis.kv_values import kv_values_of
 from kvsweep.analysis.many import p_values, q_values
 from kvsweep.analysis.schemas import HEAD_TO_HEAD
 from kvsweep.analysis.set_ups import bits_of
+from kvsweep.analysis.speed import ONE_ROUND
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SET_UP, Row, pair_of, problem_with
 
@@ -21,7 +22,6 @@ EQUAL_BITS = 0.5  # bits per value by which equal bits may differ
 # The duels that the study left open, "the head-to-head that settles it"; met whatever their bits are.
 NAMED = (("q4_0", "turbo4"), ("q4_0", "turbo3"))
 FALSE_DISCOVERIES = 0.05  # the rate of them among the winners of a set-up and quantity
-ONE_ROUND = "one round"
 
 # Quantity: its unit, and which value is the better one.
 QUANTITIES = {

@@ -24,7 +24,7 @@ from typing import Any
 from kvsweep.analysis.curves import along
 from kvsweep.analysis.kv_values import model_of
 from kvsweep.analysis.set_ups import bits_by_side, by_columns
-from kvsweep.engine.sizes import N_UBATCH, padded, window_cells
+from kvsweep.engine.sizes import N_UBATCH, PADDED_CELLS, SHARED_MEMORY, padded, window_cells
 from kvsweep.inputs.kv_layers import WINDOW, is_plain
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with, ran_as
@@ -32,9 +32,6 @@ from kvsweep.units import format_bytes, format_count
 
 Row = Mapping[str, Any]
 
-# Back ends whose weights and KV cache lie in the machine's own memory.
-SHARED_MEMORY = ("cpu", "metal")
-CELLS = 256  # llama.cpp pads a context to this many tokens
 _AT_OTHER_DEPTHS = "log, at other depths"
 _NOT_KNOWN_BEYOND = "not known beyond "
 _LARGEST = 1 << 32  # tokens: further than anybody looks
@@ -86,7 +83,7 @@ class Largest:
 
 def _context(cell: Iterable[Row]) -> int:
     """Tokens in the cache of a throughput cell's larger test."""
-    return padded(max(row["depth"] + row["n_tokens"] for row in cell), CELLS)
+    return padded(max(row["depth"] + row["n_tokens"] for row in cell), PADDED_CELLS)
 
 
 class SetUpMemory:
@@ -138,29 +135,29 @@ class SetUpMemory:
         caches = self._caches.get(pair)
         if caches is None:
             return None
-        cells = padded(context, CELLS)
+        cells = padded(context, PADDED_CELLS)
         kv = round(sum(cache.bytes_at(cells) for cache in caches))
         return Needs(self.weights, kv, self.recurrent, *self._compute_at(pair, cells))
 
     def largest_context(self, pair: Pair, memory: int) -> Largest | None:
-        """The largest multiple of CELLS that fits into ``memory`` bytes; None if that is not known."""
+        """The largest multiple of PADDED_CELLS that fits into ``memory`` bytes; None if that is not known."""
 
         def fits(context: int) -> bool:
             needs = self.needs(pair, context)
             return needs is not None and needs.total is not None and needs.total <= memory
 
-        smallest = self.needs(pair, CELLS)
+        smallest = self.needs(pair, PADDED_CELLS)
         if smallest is None or self.weights is None:
             return None
-        if not fits(CELLS):
+        if not fits(PADDED_CELLS):
             return None if smallest.is_beyond else Largest(0, smallest)
-        low, high = 1, _LARGEST // CELLS
+        low, high = 1, _LARGEST // PADDED_CELLS
         while low + 1 < high:
             middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle * CELLS) else (low, middle)
-        needs, next_needs = self.needs(pair, low * CELLS), self.needs(pair, (low + 1) * CELLS)
+            low, high = (middle, high) if fits(middle * PADDED_CELLS) else (low, middle)
+        needs, next_needs = self.needs(pair, low * PADDED_CELLS), self.needs(pair, (low + 1) * PADDED_CELLS)
         assert needs is not None and next_needs is not None
-        return Largest(low * CELLS, needs, not next_needs.is_beyond)
+        return Largest(low * PADDED_CELLS, needs, not next_needs.is_beyond)
 
     def _compute_at(self, pair: Pair, context: int) -> tuple[int | None, str | None]:
         """Bytes of the compute buffers, and where they come from: ``log``, or the pair whose log says it."""
@@ -234,7 +231,7 @@ def _from_log(rows: Sequence[Row]) -> tuple[_Cache, ...]:
     if not logged:
         return ()
     row = max(logged, key=lambda row: row["depth"] + row["n_tokens"])
-    context = padded(row["depth"] + row["n_tokens"], CELLS)
+    context = padded(row["depth"] + row["n_tokens"], PADDED_CELLS)
     columns = ("cache_kinds", "cache_cells", "cache_streams", "cache_bytes")
     caches = []
     for kind, cells, streams, size in zip(*(row[name] for name in columns), strict=True):
@@ -252,7 +249,7 @@ def _slope(cell: Sequence[Row]) -> float | None:
     """Bytes that a token more adds to the compute buffers, by a cell's two tests; None where they do not tell. A
     context that is smaller than a micro-batch has smaller buffers for another reason."""
     sizes = {
-        padded(row["depth"] + row["n_tokens"], CELLS): row["compute_buffer_bytes"]
+        padded(row["depth"] + row["n_tokens"], PADDED_CELLS): row["compute_buffer_bytes"]
         for row in cell
         if row["compute_buffer_bytes"]
     }

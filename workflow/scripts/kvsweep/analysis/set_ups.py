@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from kvsweep.study.pairs import BASELINE_PAIR, bits_per_value
-from kvsweep.tables.row import SET_UP, Row, pair_of
+from kvsweep.tables.row import Row, pair_of
 
 _Row = TypeVar("_Row", bound=Row)
 
@@ -18,10 +18,6 @@ def by_columns(rows: Iterable[_Row], columns: Iterable[str]) -> dict[tuple[Any, 
     for row in rows:
         found.setdefault(tuple(row[name] for name in columns), []).append(row)
     return found
-
-
-def set_up_of(row: Row) -> dict[str, Any]:
-    return {name: row[name] for name in SET_UP}
 
 
 def kld_of(row: Row) -> float | None:

@@ -9,8 +9,6 @@ from kvsweep.study.pairs import Pair
 
 _BEGIN = re.compile(r"^kvsweep-scorer: context of (base|pair) (\S+)$")
 _END = "kvsweep-scorer: end of context"
-_WINDOW = re.compile(r'^\{"window": (\d+), "pair": "([^"]+)"', re.MULTILINE)
-_SHORT = re.compile(r"you need at least (\d+) tokens for .*; the text tokenizes to only (\d+) tokens")
 
 
 def log_of_pair(text: str, pair: Pair) -> str:
@@ -34,17 +32,6 @@ def lines_of_pair(text: str, pair: Pair) -> str:
         for line in text.splitlines(keepends=True)
         if '"pair": "' not in line or f'"pair": "{str_of(pair)}"' in line
     )
-
-
-def windows_done(text: str) -> int:
-    """How many windows have been scored for some pair in this process, from the end of stdout."""
-    return len({match[1] for match in _WINDOW.finditer(text)})
-
-
-def text_shortage(text: str) -> tuple[int, int] | None:
-    """(tokens the text has, tokens it needs) if the scorer says that it is too short, else None."""
-    match = _SHORT.search(text)
-    return (int(match[2]), int(match[1])) if match else None
 
 
 def str_of(pair: Pair) -> str:

@@ -25,7 +25,9 @@ N_UBATCH = 512
 PADDED_CELLS = 256
 # The fork pads the heads of a turbo cache to this, of K and V each on its own.
 _PADDED_TURBO_HEAD = 128
-_LOGIT_BYTES = 4
+LOGIT_BYTES = 4
+# Back ends whose weights and KV cache lie in the machine's own memory.
+SHARED_MEMORY = ("cpu", "metal")
 _INT_MAX = 2**31 - 1
 
 
@@ -95,8 +97,8 @@ def perplexity_host_bytes(n_ctx: int, n_vocab: int, writes_baseline: bool) -> in
     - the context's output buffer: as many rows of n_vocab floats as one batch asks for
     - rows of the baseline, as 16-bit numbers: of n_ctx tokens to write it, of the scored ones to read it
     """
-    window = (n_ctx - n_ctx // 2) * n_vocab * _LOGIT_BYTES if n_ctx > N_BATCH else 0
-    outputs = _output_rows(n_ctx) * n_vocab * _LOGIT_BYTES
+    window = (n_ctx - n_ctx // 2) * n_vocab * LOGIT_BYTES if n_ctx > N_BATCH else 0
+    outputs = _output_rows(n_ctx) * n_vocab * LOGIT_BYTES
     rows = n_ctx if writes_baseline else scored_tokens(n_ctx)
     return window + outputs + 2 * rows * _baseline_row(n_vocab)
 

@@ -85,15 +85,21 @@ def count_done(results: Path, besides: str | None = None) -> tuple[int, int] | N
     A record that was to be measured again when the run began counts only when it is another one. ``besides`` is a cell
     that counts as done whatever is there.
     """
+    listed = listed_cells(results)
+    if listed is None:
+        return None
+    done = sum(name == besides or stamp(results / name) not in (None, old) for name, old in listed.items())
+    return done, len(listed)
+
+
+def listed_cells(results: Path) -> dict[str, str | None] | None:
+    """The cells of the run's list, each with the stamp of a record to be replaced; None without a list."""
     try:
         lines = (results / CELLS).read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    done = 0
-    for line in lines:
-        name, _, old = line.partition("\t")
-        done += name == besides or stamp(results / name) not in (None, old or None)
-    return done, len(lines)
+    parts = (line.partition("\t") for line in lines)
+    return {name: old or None for name, _, old in parts}
 
 
 def tail(path: Path) -> str:

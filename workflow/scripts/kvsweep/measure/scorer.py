@@ -19,6 +19,7 @@ from typing import Any
 from kvsweep.engine import commands, scorer_file, scorer_log
 from kvsweep.engine.commands import ScorerRequest
 from kvsweep.engine.identity import SCORER
+from kvsweep.engine.sizes import LOGIT_BYTES, SHARED_MEMORY
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, read_manifest, write_json, write_text
 from kvsweep.machine.conditions import Conditions
@@ -27,7 +28,7 @@ from kvsweep.measure import engine_run
 from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.process import ProcessRecord, StreamRecord
-from kvsweep.measure.progress import CELLS, tail
+from kvsweep.measure.progress import listed_cells, tail
 from kvsweep.program import say
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, bits_per_value
 from kvsweep.study.positions import Positions
@@ -36,7 +37,6 @@ from kvsweep.units import format_bytes, format_duration
 _STREAMS = ("stdout.log", "stderr.log")
 # Of the memory that is free: what is not counted (weights are mapped, buffers of the back end) has to fit, too.
 _SHARE_OF_MEMORY = 0.8
-_LOGIT_BYTES = 4
 
 
 def scorer(arguments: argparse.Namespace) -> None:
@@ -249,13 +249,9 @@ def pairs_together(arguments: argparse.Namespace, subject: Subject, spool: Spool
 
 def siblings(arguments: argparse.Namespace, directory: Path) -> list[Pair]:
     """The other pairs of this context in the run under way that have no record yet."""
-    try:
-        listed = (arguments.results / CELLS).read_text().split()
-    except OSError:
-        return []
     group = directory.parents[1].relative_to(arguments.results)
     found = []
-    for name in listed:
+    for name in listed_cells(arguments.results) or ():
         path = Path(name)
         there = arguments.results / path
         if path.parent.parent == group and there != directory and not (there / "run.json").exists():
@@ -265,7 +261,7 @@ def siblings(arguments: argparse.Namespace, directory: Path) -> list[Pair]:
 
 def memory_for_contexts(subject: Subject) -> int | None:
     """Bytes for caches, compute buffers and logits of all contexts; None where the machine does not say."""
-    on_host = subject.build["backend"] in ("cpu", "metal")
+    on_host = subject.build["backend"] in SHARED_MEMORY
     sizes = [gpu.memory_bytes for gpu in subject.machine.gpus]
     if not on_host and sizes and None not in sizes:
         memory: int | None = sum(size for size in sizes if size is not None)
@@ -283,7 +279,7 @@ def context_bytes(subject: Subject, pair: Pair) -> int:
         n_ctx * model[f"kv_values_per_token_{side}"] * (bits_per_value(cache_type) or 32) / 8
         for side, cache_type in (("k", pair.ctk), ("v", pair.ctv))
     )
-    logits: int = 2 * commands.SCORER_UBATCH * model["n_vocab"] * _LOGIT_BYTES
+    logits: int = 2 * commands.SCORER_UBATCH * model["n_vocab"] * LOGIT_BYTES
     mask: int = 2 * commands.SCORER_UBATCH * n_ctx
     return int(cache) + logits + mask
 

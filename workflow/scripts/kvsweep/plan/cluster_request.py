@@ -23,12 +23,10 @@ from kvsweep.measure.prediction import Curve, predicted_seconds
 from kvsweep.plan.needs import (
     ModelFile,
     Needs,
-    baseline_needs,
-    cell_needs,
     finished_perplexity,
+    needs_of,
     perplexity_estimate,
     request_of,
-    throughput_needs,
 )
 from kvsweep.study.cells import BaselineRun, Cell, ThroughputCell
 from kvsweep.study.config import ConfigError, Study
@@ -81,14 +79,7 @@ def _needs(study: Study, run: Cell | BaselineRun, results: Path) -> Needs | None
     if not manifest.is_file():
         return None
     model = _model(manifest, manifest.stat().st_mtime_ns)
-    if model is None:
-        return None
-    if isinstance(run, ThroughputCell):
-        return throughput_needs(model, run.pair, request_of(study, run))
-    if isinstance(run, BaselineRun):
-        assert study.quality is not None
-        return baseline_needs(model, run.n_ctx, study.quality.chunks[run.n_ctx])
-    return cell_needs(study, run, model)
+    return None if model is None else needs_of(study, run, model)
 
 
 @cache

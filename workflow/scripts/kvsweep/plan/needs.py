@@ -16,14 +16,11 @@ from kvsweep.engine import commands, scorer_file, sizes
 from kvsweep.engine.baseline_file import expected_size_bytes
 from kvsweep.engine.commands import BenchRequest
 from kvsweep.inputs.model_header import ModelHeader
-from kvsweep.study.cells import QualityCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
 from kvsweep.study.config import Study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.study.positions import Positions
 from kvsweep.units import format_count
-
-# Back ends whose weights and KV cache lie in the machine's own memory.
-_SHARED_MEMORY = ("cpu", "metal")
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Needs:
 
     def memory_bytes(self, backend: str) -> int:
         """The part that this machine's own memory must hold, at least."""
-        return self.host_bytes + (self.device_bytes if backend in _SHARED_MEMORY else 0)
+        return self.host_bytes + (self.device_bytes if backend in sizes.SHARED_MEMORY else 0)
 
     @property
     def device_bytes(self) -> int:
@@ -105,7 +102,7 @@ def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, position
     return Needs(
         model.size_bytes,
         None if None in caches else sum(size for size in caches if size is not None),
-        len(caches) * commands.SCORER_UBATCH * model.header.n_vocab * 4,
+        len(caches) * commands.SCORER_UBATCH * model.header.n_vocab * sizes.LOGIT_BYTES,
         chunks * scorer_file.window_bytes(positions.scored(n_ctx)),
     )
 
@@ -116,6 +113,17 @@ def cell_needs(study: Study, cell: QualityCell, model: ModelFile) -> Needs:
         return quality_needs(model, cell.pair, cell.n_ctx)
     asked = study.quality
     return scorer_needs(model, cell.pair, cell.n_ctx, asked.chunks[cell.n_ctx], asked.positions[cell.n_ctx])
+
+
+def needs_of(study: Study, run: Cell | BaselineRun, model: ModelFile) -> Needs:
+    """Of whatever a job measures."""
+    match run:
+        case ThroughputCell():
+            return throughput_needs(model, run.pair, request_of(study, run))
+        case QualityCell():
+            return cell_needs(study, run, model)
+    assert study.quality is not None
+    return baseline_needs(model, run.n_ctx, study.quality.chunks[run.n_ctx])
 
 
 def baseline_needs(model: ModelFile, n_ctx: int, chunks: int) -> Needs:

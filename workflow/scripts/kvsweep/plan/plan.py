@@ -19,12 +19,10 @@ from kvsweep.plan.needs import (
     Finished,
     ModelFile,
     Needs,
-    baseline_needs,
-    cell_needs,
     finished_perplexity,
+    needs_of,
     perplexity_estimate,
     request_of,
-    throughput_needs,
 )
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell, baseline_runs
 from kvsweep.study.cells import quality_cells as quality_cells_of
@@ -189,7 +187,7 @@ def finished_quality(cells: Iterable[RawCell], method: str = "perplexity") -> li
 def _throughput_item(cell: ThroughputCell, study: Study, known: Known, standing: _Standing) -> Item:
     request = request_of(study, cell)
     model = known.models.get(cell.model)
-    needs = None if model is None else throughput_needs(model, cell.pair, request)
+    needs = None if model is None else needs_of(study, cell, model)
     estimate = None
     curve = known.curves.get((cell.engine, cell.model, cell.pair), {})
     seconds = predicted_seconds(
@@ -233,7 +231,7 @@ def _quality_item(
 ) -> Item:
     chunks = _chunks(study, cell.n_ctx)
     model = known.models.get(cell.model)
-    needs = None if model is None else cell_needs(study, cell, model)
+    needs = None if model is None else needs_of(study, cell, model)
     alike = scored[cell.method]
     estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, alike)
     return Item(cell, *standing, needs, estimate)
@@ -248,7 +246,7 @@ def _baseline_item(
 ) -> Item:
     chunks = _chunks(study, run.n_ctx)
     model = known.models.get(run.model)
-    needs = None if model is None else baseline_needs(model, run.n_ctx, chunks)
+    needs = None if model is None else needs_of(study, run, model)
     estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, written)
     return Item(run, *standing, needs, estimate)
 

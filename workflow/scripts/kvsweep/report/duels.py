@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kvsweep.analysis.groups import SUBJECT
+from kvsweep.analysis.speed import ONE_ROUND
 from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
 from kvsweep.tables.row import Row
@@ -94,12 +95,12 @@ def duel_entry(row: Row) -> Entry:
     margin = "" if by is None else f" by {format_number(100 * by, 2)} %"
     if row["verdict"] == "better":
         text = f"{row['winner']}{margin}"
-    elif row["verdict"] in ("error unknown", "one round") and row["ahead"]:
+    elif row["verdict"] in ("error unknown", ONE_ROUND) and row["ahead"]:
         text = f"{row['ahead']} ahead{margin}"
     else:
         text = row["verdict"] or ABSENT
     values = " : ".join(_value(row, column) for column in ("value_a", "value_b"))
-    findings = (row["verdict"],) if row["verdict"] in ("error unknown", "one round") else ()
+    findings = (row["verdict"],) if row["verdict"] in ("error unknown", ONE_ROUND) else ()
     return Entry(text, note=f"{values}{_interval(row)}", findings=findings, value=row["ratio"])
 
 

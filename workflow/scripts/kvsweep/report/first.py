@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER
 from kvsweep.numbers import format_number
 from kvsweep.report.parts import plural
 from kvsweep.study.pairs import BASELINE_PAIR
@@ -11,7 +12,6 @@ from kvsweep.tables.row import Row, is_published, pair_of, problem_with
 from kvsweep.units import format_count
 
 SMALL = 0.6  # of f16's bits: what saves memory that is worth a sentence
-FASTER, SLOWER, ONE_ROUND = "faster", "slower", "one round"
 
 
 def sentences_of(speed: Sequence[Row], pareto: Sequence[Row]) -> list[str]:
