@@ -306,7 +306,7 @@ def test_jobs_ask_for_what_the_plan_says(measured: tuple[Study, Study, list[Job]
             if f"{cell.engine}_demo" in job.rule
             and k.removeprefix("k-") + "_" + v.removeprefix("v-") in job.rule
             and ("throughput" in job.rule) == isinstance(cell, ThroughputCell)
-            and (not isinstance(cell, ThroughputCell) or f"_demo_{cell.depth}_" in job.rule)
+            and (not isinstance(cell, ThroughputCell) or f"_demo__{cell.depth}_" in job.rule)
         )
         expected = request(asked, cell, study.results)
         # Slurm counts in 2^20 bytes what it is given in M.

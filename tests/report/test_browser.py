@@ -99,7 +99,7 @@ def visit(browser, report):
 
 def test_it_opens_without_an_error_or_a_request(visit):
     assert visit.texts("h1") == ["KV-cache quantization in llama.cpp"]
-    assert visit.page.locator("h2").first.inner_text() == "Which pair for which work"
+    assert visit.page.locator("h2").first.inner_text() == "The answer"
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
