@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--configuration", type=Path, default=ROOT / "examples" / "demo.yaml")
+    parser.add_argument("--configuration", type=Path, default=ROOT / "examples" / "quick.yaml")
     parser.add_argument("--engine", type=Path, default=ROOT / "results" / "engines" / "mainline" / "bin")
     parser.add_argument("--rounds", type=int, default=1, help="of all three, in turn")
     parser.add_argument("--keep", type=Path, help="a directory for the two scripts")

@@ -67,7 +67,7 @@ def with_baseline(_prepared: Workplace, tmp_path: Path) -> Workplace:
 
 @pytest.fixture(scope="session")
 def demo() -> str:
-    """What `make demo` prints; the results stay in results/ as a user's would."""
-    done = run_make("demo")
+    """What the quick study prints; the results stay in results/ as a user's would."""
+    done = run_make("run", "CONFIG=examples/quick.yaml")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -1,4 +1,4 @@
-"""The end-to-end test: `make demo` on the real engine, then its tables against the raw files, number by number.
+"""The end-to-end test: examples/quick.yaml on the real engine, then its tables against the raw files, number by number.
 
 The raw files are read here in another way than kvsweep reads them: plain JSON and plain searches.
 """
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("demo")]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-DEMO = yaml.safe_load((ROOT / "examples" / "demo.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "examples" / "quick.yaml").read_text())
 N_PAIRS, N_DEPTHS, N_ROUNDS, N_CONTEXTS = (
     len(DEMO["pairs"]),
     len(DEMO["throughput"]["depths"]),
@@ -61,7 +61,7 @@ def test_the_demo_ends_by_saying_where_the_report_is(demo: str) -> None:
 
 def test_a_second_demo_does_nothing() -> None:
     before = {path: path.stat().st_mtime_ns for path in RESULTS.rglob("*") if path.is_file()}
-    again = run_make("demo")
+    again = run_make("run", "CONFIG=examples/quick.yaml")
     assert "Nothing to be done" in again.stdout + again.stderr
     assert before == {path: path.stat().st_mtime_ns for path in RESULTS.rglob("*") if path.is_file()}
 
@@ -158,7 +158,7 @@ def test_the_report_holds_the_numbers_and_needs_no_network(quality: pd.DataFrame
 def test_snakemakes_own_report_works(tmp_path: Path) -> None:
     archive = tmp_path / "report.zip"
     done = run_in_checkout(
-        ".venv/bin/snakemake", "--configfile", "examples/demo.yaml", "--report", str(archive)
+        ".venv/bin/snakemake", "--configfile", "examples/quick.yaml", "--report", str(archive)
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert any("report.html" in name for name in zipfile.ZipFile(archive).namelist())

@@ -24,7 +24,7 @@ def test_snakemake_takes_it(tmp_path: Path) -> None:
                 "--workflow-profile",
                 ROOT / "profiles" / "mac",
                 "--configfile",
-                ROOT / "examples" / "demo.yaml",
+                ROOT / "examples" / "quick.yaml",
             ),
             *("--directory", tmp_path, "--dry-run"),
         ],

@@ -41,7 +41,8 @@ def jobs(output: str) -> dict[str, int]:
     ("configuration", "throughput", "quality", "baselines"),
     [
         ("config.yaml", 14 * 8 + 10 * 5, 14 * 2 + 10 * 3, 2 + 3),
-        ("examples/demo.yaml", 12 * 3 * 3, 12 * 2, 2),
+        ("examples/demo.yaml", 6 * 2 * 3, 6, 1),
+        ("examples/quick.yaml", 8 * 3 * 2, 8 * 2, 2),
         ("examples/wider-quants.yaml", (7 + 7) * 4, 7 + 7, 2),
         ("examples/second-model.yaml", 7 * 4, 7, 1),
         ("examples/cuda.yaml", (8 + 11) * 4, 8 + 11, 2),
