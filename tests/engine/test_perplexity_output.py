@@ -213,3 +213,27 @@ def test_progress() -> None:
     stdout, stderr = recorded("fork/baseline-f16")
     assert perplexity_output.progress(stdout[:60]).chunks_done == 3
     assert perplexity_output.progress("") == PerplexityProgress(0)
+
+
+# The form of January to April 2024, by the format strings of perplexity.cpp then (pull request 5081).
+EARLY_2024 = """\
+kl_divergence: 1.23 seconds per pass - ETA 0.21 minutes
+
+chunk        PPL          ln(PPL(Q)/PPL(base))          KL-Divergence           Same top
+   1        4.1173       0.00421 ±    0.00902       0.01032 ±    0.00121    0.95686 ± 0.01275
+   2        4.9081       0.00310 ±    0.00612       0.01177 ±    0.00098    0.95490 ± 0.00919
+
+===== KL-divergence statistics
+Average:   0.011772 ±  0.000981
+Median :   0.006102
+Maximum:   0.190331
+KLD_99 :   0.090112
+"""
+
+
+@pytest.mark.parametrize("cut", ["", "===== KL", "Average", "   2  "])
+def test_a_build_of_early_2024_is_too_old_and_not_run_again(cut: str) -> None:
+    printed = EARLY_2024[: EARLY_2024.index(cut) if cut else None]
+    with pytest.raises(UnparsableOutput, match="take a build of May 2024 or later") as raised:
+        perplexity_output.parse_kl(printed, "")
+    assert not isinstance(raised.value, ClosingStatisticsMissing)

@@ -30,6 +30,9 @@ from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import UnparsableOutput
 
 _STATISTICS_NEED_TOKENS = 100
+# Until 2024-04-30 (llama.cpp pull request 6936): neither the perplexity nor any probability stands in the statistics,
+# and the table has other columns. V could not be quantized then.
+_OF_EARLY_2024 = re.compile(r"^===== KL-divergence statistics$|KL-Divergence +Same top$", re.M)
 
 
 def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
@@ -81,6 +84,11 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
     """
     text = f"{stdout}\n{stderr}"
     _raise_complaint(text)
+    if _OF_EARLY_2024.search(text):
+        raise UnparsableOutput(
+            "this llama-perplexity prints its statistics in the form of early 2024, without the cell's perplexity; "
+            "take a build of May 2024 or later"
+        )
     announced = _announcement(text)
     windows, closing, p99_twice = _kl_results(text)
     left_out = _left_out_by_older_builds(closing, p99_twice)
