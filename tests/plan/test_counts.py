@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.engine.identity import engine_identity
 from kvsweep.errors import KvsweepError
+from kvsweep.files import write_json
 from kvsweep.measure.progress import count_done
 from kvsweep.plan import last_run
 from kvsweep.plan.counts import LOGITS, Run, read_standings
@@ -304,6 +305,65 @@ def test_a_run_stops_where_only_a_name_is_another_one(tmp_path: Path) -> None:
         path.unlink()
     history.config = {**config, "models": {"new": config["models"]["m"]}}
     assert notes(history) == []
+
+
+def measured_of(history: History, section: str, name: str, text: str) -> None:
+    """A file of the user's, what the workflow wrote of it, and the record of every cell."""
+    path = history.results / f"{name}.file"
+    path.write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    kind = {"models": "model", "corpora": "corpus"}[section]
+    write_json(
+        history.results / section / name / f"{kind}.json",
+        {
+            kind: name,
+            "source": {"path": str(path)},
+            "path": str(path),
+            "size_bytes": len(text),
+            "sha256": digest,
+        },
+    )
+    history.config[section] = {name: {"path": str(path)}}
+    for run in history.to_do():
+        record = record_of(run, history.study, "crashed") | {f"{kind}_sha256": digest}
+        write_json(history.results / run.directory / "run.json", record)
+        (history.results / run.directory / LOGITS).touch()
+
+
+@pytest.mark.parametrize(("section", "old", "new"), [("models", "m", "new"), ("corpora", "t", "text")])
+def test_a_moved_file_under_another_name_is_known_by_its_content(
+    tmp_path: Path, section: str, old: str, new: str
+) -> None:
+    history = History(tmp_path)
+    measured_of(history, section, old, "the same")
+    (tmp_path / f"{old}.file").rename(tmp_path / "moved")
+    history.config[section] = {new: {"path": str(tmp_path / "moved")}}
+    kind, cells = {"models": ("MODEL", 8), "corpora": ("CORPUS", 4)}[section]
+    said = (
+        f"{new!r} has the same content as {old!r}, of which {cells} cells were measured here; "
+        f"make rename {kind}={old}:{new} keeps them"
+    )
+    with pytest.raises(KvsweepError) as raised:
+        notes(history)
+    assert str(raised.value) == f"{said}. Nothing was measured."
+    now = look(history.study, tmp_path, tmp_path)
+    assert last_run.of_another_study(history.study, tmp_path, now)[0] == f"note: {said}"
+    rename(Renaming(kind, old, new), tmp_path)
+    assert history.to_do() == [] and notes(history) == []
+
+
+def test_a_file_of_the_same_size_is_another_one_and_two_names_with_results_stay_apart(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    measured_of(history, "models", "m", "the same")
+    (tmp_path / "other").write_text("another.")
+    history.config["models"] = {"new": {"path": str(tmp_path / "other")}}
+    assert notes(history) == []
+    assert not (tmp_path / "models" / "new").exists()  # which would have the name that a renaming gives
+    measured_of(history, "models", "new", "the same")
+    (said,) = notes(history)
+    assert said.startswith(
+        "note: 'new' has the same content as 'm', of which 8 cells were measured here; both "
+    )
 
 
 def test_a_run_says_that_the_machine_has_another_name(tmp_path: Path) -> None:

@@ -47,13 +47,14 @@ def main() -> None:
     arguments = parser.parse_args()
     results: Path = arguments.results
     study = parse_study(json.loads(arguments.config))
-    plan = make_plan(study, read_known(study, results, arguments.base))
+    known = read_known(study, results, arguments.base)
+    plan = make_plan(study, known)
     if arguments.warnings:
         for warning in warnings(plan):
             say(f"note: {warning}")
         return
     print(as_text(plan, this_machine(study.machine).name), end="", flush=True)
-    for note in of_another_study(study, results):
+    for note in of_another_study(study, results, known.now):
         say(note)
     write_json(results / "plan.json", as_json(plan))
     say(f"every cell with its figures: {results / 'plan.json'}")

@@ -18,6 +18,8 @@ from kvsweep.study.cells import BaselineRun, Cell, QualityCell, baseline_runs, q
 from kvsweep.study.config import Study
 
 LOGITS = "logits.kld"
+# What the last run was started with (``last_run.py``).
+LAST_RUN = "last-run.json"
 Run = Cell | BaselineRun
 
 

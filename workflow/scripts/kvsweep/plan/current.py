@@ -112,11 +112,27 @@ def _model(model: Model, results: Path, base: Path) -> InputNow:
     made = read_manifest(results / "models" / model.name / "model.json")
     if model.origin.path is not None:
         # Reading tens of GB tells nothing as long as there is nothing to compare with.
-        if made is None and not any(results.glob(f"*/*/{glob.escape(model.name)}")):
+        if (
+            made is None
+            and not any(results.glob(f"*/*/{glob.escape(model.name)}"))
+            and not _has_another_name(model, results, base)
+        ):
             return InputNow(None)
         ours = made is not None and made.get("source") == model.origin.at(base).as_dict()
         return InputNow(local_model_sha256(model, results, base, remember=ours))
     return _fetched(made, model.origin, model.origin.as_dict(), model.sha256)
+
+
+def _has_another_name(model: Model, results: Path, base: Path) -> bool:
+    """Whether there are results of a file of this size; its sha256 will tell whether it is the same."""
+    assert model.origin.path is not None
+    parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
+    if not all(part.is_file() for part in parts):
+        return False
+    size = sum(part.stat().st_size for part in parts)
+    return any(
+        (read_manifest(path) or {}).get("size_bytes") == size for path in results.glob("models/*/model.json")
+    )
 
 
 def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
@@ -133,8 +149,10 @@ def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
     found = local_text_sha256(corpus, results, base, remember=ours)
     if corpus.member is None or found is None:
         return InputNow(found)
-    if made is not None and (made["archive_sha256"], made["source"].get("member")) == (found, corpus.member):
-        return InputNow(made["sha256"])
+    others = [made] if made else [read_manifest(path) for path in results.glob("corpora/*/corpus.json")]
+    for one in others:
+        if one and (one.get("archive_sha256"), one["source"].get("member")) == (found, corpus.member):
+            return InputNow(one["sha256"])
     return InputNow(corpus.sha256, None if made is None else f"{corpus.member} of another archive")
 
 

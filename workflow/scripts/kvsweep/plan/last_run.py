@@ -10,14 +10,14 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_json
-from kvsweep.plan.counts import Run, Standing, cells_of, read_standings, write_cells
+from kvsweep.plan.counts import LAST_RUN, Run, Standing, cells_of, read_standings, write_cells
 from kvsweep.plan.current import Current
-from kvsweep.plan.names import new_names
+from kvsweep.plan.names import measured_as, new_names
+from kvsweep.plan.rename import can_be_renamed, measured_cells
 from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell
 from kvsweep.study.config import Study, parse_study
 
-LAST_RUN = "last-run.json"
 _MOST_REASONS = 3
 
 
@@ -49,26 +49,37 @@ def begin(
 
     Raises KvsweepError, before anything is measured again, where what was measured only has another name now.
     """
-    if (last := _last_study(results)) is not None:
-        for sentence in _renamed(last, study, _measured_then(last, study, results)):
-            raise KvsweepError(f"{sentence}. Nothing was measured.")
+    for sentence in [
+        *_renamed(study, results),
+        *_measured_elsewhere(study, results, now, to_be_renamed=True),
+    ]:
+        raise KvsweepError(f"{sentence}. Nothing was measured.")
     found = read_standings(study, results, now)
-    notes = [*of_another_study(study, results), *measured_again(found)]
+    notes = [*of_another_study(study, results, now), *measured_again(found)]
     write_cells(found, results, measured_anyway)
     write_json(results / LAST_RUN, {"format": 1, "configfiles": configfiles, "configuration": configuration})
     return notes
 
 
-def of_another_study(study: Study, results: Path) -> list[str]:
-    """Says of measured cells that the last configuration asked for and this one does not: the report will lose them."""
+def of_another_study(study: Study, results: Path, now: Current) -> list[str]:
+    """Says of measured cells that the last configuration asked for and this one does not: the report will lose them.
+
+    And of the same model or text, measured under another name.
+    """
+    renamed = dict.fromkeys(
+        (
+            *_renamed(study, results),
+            *_measured_elsewhere(study, results, now, to_be_renamed=True),
+            *_measured_elsewhere(study, results, now, to_be_renamed=False),
+        )
+    )
+    notes = [f"note: {sentence}" for sentence in renamed]
     last = _last_study(results)
     if last is None:
-        return []
+        return notes
     gone = _measured_then(last, study, results)
-    renamed = list(_renamed(last, study, gone))
     names = sorted({f"{cell.engine}, {cell.model}" for cell in gone})
     shown = "; ".join(names[:_MOST_REASONS]) + ("; ..." if len(names) > _MOST_REASONS else "")
-    notes = [f"note: {sentence}" for sentence in renamed]
     if gone and not renamed:
         notes.append(
             f"note: {results.resolve()} was last used with another configuration; "
@@ -101,13 +112,33 @@ def _measured_then(last: Study, study: Study, results: Path) -> list[Cell]:
     ]
 
 
-def _renamed(last: Study, study: Study, gone: Iterable[Cell]) -> Iterator[str]:
-    """What was measured under another name."""
+def _renamed(study: Study, results: Path) -> Iterator[str]:
+    """What the last configuration has under another name, and was measured."""
+    last = _last_study(results)
+    if last is None:
+        return
+    gone = _measured_then(last, study, results)
     used = {name for cell in gone for name in (cell.engine, cell.model, getattr(cell, "corpus", None))}
     for kind, old, new in new_names(last, study):
         if old in used:
-            command = f"make rename {kind}={shlex.quote(f'{old}:{new}')}"
-            yield f"{old!r} is called {new!r} in this configuration; {command} keeps what was measured"
+            yield f"{old!r} is called {new!r} in this configuration; {_command(kind, old, new)} keeps what was measured"
+
+
+def _measured_elsewhere(study: Study, results: Path, now: Current, *, to_be_renamed: bool) -> Iterator[str]:
+    """What was measured of the same content under a name that is not asked for; it can have the new name as long as
+    nothing else has that."""
+    for kind, old, new in measured_as(study, now, results):
+        cells = measured_cells(results, kind, old)
+        if cells and can_be_renamed(results, kind, new) == to_be_renamed:
+            said = f"{new!r} has the same content as {old!r}, of which {number(cells, 'cell')} were measured here"
+            if to_be_renamed:
+                yield f"{said}; {_command(kind, old, new)} keeps them"
+            else:
+                yield f"{said}; both names have results, so they stay apart"
+
+
+def _command(kind: str, old: str, new: str) -> str:
+    return f"make rename {kind}={shlex.quote(f'{old}:{new}')}"
 
 
 def measured_again(standings: Mapping[Run, Standing]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kvsweep.engine.identity import engine_identity
+from kvsweep.files import read_manifest
 from kvsweep.plan.current import Current
 from kvsweep.study.config import Corpus, Engine, Model, Study
 
@@ -39,6 +41,19 @@ def new_names(last: Study, study: Study) -> Iterator[tuple[str, str, str]]:
                     if new not in then and set(keys) & set(now[new]):
                         yield kind, old, new
                         break
+
+
+def measured_as(study: Study, now: Current, results: Path) -> Iterator[tuple[str, str, str]]:
+    """What was measured under a name that the configuration does not have: ("MODEL", old, new).
+
+    The same content says so, of models and texts their sha256, wherever the file lies now.
+    """
+    for section, manifest in (("models", "model.json"), ("corpora", "corpus.json")):
+        names = {one.sha256: name for name, one in getattr(now, section).items() if one.sha256 is not None}
+        for path in sorted((results / section).glob(f"*/{manifest}")):
+            new = names.get((read_manifest(path) or {}).get("sha256"))
+            if new is not None and path.parent.name not in getattr(study, section):
+                yield _KINDS[section], path.parent.name, new
 
 
 def _things(section: str, study: Study, now: Current) -> dict[str, list[Hashable]]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, read_manifest, sha256, write_json
-from kvsweep.plan.last_run import LAST_RUN
+from kvsweep.plan.counts import LAST_RUN
 from kvsweep.study.values import Name, Text
 
 JOURNAL = "renaming.json"
@@ -104,10 +104,7 @@ def _check(asked: Renaming, results: Path) -> None:
             )
         return
     place = results / _PLACES[asked.kind][0]
-    old, new = (
-        [path for path in (place / name, *_directories(results, asked.kind, name)) if path.exists()]
-        for name in (asked.old, asked.new)
-    )
+    old, new = (_what_has(results, asked.kind, name) for name in (asked.old, asked.new))
     if not old:
         known = ", ".join(sorted(path.name for path in place.glob("*") if path.is_dir())) or "none"
         raise KvsweepError(f"{asked.kind}: there is nothing of {asked.old!r} here; known here: {known}.")
@@ -116,6 +113,26 @@ def _check(asked: Renaming, results: Path) -> None:
             f"{asked.kind}: {asked.new!r} is there already ({new[0]}); two cannot become one. Choose another name, or "
             f"remove what is there."
         )
+
+
+def _what_has(results: Path, kind: str, name: str) -> list[Path]:
+    place = results / _PLACES[kind][0] / name
+    return [path for path in (place, *_directories(results, kind, name)) if path.exists()]
+
+
+def can_be_renamed(results: Path, kind: str, new: str) -> bool:
+    """Whether nothing has the ``new`` name yet."""
+    return not _what_has(results, kind, new)
+
+
+def measured_cells(results: Path, kind: str, name: str) -> int:
+    """How many cells were measured under a name."""
+    return sum(
+        not any(part.startswith(".") for part in path.relative_to(results).parts)
+        for directory in _directories(results, kind, name)
+        if directory.relative_to(results).parts[0] != "baseline"
+        for path in directory.rglob("run.json")
+    )
 
 
 def _directories(results: Path, kind: str, name: str) -> Iterator[Path]:
