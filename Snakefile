@@ -76,6 +76,7 @@ rule all:
         PAIRS_CHECKED,
         # Named here too, because of a cell that was forgotten nothing else would be missed.
         STANDING.cell_records,
+        STANDING.tokens,
 
 
 # Every cell, without tables and report.

@@ -277,6 +277,35 @@ def _advice() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _depth() -> list[dict[str, Any]]:
+    return [
+        answer(
+            "depth", **SCORED | {"n_ctx": 32 * K}, ctk=cache_type, ctv=cache_type, chunks=4, positions="16x256",
+            depth_from=depth - 255, depth_to=depth, depth_tokens=depth - 127.5, tokens=1024, error_by="blocks",
+            kld_mean=kld, kld_mean_stderr=kld / 20, kld_mean_low=0.9 * kld, kld_mean_high=1.1 * kld,
+            kld_median=kld / 3, kld_p90=2 * kld, kld_p99=9 * kld, top1_agreement=1 - 2 * kld,
+            top1_agreement_stderr=kld / 5, ln_ppl_ratio=kld / 4, ln_ppl_ratio_stderr=kld / 10,
+        )
+        for cache_type, at_once in (("q8_0", 0.0008), ("q4_0", 0.0101))
+        for depth, kld in ((2 * K, at_once), (16 * K, 1.3 * at_once), (32 * K - 1, 1.4 * at_once))
+    ]  # fmt: skip
+
+
+def _agreement() -> list[dict[str, Any]]:
+    def row(cache_type: str, printed: float, scored: float, verdict: str) -> dict[str, Any]:
+        return answer(
+            "agreement", **SCORED, ctk=cache_type, ctv=cache_type, kld_perplexity=printed, kld_scorer=scored,
+            difference=printed - scored, relative=(printed - scored) / scored, expected_low=-0.003 * scored,
+            expected_high=0.003 * scored, basis="left out below e^-16: 0.3 %", verdict=verdict,
+        )  # fmt: skip
+
+    return [
+        row("q8_0", 0.003651, 0.00365278, "agrees"),
+        row("q4_0", 0.047041, 0.04695866, "agrees"),
+        row("turbo4", 0.0512, 0.0468, "disagrees"),
+    ]
+
+
 def speed_of(throughput: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows of the tables that are made of throughput alone, as the workflow makes them."""
     rows = list(throughput)
@@ -295,5 +324,7 @@ def answers() -> dict[str, pa.Table]:
         "memory": _memory(),
         "largest_context": _largest_context(),
         "advice": _advice(),
+        "depth": _depth(),
+        "agreement": _agreement(),
     }
     return {name: answers_of(name, found) for name, found in rows.items()}

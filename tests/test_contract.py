@@ -91,8 +91,8 @@ def baselines(model: str = "", corpus: str = "", n_ctx: int = 1024) -> set[Job]:
 
 
 def scored() -> set[Job]:
-    """The cells of ``quality`` as the scorer measures them, without a baseline."""
-    return {cell.replace("quality_cell", "scorer_cell") for cell in quality()}
+    """The cells of ``quality`` as the scorer measures them, without a baseline, and the files of their tokens."""
+    return {cell.replace("quality_cell", "scorer_cell") for cell in quality()} | {job("tokens")}
 
 
 def everything_of_engine(engine: str) -> set[Job]:

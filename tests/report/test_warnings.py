@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from kvsweep.report import warnings
+from synthetic_analysis import answers
 
 
 def row(**values: Any) -> dict[str, Any]:
@@ -39,3 +40,11 @@ def test_where_a_cell_ran_says_why_it_is_a_fallback() -> None:
         "all weights"
     )
     assert warnings._where_it_ran(row()) == "2 graph splits, KV cache on CUDA0"
+
+
+def test_two_methods_that_disagree_are_said_at_the_top() -> None:
+    agreement = answers()["agreement"].to_pylist()
+    (caution,) = warnings.warnings_of([], [], agreement=agreement)
+    assert "disagree" in caution.kind
+    (cell,) = caution.cells
+    assert cell == "turbo4 at 4K: KL divergence 0.0512 by llama-perplexity, 0.0468 by the scorer"

@@ -45,6 +45,8 @@ rule answers:
             "pareto.parquet",
             "k_or_v.parquet",
             "crossovers.parquet",
+            "depth.parquet",
+            "agreement.parquet",
         ),
     log:
         "{root}/logs/answers.log",

@@ -1,5 +1,9 @@
 # Needs: an engine with a scorer, model and corpus manifests. Makes: one record for each quality cell that the scorer
-# measures, with the scores of its tokens. Neither a baseline nor a file of log-probabilities.
+# measures, with the scores of its tokens, and these as Parquet. Neither a baseline nor a file of log-probabilities.
+
+
+localrules:
+    tokens,
 
 
 rule scorer_cell:
@@ -32,4 +36,24 @@ rule scorer_cell:
             "--engine results/engines/$engine/build.json --model results/models/$model/model.json "
             "--corpus results/corpora/$corpus/corpus.json --n-ctx $n_ctx --chunks {params.chunks} "
             "--positions {params.positions}",
+        )
+
+
+rule tokens:
+    """Writes the scores of a cell's tokens as Parquet; of a cell that was not measured no rows."""
+    input:
+        run="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
+        build=ancient("results/engines/{engine}/build.json"),
+    output:
+        "results/tokens/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}.parquet",
+    log:
+        "results/logs/tokens/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
+    conda:
+        "../envs/kvsweep.yaml"
+    params:
+        code=code("make_tokens.py"),
+    shell:
+        command(
+            "make_tokens.py",
+            "--run {input.run:q} --build-json {input.build:q} --output {output:q}",
         )

@@ -1,21 +1,24 @@
 #!/usr/bin/env python
 """Speed over rounds; comparisons with what was published, and of pairs with each other: head-to-heads, the Pareto
-front, what comes from K and what from V, crossovers."""
+front, what comes from K and what from V, crossovers; quality by depth, and whether two methods agree."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from kvsweep.analysis.agreement import agreement
 from kvsweep.analysis.comparisons import compare
 from kvsweep.analysis.crossovers import crossovers
+from kvsweep.analysis.depth import by_depth
 from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.speed import over_rounds, repetitions, speeds
 from kvsweep.analysis.storage import write_answers
 from kvsweep.program import run_program
-from kvsweep.tables.storage import read_rows
+from kvsweep.tables.row import one_method
+from kvsweep.tables.storage import read_rows, read_table
 
 
 def main() -> None:
@@ -28,7 +31,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     tables: Path = arguments.tables
-    throughput, quality = read_rows(tables, "throughput"), read_rows(tables, "quality")
+    throughput, by_all_methods = read_rows(tables, "throughput"), read_table(tables, "quality").to_pylist()
+    quality = one_method(by_all_methods)
     models = read_rows(tables, "models")
     write_answers(tables, "repetitions", repetitions(throughput))
     throughput = over_rounds(throughput)
@@ -38,6 +42,8 @@ def main() -> None:
     write_answers(tables, "pareto", pareto(throughput, quality, models, arguments.pareto_depth))
     write_answers(tables, "k_or_v", k_or_v(quality))
     write_answers(tables, "crossovers", crossovers(throughput))
+    write_answers(tables, "depth", by_depth(by_all_methods))
+    write_answers(tables, "agreement", agreement(by_all_methods))
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def quality_of(row: Row, column: str) -> Value | None:
     return Value(
         value,
         stderr,
-        printed.half_digit,
+        0.0 if row.get("method") == "scorer" else printed.half_digit,
         BY_TOKEN if stderr is not None else BY_WINDOW,
         None,
         by_window,

@@ -15,6 +15,7 @@ from kvsweep.tables.schemas import (
     FLAG,
     INTEGER,
     INTEGERS,
+    PART,
     REAL,
     REALS,
     TEXT,
@@ -498,6 +499,44 @@ ADVICE = as_schema(
     ]
 )
 
+DEPTH = as_schema(
+    [
+        *_SET_UP,
+        *_TEXT_SCORED,
+        *_PAIR,
+        ("chunks", INTEGER, "", "windows that were scored"),
+        ("positions", TEXT, "", "what was scored of each window: half, or BLOCKSxTOKENS spread over it"),
+        *PART,
+    ]
+)
+
+AGREEMENT = as_schema(
+    [
+        *_SET_UP,
+        *_TEXT_SCORED,
+        *_PAIR,
+        ("kld_perplexity", REAL, "nats", "mean KL divergence by llama-perplexity, against its file of f16"),
+        ("kld_scorer", REAL, "nats", "the same by the scorer, against f16 itself"),
+        ("difference", REAL, "nats", "kld_perplexity less kld_scorer"),
+        ("relative", REAL, "fraction", "difference as a part of kld_scorer; null where that is 0"),
+        (
+            "expected_low",
+            REAL,
+            "nats",
+            "least difference that the 16 bits of llama-perplexity's file explain",
+        ),
+        ("expected_high", REAL, "nats", "largest difference that they explain"),
+        ("basis", TEXT, "", "what expected_low and expected_high are made of"),
+        (
+            "verdict",
+            TEXT,
+            "",
+            "agrees: the difference is explained; disagrees: it is not; not comparable: why says so",
+        ),
+        ("why", TEXT, "", "why the two cannot be compared; null where they can"),
+    ]
+)
+
 ANALYSIS: dict[str, pa.Schema] = {
     "claims": CLAIMS,
     "speed": SPEED,
@@ -510,4 +549,6 @@ ANALYSIS: dict[str, pa.Schema] = {
     "memory": MEMORY,
     "largest_context": LARGEST_CONTEXT,
     "advice": ADVICE,
+    "depth": DEPTH,
+    "agreement": AGREEMENT,
 }

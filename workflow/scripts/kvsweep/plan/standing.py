@@ -49,6 +49,11 @@ class StudyOnDisk:
         self._runs = {str(run.directory): run for run in (*baselines, *cells)}
         self.baseline_records = [self.record(run) for run in baselines]
         self.cell_records = [self.record(run) for run in cells]
+        self.tokens = [
+            self._path("tokens", *run.directory.parts[1:-1], f"{run.directory.name}.parquet")
+            for run in quality_cells(study)
+            if run.method == "scorer"
+        ]
         self.builds = [self._path("engines", name, "build.json") for name in study.engines]
         self.models = [self._path("models", name, "model.json") for name in study.models]
         corpora = dict.fromkeys(run.corpus for run in quality_cells(study))

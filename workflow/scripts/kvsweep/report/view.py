@@ -88,7 +88,9 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
     return View(
         summary=_summary(throughput, quality),
         answers=tuple(answers(rows["advice"], rows["speed"], rows["pareto"])),
-        warnings=tuple(warnings_of(throughput, quality, rows["repetitions"], rows["models"])),
+        warnings=tuple(
+            warnings_of(throughput, quality, rows["repetitions"], rows["models"], rows["agreement"])
+        ),
         quality=tuple(quality_sections(quality)),
         throughput=tuple(throughput_sections(rows["speed"])),
         crossovers=tuple(crossover_sections(rows["crossovers"])),

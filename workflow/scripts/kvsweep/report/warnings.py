@@ -10,11 +10,12 @@ from kvsweep.numbers import format_difference
 from kvsweep.report.parts import PHASES, Caution, label_of
 from kvsweep.statistics import Interval, cannot_be_the_same
 from kvsweep.study.pairs import pair_order
-from kvsweep.tables.row import Row, is_measured, is_published, ran_as
+from kvsweep.tables.row import Row, is_measured, is_published, pair_of, ran_as
 from kvsweep.units import format_count
 
 # From where on a measured cell gets a warning.
 DRIFT_PER_REPETITION = 0.005  # a trend that is told from 0, as a fraction of the time
+_METHODS = {"perplexity": "llama-perplexity", "scorer": "the scorer"}
 SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
 
 
@@ -23,6 +24,7 @@ def warnings_of(
     quality: Sequence[Row],
     repetitions: Sequence[Row] = (),
     models: Sequence[Row] = (),
+    agreement: Sequence[Row] = (),
 ) -> Iterable[Caution]:
     """At most one for each kind, the most misleading kind first."""
     vocabulary = {row["model"]: row["n_vocab"] for row in models}
@@ -66,6 +68,14 @@ def warnings_of(
         lambda row: _is_guessing(row, vocabulary.get(row["model"])),
         lambda row: f"{row['ppl']:.3g} of {vocabulary[row['model']]:,} tokens",
     )
+    apart_by_method = [row for row in agreement if row["verdict"] == "disagrees"]
+    if apart_by_method:
+        groups = compare(apart_by_method, QUALITY_SUBJECT).groups
+        yield Caution(
+            "llama-perplexity and the scorer disagree on the same cell, beyond what the 16 bits of llama-perplexity's "
+            "file explain: one of the two did not measure what it should",
+            tuple(_disagreement(group.title, row) for group in groups for row in group.rows),
+        )
     for status in sorted({row["status"] for row in rows if not is_measured(row)}, key=str):
         yield from warning(
             f"Not measured: {status}",
@@ -130,6 +140,13 @@ def is_beyond_training(row: Row) -> bool:
     """Whether a cell's depth or context is more than the model was trained for."""
     length, trained = row.get("depth", row.get("n_ctx")), row.get("n_ctx_train")
     return length is not None and trained is not None and bool(length > trained)
+
+
+def _disagreement(group: str, row: Row) -> str:
+    """`q4_0 at 4K: KL divergence 0.0512 by llama-perplexity, 0.0470 by the scorer`"""
+    values = (f"{row[f'kld_{method}']:.4g} by {name}" for method, name in _METHODS.items())
+    of_group = f" [{group}]" if group else ""
+    return f"{pair_of(row)} at {format_count(row['n_ctx'])}: KL divergence {', '.join(values)}{of_group}"
 
 
 def drifts(row: Row) -> bool:

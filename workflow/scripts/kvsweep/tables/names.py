@@ -16,4 +16,6 @@ ANALYSIS = (
     "memory",
     "largest_context",
     "advice",
+    "depth",
+    "agreement",
 )

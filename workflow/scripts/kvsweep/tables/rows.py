@@ -15,14 +15,11 @@ import pyarrow as pa
 from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.bench_output import BenchTest, parse_bench
 from kvsweep.engine.bench_results import failed_computations, logs_of_phases
-from kvsweep.engine.failures import first_line
 from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
 from kvsweep.engine.off_device import evidence
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.engine.perplexity_results import KlStatistics
-from kvsweep.engine.scorer_file import SCORES, read_windows
 from kvsweep.engine.sizes import kv_bytes_per_token
-from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import UnparsableOutput
 from kvsweep.inputs.kv_layers import LayerGroup
 from kvsweep.inputs.model_header import groups_in_manifest
@@ -31,7 +28,6 @@ from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_counts, window_stderr, window_values
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
-from kvsweep.study.positions import Positions
 from kvsweep.tables import scored
 from kvsweep.tables.effective import KINDS, effective_cache, shape_of
 from kvsweep.tables.status import MEASURED, Verdict, without_result
@@ -218,7 +214,7 @@ def quality_row(
     contexts = _contexts(log)
     found: Row | None = None
     try:
-        found = (_scored if cell.method == "scorer" else _printed)(cell, recorded)
+        found = (_scored if cell.method == "scorer" else _printed)(recorded)
     except UnparsableOutput as error:
         problem = problem or str(error)
     row = _common(cell, recorded, build)
@@ -236,7 +232,7 @@ def quality_row(
     return row
 
 
-def _printed(_cell: QualityCell, recorded: Recorded) -> Row:
+def _printed(recorded: Recorded) -> Row:
     """What llama-perplexity printed. Raises UnparsableOutput unless it is what was asked for, all of it."""
     found = parse_kl(recorded.stdout, recorded.stderr)
     if found.n_chunks != recorded.run["chunks"]:
@@ -246,15 +242,8 @@ def _printed(_cell: QualityCell, recorded: Recorded) -> Row:
     return _statistics(found)
 
 
-def _scored(cell: QualityCell, recorded: Recorded) -> Row:
-    """What the scorer recorded. Raises UnparsableOutput unless it is what was asked for, all of it."""
-    if failure := first_line(recorded.stderr, COMPUTATION):
-        raise UnparsableOutput(f"a computation failed, so what was scored is no result: {failure}")
-    run, path = recorded.run, recorded.directory / SCORES
-    if not path.is_file():
-        raise UnparsableOutput(f"{path.name} is missing")
-    windows = read_windows(path, cell.n_ctx, run["chunks"], Positions.parse(run["positions"]))
-    return scored.statistics(windows)
+def _scored(recorded: Recorded) -> Row:
+    return scored.statistics(scored.windows_of(recorded))
 
 
 def _weights_on_device(log: EngineLog, model: Mapping[str, Any]) -> int | None:

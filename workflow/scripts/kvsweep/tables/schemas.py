@@ -232,6 +232,42 @@ THROUGHPUT = as_schema(
     ]
 )
 
+
+def _with_interval(name: str, unit: str, meaning: str) -> list[Column]:
+    return [
+        (name, REAL, unit, meaning),
+        (f"{name}_low", REAL, unit, "lower end of its 95 % interval; null where the tokens are too few"),
+        (f"{name}_high", REAL, unit, "upper end of it"),
+    ]
+
+
+_STDERR = "its standard error; error_by says of what"
+
+# A part of the scored positions of a cell: of all its windows, the tokens that were predicted at about one depth.
+PART: list[Column] = [
+    ("depth_from", INTEGER, "tokens", "tokens in the cache when the first token of the part was predicted"),
+    ("depth_to", INTEGER, "tokens", "likewise of the last one"),
+    ("depth_tokens", REAL, "tokens", "mean of that over the part"),
+    ("tokens", INTEGER, "tokens", "tokens that were scored in the part, of all windows"),
+    *_with_interval("kld_mean", "nats", "mean KL divergence"),
+    ("kld_mean_stderr", REAL, "nats", _STDERR),
+    *_with_interval("kld_median", "nats", "median KL divergence; null where fewer than 10 tokens lie beyond"),
+    *_with_interval("kld_p90", "nats", "90 % of the tokens have a lower one; null likewise"),
+    *_with_interval("kld_p99", "nats", "99 % of the tokens have a lower one; null likewise"),
+    *_with_interval("kld_p999", "nats", "99.9 % of the tokens have a lower one; null likewise"),
+    *_with_interval("top1_agreement", "fraction", "tokens whose most likely next token is f16's"),
+    ("top1_agreement_stderr", REAL, "fraction", _STDERR),
+    *_with_interval("ln_ppl_ratio", "", "mean of ln(PPL/PPL(f16)), paired by token"),
+    ("ln_ppl_ratio_stderr", REAL, "", _STDERR),
+    (
+        "error_by",
+        TEXT,
+        "",
+        "windows: Student's t over them, from 8 on; blocks: of 64 neighbouring tokens, which knows nothing of what "
+        "makes a whole window hard",
+    ),
+]
+
 # How it was measured, and what only the scorer tells: from each token's record instead of printed digits.
 _SCORED: list[Column] = [
     (
@@ -257,7 +293,8 @@ _SCORED: list[Column] = [
         "kld_p99_low",
         REAL,
         "nats",
-        "lower end of kld_p99's 95 % interval, block bootstrap; null by perplexity",
+        "lower end of kld_p99's 95 % interval, block bootstrap; null by perplexity, and where fewer than 10 tokens lie "
+        "beyond",
     ),
     ("kld_p99_high", REAL, "nats", "upper end of it"),
     ("kld_p999_low", REAL, "nats", "lower end of kld_p999's 95 % interval, likewise"),
@@ -277,6 +314,25 @@ _SCORED: list[Column] = [
     ),
     ("top1_by_depth", REALS, "fraction", "top-1 agreement of each part"),
     ("top1_by_depth_stderr", REALS, "fraction", "its standard error, likewise"),
+    *(
+        column
+        for name, share in (("median", 50), ("p90", 90), ("p95", 95))
+        for column in (
+            (
+                f"kld_{name}_low",
+                REAL,
+                "nats",
+                f"lower end of the 95 % interval of the {share} % quantile, likewise",
+            ),
+            (f"kld_{name}_high", REAL, "nats", "upper end of it"),
+        )
+    ),
+    (
+        "by_position",
+        pa.list_(pa.struct(list(as_schema(PART)))),
+        "",
+        "each part of depth_tokens with all that is known of it, in units of the table depth; null by perplexity",
+    ),
 ]
 
 QUALITY = as_schema(
@@ -340,6 +396,26 @@ QUALITY = as_schema(
         *_CACHES,
         *_PROOFS,
         *_SCORED,
+    ]
+)
+
+# Not in TABLES: a file a cell.
+TOKENS = as_schema(
+    [
+        *_ENGINE_AND_MODEL,
+        ("corpus", TEXT, "", "name of the corpus in the configuration"),
+        ("n_ctx", INTEGER, "tokens", "context: length of a window"),
+        ("positions", TEXT, "", "what was scored of each window: half, or BLOCKSxTOKENS spread over it"),
+        *_PAIR[:2],
+        ("window", pa.int32(), "", "number of the window in the text, from 0"),
+        ("depth", pa.int32(), "tokens", "tokens of the window in the cache when the token was predicted"),
+        ("token", pa.int32(), "", "id of the token that the text has there"),
+        ("nll_base", pa.float32(), "nats", "negative log-likelihood of the token under f16"),
+        ("nll", pa.float32(), "nats", "the same under the pair"),
+        ("kld", pa.float32(), "nats", "KL divergence of the pair's distribution from f16's"),
+        ("delta_p", pa.float32(), "fraction", "change of the token's probability: pair less f16"),
+        ("entropy_base", pa.float32(), "nats", "entropy of f16's distribution"),
+        ("same_top", FLAG, "", "whether the most likely token is f16's"),
     ]
 )
 

@@ -1,29 +1,36 @@
-"""What the scorer's records of a cell say: the columns of the table quality, and divergence by position.
-
-Errors are of windows where there are enough of them: tokens of a window share their context. With fewer than
-``ENOUGH_WINDOWS`` they are of blocks of neighbouring tokens, by a bootstrap that draws whole blocks (moving blocks,
-Kunsch 1989): what spreads less far than a block is then no reason for a too small error.
-"""
+"""What the scorer's records of a cell say: the columns of the table quality, and the same by position."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kvsweep.engine.scorer_file import Window
+from kvsweep.engine.failures import first_line
+from kvsweep.engine.scorer_file import SCORES, Window, read_windows
+from kvsweep.engine.wordings import COMPUTATION
+from kvsweep.errors import UnparsableOutput
+from kvsweep.measure.record import Recorded
+from kvsweep.statistics import Interval
+from kvsweep.study.positions import Positions
+from kvsweep.tables.blocks import Numbers, block_stderr, mean_of, quantile_intervals, window_stderr
 
-Numbers = NDArray[np.float64]
-
-ENOUGH_WINDOWS = 8
-BLOCK_TOKENS = 64
-_DRAWS = 400
-_SEED = 1
 _QUANTILES = {"kld_median": 0.5, "kld_p90": 0.9, "kld_p95": 0.95, "kld_p99": 0.99, "kld_p999": 0.999}
-_BINS = 16
+# Of a part of the positions.
+_QUANTILES_OF_PART = {name: share for name, share in _QUANTILES.items() if name != "kld_p95"}
+_PARTS = 16
+
+
+def windows_of(recorded: Recorded) -> Iterator[Window]:
+    """What the scorer recorded, a window at a time. Raises UnparsableOutput unless it is all that was asked for."""
+    if failure := first_line(recorded.stderr, COMPUTATION):
+        raise UnparsableOutput(f"a computation failed, so what was scored is no result: {failure}")
+    run, path = recorded.run, recorded.directory / SCORES
+    if not path.is_file():
+        raise UnparsableOutput(f"{path.name} is missing")
+    return read_windows(path, run["n_ctx"], run["chunks"], Positions.parse(run["positions"]))
 
 
 def statistics(windows: Iterable[Window]) -> dict[str, Any]:
@@ -35,6 +42,7 @@ def statistics(windows: Iterable[Window]) -> dict[str, Any]:
     ppl = math.exp(nll)
     row = {
         "scored_tokens": int(kld.size),
+        "window_tokens": kld.shape[1],
         "ppl": ppl,
         "ppl_stderr": ppl * _stderr(scores["nll"].astype(float)),
         "ppl_base": math.exp(nll_base),
@@ -48,81 +56,70 @@ def statistics(windows: Iterable[Window]) -> dict[str, Any]:
         "top1_agreement": float(same.mean()),
         "top1_agreement_stderr": _stderr(same),
         "delta_p_rms": math.sqrt(float((delta_p**2).mean())),
-        "kld_windows": [float(value) for value in kld.mean(axis=1)],
-        **_quantile_intervals(kld),
-        **by_depth(scores),
+        "kld_windows": kld.mean(axis=1).tolist(),
+        "ln_ppl_ratio_windows": ratio.mean(axis=1).tolist(),
+        "top1_windows": scores["same_top"].sum(axis=1).tolist(),
+    }
+    for name, found in zip(_QUANTILES, quantile_intervals(kld, [*_QUANTILES.values()]), strict=True):
+        row |= _ends(name, found)
+    parts = by_position(scores)
+    row |= {
+        "by_position": parts,
+        "depth_tokens": [part["depth_tokens"] for part in parts],
+        "kld_by_depth": [part["kld_mean"] for part in parts],
+        "kld_by_depth_stderr": [part["kld_mean_stderr"] for part in parts],
+        "top1_by_depth": [part["top1_agreement"] for part in parts],
+        "top1_by_depth_stderr": [part["top1_agreement_stderr"] for part in parts],
     }
     for name, values in (("kld", kld), ("ln_ppl_ratio", ratio)):
-        error = _window_stderr(values)
+        error = window_stderr(values)
         row[f"{name}_window_stderr"] = error
         row[f"{name}_window_rounding"] = None if error is None else 0.0
     row["kld_block_stderr"] = block_stderr(kld)
     return row
 
 
-def by_depth(scores: Any) -> dict[str, list[Any]]:
-    """Means over neighbouring positions: up to 16 parts with the same number of scored positions each.
+def by_position(scores: Any) -> list[dict[str, Any]]:
+    """Up to 16 parts of the scored positions, with as many positions each; ``scores`` has a row for each window.
 
-    ``depth_tokens`` is the mean number of tokens in the cache when the part's tokens were predicted.
+    A token's depth is the number of tokens in the cache when it was predicted.
     """
     positions = scores["position"][0]
-    kld, same = scores["kld"].astype(float), scores["same_top"].astype(float)
-    parts = [
-        part for part in np.array_split(np.arange(len(positions)), min(_BINS, len(positions))) if len(part)
-    ]
-    return {
-        "depth_tokens": [float(positions[part].mean()) + 1 for part in parts],
-        "kld_by_depth": [float(kld[:, part].mean()) for part in parts],
-        "kld_by_depth_stderr": [_best_stderr(kld[:, part]) for part in parts],
-        "top1_by_depth": [float(same[:, part].mean()) for part in parts],
-        "top1_by_depth_stderr": [_best_stderr(same[:, part]) for part in parts],
+    parts = np.array_split(np.arange(len(positions)), min(_PARTS, len(positions)))
+    return [_part(scores[:, part]) for part in parts if len(part)]
+
+
+def _part(scores: Any) -> dict[str, Any]:
+    depths = scores["position"][0] + 1
+    kld = scores["kld"].astype(float)
+    row: dict[str, Any] = {
+        "depth_from": int(depths[0]),
+        "depth_to": int(depths[-1]),
+        "depth_tokens": float(depths.mean()),
+        "tokens": int(kld.size),
     }
+    for name, values in (
+        ("kld_mean", kld),
+        ("top1_agreement", scores["same_top"].astype(float)),
+        ("ln_ppl_ratio", scores["nll"].astype(float) - scores["nll_base"]),
+    ):
+        if values.size < 2:
+            row[name] = float(values.mean())
+            continue
+        found = mean_of(values)
+        row |= {name: found.value, f"{name}_stderr": found.stderr, "error_by": found.by}
+        row |= _ends(name, Interval(found.value, found.low, found.high))
+    for name, share in zip(
+        _QUANTILES_OF_PART, quantile_intervals(kld, [*_QUANTILES_OF_PART.values()]), strict=True
+    ):
+        row |= {name: share and share.value} | _ends(name, share)
+    return row
 
 
-def block_stderr(values: Numbers) -> float:
-    """Standard error of the mean, blocks of neighbouring tokens of a window taken as independent."""
-    return float(_draws(values, lambda drawn: drawn.mean()).std(ddof=1))
-
-
-def _best_stderr(values: Numbers) -> float:
-    """By windows where there are enough, else by blocks."""
-    error = _window_stderr(values) if len(values) >= ENOUGH_WINDOWS else None
-    return block_stderr(values) if error is None else error
+def _ends(name: str, found: Interval | None) -> dict[str, float | None]:
+    return {f"{name}_low": found and found.low, f"{name}_high": found and found.high}
 
 
 def _stderr(values: Numbers) -> float:
     """Tokens taken as independent, as llama-perplexity does."""
     return float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else 0.0
-
-
-def _window_stderr(values: Numbers) -> float | None:
-    means = values.mean(axis=1)
-    return float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else None
-
-
-def _quantile_intervals(kld: Numbers) -> Mapping[str, float]:
-    """95 % intervals of the tail's quantiles, from the same draws of blocks."""
-    found: dict[str, float] = {}
-    names = ("kld_p99", "kld_p999")
-    drawn = _draws(kld, lambda values: np.quantile(values, [_QUANTILES[name] for name in names]))
-    for name, low, high in zip(names, *np.quantile(drawn, [0.025, 0.975], axis=0), strict=True):
-        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    return found
-
-
-def _draws(values: Numbers, of: Any) -> Numbers:
-    """``of`` each of many samples of blocks, drawn with replacement from all windows; blocks do not cross windows."""
-    n_windows, n_tokens = values.shape
-    length = min(BLOCK_TOKENS, max(n_tokens // 4, 1))
-    starts = n_tokens - length + 1
-    random = np.random.default_rng(_SEED)
-    n_blocks = -(-values.size // length)
-    rows = random.integers(0, n_windows, (_DRAWS, n_blocks))
-    begins = random.integers(0, starts, (_DRAWS, n_blocks))
-    within = np.arange(length)
-    return np.array(
-        [
-            of(values[row[:, None], begin[:, None] + within].ravel()[: values.size])
-            for row, begin in zip(rows, begins, strict=True)
-        ]
-    )

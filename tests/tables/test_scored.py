@@ -1,0 +1,88 @@
+"""What a cell's scores say: means, tails and the same by position, each with an error that it can carry."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kvsweep.tables import blocks
+from kvsweep.tables.rows import as_table
+from kvsweep.tables.schemas import QUALITY
+from kvsweep.tables.scored import statistics, windows_of
+from scored_cell import scored_cell
+
+
+def drawn(windows: int, tokens: int, seed: int = 0) -> np.ndarray:
+    """Divergences as they are: skewed, and of one mind with their neighbours."""
+    random = np.random.default_rng(seed)
+    smooth = np.apply_along_axis(
+        lambda row: np.convolve(row, np.ones(8) / 8**0.5, "valid"),
+        1,
+        random.standard_normal((windows, tokens + 7)),
+    )
+    return np.exp(smooth)
+
+
+def test_parts_say_where_they_lie_and_what_they_hold(tmp_path: Path) -> None:
+    recorded = scored_cell(
+        tmp_path, lambda _, position: position / 1000, n_ctx=4096, windows=3, positions="4x256"
+    )
+    row = statistics(windows_of(recorded))
+    parts = row["by_position"]
+    assert len(parts) == 16 and sum(part["tokens"] for part in parts) == row["scored_tokens"] == 3 * 4 * 256
+    assert (parts[0]["depth_from"], parts[-1]["depth_to"]) == (1023 - 256 + 1, 4095)
+    for part in parts:
+        assert part["kld_mean"] == pytest.approx((part["depth_tokens"] - 1) / 1000)
+        assert part["ln_ppl_ratio"] == pytest.approx(part["kld_mean"] / 2, rel=1e-5)
+        assert part["depth_from"] <= part["depth_tokens"] <= part["depth_to"]
+        # 192 tokens: 19 of them lie beyond p90, and two beyond p99.
+        assert part["kld_p90"] > part["kld_median"] and part["kld_p99"] is None
+    assert row["kld_by_depth"] == [part["kld_mean"] for part in parts]
+    assert as_table([row], QUALITY).num_rows == 1
+
+
+def test_a_tail_that_too_few_tokens_carry_has_no_interval(tmp_path: Path) -> None:
+    values = drawn(2, 1024)
+    row = statistics(windows_of(scored_cell(tmp_path, lambda w, p: float(values[w, p]))))
+    assert row["kld_p99_low"] < row["kld_p99"] < row["kld_p99_high"]
+    assert row["kld_p999"] is not None and row["kld_p999_low"] is row["kld_p999_high"] is None
+
+
+def test_each_windows_own_values_are_there_for_what_is_compared_by_window(tmp_path: Path) -> None:
+    row = statistics(windows_of(scored_cell(tmp_path, lambda window, _: window + 0.5)))
+    assert row["kld_windows"] == [0.5, 1.5] and row["ln_ppl_ratio_windows"] == [0.25, 0.75]
+    assert row["top1_windows"] == [511, 0] and row["window_tokens"] == 511
+
+
+def test_f16_against_itself_is_exactly_nothing(tmp_path: Path) -> None:
+    row = statistics(windows_of(scored_cell(tmp_path, lambda *_: 0.0)))
+    assert row["kld_mean"] == row["kld_block_stderr"] == row["kld_p99_high"] == row["ln_ppl_ratio"] == 0.0
+    assert row["top1_agreement"] == 1.0
+
+
+@pytest.mark.parametrize(("windows", "by"), [(2, "blocks"), (16, "windows")])
+def test_an_interval_of_a_mean_holds_it_as_often_as_it_says(windows: int, by: str) -> None:
+    truth, held = np.exp(0.5), 0
+    for seed in range(300):
+        found = blocks.mean_of(drawn(windows, 512, seed))
+        held += found.low <= truth <= found.high
+        assert found.by == by
+    assert 0.91 <= held / 300 <= 0.98
+
+
+@pytest.mark.parametrize("windows", [2, 16])
+def test_an_interval_of_a_quantile_holds_it_as_often_as_it_says(windows: int) -> None:
+    truth, held = np.exp(1.2815515655), 0  # 90 % of a lognormal
+    for seed in range(60):
+        (found,) = blocks.quantile_intervals(drawn(windows, 256, seed), [0.9])
+        assert found is not None
+        held += found.low <= truth <= found.high
+    assert 0.86 <= held / 60 <= 1.0
+
+
+def test_a_bootstrap_of_blocks_is_what_its_closed_form_says() -> None:
+    values = drawn(3, 640)
+    times = blocks._times_drawn(values, 2000, np.random.default_rng(5))
+    assert set(times.sum(axis=1)) == {values.size}
+    assert np.std(times @ values.ravel() / values.size) == pytest.approx(
+        blocks.block_stderr(values), rel=0.06
+    )
