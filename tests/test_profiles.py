@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from support import ROOT
 
@@ -34,6 +35,22 @@ def test_snakemake_takes_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "profiles/mac" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["quick", "cluster"])
+def test_a_directory_is_unlocked_by_the_cluster_s_command(tmp_path: Path, name: str) -> None:
+    """Also of a configuration that says nothing of nodes, and without a number of cores."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--unlock"),
+            *("--workflow-profile", ROOT / "profiles" / "slurm"),
+            *("--configfile", ROOT / "examples" / f"{name}.yaml", "--directory", tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_conda_environment_asks_for_what_running_asks_for() -> None:

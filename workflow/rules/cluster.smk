@@ -9,9 +9,14 @@ def on_a_cluster():
     return workflow.remote_exec or not workflow.local_exec
 
 
+def cores_here():
+    """The cores that jobs may use on this machine; none are named where nothing runs, as with --unlock."""
+    return workflow.resource_settings.cores or os.cpu_count()
+
+
 def all_cores(wildcards):
     """Of this machine; Snakemake has a number for it only where jobs run here."""
-    return os.cpu_count() if on_a_cluster() else workflow.cores
+    return os.cpu_count() if on_a_cluster() else cores_here()
 
 
 # Without nodes no job goes to a cluster (see onstart). Then nothing of this is a function: Snakemake asks for the
@@ -22,7 +27,7 @@ MAY_GO_TO_A_CLUSTER = any(engine.nodes for engine in STUDY.engines.values())
 def cores(timed):
     """The cores of a job: all of this machine, or of a node of its engine's kind, which untimed jobs share."""
     if not MAY_GO_TO_A_CLUSTER:
-        return workflow.cores or os.cpu_count()
+        return cores_here()
 
     def of_job(wildcards):
         nodes = STUDY.engines[wildcards.engine].nodes
