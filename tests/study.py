@@ -34,7 +34,7 @@ CMAKE = """\
 cmake_minimum_required(VERSION 3.14)
 project(stand_in NONE)
 set(STAND_IN_WORD "none" CACHE STRING "a word that becomes a part of the programs")
-foreach(name llama-bench llama-perplexity)
+foreach(name llama-bench llama-perplexity kvsweep-scorer)
   configure_file(${name}.in ${CMAKE_BINARY_DIR}/bin/${name} @ONLY FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
   add_custom_target(${name})
 endforeach()
@@ -84,6 +84,7 @@ def make_repository(path: Path) -> dict[str, str]:
     commits = {}
     for release in ("first", "second"):
         write_programs(path, release, ".in")
+        (path / "kvsweep-scorer.in").write_text("#!/bin/sh\necho '{}'\n")  # what it says of its features
         git(path, "add", "-A")
         git(path, "commit", "-q", "-m", release)
         commits[release] = git(path, "rev-parse", "HEAD")

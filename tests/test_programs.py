@@ -116,6 +116,9 @@ def test_pairs_that_the_built_engine_does_not_accept(workplace: Workplace) -> No
     assert "does not know the cache type 'q6_0' of 'q8_0/q6_0'" in error_of(
         "check_pairs", *command, "q8_0/q6_0"
     )
+    assert "has no scorer, which quality.method asks for" in error_of(
+        "check_pairs", "--scorer", *command, "f16"
+    )
 
 
 def test_the_study_is_written_down(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ import json
 import shutil
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from kvsweep.inputs.kv_layers import LayerGroup
+from kvsweep.inputs.model_header import ModelHeader
+from kvsweep.measure.scorer import context_bytes
 from kvsweep.study.pairs import Pair
-from support import STAND_IN, Workplace, measure, run_json
+from support import STAND_IN, Done, Workplace, measure, run_json
 
 PROGRAM = f"""\
 #!/usr/bin/env python3
@@ -25,6 +29,10 @@ for k, v in [("base", pairs[0]), *(("pair", pair) for pair in pairs)]:
     print(*said, sep="\\n", file=sys.stderr)
 with open(os.environ["CALLS"], "a") as calls:
     print(given["--pairs"], file=calls)
+if "SHORT" in os.environ:
+    print("error: you need at least 4096 tokens for 4 windows of 1024 tokens; the text tokenizes to only 99 tokens",
+          file=sys.stderr)
+    sys.exit(1)
 die = int(os.environ.get("DIE_AFTER", "99"))
 for window in range(windows):
     if window == die:
@@ -70,6 +78,10 @@ def cell(place: Workplace, pair: str) -> Path:
 
 
 def score(place: Workplace, pair: str, **environment: str) -> int:
+    return scored(place, pair, **environment).returncode
+
+
+def scored(place: Workplace, pair: str, **environment: str) -> Done:
     command = [
         *("scorer", "--results", place.results, "--cell", str(cell(place, pair).relative_to(place.results))),
         *(
@@ -88,7 +100,7 @@ def score(place: Workplace, pair: str, **environment: str) -> int:
     build = json.loads(place.build_json.read_text())
     build["environment"] = environment
     place.build_json.write_text(json.dumps(build))
-    return measure(command).returncode
+    return measure(command)
 
 
 def calls(tmp_path: Path) -> list[str]:
@@ -160,8 +172,38 @@ def test_an_engine_without_a_scorer_says_so(workplace: Workplace) -> None:
     ]
     done = measure(command)
     assert done.returncode != 0
-    assert "engines.stand-in: has no scorer: " in done.stderr
+    assert "engines.stand-in: has no scorer, which quality.method asks for: " in done.stderr
     assert not (cell(workplace, "f16") / "run.json").exists()
+
+
+def test_a_text_that_is_too_short_is_said_and_leaves_no_record(place: Workplace, tmp_path: Path) -> None:
+    build = json.loads(place.build_json.read_text())
+    done = scored(place, "f16", SHORT="1")
+    assert done.returncode != 0
+    assert (
+        "corpora.text: the text has 99 tokens and needs 4096 for 4 windows of 1024 (quality.chunks); take a longer "
+        "text, fewer windows or a shorter context." in done.stderr
+    )
+    assert not list(cell(place, "f16").glob("*.json")) and not list(cell(place, "f16").glob(".*.partial"))
+    assert calls(tmp_path) == ["f16,q8_0,q4_0"]
+    place.build_json.write_text(json.dumps(build))
+    assert score(place, "f16") == 0
+
+
+def test_a_sliding_window_takes_no_more_of_a_cache_than_it_holds() -> None:
+    def bytes_of(group: LayerGroup) -> int:
+        header = ModelHeader(
+            **{"architecture": "llama", "weight_type": "F16", "n_parameters": 1, "n_layers": 4, "n_heads": 1},
+            **{"n_kv_heads": group.kv_heads, "head_size_k": 256, "head_size_v": 256, "n_vocab": 1000},
+            **{"n_ctx_train": 32768, "kv_groups": (group,)},
+        )
+        subject = SimpleNamespace(model=header.as_dict(), cell={"n_ctx": 32768})
+        return context_bytes(subject, Pair("q8_0", "q8_0"))  # type: ignore[arg-type]
+
+    full = LayerGroup("full", (1, 1, 1, 1), 256, 256)
+    sliding = LayerGroup("window", (1, 1, 1, 1), 256, 256, 512)
+    bytes_of_a_token = 4 * 2 * 256 * 34 // 32
+    assert bytes_of(full) - bytes_of(sliding) == (32768 - 1024) * bytes_of_a_token
 
 
 def test_the_record_is_read_back(place: Workplace) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256
+from kvsweep.study.cells import quality_cells
+from kvsweep.study.config import parse_study
 from small_study import (
     BASELINE,
     BUILD,
@@ -116,6 +118,52 @@ def test_the_pairs_of_an_engine_that_is_there_are_checked_at_once(place: Path) -
     Path(BUILD).write_text(json.dumps({"definition": definition, "files": {}, "cache_types": ["f16"]}))
     with pytest.raises(KvsweepError, match="does not know the cache type 'q8_0'"):
         standing(place).unchecked_pairs()
+
+
+def test_an_engine_without_the_scorer_is_noticed_before_anything_runs(place: Path) -> None:
+    by_scorer = CONFIG["quality"] | {"method": "scorer"}
+    # One that is not there yet, or was built before kvsweep had a scorer, gets one.
+    assert standing(place, quality=by_scorer).unchecked_pairs() == ["results/engines/e/pairs.checked"]
+    assert standing(place, quality=by_scorer).needs_scorer("e") and not standing(place).needs_scorer("e")
+    Path(BUILD).parent.mkdir(parents=True)
+    definition = {"source": {"git": {"commit": COMMIT}}, "backend": "cpu", "cmake": {}, "env": {}}
+    build = {"definition": definition, "files": {}, "cache_types": None}
+    Path(BUILD).write_text(json.dumps(build))
+    standing(place, quality=by_scorer).unchecked_pairs()
+    Path(BUILD).write_text(
+        json.dumps(build | {"scorer": {"missing": "this engine's llama.h has no swa_full"}})
+    )
+    standing(place).unchecked_pairs()
+    with pytest.raises(KvsweepError) as raised:
+        standing(place, quality=by_scorer).unchecked_pairs()
+    assert str(raised.value) == (
+        "engines.e: has no scorer, which quality.method asks for: this engine's llama.h has no swa_full; take another "
+        "commit of the engine, or set quality.method to perplexity for the contexts of this engine."
+    )
+
+
+def test_ready_binaries_without_the_scorer_are_noticed_before_anything_runs(place: Path) -> None:
+    binaries = place / "binaries"
+    binaries.mkdir()
+    asked = {
+        "quality": CONFIG["quality"] | {"method": "scorer"},
+        "engines": {"e": {"source": {"path": "binaries"}, "backend": "cpu"}},
+    }
+    with pytest.raises(KvsweepError, match=f"there is no kvsweep-scorer in {binaries}; build it for"):
+        standing(place, **asked).unchecked_pairs()
+    (binaries / "kvsweep-scorer").touch()
+    standing(place, **asked).unchecked_pairs()
+
+
+def test_a_scorer_that_is_only_needed_for_finished_cells_is_not_missed(place: Path) -> None:
+    (place / "binaries").mkdir()
+    asked = {
+        "quality": CONFIG["quality"] | {"method": "scorer"},
+        "engines": {"e": {"source": {"path": "binaries"}, "backend": "cpu"}},
+    }
+    for cell in quality_cells(parse_study(CONFIG | asked)):
+        record(cell, positions="half")
+    standing(place, **asked).unchecked_pairs()
 
 
 def test_local_inputs_that_are_not_there(place: Path) -> None:

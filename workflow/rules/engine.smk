@@ -32,7 +32,7 @@ rule engine:
 
 
 rule accepted_types:
-    """Stops the run before its first measurement if the built engine does not know a cache type."""
+    """Stops the run before its first measurement if the built engine lacks a cache type or the scorer."""
     input:
         "results/engines/{engine}/build.json",
     output:
@@ -46,8 +46,11 @@ rule accepted_types:
         pairs=lambda wildcards: " ".join(
             map(str, STUDY.engines[wildcards.engine].pairs)
         ),
+        scorer=lambda wildcards: (
+            "--scorer " if STANDING.needs_scorer(wildcards.engine) else ""
+        ),
     shell:
         command(
             "check_pairs.py",
-            "--build-json {input:q} {params.pairs}",
+            "{params.scorer}--build-json {input:q} {params.pairs}",
         )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from kvsweep.errors import KvsweepError
 from kvsweep.study.config import Engine
 
 # What cells are measured with. An engine may have more programs; they change no measurement.
@@ -13,7 +14,28 @@ MEASURING = ("llama-bench", "llama-perplexity")
 # kvsweep's own program, built with the engine (scorer/). It reads what the engine computes; that is the tools' too, by
 # which an engine is known. So a scorer of another version measures no cell again.
 SCORER = "kvsweep-scorer"
+_OTHERWISE = "quality.method to perplexity for the contexts of this engine"
 _LIBRARIES = ("*.so", "*.so.*", "*.dylib", "*.metallib", "ggml-metal.metal")
+
+
+def check_has_scorer(engine: str, build: Mapping[str, Any] | None, directory: Path | None = None) -> None:
+    """Raise KvsweepError if an engine has no scorer. ``build`` is its build.json; of ready binaries what lies in their
+    ``directory`` counts."""
+    if directory is not None:
+        why = (
+            None
+            if (directory / SCORER).is_file() or not directory.is_dir()
+            else f"there is no {SCORER} in {directory}"
+        )
+        what = f"build it for this llama.cpp and put it there (scorer/README.md), or set {_OTHERWISE}"
+    else:
+        found = (
+            {} if build is None else build.get("scorer") or {"missing": "it was built before kvsweep had one"}
+        )
+        why = found.get("missing")
+        what = f"take another commit of the engine, or set {_OTHERWISE}"
+    if why is not None:
+        raise KvsweepError(f"engines.{engine}: has no scorer, which quality.method asks for: {why}; {what}.")
 
 
 def engine_files(directory: Path, programs: Collection[str]) -> list[Path]:

@@ -18,10 +18,12 @@ from typing import Any
 
 from kvsweep.engine import commands, scorer_file, scorer_log
 from kvsweep.engine.commands import ScorerRequest
-from kvsweep.engine.identity import SCORER
-from kvsweep.engine.sizes import LOGIT_BYTES, SHARED_MEMORY
+from kvsweep.engine.identity import SCORER, check_has_scorer
+from kvsweep.engine.perplexity_output import corpus_shortage
+from kvsweep.engine.sizes import LOGIT_BYTES, PADDED_CELLS, SHARED_MEMORY, CacheShape, kv_bytes, padded
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, read_manifest, write_json, write_text
+from kvsweep.inputs.model_header import from_manifest
 from kvsweep.machine.conditions import Conditions
 from kvsweep.machine.free_memory import available_memory_bytes
 from kvsweep.measure import engine_run
@@ -80,6 +82,7 @@ def scorer(arguments: argparse.Namespace) -> None:
             "stdout.log",
             describe_windows(spool.windows, arguments.pair, request.chunks),
         )
+        check_text(subject, corpus["corpus"], request)
         spool.book(attempt, together)
         attempts += 1
         if len(together) == 1:
@@ -87,11 +90,20 @@ def scorer(arguments: argparse.Namespace) -> None:
     keep(arguments, subject, spool, own_command)
 
 
+def check_text(subject: Subject, corpus: str, request: ScorerRequest) -> None:
+    """Raise KvsweepError if the scorer said that the text is too short; nothing of the attempt is kept."""
+    shortage = corpus_shortage(engine_run.read_stream(subject.directory, "stderr.log"))
+    if shortage is not None:
+        engine_run.give_up(subject, "stdout.log")
+        has, needs = shortage
+        raise KvsweepError(
+            f"corpora.{corpus}: the text has {has} tokens and needs {needs} for {request.chunks} windows of "
+            f"{request.n_ctx} (quality.chunks); take a longer text, fewer windows or a shorter context."
+        )
+
+
 def program_of(subject: Subject) -> Path:
-    said = subject.build.get("scorer") or {}
-    if SCORER not in subject.build["files"]:
-        why = said.get("missing", "it was built before kvsweep had one")
-        raise KvsweepError(f"engines.{subject.build['engine']}: has no scorer: {why}.")
+    check_has_scorer(subject.build["engine"], subject.build)
     return subject.program(SCORER)
 
 
@@ -272,16 +284,22 @@ def memory_for_contexts(subject: Subject) -> int | None:
 
 
 def context_bytes(subject: Subject, pair: Pair) -> int:
-    """Of one context, at most: its cache without sliding windows, and logits of a micro-batch, in the output buffer and
-    in the compute buffer."""
+    """Of one context: its cache, and logits of a micro-batch, in the output buffer and in the compute buffer.
+
+    Where the model's header or a type's size does not tell, the cache counts without sliding windows, and a value four
+    bytes.
+    """
     model, n_ctx = subject.model, int(subject.cell["n_ctx"])
-    cache = sum(
-        n_ctx * model[f"kv_values_per_token_{side}"] * (bits_per_value(cache_type) or 32) / 8
-        for side, cache_type in (("k", pair.ctk), ("v", pair.ctv))
-    )
+    header = from_manifest(model)
+    cache = None if header is None else kv_bytes(header, pair, CacheShape(padded(n_ctx, PADDED_CELLS)))
+    if cache is None:
+        cache = sum(
+            round(n_ctx * model[f"kv_values_per_token_{side}"] * (bits_per_value(cache_type) or 32) / 8)
+            for side, cache_type in (("k", pair.ctk), ("v", pair.ctv))
+        )
     logits: int = 2 * commands.SCORER_UBATCH * model["n_vocab"] * LOGIT_BYTES
     mask: int = 2 * commands.SCORER_UBATCH * n_ctx
-    return int(cache) + logits + mask
+    return cache + logits + mask
 
 
 def describe_windows(windows: Path, pair: Pair, chunks: int) -> Callable[[Path, float], str | None]:

@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from kvsweep.engine.identity import address_of, measuring_files
+from kvsweep.engine.identity import address_of, check_has_scorer, measuring_files
 from kvsweep.files import manifest_identity, read_manifest, write_text
 from kvsweep.plan import counts, current
 from kvsweep.plan.counts import Run
@@ -201,16 +201,35 @@ class StudyOnDisk:
     def unchecked_pairs(self) -> list[str]:
         """The proofs that engines know their pairs, of those that have to be built first.
 
-        Raises KvsweepError for a pair that an engine which is there does not know.
+        Raises KvsweepError for a pair that an engine which is there does not know, and where a scorer is asked for that
+        it does not have.
         """
         unknown = []
         for engine in self.study.engines.values():
             build = self._built(engine)
+            if engine.name in self._to_score:
+                self._check_scorer(engine)
             if build is None:
                 unknown.append(self._path("engines", engine.name, "pairs.checked"))
             elif build["cache_types"] is not None:
                 check_engine_accepts(engine.name, build["cache_types"], engine.pairs)
         return unknown
+
+    @cached_property
+    def _to_score(self) -> set[str]:
+        """The engines that have cells to do with the scorer."""
+        cells = [cell for cell in quality_cells(self.study) if cell.method == "scorer"]
+        return {cell.engine for cell in cells if not self.of(str(cell.directory)).done}
+
+    def needs_scorer(self, engine: str) -> bool:
+        return engine in self._to_score
+
+    def _check_scorer(self, engine: Engine) -> None:
+        if engine.source_kind == "path":
+            check_has_scorer(engine.name, None, Path(self.base, Path(engine.source["path"]).expanduser()))
+        elif (build := current.build_of(engine, self.results)) is not None and "scorer" in build:
+            # One that was built before kvsweep had a scorer gets one first.
+            check_has_scorer(engine.name, build)
 
     def _built(self, engine: Engine) -> Manifest | None:
         """build.json of an engine that is there as the configuration and its files are now."""
