@@ -90,7 +90,7 @@ def write(path: Path, shape: Shape, seed: int) -> None:
     scale = np.float16(1 / 74 / np.sqrt(shape.embedding))
     pool[:, :2] = np.frombuffer(scale.tobytes(), dtype=np.uint8)
     for _, size in tensors(shape):
-        data = np.ones(size, dtype=np.float32) if len(size) == 1 else random_q8_0(*size, pool)
+        data = np.ones(size, dtype=np.float32) if len(size) == 1 else random_q8_0(size[0], size[1], pool)
         writer.write_tensor_data(data)
     writer.close()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,13 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
         {"source": {"path": str(STAND_IN)}, "backend": "cpu", "env": {"TURBO_EXAMPLE": 1}}
     )
     engine = ["--name", "stand-in", "--definition", definition, "--threads", "1"]
-    for name, arguments in {
+    programs: dict[str, Sequence[object]] = {
         "build_engine": [*engine, "--build-json", place.build_json],
         "inspect_model": ["--name", "tiny", "--path", model, "--model-json", place.model_json],
         "make_corpus": ["--name", "text", "--path", corpus, "--corpus-json", place.corpus_json],
         "measure": place.baseline_command(),
-    }.items():
+    }
+    for name, arguments in programs.items():
         done = run_in_this_process(name, arguments)
         assert done.returncode == 0, done.stderr
     return place

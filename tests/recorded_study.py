@@ -51,7 +51,7 @@ def tables_of(
     results: Path, workloads: dict[str, Any] | None, *arguments: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Every table that kvsweep's programs make of these results, without what is null."""
-    tables = ("--tables", results / "tables")
+    tables: tuple[object, ...] = ("--tables", results / "tables")
     for name, options in {
         "make_tables": ("--results", results, "--processes", "1", *arguments),
         "make_claims": tables,

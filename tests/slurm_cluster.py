@@ -236,7 +236,7 @@ MinJobAge=86400
 
 def _environment(process: psutil.Process) -> dict[str, str]:
     try:
-        return process.environ()
+        return dict(process.environ())
     except (psutil.Error, OSError):
         return {}
 

@@ -123,16 +123,14 @@ class Place:
         """The workflow, as a user starts it."""
         return subprocess.run(
             [
-                *(
-                    sys.executable,
-                    "-m",
-                    "snakemake",
-                    "--snakefile",
-                    self.checkout / "Snakefile",
-                    "--cores",
-                    "2",
-                ),
-                *("--configfile", self.configfile, "--directory", self.root, *options),
+                *(sys.executable, "-m", "snakemake", "--cores", "2"),
+                "--snakefile",
+                self.checkout / "Snakefile",
+                "--configfile",
+                self.configfile,
+                "--directory",
+                self.root,
+                *options,
             ],
             capture_output=True,
             text=True,

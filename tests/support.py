@@ -152,7 +152,7 @@ def run_program(
 
 
 def run_in_this_process(
-    name: str, arguments: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    name: str, arguments: Sequence[object], environment: Mapping[str, str] | None = None
 ) -> Done:
     """One of the workflow's programs without a process of its own, because Python takes long to start."""
     said = io.StringIO()
@@ -168,7 +168,7 @@ def run_in_this_process(
     return Done(0, said.getvalue())
 
 
-def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Done:
+def measure(command: Sequence[object], environment: Mapping[str, str] | None = None) -> Done:
     """``measure.py`` with one of a workplace's commands."""
     return run_in_this_process("measure", command, environment)
 

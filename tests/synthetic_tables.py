@@ -333,7 +333,8 @@ def table_of(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 def frame_of(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows as the figures get them: by way of the schema, as a pandas DataFrame."""
-    return table_of(name, rows).to_pandas()
+    frame: pd.DataFrame = table_of(name, rows).to_pandas()
+    return frame
 
 
 def write_tables(folder: Path, tables: Mapping[str, pa.Table]) -> None:

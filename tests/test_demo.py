@@ -50,7 +50,7 @@ def raw_directory(row: Any, kind: str) -> Path:
     place = f"{row.corpus}/c{row.n_ctx}" if kind == "quality" else f"d{row.depth}"
     if kind == "throughput" and row.round > 1:
         place = f"round-{row.round}/{place}"
-    return RESULTS / kind / row.engine / row.model / place / f"k-{row.ctk}" / f"v-{row.ctv}"
+    return RESULTS.joinpath(kind, row.engine, row.model, place, f"k-{row.ctk}", f"v-{row.ctv}")
 
 
 def test_the_demo_ends_by_saying_where_the_report_is(demo: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_json_is_written_in_the_order_given_and_read_back(tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_written_is_one_sentence(blocked: Path) -> None:
-    for write in (lambda: files.write_text(blocked, "text"), lambda: files.make_directory(blocked.parent)):
+    for write in (partial(files.write_text, blocked, "text"), partial(files.make_directory, blocked.parent)):
         with pytest.raises(KvsweepError) as caught:
             write()
         assert str(caught.value) == (
@@ -136,7 +137,7 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Permissions do not bind root, so the answer of the system is given here.
-    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(KvsweepError, match=r"nothing can be written here; make it writable"):
         files.check_writable(tmp_path)
     files.check_writable(tmp_path / "not-there-yet")

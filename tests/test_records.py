@@ -47,10 +47,11 @@ class Place:
         return count.stat().st_size if count.exists() else 0
 
     def start(self, *options: str, study: str = "study.yaml", **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"]
         return subprocess.Popen(
             [
-                *command,
+                *(sys.executable, "-m", "snakemake", "--cores", "2"),
+                "--snakefile",
+                ROOT / "Snakefile",
                 "--directory",
                 self.root,
                 "--configfile",

@@ -27,7 +27,7 @@ import psutil
 import pytest
 import yaml
 from kvsweep.plan.cluster_request import request
-from kvsweep.study.cells import ThroughputCell, quality_cells, throughput_cells
+from kvsweep.study.cells import Cell, ThroughputCell, quality_cells, throughput_cells
 from kvsweep.study.config import parse_study
 from slurm_cluster import PARTITIONS, Cluster, missing
 from support import ROOT, STAND_IN, write_model
@@ -298,7 +298,8 @@ def test_a_timed_cell_has_its_node_to_itself(measured: tuple[Study, Study, list[
 def test_jobs_ask_for_what_the_plan_says(measured: tuple[Study, Study, list[Job]]) -> None:
     study, _, jobs = measured
     asked = parse_study(yaml.safe_load((study.directory / "study.yaml").read_text()))
-    for cell in [*throughput_cells(asked), *quality_cells(asked)]:
+    cells: list[Cell] = [*throughput_cells(asked), *quality_cells(asked)]
+    for cell in cells:
         *_, k, v = cell.directory.parts
         (job,) = (
             job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -14,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kvsweep import terminal
 from kvsweep.inputs import download
 from kvsweep.inputs.download import Remote, fetch
 from kvsweep.terminal import TERMINAL, progress_bar
@@ -87,7 +87,7 @@ def test_a_terminal_that_cannot_be_locked_has_a_bar_all_the_same(monkeypatch: py
     def as_on_macos(*_: object) -> None:
         raise OSError(102, "Operation not supported on socket")
 
-    monkeypatch.setattr(terminal.fcntl, "flock", as_on_macos)
+    monkeypatch.setattr(fcntl, "flock", as_on_macos)
     with opened(monkeypatch) as screen:
         with progress_bar("m", 8, 0) as bar:
             assert bar is not None

@@ -20,8 +20,11 @@ def dry_run(place: Path, configuration: Path) -> subprocess.CompletedProcess[str
 def snakemake(place: Path, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
-            *("--configfile", configuration, "--directory", place, "--cores", "1", *arguments),
+            *(sys.executable, "-m", "snakemake", "--cores", "1"),
+            *map(
+                str, ("--snakefile", ROOT / "Snakefile", "--configfile", configuration, "--directory", place)
+            ),
+            *arguments,
         ],
         capture_output=True,
         text=True,

@@ -161,7 +161,7 @@ def speeds(rates: Speeds, spread: float = 0.0005) -> list[Row]:
     return in_rounds(rows, 3, between=spread)
 
 
-def qualities(**replaced: float) -> list[Row]:
+def qualities(**replaced: float | None) -> list[Row]:
     """PPL costs 0, 1 % and 0.6 %, KL 12 times as large, five percentage points of top-1 agreement."""
     divergence = {"f16": 0.0, "q8_0": 0.0016, "turbo4": 0.013, "turbo3": 0.0192}
     cost = {"f16": 0.0, "q8_0": 0.0001, "turbo4": 0.006, "turbo3": 0.010}
@@ -173,8 +173,9 @@ def qualities(**replaced: float) -> list[Row]:
             ppl=5.7438 * (1 + cost[name]),
             ppl_difference=5.7438 * cost[name],
             top1_agreement=top1[name],
-            **{"kld_window_stderr": 0.01 * divergence[name], **replaced},
         )
+        | {"kld_window_stderr": 0.01 * divergence[name]}
+        | replaced
         for name in divergence
     ]
 

@@ -102,7 +102,8 @@ def test_one_common_depth_is_too_few() -> None:
 
 @pytest.mark.parametrize("column", ["machine", "engine", "model", "source", "engine_commit"])
 def test_never_across_set_ups(column: str) -> None:
-    other = line("turbo3", 12, 5e-4, (0, 8192), **{column: "another"})
+    another: Row = {column: "another"}
+    other = line("turbo3", 12, 5e-4, (0, 8192), **another)
     assert found([*line("q8_0", 10, 1e-3, (0, 8192)), *other]) == []
 
 

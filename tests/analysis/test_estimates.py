@@ -65,7 +65,7 @@ def test_rounding_is_a_bound_and_adds_up() -> None:
 def test_one_round_says_nothing_of_its_error() -> None:
     found = gap(of([10.0]), of([9.0]))
     assert found.ratio == pytest.approx(10 / 9)
-    assert found.difference_low is found.ratio_low is found.interval is None
+    assert (found.difference_low, found.ratio_low, found.interval) == (None, None, None)
 
 
 def test_a_reference_of_zero_has_no_ratio() -> None:

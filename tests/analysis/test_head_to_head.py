@@ -112,7 +112,8 @@ def test_what_did_not_run_as_the_pair_does_not_count(changed: Row) -> None:
 
 @pytest.mark.parametrize("column", ["machine", "engine", "model", "source", "engine_commit", "backend"])
 def test_never_across_set_ups(column: str) -> None:
-    other = quality_row("turbo4", "turbo4", **{column: "another"})
+    another: Row = {column: "another"}
+    other = quality_row("turbo4", "turbo4", **another)
     assert duels([], [quality_row("q4_0", "q4_0"), other]) == []
 
 

@@ -113,7 +113,8 @@ def test_buffers_of_a_pair_without_any_are_those_of_another() -> None:
 def of_model(model: Row, rows: Iterable[Row], *memories: int) -> list[Row]:
     shared = {"model": model["model"], "model_sha256": model["model_sha256"]}
     rows = [row | shared for row in rows]
-    return as_table(largest_contexts(rows, [model], memories), LARGEST_CONTEXT).to_pylist()
+    table: list[Row] = as_table(largest_contexts(rows, [model], memories), LARGEST_CONTEXT).to_pylist()
+    return table
 
 
 # Gemma 3 4B: 5 layers with everything, 29 with a window of 1,024 tokens; 4 KV heads of 256 values.

@@ -85,7 +85,12 @@ def test_what_left_the_device_in_every_round_keeps_its_speed_but_says_so() -> No
 
 
 def test_published_rates_have_the_rounding_of_their_digits() -> None:
-    published = {"samples": None, "round": None, "source": "published:x", "tokens_per_second_rounding": 0.05}
+    published: dict[str, Any] = {
+        "samples": None,
+        "round": None,
+        "source": "published:x",
+        "tokens_per_second_rounding": 0.05,
+    }
     rows = [
         throughput_row(name, name, tokens_per_second=rate, **published)
         for name, rate in (("f16", 82.9), ("q8_0", 79.0))

@@ -308,10 +308,9 @@ def test_kl_runs_of_older_builds(data: st.DataObject, name: str, build: str, hea
     stdout = stdout if build == "today" else by_older_build(stdout, build)
     stdout = with_head_for_each_window(stdout) if heads else stdout
     clean = perplexity_output.parse_kl(stdout, stderr)
-    unknown = {"2024": ("kld_p95", "kld_p90", "kld_p01"), "2025-09-20": ("kld_p95", "kld_p01"), "today": ()}[
-        build
-    ]
-    assert clean == replace(today, **dict.fromkeys(unknown))
+    unknown = {"2024": ("kld_p95", "kld_p90", "kld_p01"), "2025-09-20": ("kld_p95", "kld_p01"), "today": ()}
+    lacking: dict[str, Any] = dict.fromkeys(unknown[build])
+    assert clean == replace(today, **lacking)
     if harm:
         stdout = any_damage(data, stdout, stdout)
         assert kl_is_right(attempt(perplexity_output.parse_kl, stdout, stderr), clean)

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from kvsweep.figures.draw import DRAWERS, FORMS, draw, save
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.figures.marks import FALLBACK_NOTE
 from kvsweep.figures.style import pair_style
-from kvsweep.study.pairs import pair_label, pair_order
+from kvsweep.study.pairs import Pair, pair_label, pair_order
 from matplotlib.colors import to_hex
 from synthetic_analysis import PUBLISHED, answer, answers, answers_of, speed_of
 from synthetic_tables import (
@@ -361,14 +362,16 @@ def test_of_very_many_set_ups_the_first_are_drawn_and_the_title_says_so():
 
 # --- published numbers beside ours ------------------------------------------------------------------------------------
 
-THEIRS = {
+THEIRS: dict[str, Any] = {
     "source": "published:m5",
     "machine": "Apple M5",
     "engine": None,
     "engine_commit": None,
     "model_sha256": None,
 }
-UNKNOWN = dict.fromkeys(("effective_ctk", "effective_ctv", "tokens_per_second_stddev", "samples", "fallback"))
+UNKNOWN: dict[str, Any] = dict.fromkeys(
+    ("effective_ctk", "effective_ctv", "tokens_per_second_stddev", "samples", "fallback")
+)
 
 
 def test_published_rates_of_the_same_model_are_open_markers_beside_ours():
@@ -399,7 +402,10 @@ def test_a_published_rate_is_compared_with_its_own_reference():
 
 def test_a_pair_slower_by_factors_is_named_not_drawn():
     rates = {"f16": 100.0, "q8_0": 90.0, "f16/turbo4": 9.0}
-    rows = [throughput_row(*(pair.split("/") * 2)[:2], 0, rate=rate) for pair, rate in rates.items()]
+    rows = [
+        throughput_row(pair.ctk, pair.ctv, 0, rate=rate)
+        for pair, rate in zip(map(Pair.parse, rates), rates.values(), strict=True)
+    ]
     figure = decode_relative(speeds_of(rows))
     assert set(curves(figure.axes[0])) == {"q8_0"}
     assert "left out (slower by factors): f16/turbo4" in legend_of(figure)
@@ -449,7 +455,7 @@ def test_memory_is_marked_by_how_the_cell_ended():
         "not measured",
     ]
     markers = {
-        line.get_marker(): float(line.get_ydata()[0])
+        line.get_marker(): np.asarray(line.get_ydata()).flat[0]
         for line in figure.axes[0].lines
         if line.get_linestyle() == "None" and line.get_markersize() < 14
     }

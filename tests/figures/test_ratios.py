@@ -26,6 +26,7 @@ def test_a_dot_and_a_bar_for_each_pair_and_depth() -> None:
     assert point["95 % from, %"] < point["speed, % of f16"] < point["95 % to, %"] < 100
     assert (point["pair"], point["rounds"], point["verdict"]) == ("q8_0", 3, "slower")
     (axes,) = one_figure(speed_ratios(rows)).axes
+    bars: Any
     (bars,) = axes.containers
     assert bars.has_xerr and bars.lines[0].get_xdata()[0] == pytest.approx(point["speed, % of f16"])
 
@@ -33,6 +34,7 @@ def test_a_dot_and_a_bar_for_each_pair_and_depth() -> None:
 def test_one_round_has_an_open_dot_and_no_bar() -> None:
     rows = table([*BASE[:1], *rounds_at("q8_0", "q8_0", [80.0])])
     figure = one_figure(speed_ratios(rows))
+    bars: Any
     (bars,) = figure.axes[0].containers
     assert not bars.has_xerr
     assert ONE_ROUND in [text.get_text() for legend in figure.legends for text in legend.get_texts()]

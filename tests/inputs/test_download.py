@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_a_server_that_is_not_ready_is_asked_again(
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(download, "PAUSES_SECONDS", (1, 4))
-    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     busy = Page(status=status, headers={"Retry-After": "7"})
     server.pages["/file.bin"] = [Page(status=status), busy, Page(CONTENT)]
     get(server, target)
@@ -328,7 +329,7 @@ def test_what_may_be_secret_in_an_address_is_nowhere(server: Server, target: Pat
 
 
 def test_a_full_disk_is_noticed_before(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 1000))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 1000))
     server.pages["/file.bin"] = Page(CONTENT)
     assert sentence(server, target) == (
         f"models.m.url: file.bin needs 1 MiB of disk in {target.parent} and 1000 B are free; free some and run again."

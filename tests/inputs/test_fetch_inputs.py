@@ -22,6 +22,7 @@ from kvsweep.inputs import download
 from kvsweep.inputs import fetch as inputs
 from kvsweep.inputs.model_header import read_header
 from kvsweep.measure import engine_run
+from kvsweep.study.origin import Origin
 from server import COMMIT, Page, Server, hub_pages, serving, sha256
 from support import ROOT, SCRIPTS, STAND_IN, TINY, Done, run_in_this_process, write_model
 
@@ -284,7 +285,8 @@ def test_what_is_not_needed_is_not_imported(tmp_path: Path) -> None:
         "import inspect_model; inspect_model.main();"
         "print([name for name in ('huggingface_hub', 'httpx2') if name in sys.modules])"
     )
-    arguments = ["--name", "m", "--path", tmp_path / "original.gguf", "--model-json", tmp_path / "model.json"]
+    arguments: list[str | Path] = ["--name", "m", "--path", tmp_path / "original.gguf"]
+    arguments += ["--model-json", tmp_path / "model.json"]
     done = subprocess.run(
         [sys.executable, "-c", code, SCRIPTS, *arguments], capture_output=True, text=True, check=True
     )
@@ -304,7 +306,7 @@ def zipped(names: dict[str, bytes]) -> bytes:
 
 def tarred(names: dict[str, bytes], kind: str = "gz") -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=f"w:{kind}") as archive:
+    with tarfile.open(fileobj=out, mode=f"w:{kind}") as archive:  # type: ignore[call-overload]
         for name, content in names.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
@@ -555,11 +557,11 @@ def test_all_parts_are_fetched_and_each_only_once(
 
 
 def test_where_a_file_lies(tmp_path: Path) -> None:
-    assert inputs.local_path(inputs.Origin(path="m.gguf"), tmp_path) == Path("m.gguf")
+    assert inputs.local_path(Origin(path="m.gguf"), tmp_path) == Path("m.gguf")
     for url in ("http://host/a/b%20c.gguf?x=/y", "http://host/a/..%2Fb%20c.gguf"):
-        assert inputs.local_path(inputs.Origin(url=url), tmp_path).parent == tmp_path / "fetched"
-    assert inputs.local_path(inputs.Origin(url="http://host/"), tmp_path) == tmp_path / "fetched" / "file"
-    assert inputs.local_path(inputs.Origin(url="http://host/.."), tmp_path) == tmp_path / "fetched" / "file"
+        assert inputs.local_path(Origin(url=url), tmp_path).parent == tmp_path / "fetched"
+    assert inputs.local_path(Origin(url="http://host/"), tmp_path) == tmp_path / "fetched" / "file"
+    assert inputs.local_path(Origin(url="http://host/.."), tmp_path) == tmp_path / "fetched" / "file"
 
 
 # -- the workflow -----------------------------------------------------------------------------------------------------
@@ -587,17 +589,9 @@ def test_the_workflow_fetches_once_and_has_nothing_to_do_then(
             )
         )
     )
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            ROOT / "Snakefile",
-            "--configfile",
-            configuration,
-        ),
-        *("--directory", tmp_path, "--cores", "1"),
+    command: list[str | Path] = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += [
+        *("--configfile", configuration, "--directory", tmp_path, "--cores", "1"),
         *("--", "results/models/m/model.json", "results/corpora/c/corpus.json"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -50,7 +50,7 @@ def test_a_probe_that_fails_is_null_and_nothing_is_said(
     monkeypatch.setattr(conditions, "POWER_SUPPLIES", tmp_path / "none")
     for system in ("Darwin", "Linux"):
         found = read_conditions(system, lambda *_command: None)
-        assert found.power_source is found.low_power_mode is found.thermal_state is found.slowed_by is None
+        assert (found.power_source, found.low_power_mode, found.thermal_state, found.slowed_by) == (None,) * 4
         assert found.gpu_users == ()
         assert remarks(dataclasses.replace(found, swap_used_bytes=None)) == []
     assert remarks(Conditions()) == []

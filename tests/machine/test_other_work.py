@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kvsweep.machine import other_work
 from kvsweep.machine.other_work import OtherWork, Reading, busy_cores, goes_on
 
 
@@ -66,7 +65,7 @@ def test_a_cell_goes_on_from_where_the_last_one_ended(
 ) -> None:
     """The second reading is a tenth of a second after the first: only one without a first has to wait for it."""
     waits: list[float] = []
-    monkeypatch.setattr(other_work.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     memory, workflow = tmp_path / "load.json", os.getppid()
     readings = iter(
         [
@@ -80,7 +79,7 @@ def test_a_cell_goes_on_from_where_the_last_one_ended(
         ]
     )
     monkeypatch.setattr(OtherWork, "_read", lambda _self: next(readings))
-    monkeypatch.setattr(other_work.time, "monotonic", lambda: 110.25)
+    monkeypatch.setattr(time, "monotonic", lambda: 110.25)
 
     first = OtherWork([os.getpid(), workflow], memory)
     assert first.cores() == 0.0

@@ -273,7 +273,7 @@ def test_a_full_disk_stops_the_runner_and_ends_the_engine(tmp_path: Path) -> Non
     started: list[int] = []
     popen = subprocess.Popen
 
-    class Remembered(popen):  # type: ignore[type-arg,misc,valid-type]
+    class Remembered(popen):  # type: ignore[misc,valid-type]
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             started.append(self.pid)

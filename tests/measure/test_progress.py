@@ -1,9 +1,9 @@
 """What a person at the terminal sees while an engine runs."""
 
+import time
 from pathlib import Path
 
 import pytest
-from kvsweep.measure import progress
 from kvsweep.measure.progress import CELLS, Progress, count_done, stamp
 from kvsweep.measure.quality import describe_perplexity
 from kvsweep.measure.throughput import describe_bench
@@ -24,7 +24,7 @@ def test_a_line_every_15_seconds_if_there_is_something_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(progress.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
     said: list[str] = []
     steps = iter([None, "window 1", "window 1", "window 2"])
     shown = Progress(tmp_path, lambda _directory, _elapsed: next(steps), said.append)

@@ -19,7 +19,7 @@ def test_a_round_lies_beside_the_first_and_says_which_it_is(workplace: Workplace
     # What was measured before there were rounds says nothing of them.
     assert "round" not in run_json(workplace.throughput(PAIR))
     assert run_json(workplace.throughput(PAIR, round_=2))["round"] == 2
-    found = {cell.round: read_raw_cell(cell, place).status for cell, place in find_cells(workplace.results)}  # type: ignore[union-attr]
+    found = {cell.round: read_raw_cell(cell, place).status for cell, place in find_cells(workplace.results)}
     assert found == {1: "measured", 2: "measured"}
 
 

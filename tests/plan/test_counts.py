@@ -21,7 +21,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import write_json
 from kvsweep.measure.progress import count_done
 from kvsweep.plan import last_run
-from kvsweep.plan.counts import LOGITS, Run, read_standings
+from kvsweep.plan.counts import LAST_RUN, LOGITS, Run, read_standings
 from kvsweep.plan.current import look
 from kvsweep.plan.overview import as_text
 from kvsweep.plan.plan import Plan, make_plan
@@ -399,5 +399,5 @@ def test_a_run_says_what_it_will_measure_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("there", ["", "{", "[]", '{"configuration": {"engines": 3}}'])
 def test_a_damaged_note_of_the_last_run_stops_nothing(tmp_path: Path, there: str) -> None:
-    (tmp_path / last_run.LAST_RUN).write_text(there)
+    (tmp_path / LAST_RUN).write_text(there)
     assert notes(History(tmp_path)) == []

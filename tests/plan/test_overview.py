@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from kvsweep.measure.progress import RUNNING
@@ -94,7 +95,7 @@ def test_what_a_cell_measured() -> None:
 
 def test_the_program_at_another_terminal(workplace: Workplace) -> None:
     results = workplace.root / "results"
-    command = [sys.executable, SCRIPTS / "show_status.py", "--results", results]
+    command: list[str | Path] = [sys.executable, SCRIPTS / "show_status.py", "--results", results]
     nothing = subprocess.run(command, capture_output=True, text=True, check=False)
     assert nothing.returncode == 1
     assert nothing.stderr.startswith("kvsweep: error: ") and "no run was started here yet" in nothing.stderr

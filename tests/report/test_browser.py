@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from typing import Any
 
 import pytest
 from kvsweep.analysis.schemas import ANALYSIS
@@ -70,7 +71,8 @@ class Visit:
     def __init__(self, browser, path, **look):
         self.page = browser.new_page(**look)
         self.page.set_default_timeout(10_000)
-        self.complaints, self.requests = [], []
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
@@ -280,7 +282,7 @@ def test_paper_shows_every_set_up_and_no_form(browser, report):
 
 
 def test_hostile_names_stay_text(browser, tmp_path):
-    named = {"engine": HOSTILE, "model": HOSTILE, "machine": HOSTILE}
+    named: dict[str, Any] = {"engine": HOSTILE, "model": HOSTILE, "machine": HOSTILE}
     failed = unmeasured(throughput_row(HOSTILE, "f16", PAPER_DEPTHS[1], **named), "oom", HOSTILE, HOSTILE)
     tables = {
         "throughput": table_of(

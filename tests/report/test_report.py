@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from html.parser import HTMLParser
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,7 @@ from kvsweep.report.parts import Entry
 from kvsweep.report.svg import embeddable_svg
 from kvsweep.report.view import Provenance, view_of
 from kvsweep.statistics import Interval
+from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import of_source, read_published
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import CLAIMS, TABLES
@@ -75,7 +77,11 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.open, self.ids, self.references, self.text, self.tags = [], [], [], [], Counter()
+        self.open: list[Any] = []
+        self.ids: list[Any] = []
+        self.references: list[Any] = []
+        self.text: list[str] = []
+        self.tags: Counter[str] = Counter()
         self.feed(html)
         self.close()
         assert self.open == []
@@ -164,9 +170,7 @@ def test_a_missing_figure_is_an_error(tmp_path):
 
 
 def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves():
-    quality = quality_row(
-        "q8_0",
-        "turbo4",
+    quality = quality_row("q8_0", "turbo4") | {
         **{"ppl": 5.76123, "ppl_stderr": 0.0361, "ln_ppl_ratio": 0.004071, "ln_ppl_ratio_stderr": 0.00041},
         **{
             "kld_mean": 0.006772,
@@ -175,7 +179,7 @@ def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves
             "kld_p999": 0.4201,
         },
         **{"top1_agreement": 0.96461, "top1_agreement_stderr": 0.00049, "chunks": 71},
-    )
+    }
     speeds = rounds_at("q8_0", "turbo4", [75.4123, 75.5123, 75.3123], 8192, kv_bytes=5 * 2**30)
     rows = {"quality": [quality], "throughput": speeds, "engines": [engine_row()], "models": [model_row()]}
     numbers = [
@@ -199,11 +203,12 @@ def test_every_number_appears_with_its_error_and_no_more_digits_than_it_deserves
 
 
 def test_what_is_not_known_is_a_dash_never_zero_or_nan():
-    published = dict.fromkeys(("tokens_per_second_stddev", "samples", "fallback", "graph_splits", "kv_bytes"))
-    speed = throughput_row("q8_0", "q8_0", tokens_per_second=57.9, source="published:x", **published)
-    agreement = quality_row(
-        "q8_0", "q8_0", **dict.fromkeys(("kld_mean", "kld_mean_stderr", "kld_p999", "ppl_stderr"))
+    published: dict[str, Any] = dict.fromkeys(
+        ("tokens_per_second_stddev", "samples", "fallback", "graph_splits", "kv_bytes")
     )
+    speed = throughput_row("q8_0", "q8_0", tokens_per_second=57.9, source="published:x", **published)
+    agreement = quality_row("q8_0", "q8_0")
+    agreement |= dict.fromkeys(("kld_mean", "kld_mean_stderr", "kld_p999", "ppl_stderr"))
     page, post = (
         Page(page_of(throughput=[speed], quality=[agreement])).words(),
         markdown_of(throughput=[speed], quality=[agreement]),
@@ -575,7 +580,7 @@ HOSTILE = "<script>alert('&')</script>|`x`**y**"
 
 
 def hostile_rows():
-    named = {"engine": HOSTILE, "model": HOSTILE, "machine": HOSTILE}
+    named: dict[str, Any] = {"engine": HOSTILE, "model": HOSTILE, "machine": HOSTILE}
     return {
         "throughput": [
             throughput_row(HOSTILE, "f16", command=HOSTILE, **named),
@@ -940,8 +945,8 @@ def test_the_post_has_what_the_study_published_digit_by_digit():
 def test_the_posts_pairs_stand_as_in_the_study_and_the_others_below():
     pairs = "q4_0 turbo4 f16/turbo4 q8_0/turbo3 q5_1 turbo3 q8_0 f16 q8_0/turbo4".split()
     rows = [
-        throughput_row(*(pair.split("/") * 2)[:2] if "/" in pair else (pair, pair), 65536, phase)
-        for pair in pairs
+        throughput_row(pair.ctk, pair.ctv, 65536, phase)
+        for pair in map(Pair.parse, pairs)
         for phase in ("prefill", "decode")
     ]
     post = markdown_of(throughput=rows).replace("\\", "")

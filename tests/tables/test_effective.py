@@ -232,7 +232,7 @@ def test_a_pure_cache_is_recognised_by_its_printed_size(
 ) -> None:
     cells = 256 * blocks_of_cells
     sizes = {
-        name: cells * streams * sum(shape.kv_heads) * head * bits_per_value(name_of_type) / 8  # type: ignore[operator]
+        name: cells * streams * sum(shape.kv_heads) * head * bits_per_value(name_of_type) / 8
         for name, head, name_of_type in zip("kv", shape.head_sizes[FULL], (type_k, type_v), strict=True)
     }
     k_mib, v_mib = (float(f"{float(sizes[name]) / 2**20:.2f}") for name in ("k", "v"))

@@ -34,11 +34,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="figures to draw side by side")
     arguments = parser.parse_args()
     work = partial(write_figure, arguments.tables, arguments.out, arguments.where)
-    if arguments.processes == 1:
-        told = map(work, FIGURES)
-    else:
-        told = ProcessPoolExecutor(arguments.processes).map(work, FIGURES)
-    for line in told:
+    side_by_side = map if arguments.processes == 1 else ProcessPoolExecutor(arguments.processes).map
+    for line in side_by_side(work, FIGURES):
         say(line)
 
 
