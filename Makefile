@@ -10,7 +10,7 @@ CONFIGURED := $(if $(CONFIG),--configfile "$(CONFIG)")
 pinned = .venv/$(1)-$(firstword $(shell cksum requirements/$(1).txt))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: setup setup-dev setup-cluster demo run paper published plan status forget rename test check lint schema requirements
+.PHONY: setup setup-dev setup-cluster demo run paper published plan status forget rename slice check-slice test check lint schema requirements
 
 # What running needs. Tests and a cluster add theirs.
 setup: $(call pinned,run)
@@ -68,6 +68,14 @@ forget: setup
 # Another name for what was measured: make rename MODEL=old:new, or ENGINE=, CORPUS=, MACHINE=.
 rename: setup
 	$(BIN)/python workflow/scripts/rename_results.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+
+# One file to share: results/slice-MACHINE-DATE.zip. It lists what it holds and what it replaced; DRY=1 only lists.
+slice: setup
+	$(BIN)/python workflow/scripts/make_slice.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+
+# What a taker will see of a slice: make check-slice FILE=results/slice-....zip
+check-slice: setup
+	$(BIN)/python workflow/scripts/check_slice.py "$(FILE)"
 
 # Everything that needs neither an engine nor a cluster.
 check: setup-dev lint

@@ -77,7 +77,7 @@ def test_every_table_with_a_pair_says_it_in_one_column(place: Path, name: str) -
 
 
 def test_a_table_of_an_older_kvsweep_gets_its_pairs(place: Path, tmp_path: Path) -> None:
-    from kvsweep.tables.slices import read_slice
+    from kvsweep.slices.read import read_slice
 
     shutil.copytree(place / "results" / "tables", tmp_path / "slice")
     path = tmp_path / "slice" / "quality.parquet"

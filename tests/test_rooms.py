@@ -10,8 +10,17 @@ from support import SCRIPTS
 LIBRARY = SCRIPTS / "kvsweep"
 
 BASICS = 0
-ORDER = {"study": 1, "machine": 2, "inputs": 3, "engine": 4, "measure": 5, "tables": 6, "analysis": 7}
-ORDER |= {"figures": 8, "report": 9, "plan": 7}
+ORDER = {
+    "study": 1,
+    "machine": 2,
+    "inputs": 3,
+    "engine": 4,
+    "measure": 5,
+    "tables": 6,
+    "slices": 7,
+    "analysis": 8,
+}
+ORDER |= {"figures": 9, "report": 10, "plan": 8}
 # The plan stands above the tables, beside the analysis: neither of the two knows the other.
 APART = {"plan", "analysis"}
 

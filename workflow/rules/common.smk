@@ -113,19 +113,27 @@ def published_files():
     ]
 
 
-def slice_directories():
-    """The directories with the slices' tables, by name."""
+def slice_places():
+    """Where the slices are, by name: archives and directories."""
     return {
         name: BASE / Path(place).expanduser() for name, place in STUDY.slices.items()
     }
 
 
 def slice_files():
-    """The tables of the slices; that a directory has none is said by the program that reads them."""
+    """What slices are read from; that there is nothing is said by the program that reads them."""
     return [
         str(path)
-        for place in slice_directories().values()
-        for path in sorted(place.glob("*.parquet"))
+        for place in slice_places().values()
+        for path in (
+            [place]
+            if place.is_file()
+            else sorted(
+                path
+                for pattern in ("*.parquet", "tables/*.parquet", "**/run.json")
+                for path in place.glob(pattern)
+            )
+        )
     ]
 
 

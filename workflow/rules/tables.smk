@@ -50,9 +50,7 @@ rule tables:
     threads: all_cores
     params:
         code=code("make_tables.py", *published_files()),
-        slices=json.dumps(
-            {name: str(place) for name, place in slice_directories().items()}
-        ),
+        slices=json.dumps({name: str(place) for name, place in slice_places().items()}),
         others=STUDY.others,
     shell:
         command(

@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from kvsweep.code_identity import code_identity
 from kvsweep.files import complete_or_absent, manifest_identity, read_json, write_json
 from kvsweep.program import run_program, say
+from kvsweep.slices.read import read_slice
 from kvsweep.study.cells import quality_cells, throughput_cells
 from kvsweep.study.config import parse_study
 from kvsweep.tables import rows as tables
 from kvsweep.tables import schemas
 from kvsweep.tables.published import OtherRows, of_models, read_published
 from kvsweep.tables.read_cells import Group, MachineUse, groups_of, read_tables
-from kvsweep.tables.slices import read_slice
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         default="all",
         help="which published numbers stand beside those measured here",
     )
-    parser.add_argument("--slices", default="{}", help="directories of slices' tables by name, as JSON")
+    parser.add_argument("--slices", default="{}", help="slices by name, as JSON: archives or directories")
     parser.add_argument(
         "--only-published", action="store_true", help="make the tables of the published numbers alone"
     )
@@ -55,7 +55,8 @@ def main() -> None:
             write(results, name, of_others(name, others))
         return
     others = [] if arguments.others == "none" else [published]
-    others += [read_slice(name, Path(place)) for name, place in json.loads(arguments.slices).items()]
+    slices = [read_slice(name, Path(place)) for name, place in json.loads(arguments.slices).items()]
+    others += slices
     study = parse_study(read_json(results / "config.json"))
     build_paths = {name: results / "engines" / name / "build.json" for name in study.engines}
     model_paths = {name: results / "models" / name / "model.json" for name in study.models}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,22 +29,29 @@ class Recorded:
 def read_recorded(directory: Path) -> Recorded:
     """Read a cell's record. Raises KvsweepError if a file is missing or is not the one that run.json describes."""
     run = read_json(directory / "run.json")
+    return as_recorded(directory, run, lambda name: _read(directory / name))
+
+
+def as_recorded(directory: Path, run: dict[str, Any], read: Callable[[str], bytes]) -> Recorded:
+    """The record of which ``run`` is run.json and ``read`` gives the bytes of a stream by its name. Raises KvsweepError
+    likewise."""
     texts = []
     for stream in run["streams"]:
-        path = directory / stream["name"]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise KvsweepError(
-                f"{path}: cannot be read ({error.strerror}); measure the cell again."
-            ) from error
+        data = read(stream["name"])
         if hashlib.sha256(data).hexdigest() != stream["sha256"]:
             raise KvsweepError(
-                f"{path}: changed since it was measured (its sha256 is not the one in run.json); "
+                f"{directory / stream['name']}: changed since it was measured (its sha256 is not the one in run.json); "
                 f"remove {directory} to measure the cell again."
             )
         texts.append(data.decode("utf-8", errors="replace"))
     return Recorded(directory, run, texts[0], texts[1])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KvsweepError(f"{path}: cannot be read ({error.strerror}); measure the cell again.") from error
 
 
 def how_it_ended(run: Mapping[str, Any]) -> str:

@@ -415,7 +415,7 @@ class Configuration(Section):
     limits: Limits = Field(default=Limits(), description="when to give up on a cell")
     slices: Named[Text] = Field(
         default={},
-        description="directories of the Parquet tables that kvsweep made on other machines, by name",
+        description="what was measured on other machines, by name: slices, results directories, directories of tables",
     )
     published: Optional[Flag] = Field(
         default=None,

@@ -31,11 +31,12 @@ LIKELY_COMMIT = "likely_engine_commit"
 
 @dataclass(frozen=True)
 class OtherRows:
-    """Rows of three tables that were measured elsewhere."""
+    """Rows of the tables that were measured elsewhere. Of published numbers' machines each row says what is known."""
 
     throughput: tuple[dict[str, Any], ...]
     quality: tuple[dict[str, Any], ...]
     models: tuple[dict[str, Any], ...]
+    machines: tuple[dict[str, Any], ...] = ()
 
 
 def rounding(text: str) -> float:

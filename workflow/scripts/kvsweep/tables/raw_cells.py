@@ -93,7 +93,7 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
     try:
         found = read_json(directory / "run.json")
         run = found if isinstance(found, dict) else {}
-        _check_identity(cell, directory, run)
+        check_identity(cell, directory, run)
         recorded = read_recorded(directory)
         if isinstance(cell, ThroughputCell):
             rows = tables.throughput_rows(cell, recorded, _ANY_BUILD, _ANY_MODEL)
@@ -113,7 +113,7 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
     )
 
 
-def _check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
+def check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
     """Raise KvsweepError if run.json is of another cell than its path says."""
     expected: dict[str, object] = {
         "engine": cell.engine,

@@ -20,6 +20,17 @@ FLAGS = pa.list_(pa.bool_())
 
 Column = tuple[str, pa.DataType, str, str]
 
+# Of every table in which rows of others stand.
+_FROM: list[Column] = [
+    ("slice", TEXT, "", "the slice that the row is from, as the configuration names it; null for all others"),
+    (
+        "made_from",
+        TEXT,
+        "",
+        "raw: made here of the slice's raw logs; tables: as the slice's own tables say it; null for all others",
+    ),
+]
+
 
 # Of every table with a pair: last, so that older readers find all columns where they were. ``as_table`` fills it.
 PAIR: Column = ("pair", TEXT, "", "K and V as the configuration writes them: q8_0/turbo4; q8_0 for q8_0/q8_0")
@@ -229,6 +240,7 @@ THROUGHPUT = as_schema(
             "round in which the cell's process ran, 1 for the first; null in published rows and older slices",
         ),
         *_PROOFS,
+        *_FROM,
     ]
 )
 
@@ -396,6 +408,7 @@ QUALITY = as_schema(
         *_CACHES,
         *_PROOFS,
         *_SCORED,
+        *_FROM,
     ]
 )
 
@@ -491,6 +504,7 @@ MODELS = as_schema(
         ),
         ("rope_scaling", TEXT, "", "what stretches the model's positions, from its header"),
         ("n_ctx_original", INTEGER, "tokens", "context before positions were stretched, from its header"),
+        *_FROM,
     ]
 )
 
@@ -524,6 +538,7 @@ MACHINES = as_schema(
             "what the GPU may hold of the machine's memory (iogpu.wired_limit_mb); null where macOS decides",
         ),
         ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
+        *_FROM,
     ]
 )
 

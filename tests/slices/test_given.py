@@ -1,4 +1,4 @@
-"""Tables from another machine: read as rows of our own, or refused in one sentence."""
+"""A slice's own tables: read as rows of our own, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.errors import KvsweepError
+from kvsweep.slices.given import read_all
+from kvsweep.slices.read import read_slice
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import MODELS, QUALITY, THROUGHPUT
-from kvsweep.tables.slices import read_slice
 from synthetic_tables import model_row, quality_row, throughput_row, unmeasured
+
+FROM = {"source": "slice:attic", "slice": "attic", "made_from": "tables"}
 
 
 def write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema = THROUGHPUT) -> Path:
@@ -22,9 +25,9 @@ def write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema = THROUGHPUT
 
 def refused(directory: Path) -> str:
     with pytest.raises(KvsweepError) as raised:
-        read_slice("attic", directory)
+        read_slice("attic", directory, read_tables=read_all)
     assert "\n" not in str(raised.value)
-    return str(raised.value).replace(f"{directory}/", "")
+    return str(raised.value).removeprefix(f"slices.attic: {directory}: ")
 
 
 def test_rows_of_another_machine(tmp_path: Path) -> None:
@@ -36,15 +39,15 @@ def test_rows_of_another_machine(tmp_path: Path) -> None:
     write(tmp_path / "throughput.parquet", [*rows, published])
     write(tmp_path / "quality.parquet", [quality_row("q8_0", "q8_0")], QUALITY)
     write(tmp_path / "models.parquet", [model_row() | {"source": None}], MODELS)
-    found = read_slice("attic", tmp_path)
-    assert list(found.throughput) == [row | {"source": "slice:attic"} for row in rows]
+    found = read_slice("attic", tmp_path, read_tables=read_all)
+    assert list(found.throughput) == [row | FROM for row in rows]
     assert [row["source"] for row in (*found.quality, *found.models)] == ["slice:attic"] * 2
 
 
 def test_what_an_older_kvsweep_did_not_write_is_null(tmp_path: Path) -> None:
     table = as_table([throughput_row("q8_0", "q8_0", machine_memory_bytes=2**34)], THROUGHPUT)
     pq.write_table(table.drop_columns(["machine_memory_bytes"]), tmp_path / "throughput.parquet")
-    (row,) = read_slice("attic", tmp_path).throughput
+    (row,) = read_slice("attic", tmp_path, read_tables=read_all).throughput
     assert row["machine_memory_bytes"] is None
     assert row["tokens_per_second"] == table["tokens_per_second"][0].as_py()
 
@@ -53,10 +56,10 @@ def test_what_an_older_kvsweep_did_not_write_is_null(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"engine": None}, "engine is missing"),
-        ({"ctk": "q8_0/q4_0"}, "'q8_0/q4_0/q8_0' is not a pair: write K/V such as q8_0/q4_0, or one type for both"),
+        ({"ctk": "q8_0/q4_0"}, "'q8_0/q4_0' or 'q8_0' is no cache type"),
         ({"status": "fine"}, "the status is 'fine', not one of measured, oom, unsupported, timeout, crashed, skipped"),
         ({"phase": "both"}, "the phase is 'both', neither prefill nor decode"),
-        ({"depth": -1}, "depth or n_ctx is negative"),
+        ({"depth": -1}, "depth is -1, which is negative or too large"),
         ({"tokens_per_second": None}, "tokens_per_second is None at status measured"),
         ({"status": "oom"}, "tokens_per_second is 80.0 at status oom"),
         ({"tokens_per_second": float("nan")}, "tokens_per_second is nan"),
@@ -66,7 +69,7 @@ def test_what_an_older_kvsweep_did_not_write_is_null(tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     good = throughput_row("q8_0", "q8_0", tokens_per_second=80.0)
     write(tmp_path / "throughput.parquet", [good | {"depth": 7}, good | changes])
-    assert refused(tmp_path) == f"slices.attic: throughput.parquet, row 2 of those measured: {said}."
+    assert refused(tmp_path) == f"tables/throughput.parquet: row 2 of those measured: {said}."
 
 
 def test_a_cell_that_stands_twice(tmp_path: Path) -> None:
@@ -77,21 +80,20 @@ def test_a_cell_that_stands_twice(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_tables_of_ours(tmp_path: Path) -> None:
-    assert "there is no throughput.parquet or quality.parquet" in refused(tmp_path)
+    assert "no throughput.parquet or quality.parquet" in refused(tmp_path)
     path = tmp_path / "throughput.parquet"
     path.write_bytes(b"PAR1 this is no table PAR1")
-    assert "throughput.parquet cannot be read as Parquet" in refused(tmp_path)
+    assert "throughput.parquet: cannot be read as Parquet" in refused(tmp_path)
     good = as_table([throughput_row("q8_0", "q8_0")], THROUGHPUT)
     pq.write_table(good.append_column("speed", pa.array([1.0])), path)
     assert refused(tmp_path) == (
-        "slices.attic: throughput.parquet has a column 'speed', which this kvsweep does not know; "
+        "tables/throughput.parquet: has a column 'speed', which this kvsweep does not know; "
         "a newer one may have written it."
     )
     pq.write_table(good.drop_columns(["phase"]), path)
     assert (
-        refused(tmp_path)
-        == "slices.attic: throughput.parquet has no column 'phase'; it is not a table of kvsweep."
+        refused(tmp_path) == "tables/throughput.parquet: has no column 'phase'; it is not a table of kvsweep."
     )
     depth = good.column_names.index("depth")
     pq.write_table(good.set_column(depth, "depth", pa.array(["deep"])), path)
-    assert refused(tmp_path) == "slices.attic: throughput.parquet: the column 'depth' is string, not int64."
+    assert refused(tmp_path) == "tables/throughput.parquet: the column 'depth' is 'string', not int64."

@@ -1,0 +1,1 @@
+"""Slices: all that one machine measured, in one file that others can read."""

@@ -1,0 +1,288 @@
+"""What a slice holds of a results directory: records, logs and tables, without what is private.
+
+The same inputs make the same bytes. Of what a log loses nothing that the tables say may change: every cell is read
+again as it goes into the slice.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import io
+import json
+import re
+import socket
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json, read_manifest
+from kvsweep.machine.description import machine_record
+from kvsweep.measure.record import Recorded, read_recorded
+from kvsweep.slices.cells import Row, complete, is_whole, kind_of, rows_of
+from kvsweep.slices.layout import CONFIGURATION, FORMAT, LIMITS, MANIFEST, Limits
+from kvsweep.slices.private import Private, users_in
+from kvsweep.slices.vetting import with_plain_quotes
+from kvsweep.study.cells import Cell
+from kvsweep.tables.raw_cells import find_cells
+from kvsweep.tables.rows import as_table, engine_row, machine_row, model_row
+from kvsweep.tables.schemas import TABLES
+
+# What the text of a path changes, and nothing that was measured.
+_TEXTS = ("command", "host", "log_line", "reason", "fallback_why", "machine_record", "gpu_users")
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass
+class Study:
+    """What of a results directory belongs to one machine: ``cells`` by directory, with their run.json."""
+
+    results: Path
+    machine: str
+    date: str
+    cells: dict[Cell, tuple[Path, dict[str, Any]]]
+    configuration: dict[str, Any]
+    engines: dict[str, dict[str, Any]]
+    models: dict[str, dict[str, Any]]
+    corpora: dict[str, dict[str, Any]]
+
+
+@dataclass
+class Held:
+    """What went into a slice: size in bytes and sha256 of each member, cells by status, what was replaced."""
+
+    members: dict[str, tuple[int, str]] = field(default_factory=dict)
+    statuses: Counter[str] = field(default_factory=Counter)
+    replaced: Counter[str] = field(default_factory=Counter)
+    left_out: list[str] = field(default_factory=list)
+
+
+def studies_in(results: Path) -> list[Study]:
+    """What was measured here, a study for each machine. Raises KvsweepError where nothing was."""
+    configuration = read_manifest(results / CONFIGURATION)
+    if configuration is None:
+        raise KvsweepError(f"{results / CONFIGURATION}: there is no study here; run the workflow first.")
+    by_machine: dict[str, dict[Cell, tuple[Path, dict[str, Any]]]] = {}
+    for cell, directory in find_cells(results):
+        run = read_json(directory / "run.json")
+        name = run.get("machine", {}).get("name") if isinstance(run, dict) else None
+        if not isinstance(name, str):
+            raise KvsweepError(f"{directory / 'run.json'}: names no machine; measure the cell again.")
+        by_machine.setdefault(name, {})[cell] = (directory, run)
+    if not by_machine:
+        raise KvsweepError(f"{results}: nothing was measured here; run the workflow first.")
+    return [
+        Study(
+            results,
+            machine,
+            max(str(run.get("started_at") or "")[:10] for _, run in cells.values()) or "undated",
+            cells,
+            configuration,
+            {name: read_json(results / "engines" / name / "build.json") for name in _names(cells, "engine")},
+            {name: read_json(results / "models" / name / "model.json") for name in _names(cells, "model")},
+            # Of a text nothing is asked but its checksum, which the records have, too.
+            {
+                name: said
+                for name in _names(cells, "corpus")
+                if (said := read_manifest(results / "corpora" / name / "corpus.json")) is not None
+            },
+        )
+        for machine, cells in sorted(by_machine.items())
+    ]
+
+
+def _names(cells: Iterable[Cell], kind: str) -> list[str]:
+    return sorted({getattr(cell, kind) for cell in cells if hasattr(cell, kind)})
+
+
+def private_of(study: Study) -> Private:
+    """What is private to this study and this machine's user."""
+    runs = [run for _, run in study.cells.values()]
+    hosts = {host for run in runs if isinstance(host := run["machine"].get("host"), str)}
+    homes = {str(Path.home())}
+    users = {Path.home().name}
+    with suppress(KeyError, OSError):
+        users.add(getpass.getuser())
+    with suppress(OSError):
+        hosts.add(socket.gethostname())
+    said = [json.dumps([run, *_logs(directory, run)]) for directory, run in study.cells.values()]
+    manifests = [*study.engines.values(), *study.models.values(), *study.corpora.values()]
+    users |= users_in([*said, json.dumps(manifests)])
+    names = [*study.engines, *study.models, *study.corpora, study.machine]
+    kept = {word for name in names for word in (name, *re.split(r"[^A-Za-z0-9]+", name)) if word}
+    return Private(users, hosts, homes, _places(study), kept)
+
+
+def _logs(directory: Path, run: Mapping[str, Any]) -> list[str]:
+    return [(directory / stream["name"]).read_text("utf-8", errors="replace") for stream in run["streams"]]
+
+
+def _places(study: Study) -> dict[str, str]:
+    """The directories that belong to the study, wherever they are."""
+    places = {str(study.results.resolve().parent): "/kvsweep"}
+    for engine in study.engines.values():
+        if directory := engine.get("directory"):
+            # .../results/engines/NAME/bin, also of results that were moved here.
+            base = re.sub(r"/results/engines/[^/]+/bin$", "", directory)
+            places.setdefault(base, "/kvsweep" if base != directory else "/engine")
+    for one in study.models.values():
+        places.setdefault(str(Path(one["path"]).parent), "/models")
+    for one in study.corpora.values():
+        places.setdefault(str(Path(one["path"]).parent), "/texts")
+    return {place: shown for place, shown in places.items() if place.startswith("/") and len(place) > 1}
+
+
+def file_name(study: Study, private: Private) -> str:
+    """``slice-MACHINE-DATE.zip``; the date is that of the last cell, so that the same study has the same name."""
+    machine = re.sub(r"[^A-Za-z0-9.]+", "-", private.text(study.machine)).strip("-.") or "machine"
+    return f"slice-{machine[:80]}-{study.date}.zip"
+
+
+def write_slice(path: Path, study: Study, private: Private, version: str, limits: Limits = LIMITS) -> Held:
+    """Write the archive, and say what it holds. Raises KvsweepError where a cell's record is damaged."""
+    held = Held()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+
+        def add(name: str, data: bytes) -> None:
+            entry = zipfile.ZipInfo(name, _EARLIEST)
+            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, data)
+            if name != MANIFEST:
+                held.members[name] = (len(data), hashlib.sha256(data).hexdigest())
+
+        said = {name: private.value(value) for name, value in _said(study)}
+        for name, value in said.items():
+            add(name, as_json(value))
+        rows: dict[str, list[Row]] = {"throughput": [], "quality": []}
+        machines: dict[str, tuple[dict[str, Any], set[str], int]] = {}
+        for cell in sorted(study.cells, key=lambda cell: str(cell.directory)):
+            build, model = said[f"engines/{cell.engine}/build.json"], said[f"models/{cell.model}/model.json"]
+            found, members, machine = _cell(study, cell, private, (build, model), limits, held.left_out)
+            for name, data in members:
+                add(name, data)
+            rows[kind_of(cell)] += found
+            held.statuses[_status(found)] += 1
+            _count_machine(machines, found, machine)
+        complete(rows)
+        every = rows | {
+            "engines": [engine_row(said[f"engines/{name}/build.json"]) for name in study.engines],
+            "models": [model_row(said[f"models/{name}/model.json"]) for name in study.models],
+            "machines": [machine_row(*machines[record]) for record in sorted(machines)],
+        }
+        for name, found in sorted(every.items()):
+            add(f"tables/{name}.parquet", _parquet([with_plain_quotes(row) for row in found], name))
+        held.replaced = private.replaced.copy()
+        add(MANIFEST, as_json(_manifest(study, private, version, held)))
+    return held
+
+
+def _said(study: Study) -> Iterator[tuple[str, Any]]:
+    yield CONFIGURATION, study.configuration
+    for kind, file, manifests in (
+        ("corpora", "corpus.json", study.corpora),
+        ("engines", "build.json", study.engines),
+        ("models", "model.json", study.models),
+    ):
+        for name, said in manifests.items():
+            yield f"{kind}/{name}/{file}", said
+
+
+def _cell(
+    study: Study,
+    cell: Cell,
+    private: Private,
+    manifests: tuple[dict[str, Any], dict[str, Any]],
+    limits: Limits,
+    left_out: list[str],
+) -> tuple[list[Row], list[tuple[str, bytes]], dict[str, Any]]:
+    """A cell's rows, its members, and its machine. Its logs are left out where a reader takes none so large."""
+    directory, _ = study.cells[cell]
+    recorded = read_recorded(directory)
+    before = rows_of(cell, recorded, study.engines[cell.engine], study.models[cell.model])
+    run = private.value(recorded.run)
+    machine = run["machine"]
+    as_given = [private.value(row) | {"machine_record": machine_record(machine)} for row in before]
+    texts = [private.text(text) for text in (recorded.stdout, recorded.stderr)]
+    data = [text.encode() for text in texts]
+    if any(len(one) > limits.log_bytes for one in data):
+        left_out.append(f"{cell.directory}: its log is longer than a slice takes; its rows are in the tables")
+        return as_given, [], machine
+    for stream, one in zip(run["streams"], data, strict=True):
+        stream |= {"size_bytes": len(one), "sha256": hashlib.sha256(one).hexdigest()}
+    found = as_given
+    if is_whole(cell):
+        found = rows_of(cell, Recorded(Path(str(cell.directory)), run, *texts), *manifests)
+        if _measured(found) != _measured(before):
+            raise KvsweepError(
+                f"{directory}: without names and paths its log would say something else; name the machine's host, "
+                "its user or the engine otherwise."
+            )
+    else:
+        left_out.append(f"{cell.directory}: the scorer's record of each token; its rows are in the tables")
+    names = [stream["name"] for stream in recorded.run["streams"]]
+    members = [(f"{cell.directory}/run.json", as_json(run))]
+    members += [(f"{cell.directory}/{name}", one) for name, one in zip(names, data, strict=True)]
+    return found, sorted(members), machine
+
+
+def _measured(rows: list[Row]) -> list[Row]:
+    """What a log must say before and after."""
+    return [{name: value for name, value in row.items() if name not in (*_TEXTS, "machine")} for row in rows]
+
+
+def _status(rows: list[Row]) -> str:
+    statuses = [row["status"] for row in rows]
+    return next((status for status in statuses if status != "measured"), "measured")
+
+
+def _count_machine(
+    machines: dict[str, tuple[dict[str, Any], set[str], int]], rows: list[Row], machine: dict[str, Any]
+) -> None:
+    record = rows[0]["machine_record"]
+    _, hosts, n_cells = machines.get(record, (machine, set(), 0))
+    machines[record] = (machine, hosts | {machine["host"]} if machine.get("host") else hosts, n_cells + 1)
+
+
+def _parquet(rows: list[Row], name: str) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(as_table(rows, TABLES[name]), file, compression="zstd")
+    return file.getvalue()
+
+
+def _manifest(study: Study, private: Private, version: str, held: Held) -> dict[str, Any]:
+    machine = next(iter(study.cells.values()))[1]["machine"]
+    said = {
+        "format": FORMAT,
+        "kvsweep": version,
+        "date": study.date,
+        "machine": machine,
+        "engines": {
+            name: {key: build.get(key) for key in ("commit", "backend", "version", "source", "files")}
+            for name, build in study.engines.items()
+        },
+        "models": {name: {"sha256": model["sha256"]} for name, model in study.models.items()},
+        "corpora": {name: {"sha256": corpus["sha256"]} for name, corpus in study.corpora.items()},
+        "cells": dict(sorted(held.statuses.items())),
+    }
+    return {
+        **private.value(said),
+        "configuration": private.value(study.configuration),
+        "replaced": dict(sorted(held.replaced.items())),
+        "left_out": held.left_out,
+        "members": {
+            name: {"size_bytes": size, "sha256": digest}
+            for name, (size, digest) in sorted(held.members.items())
+        },
+    }
+
+
+def as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,41 @@
+"""What a taker sees of a slice, in lines for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from kvsweep.slices.archive import Contents
+from kvsweep.slices.read import GIVEN, RAW, TABLES_OF_CELLS, SliceRows
+from kvsweep.tables.row import pair_of
+
+
+def lines_of(contents: Contents, found: SliceRows) -> list[str]:
+    said = {} if contents.manifest is None else contents.manifest.said
+    lines = [
+        f"format {said['format']}, {len(contents.names)} members, all as the manifest says"
+        if said
+        else f"no manifest: {len(contents.names)} files, without checksums of their own"
+    ]
+    for table in TABLES_OF_CELLS:
+        rows = found.rows[table]
+        if not rows:
+            lines.append(f"{table}: no rows")
+            continue
+        statuses = Counter(row["status"] for row in rows)
+        pairs = dict.fromkeys(str(pair_of(row)) for row in rows)
+        lines.append(
+            f"{table}: {len(rows)} rows ({', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}), "
+            f"{found.count(table, RAW)} made from raw logs, {found.count(table, GIVEN)} as the tables say them; "
+            f"pairs {', '.join(pairs)}"
+        )
+    rows = [row for table in TABLES_OF_CELLS for row in found.rows[table]]
+    for column, title in (
+        ("machine", "machines"),
+        ("engine", "engines"),
+        ("model", "models"),
+        ("corpus", "texts"),
+        ("host", "hosts"),
+    ):
+        names = sorted({str(row[column]) for row in rows if row.get(column) is not None})
+        lines.append(f"{title}: {', '.join(names) or 'not said'}")
+    return lines

@@ -1,0 +1,75 @@
+#!/usr/bin/env python
+"""Packs what was measured here into one file to share: results/slice-MACHINE-DATE.zip, one for each machine.
+
+Records, logs and tables, without baselines, models, user names, host names, home directories and tokens. DRY=1 only
+lists what it would hold and what it would replace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import complete_or_absent
+from kvsweep.program import run_program, say
+from kvsweep.report.provenance import kvsweep_version
+from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
+from kvsweep.slices.read import read_slice
+from kvsweep.units import format_bytes
+
+BASE = Path(__file__).parents[2]
+# What make itself may be told on the same command line.
+_OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
+_MANY = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="the results directory")
+    parser.add_argument("--dry-run", action="store_true", help="only list, as DRY=1")
+    parser.add_argument("names", nargs="*", metavar="NAME=value", help="DRY=1")
+    arguments = parser.parse_args()
+    asked = dict(text.partition("=")[::2] for text in arguments.names)
+    dry = arguments.dry_run or asked.pop("DRY", "0") not in ("", "0")
+    if unknown := [name for name in asked if name not in _OF_MAKE]:
+        raise KvsweepError(f"{unknown[0]}: not known here; DRY=1 only lists what a slice would hold.")
+    for study in studies_in(arguments.results):
+        private = private_of(study)
+        target = arguments.results / file_name(study, private)
+        with tempfile.TemporaryDirectory(prefix="kvsweep-slice-") as place:
+            written = Path(place, target.name)
+            held = write_slice(written, study, private, kvsweep_version(BASE))
+            # What a taker could not read is found here, not there.
+            read_slice("made", written)
+            print("\n".join(listing(target.name, held, written.stat().st_size)))
+            if not dry:
+                with complete_or_absent(target) as beside:
+                    beside.write_bytes(written.read_bytes())
+        say(f"{target}: this was a dry run, nothing was written" if dry else f"{target}: written")
+
+
+def listing(name: str, held: Held, size_bytes: int) -> list[str]:
+    """What a slice holds, what was replaced in it and what was left out, in lines."""
+    kinds = Counter(member.partition("/")[0] for member in held.members)
+    cells = ", ".join(f"{number} {status}" for status, number in sorted(held.statuses.items()))
+    lines = [
+        f"{name}: {format_bytes(size_bytes)}, {len(held.members) + 1} members, "
+        f"{sum(held.statuses.values())} cells ({cells})",
+        "holds "
+        + ", ".join(f"{kind} ({number})" for kind, number in sorted(kinds.items()))
+        + ", manifest.json",
+        "leaves out baselines, models, texts, engines' binaries, figures and reports",
+    ]
+    replaced = ", ".join(f"{kind} {number} times" for kind, number in sorted(held.replaced.items()))
+    lines.append(f"replaced: {replaced or 'nothing'}")
+    lines += [f"left out: {line}" for line in held.left_out[:_MANY]]
+    if len(held.left_out) > _MANY:
+        lines.append(f"left out: {len(held.left_out) - _MANY} more of the same kinds")
+    return lines
+
+
+if __name__ == "__main__":
+    run_program(main)
