@@ -4,7 +4,8 @@ import time
 
 import pytest
 from kvsweep.engine import log as engine_log
-from kvsweep.engine.log import EngineLog, KvCache
+from kvsweep.engine.help_text import accepted_cache_types, verbose_arguments
+from kvsweep.engine.logged import EngineLog, KvCache
 from kvsweep.errors import UnparsableOutput
 from support import RECORDED
 
@@ -176,18 +177,16 @@ HELP = """\
 
 def test_the_cache_types_an_engine_accepts() -> None:
     types = "f32 f16 bf16 q8_0 q4_0 q4_1 iq4_nl q5_0 q5_1 turbo2 turbo3 turbo4"
-    assert engine_log.accepted_cache_types(HELP) == tuple(types.split())
+    assert accepted_cache_types(HELP) == tuple(types.split())
     shorter = HELP.replace(",\n                                        turbo2, turbo3, turbo4", "")
-    assert engine_log.accepted_cache_types(shorter)[-1] == "q5_1"
+    assert accepted_cache_types(shorter)[-1] == "q5_1"
     with pytest.raises(UnparsableOutput, match="does not list the allowed values"):
-        engine_log.accepted_cache_types("usage: llama-bench [options]\n")
+        accepted_cache_types("usage: llama-bench [options]\n")
 
 
 def test_an_engine_that_lists_no_cache_types_says_so_when_it_is_asked() -> None:
     """As ik_llama.cpp's help does."""
-    assert (
-        engine_log.accepted_cache_types("  -ctk,  --cache-type-k TYPE    KV cache data type for K\n") is None
-    )
+    assert accepted_cache_types("  -ctk,  --cache-type-k TYPE    KV cache data type for K\n") is None
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_an_engine_that_lists_no_cache_types_says_so_when_it_is_asked() -> None:
 def test_how_much_is_logged_is_asked_for_as_the_build_says(
     help_text: str, arguments: tuple[str, str]
 ) -> None:
-    assert engine_log.verbose_arguments("usage:\n" + help_text) == arguments
+    assert verbose_arguments("usage:\n" + help_text) == arguments
 
 
 def test_a_long_log_is_read_quickly() -> None:

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from kvsweep.engine.log import EngineContext, KvCache, parse_engine_log
+from kvsweep.engine.log import parse_engine_log
+from kvsweep.engine.logged import EngineContext, KvCache
 from kvsweep.inputs.kv_layers import FULL, INDEXER, WINDOW, LayerGroup
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 from kvsweep.tables.effective import EffectiveCache, KvShape, effective_cache, shape_of

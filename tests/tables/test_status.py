@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from kvsweep.engine.log import last_line
-from kvsweep.engine.perplexity_output import corpus_shortage
+from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.measure.record import how_it_ended
 from kvsweep.tables import status
 from kvsweep.tables.status import (

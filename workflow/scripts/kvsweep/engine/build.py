@@ -14,8 +14,8 @@ from pathlib import Path
 
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.environment import engine_environment
+from kvsweep.engine.help_text import accepted_cache_types, verbose_arguments
 from kvsweep.engine.identity import SCORER, address_of, engine_files, engine_identity
-from kvsweep.engine.log import accepted_cache_types, verbose_arguments
 from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256

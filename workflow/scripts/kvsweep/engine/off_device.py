@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvsweep.engine.log import EngineContext, EngineLog, is_host, parse_engine_log
+from kvsweep.engine.log import parse_engine_log
+from kvsweep.engine.logged import EngineContext, EngineLog, is_host
 from kvsweep.errors import UnparsableOutput
 
 # Arguments that put weights on the host on purpose, of llama-bench, llama-perplexity and their forks.

@@ -18,7 +18,15 @@ import re
 from dataclasses import dataclass
 
 from kvsweep.engine.baseline_file import scored_tokens
-from kvsweep.engine.failures import first_line
+from kvsweep.engine.perplexity_log import (
+    ANNOUNCEMENT,
+    SECONDS_PER_PASS,
+    announcement,
+    last_window_printed,
+    raise_complaint,
+    seconds_per_pass,
+    windows_printed,
+)
 from kvsweep.engine.perplexity_results import (
     BaselineEstimate,
     ClosingStatisticsMissing,
@@ -26,7 +34,6 @@ from kvsweep.engine.perplexity_results import (
     KlWindow,
     shortened,
 )
-from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import UnparsableOutput
 
 _STATISTICS_NEED_TOKENS = 100
@@ -43,14 +50,14 @@ def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
     number of chunks.
     """
     text = f"{stdout}\n{stderr}"
-    _raise_complaint(text)
-    announced = _announcement(text)
+    raise_complaint(text)
+    announced = announcement(text)
     running = [(int(chunk), float(ppl)) for chunk, ppl in re.findall(r"\[(\d+)\](\d+\.\d{4}),", text)]
     found = list(re.finditer(r"Final estimate: PPL(?: over (\d+) chunks for n_ctx=\d+)? = (.*)", text))
     if not found:
         raise ClosingStatisticsMissing(
-            f"the baseline run printed no final estimate ({_windows_printed(len(running), announced)})",
-            _last_window_printed([chunk for chunk, _ in running], announced),
+            f"the baseline run printed no final estimate ({windows_printed(len(running), announced)})",
+            last_window_printed([chunk for chunk, _ in running], announced),
         )
     if len(found) > 1:
         raise UnparsableOutput("the baseline run printed its final estimate more than once")
@@ -71,7 +78,7 @@ def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
         n_ctx=announced.n_ctx if announced else None,
         running_ppl=tuple(ppl for _, ppl in running),
         tokenization_seconds=float(milliseconds[0]) / 1000 if len(milliseconds) == 1 else None,
-        seconds_per_pass=_seconds_per_pass(text),
+        seconds_per_pass=seconds_per_pass(text),
     )
 
 
@@ -83,13 +90,13 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
     or if the table, the statistics and the announced number of windows contradict each other.
     """
     text = f"{stdout}\n{stderr}"
-    _raise_complaint(text)
+    raise_complaint(text)
     if _OF_EARLY_2024.search(text):
         raise UnparsableOutput(
             "this llama-perplexity prints its statistics in the form of early 2024, without the cell's perplexity; "
             "take a build of May 2024 or later"
         )
-    announced = _announcement(text)
+    announced = announcement(text)
     windows, closing, p99_twice = _kl_results(text)
     left_out = _left_out_by_older_builds(closing, p99_twice)
     missing = [
@@ -104,8 +111,8 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
                 )
         raise ClosingStatisticsMissing(
             f"the KL run's closing statistics lack {missing[0]!r}"
-            f" ({_windows_printed(len(windows), announced)})",
-            _last_window_printed([window.chunk for window in windows], announced),
+            f" ({windows_printed(len(windows), announced)})",
+            last_window_printed([window.chunk for window in windows], announced),
         )
     values: dict[str, float | None] = dict.fromkeys(left_out)
     for name, (value, stderr_value) in closing.items():
@@ -118,7 +125,7 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
         n_chunks=announced.n_chunks if announced else len(windows),
         n_ctx=announced.n_ctx if announced else None,
         windows=windows,
-        seconds_per_pass=_seconds_per_pass(text),
+        seconds_per_pass=seconds_per_pass(text),
         **values,  # type: ignore[arg-type]
     )
 
@@ -265,67 +272,6 @@ def _window(row: re.Match[str]) -> KlWindow:
     return KlWindow(int(chunk), *itertools.chain(*zip(means, values[1::2], strict=True)))  # type: ignore[arg-type]
 
 
-# --- what the log says ----------------------------------------------------------------------------
-
-_COMPLAINT = re.compile(
-    r"(?:perplexity|kl_divergence) ?: (?:"
-    r"failed to (?:decode|open .*|eval)"
-    r"|failed reading (?:log-probs for chunk \d+|n_vocab, n_chunk from .*|evaluation tokens from .*)"
-    r"|you need at least \d+ tokens to evaluate perplexity with a context of \d+"
-    r"|.* does not look like a file containing log-probabilities"
-    r"|.* has been computed with \d+, while the current context is \d+.*"
-    r"|inconsistent vocabulary \(\d+ vs \d+\)"
-    r"|you must provide a name of a file containing .*"
-    r")$"
-    r"|Unexpected negative standard deviation of log\(prob\)$",
-    re.M,
-)
-_ANNOUNCEMENT = re.compile(
-    r"(?:calculating perplexity|computing) over (\d+) chunks, n_ctx=(\d+), batch_size=(\d+), n_seq=(\d+)$",
-    re.M,
-)
-_SECONDS_PER_PASS = re.compile(r": (\d+\.\d\d) seconds per pass - ETA ")
-
-
-@dataclass(frozen=True)
-class _Announcement:
-    n_chunks: int
-    n_ctx: int | None
-    n_seq: int
-
-
-def _raise_complaint(text: str) -> None:
-    """Stop at what makes a result impossible or meaningless; the engine goes on after some of it."""
-    complaint = _COMPLAINT.search(text)
-    line = complaint[0] if complaint else first_line(text, COMPUTATION)
-    if line:
-        raise UnparsableOutput(f"llama-perplexity reports: {line}")
-
-
-def _announcement(text: str) -> _Announcement | None:
-    found = {tuple(map(int, groups)) for groups in _ANNOUNCEMENT.findall(text)}
-    if len(found) > 1:
-        raise UnparsableOutput("the log announces two different runs")
-    if not found:
-        return None
-    n_chunks, n_ctx, batch_size, n_seq = found.pop()
-    consistent = n_ctx > 0 and n_seq == max(1, batch_size // n_ctx)
-    return _Announcement(n_chunks, n_ctx if consistent else None, n_seq)
-
-
-def _seconds_per_pass(text: str) -> float | None:
-    found = _SECONDS_PER_PASS.findall(text)
-    return float(found[0]) if len(found) == 1 else None
-
-
-def _windows_printed(printed: int, announced: _Announcement | None) -> str:
-    return f"{printed} of {announced.n_chunks if announced else 'an unknown number of'} windows were printed"
-
-
-def _last_window_printed(chunks: list[int], announced: _Announcement | None) -> bool | None:
-    return None if announced is None else announced.n_chunks in chunks
-
-
 # --- progress -------------------------------------------------------------------------------------
 
 
@@ -347,22 +293,10 @@ def progress(text_tail: str) -> PerplexityProgress:
     done = [int(chunk) for chunk in re.findall(r"\[(\d{1,9})\]\d+\.\d{4},", text_tail)]
     done += [int(row[1]) for line in text_tail.split("\n") if (row := _ROW.fullmatch(line))]
     total = chunks_per_pass = None
-    announcement = _ANNOUNCEMENT.search(text_tail)
-    if announcement:
-        total, chunks_per_pass = int(announcement[1]), int(announcement[4])
-    seconds = _SECONDS_PER_PASS.search(text_tail)
+    announced = ANNOUNCEMENT.search(text_tail)
+    if announced:
+        total, chunks_per_pass = int(announced[1]), int(announced[4])
+    seconds = SECONDS_PER_PASS.search(text_tail)
     return PerplexityProgress(
         max(done, default=0), total, float(seconds[1]) if seconds else None, chunks_per_pass
     )
-
-
-_CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")
-_CORPUS_HAS = re.compile(r"tokenizes to only (\d+) tokens")
-
-
-def corpus_shortage(text: str) -> tuple[int | None, int] | None:
-    """(tokens the corpus has, tokens it needs) if llama-perplexity says that the corpus is too short, else None."""
-    needs, has = _CORPUS_NEEDS.search(text), _CORPUS_HAS.search(text)
-    if needs is None:
-        return None
-    return (int(has[1]) if has else None, int(needs[1]))

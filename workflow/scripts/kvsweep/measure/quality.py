@@ -14,7 +14,8 @@ from typing import Any
 from kvsweep.engine import baseline_file, commands
 from kvsweep.engine.failures import first_line
 from kvsweep.engine.log import last_line
-from kvsweep.engine.perplexity_output import corpus_shortage, parse_kl
+from kvsweep.engine.perplexity_log import corpus_shortage
+from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.engine.perplexity_output import progress as perplexity_progress
 from kvsweep.engine.perplexity_results import ClosingStatisticsMissing
 from kvsweep.engine.wordings import COMPUTATION

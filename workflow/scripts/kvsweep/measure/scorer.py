@@ -19,7 +19,7 @@ from typing import Any
 from kvsweep.engine import commands, scorer_file, scorer_log
 from kvsweep.engine.commands import ScorerRequest
 from kvsweep.engine.identity import SCORER, check_has_scorer
-from kvsweep.engine.perplexity_output import corpus_shortage
+from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.engine.sizes import LOGIT_BYTES, PADDED_CELLS, SHARED_MEMORY, CacheShape, kv_bytes, padded
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, read_json, read_manifest, write_json, write_text

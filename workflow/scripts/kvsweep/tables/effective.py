@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from kvsweep.engine.log import EngineContext, KvCache
+from kvsweep.engine.logged import EngineContext, KvCache
 from kvsweep.engine.sizes import padded_head
 from kvsweep.inputs.kv_layers import FULL, INDEXER, WINDOW, LayerGroup
 from kvsweep.inputs.model_header import groups_in_manifest

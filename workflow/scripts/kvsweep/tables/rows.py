@@ -15,7 +15,8 @@ import pyarrow as pa
 from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.bench_output import BenchTest, parse_bench
 from kvsweep.engine.bench_results import failed_computations, logs_of_phases
-from kvsweep.engine.log import EngineContext, EngineLog, on_device, parse_engine_log
+from kvsweep.engine.log import parse_engine_log
+from kvsweep.engine.logged import EngineContext, EngineLog, on_device
 from kvsweep.engine.off_device import evidence
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.engine.perplexity_results import KlStatistics

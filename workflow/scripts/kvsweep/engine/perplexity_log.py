@@ -1,0 +1,83 @@
+"""What llama-perplexity says of its run beside the results: what it announces, how fast it is, and its complaints.
+
+Format: ``tools/perplexity/perplexity.cpp`` in llama.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kvsweep.engine.failures import first_line
+from kvsweep.engine.wordings import COMPUTATION
+from kvsweep.errors import UnparsableOutput
+
+_COMPLAINT = re.compile(
+    r"(?:perplexity|kl_divergence) ?: (?:"
+    r"failed to (?:decode|open .*|eval)"
+    r"|failed reading (?:log-probs for chunk \d+|n_vocab, n_chunk from .*|evaluation tokens from .*)"
+    r"|you need at least \d+ tokens to evaluate perplexity with a context of \d+"
+    r"|.* does not look like a file containing log-probabilities"
+    r"|.* has been computed with \d+, while the current context is \d+.*"
+    r"|inconsistent vocabulary \(\d+ vs \d+\)"
+    r"|you must provide a name of a file containing .*"
+    r")$"
+    r"|Unexpected negative standard deviation of log\(prob\)$",
+    re.M,
+)
+ANNOUNCEMENT = re.compile(
+    r"(?:calculating perplexity|computing) over (\d+) chunks, n_ctx=(\d+), batch_size=(\d+), n_seq=(\d+)$",
+    re.M,
+)
+SECONDS_PER_PASS = re.compile(r": (\d+\.\d\d) seconds per pass - ETA ")
+
+
+@dataclass(frozen=True)
+class Announcement:
+    n_chunks: int
+    n_ctx: int | None
+    n_seq: int
+
+
+def raise_complaint(text: str) -> None:
+    """Stop at what makes a result impossible or meaningless; the engine goes on after some of it."""
+    complaint = _COMPLAINT.search(text)
+    line = complaint[0] if complaint else first_line(text, COMPUTATION)
+    if line:
+        raise UnparsableOutput(f"llama-perplexity reports: {line}")
+
+
+def announcement(text: str) -> Announcement | None:
+    found = {tuple(map(int, groups)) for groups in ANNOUNCEMENT.findall(text)}
+    if len(found) > 1:
+        raise UnparsableOutput("the log announces two different runs")
+    if not found:
+        return None
+    n_chunks, n_ctx, batch_size, n_seq = found.pop()
+    consistent = n_ctx > 0 and n_seq == max(1, batch_size // n_ctx)
+    return Announcement(n_chunks, n_ctx if consistent else None, n_seq)
+
+
+def seconds_per_pass(text: str) -> float | None:
+    found = SECONDS_PER_PASS.findall(text)
+    return float(found[0]) if len(found) == 1 else None
+
+
+def windows_printed(printed: int, announced: Announcement | None) -> str:
+    return f"{printed} of {announced.n_chunks if announced else 'an unknown number of'} windows were printed"
+
+
+def last_window_printed(chunks: list[int], announced: Announcement | None) -> bool | None:
+    return None if announced is None else announced.n_chunks in chunks
+
+
+_CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")
+_CORPUS_HAS = re.compile(r"tokenizes to only (\d+) tokens")
+
+
+def corpus_shortage(text: str) -> tuple[int | None, int] | None:
+    """(tokens the corpus has, tokens it needs) if llama-perplexity says that the corpus is too short, else None."""
+    needs, has = _CORPUS_NEEDS.search(text), _CORPUS_HAS.search(text)
+    if needs is None:
+        return None
+    return (int(has[1]) if has else None, int(needs[1]))
