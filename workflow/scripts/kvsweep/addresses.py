@@ -6,7 +6,8 @@ A configuration, a manifest and a log are shown to others; a password in an addr
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 # Whose user is part of the address and no secret: ssh asks for its key or password by itself.
 _NAMED_USERS = ("ssh", "git+ssh", "ssh+git")
@@ -26,6 +27,20 @@ def has_secret(address: str) -> bool:
 def without_secrets(text: str) -> str:
     """A message, in which somebody else may have repeated an address."""
     return _SECRET.sub("...@", text) if has_secret(text) else text
+
+
+def without_proxies(text: str, environment: Mapping[str, str]) -> str:
+    """A message, in which a program may have repeated a part of what the user's proxies are asked with.
+
+    A proxy that is not well formed is torn where the program thinks that its host begins, so each piece of user and
+    password is left out by itself.
+    """
+    for name, proxy in environment.items():
+        if name.lower().endswith("_proxy"):
+            user = (proxy.partition("://")[2] or proxy).rpartition("@")[0]
+            for piece in sorted({user, unquote(user), *re.split(r"[:/@?#\s]+", user)}, key=len, reverse=True):
+                text = text.replace(piece, "...") if len(piece) > 2 else text
+    return text
 
 
 def shown_address(address: str) -> str:

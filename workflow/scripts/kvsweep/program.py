@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from kvsweep.addresses import without_secrets
+from kvsweep.addresses import without_proxies, without_secrets
 from kvsweep.errors import Interrupted, KvsweepError
 
 
 def say(message: str) -> None:
     """One line for the person at the terminal, and for the rule's log."""
-    print(f"kvsweep: {without_secrets(message)}", file=sys.stderr, flush=True)
+    print(f"kvsweep: {without_secrets(without_proxies(message, os.environ))}", file=sys.stderr, flush=True)
 
 
 def run_program(main: Callable[[], None]) -> None:

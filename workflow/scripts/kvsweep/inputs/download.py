@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, not_writable, partial, read_json, write_json
@@ -228,7 +229,8 @@ def _transfer(
         requests.exceptions.TooManyRedirects,
     ) as error:
         raise KvsweepError(
-            f"{where}: {remote.shown} cannot be fetched ({type(error).__name__}); correct the address."
+            f"{where}: {remote.shown} cannot be fetched ({type(error).__name__}); correct "
+            f"{'the proxy in HTTPS_PROXY, or ' if getproxies().keys() - {'no'} else ''}the address."
         ) from None
     except requests.exceptions.RequestException as error:
         reason = _reason(error)

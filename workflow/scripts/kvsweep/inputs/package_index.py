@@ -52,12 +52,21 @@ def _sentence(output: str, package: str, version: str, digest: str, where: str) 
             f"{where}.sha256: {package} {version} has sha256 {got[1]}, the configuration says {digest}; "
             "nothing was taken from it."
         )
+    if "WARNING: Retrying (" in output:
+        return (
+            f"{where}: the package index does not answer, so {package} {version} cannot be fetched; check the network, "
+            "the index and the proxy that pip is told to use, and run again."
+        )
     if "No matching distribution" in output:
         return (
             f"{where}.version: the package index has no {package} {version} for this machine; correct package or "
             "version."
         )
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    if (
+        not errors or errors[-1] == "ERROR: Exception:"
+    ):  # a traceback follows, with what happened in its last line
+        errors = lines[-1:]
     said = " ".join(errors).removeprefix("ERROR: ")[:400] or "no reason given"
     return f"{where}: pip cannot fetch {package} {version} ({said})."
