@@ -71,6 +71,33 @@ FIGURES: dict[str, Entry] = {
         "standard error.",
         "No cell gave a top-1 agreement.",
     ),
+    "kld_against_depth": Entry(
+        "depth",
+        "quality",
+        "KL divergence by depth",
+        "What a fuller cache costs: mean KL divergence from f16 against the number of tokens in the cache when a token "
+        "was predicted, of the scorer's cells. A dot is a sixteenth of the scored positions of all windows; bands hold "
+        "95 %, over windows where there are at least 8, else over blocks of 64 neighbouring tokens, which know nothing "
+        "of what makes a whole window hard. Other depths of a window are other text: pairs share it, depths do not.",
+        "Nothing was scored by depth (quality.method: scorer).",
+    ),
+    "top1_against_depth": Entry(
+        "depth",
+        "quality",
+        "Top-1 agreement by depth",
+        "Share of tokens at which the most likely next token is f16's, against the number of tokens in the cache; "
+        "bands as in the figure before.",
+        "Nothing was scored by depth (quality.method: scorer).",
+    ),
+    "tail_by_mean": Entry(
+        "quality",
+        "quality",
+        "Tail of the divergence",
+        "What a mean does not tell: the KL divergence that one token in a thousand exceeds, against the mean. Bars "
+        "hold 95 %, by a bootstrap of windows or blocks; without them llama-perplexity printed the figure, or "
+        "the tokens are too few.",
+        "No cell gave both a mean and a tail of the KL divergence.",
+    ),
     "speed_ratios": Entry(
         "speed",
         "speed",

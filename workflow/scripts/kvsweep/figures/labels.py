@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -21,9 +21,12 @@ _PLACES = [(8.0, 0.0), (7.0, 7.0), (-8.0, 0.0), (-7.0, -7.0), (-7.0, 7.0), (7.0,
 
 
 def label_points(
-    axes: Axes, points: Sequence[tuple[float, float, str]], front: Sequence[tuple[float, float]]
+    axes: Axes,
+    points: Sequence[tuple[float, float, str]],
+    front: Sequence[tuple[float, float]] = (),
+    others: Iterable[tuple[float, float]] = (),
 ) -> None:
-    """Write each (x, y, label) beside its point, at the first place that covers no point, label or `front`."""
+    """Write each (x, y, label) at the first place beside its point that covers no point, label, `front` or `others`."""
     dots_per_point = axes.figure.dpi / 72
 
     def box_around(corners: Sequence[tuple[float, float]], room: float) -> Bbox:
@@ -31,7 +34,7 @@ def label_points(
         room *= dots_per_point
         return Bbox.from_extents(min(x) - room, min(y) - room, max(x) + room, max(y) + room)
 
-    taken = [box_around([(x, y)], 5.5) for x, y, _ in points]
+    taken = [box_around([(x, y)], 5.5) for x, y, _ in points] + [box_around([dot], 2.5) for dot in others]
     for (x, y), (next_x, next_y) in pairwise(front):
         taken += [box_around([(x, y), (next_x, y)], 1), box_around([(next_x, y), (next_x, next_y)], 1)]
     panel = axes.get_window_extent()
