@@ -12,7 +12,8 @@ from kvsweep.errors import KvsweepError
 from kvsweep.slices.given import read_all
 from kvsweep.slices.read import read_slice
 from kvsweep.tables.rows import as_table
-from kvsweep.tables.schemas import MODELS, QUALITY, THROUGHPUT
+from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+from kvsweep.tables.set_up_schemas import MODELS
 from synthetic_tables import model_row, quality_row, throughput_row, unmeasured
 
 FROM = {"source": "slice:attic", "slice": "attic", "made_from": "tables"}

@@ -19,7 +19,8 @@ from kvsweep.tables.published import (
     rounding,
 )
 from kvsweep.tables.rows import as_table
-from kvsweep.tables.schemas import MODELS, QUALITY, THROUGHPUT
+from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+from kvsweep.tables.set_up_schemas import MODELS
 from support import ROOT
 
 FOLDER = ROOT / "resources" / "published"

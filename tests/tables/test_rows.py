@@ -12,7 +12,8 @@ from kvsweep.measure.record import Recorded
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import rows as tables
-from kvsweep.tables import schemas
+from kvsweep.tables import schemas, set_up_schemas
+from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 from support import recorded
 
 BUILD = {
@@ -297,14 +298,14 @@ def test_a_machine() -> None:
         "cores": 16,
         "gpus": [gpu, {"name": "other"}],
     }
-    row = tables.machine_row(record, {"node2", "node1"}, 7)
+    row = machine_row(record, {"node2", "node1"}, 7)
     assert (row["machine"], row["hosts"], row["cells"]) == ("m", ["node1", "node2"], 7)
     assert (row["gpus"], row["gpu_driver"], row["gpu_memory_bytes"]) == (
         ["NVIDIA H100", "other"], ["580.1", None], [2**36, None],
     )  # fmt: skip
-    assert tables.as_table([row], schemas.MACHINES).num_rows == 1
+    assert tables.as_table([row], set_up_schemas.MACHINES).num_rows == 1
     # Of a record from before there were details, what there is.
-    assert tables.machine_row({"name": "m", "host": "h"}, ["h"], 1)["gpus"] == []
+    assert machine_row({"name": "m", "host": "h"}, ["h"], 1)["gpus"] == []
 
 
 def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
@@ -324,7 +325,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
         }
         of_the_scorer |= {"scored_tokens", "kld_block_stderr", "depth_tokens"} & set(schema.names)
         assert absent == {"reason", "log_line", "fallback", "fallback_why"} | of_others | of_the_scorer
-    assert tables.as_table([tables.engine_row(BUILD)], schemas.ENGINES).to_pylist() == [
+    assert tables.as_table([engine_row(BUILD)], set_up_schemas.ENGINES).to_pylist() == [
         {
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",
             "source": "git url 69d8e4be4", "version": "version: 1", "compiler": "g++ 14",
@@ -332,7 +333,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
             "files": ["ab12  llama-bench"], "arguments": None,
         }
     ]  # fmt: skip
-    (row,) = tables.as_table([tables.model_row(TINY_GQA2)], schemas.MODELS).to_pylist()
+    (row,) = tables.as_table([model_row(TINY_GQA2)], set_up_schemas.MODELS).to_pylist()
     assert (row["file_name"], row["n_kv_heads"], row["kv_values_per_token_k"]) == ("tiny.gguf", 2, 1024)
     # What the header of this model has not.
     assert {n for n in row if row[n] is None} == {"recurrent_bytes", "rope_scaling", "n_ctx_original"}

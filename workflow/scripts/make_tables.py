@@ -19,9 +19,10 @@ from kvsweep.slices.read import read_slice
 from kvsweep.study.cells import quality_cells, throughput_cells
 from kvsweep.study.config import parse_study
 from kvsweep.tables import rows as tables
-from kvsweep.tables import schemas
+from kvsweep.tables import schemas, set_up_schemas
 from kvsweep.tables.published import OtherRows, of_models, read_published
 from kvsweep.tables.read_cells import Group, MachineUse, groups_of, read_tables
+from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 
 
 def main() -> None:
@@ -67,9 +68,9 @@ def main() -> None:
     write(
         results,
         "engines",
-        [tables.as_table([tables.engine_row(build) for build in builds.values()], schemas.ENGINES)],
+        [tables.as_table([engine_row(build) for build in builds.values()], set_up_schemas.ENGINES)],
     )
-    ours = tables.as_table([tables.model_row(model) for model in models.values()], schemas.MODELS)
+    ours = tables.as_table([model_row(model) for model in models.values()], set_up_schemas.MODELS)
     write(results, "models", [ours, *of_others("models", others)])
     throughput = groups_of("throughput", throughput_cells(study), builds, models)
     quality = groups_of("quality", quality_cells(study), builds, models)
@@ -98,11 +99,11 @@ def write_cells(
         ours = (next(found) for group in groups if group.kind == kind)
         write(results, kind, chain(ours, of_others(kind, others)))
     rows = [
-        tables.machine_row(read_json(results / use.cell / "run.json")["machine"], use.hosts, use.n_cells)
+        machine_row(read_json(results / use.cell / "run.json")["machine"], use.hosts, use.n_cells)
         for use in machines.values()
     ]
     rows.sort(key=lambda row: (row["machine"], row["machine_record"]))
-    write(results, "machines", [tables.as_table(rows, schemas.MACHINES)])
+    write(results, "machines", [tables.as_table(rows, set_up_schemas.MACHINES)])
 
 
 def write(results: Path, name: str, parts: Iterable[pa.Table]) -> None:

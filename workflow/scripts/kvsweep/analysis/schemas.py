@@ -10,19 +10,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from kvsweep.tables.schemas import (
-    CLAIMS,
-    FLAG,
-    INTEGER,
-    INTEGERS,
-    PART,
-    REAL,
-    REALS,
-    TEXT,
-    TEXTS,
-    Column,
-    as_schema,
-)
+from kvsweep.tables.columns import FLAG, INTEGER, INTEGERS, REAL, REALS, TEXT, TEXTS, Column, as_schema
+from kvsweep.tables.schemas import CLAIMS, PART
 
 _SET_UP: list[Column] = [
     ("source", TEXT, "", "measured, published:NAME or slice:NAME"),

@@ -32,8 +32,9 @@ from kvsweep.slices.private import Private, users_in
 from kvsweep.slices.vetting import with_plain_quotes
 from kvsweep.study.cells import Cell
 from kvsweep.tables.raw_cells import find_cells
-from kvsweep.tables.rows import as_table, engine_row, machine_row, model_row
+from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TABLES
+from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 
 # What the text of a path changes, and nothing that was measured.
 _TEXTS = ("command", "host", "log_line", "reason", "fallback_why", "machine_record", "gpu_users")

@@ -20,8 +20,9 @@ from kvsweep.slices.vetting import CELL, problem_with, with_plain_quotes
 from kvsweep.study.cells import Cell
 from kvsweep.tables.published import OtherRows
 from kvsweep.tables.raw_cells import check_identity
-from kvsweep.tables.rows import as_table, machine_row, model_row
+from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TABLES
+from kvsweep.tables.set_up_rows import machine_row, model_row
 
 RAW, GIVEN = "raw", "tables"
 TABLES_OF_CELLS = ("throughput", "quality")

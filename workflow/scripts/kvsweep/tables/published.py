@@ -17,7 +17,8 @@ import pyarrow as pa
 from kvsweep.errors import KvsweepError
 from kvsweep.study.pairs import Pair
 from kvsweep.study.yaml_file import read_yaml
-from kvsweep.tables.schemas import MODELS, QUALITY, THROUGHPUT
+from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+from kvsweep.tables.set_up_schemas import MODELS
 
 Row = Mapping[str, Any]
 

@@ -1,52 +1,27 @@
-"""The columns of every table: names, types, units and meaning, in one place.
+"""The columns of what was measured, and every table's schema by name.
 
 Times are seconds, memory is bytes, shares are fractions from 0 to 1, time stamps are UTC. An absent value is null.
-Unit and meaning travel in each Parquet field's metadata under the keys ``unit`` and ``meaning``.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-TEXT = pa.string()
-INTEGER = pa.int64()
-REAL = pa.float64()
-FLAG = pa.bool_()
-TIME = pa.timestamp("ms", tz="UTC")
-TEXTS = pa.list_(pa.string())
-REALS = pa.list_(pa.float64())
-INTEGERS = pa.list_(pa.int64())
-FLAGS = pa.list_(pa.bool_())
-
-Column = tuple[str, pa.DataType, str, str]
-
-# Of every table in which rows of others stand.
-_FROM: list[Column] = [
-    ("slice", TEXT, "", "the slice that the row is from, as the configuration names it; null for all others"),
-    (
-        "made_from",
-        TEXT,
-        "",
-        "raw: made here of the slice's raw logs; tables: as the slice's own tables say it; null for all others",
-    ),
-]
-
-
-# Of every table with a pair: last, so that older readers find all columns where they were. ``as_table`` fills it.
-PAIR: Column = ("pair", TEXT, "", "K and V as the configuration writes them: q8_0/turbo4; q8_0 for q8_0/q8_0")
-
-
-def as_schema(columns: list[Column]) -> pa.Schema:
-    """A schema whose fields carry unit and meaning. One with ``ctk`` and ``ctv`` has ``pair`` as well."""
-    if {"ctk", "ctv"} <= {column[0] for column in columns}:
-        columns = [*columns, PAIR]
-    return pa.schema(
-        [
-            pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})
-            for name, kind, unit, meaning in columns
-        ]
-    )
-
+from kvsweep.tables.columns import (
+    FLAG,
+    FLAGS,
+    FROM,
+    INTEGER,
+    INTEGERS,
+    REAL,
+    REALS,
+    TEXT,
+    TEXTS,
+    TIME,
+    Column,
+    as_schema,
+)
+from kvsweep.tables.set_up_schemas import ENGINES, MACHINES, MODELS
 
 _ENGINE_AND_MODEL: list[Column] = [
     ("engine", TEXT, "", "name of the engine in the configuration"),
@@ -240,7 +215,7 @@ THROUGHPUT = as_schema(
             "round in which the cell's process ran, 1 for the first; null in published rows and older slices",
         ),
         *_PROOFS,
-        *_FROM,
+        *FROM,
     ]
 )
 
@@ -408,7 +383,7 @@ QUALITY = as_schema(
         *_CACHES,
         *_PROOFS,
         *_SCORED,
-        *_FROM,
+        *FROM,
     ]
 )
 
@@ -429,116 +404,6 @@ TOKENS = as_schema(
         ("delta_p", pa.float32(), "fraction", "change of the token's probability: pair less f16"),
         ("entropy_base", pa.float32(), "nats", "entropy of f16's distribution"),
         ("same_top", FLAG, "", "whether the most likely token is f16's"),
-    ]
-)
-
-ENGINES = as_schema(
-    [
-        ("engine", TEXT, "", "name of the engine in the configuration"),
-        ("engine_commit", TEXT, "", "commit of the source; null where the source has none"),
-        ("backend", TEXT, "", "back end that the engine was built for"),
-        ("source_kind", TEXT, "", "git, pypi or path"),
-        ("source", TEXT, "", "where the source or the binaries come from"),
-        ("version", TEXT, "", "what the engine says of its own version"),
-        (
-            "compiler",
-            TEXT,
-            "",
-            "compiler, and flags that it was given beyond llama.cpp's; null for ready binaries",
-        ),
-        ("cmake_options", TEXTS, "", "CMake options, as given to cmake"),
-        ("environment", TEXTS, "", "NAME=VALUE of every knob set for every run"),
-        ("cache_types", TEXTS, "", "cache types that the engine accepts, from its own help"),
-        ("files", TEXTS, "", "'sha256  name' of each binary and shared library"),
-        ("arguments", TEXTS, "", "program and more arguments of all its runs; null where there are none"),
-    ]
-)
-
-MODELS = as_schema(
-    [
-        ("model", TEXT, "", "name of the model in the configuration"),
-        ("model_sha256", TEXT, "", "sha256 of the GGUF file"),
-        ("file_name", TEXT, "", "name of the GGUF file"),
-        ("file_bytes", INTEGER, "bytes", "size of the GGUF file"),
-        ("architecture", TEXT, "", "general.architecture"),
-        ("weight_type", TEXT, "", "type of most weights"),
-        ("n_parameters", INTEGER, "", "weights in all tensors"),
-        ("n_layers", INTEGER, "", "layers"),
-        ("n_kv_layers", INTEGER, "", "layers that keep a KV cache"),
-        ("n_heads", INTEGER, "", "attention heads of a layer"),
-        ("n_kv_heads", INTEGER, "", "KV heads of a layer that has a KV cache"),
-        ("head_size_k", INTEGER, "", "values of K of one head and token"),
-        ("head_size_v", INTEGER, "", "values of V of one head and token"),
-        ("n_vocab", INTEGER, "", "vocabulary"),
-        ("n_ctx_train", INTEGER, "tokens", "context that the model was trained for"),
-        (
-            "kv_values_per_token_k",
-            INTEGER,
-            "",
-            "values of K of one token, over all layers; null where not known",
-        ),
-        ("kv_values_per_token_v", INTEGER, "", "values of V of one token, over all layers"),
-        ("cache_types", TEXTS, "", "cache types, in the order of kv_bytes_per_token"),
-        (
-            "kv_bytes_per_token",
-            REALS,
-            "bytes",
-            "what a token adds to the KV cache with K and V of each of cache_types, once windows are full",
-        ),
-        ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
-        (
-            "kv_kinds",
-            TEXTS,
-            "",
-            "kinds of layers by cache: full, window, indexer; null where it is not known",
-        ),
-        ("kv_kind_layers", INTEGERS, "", "layers of each of kv_kinds"),
-        ("kv_kind_values_k", INTEGERS, "", "values of K of one token in the layers of each of kv_kinds"),
-        ("kv_kind_values_v", INTEGERS, "", "values of V of one token in the layers of each of kv_kinds"),
-        ("kv_kind_windows", INTEGERS, "tokens", "window of each of kv_kinds; null where it is the context"),
-        (
-            "recurrent_bytes",
-            INTEGER,
-            "bytes",
-            "state of one sequence in recurrent layers; null where not known",
-        ),
-        ("rope_scaling", TEXT, "", "what stretches the model's positions, from its header"),
-        ("n_ctx_original", INTEGER, "tokens", "context before positions were stretched, from its header"),
-        *_FROM,
-    ]
-)
-
-MACHINES = as_schema(
-    [
-        ("machine_record", TEXT, "", "name of this row: another driver or power limit is another row"),
-        ("machine", TEXT, "", "name of the machine, stable over updates: the one that all tables have"),
-        ("hosts", TEXTS, "", "hosts or nodes of this kind that cells of this run were measured on"),
-        ("cells", INTEGER, "", "cells that ran on it"),
-        ("cpu", TEXT, "", "processor"),
-        ("cores", INTEGER, "", "cores as the system counts them"),
-        ("physical_cores", INTEGER, "", "cores without hyper-threading"),
-        ("numa_nodes", INTEGER, "", "parts of the memory that are nearer to some cores than to others"),
-        ("cpu_governor", TEXT, "", "what decides the processor's frequency (Linux)"),
-        ("cpu_max_mhz", REAL, "MHz", "the processor's highest frequency, as Linux has it"),
-        ("memory_bytes", INTEGER, "bytes", "memory"),
-        ("system", TEXT, "", "kernel, its version and architecture"),
-        ("distribution", TEXT, "", "name and version of the operating system"),
-        ("gpus", TEXTS, "", "name of each GPU"),
-        ("gpu_arch", TEXTS, "", "compute capability or gfx name of each GPU"),
-        ("gpu_driver", TEXTS, "", "driver of each GPU"),
-        ("gpu_memory_bytes", INTEGERS, "bytes", "memory of each GPU; null where it is the machine's own"),
-        ("gpu_power_limit_watts", REALS, "W", "power limit of each GPU"),
-        ("gpu_max_clock_mhz", REALS, "MHz", "highest clock of each GPU"),
-        ("gpu_max_memory_clock_mhz", REALS, "MHz", "highest memory clock of each GPU"),
-        ("gpu_cores", INTEGERS, "", "cores of each GPU (Apple)"),
-        (
-            "gpu_limit_bytes",
-            INTEGER,
-            "bytes",
-            "what the GPU may hold of the machine's memory (iogpu.wired_limit_mb); null where macOS decides",
-        ),
-        ("source", TEXT, "", "measured, published:NAME or slice:NAME"),
-        *_FROM,
     ]
 )
 
