@@ -317,13 +317,16 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
         of_others = {name for name in schema.names if name.endswith("_rounding") and "window" not in name}
+        of_others |= {"slice", "made_from"}
         of_others |= {"likely_engine_commit", "device_free_bytes", "recurrent_bytes"} & set(
             schema.names
         )  # published; with a device; of recurrent layers
         of_the_scorer = {
             name for name in schema.names if "_by_depth" in name or name.endswith(("_low", "_high"))
         }
-        of_the_scorer |= {"scored_tokens", "kld_block_stderr", "depth_tokens"} & set(schema.names)
+        of_the_scorer |= {"scored_tokens", "kld_block_stderr", "depth_tokens", "by_position"} & set(
+            schema.names
+        )
         assert absent == {"reason", "log_line", "fallback", "fallback_why"} | of_others | of_the_scorer
     assert tables.as_table([engine_row(BUILD)], set_up_schemas.ENGINES).to_pylist() == [
         {
@@ -335,8 +338,9 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     ]  # fmt: skip
     (row,) = tables.as_table([model_row(TINY_GQA2)], set_up_schemas.MODELS).to_pylist()
     assert (row["file_name"], row["n_kv_heads"], row["kv_values_per_token_k"]) == ("tiny.gguf", 2, 1024)
-    # What the header of this model has not.
-    assert {n for n in row if row[n] is None} == {"recurrent_bytes", "rope_scaling", "n_ctx_original"}
+    # What the header of this model has not, and what a slice's rows have.
+    unknown = {"recurrent_bytes", "rope_scaling", "n_ctx_original", "slice", "made_from"}
+    assert {n for n in row if row[n] is None} == unknown
 
 
 def test_no_rows_are_a_table_too() -> None:
