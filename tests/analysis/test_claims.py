@@ -10,19 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.analysis import claims
-from kvsweep.analysis.claims import (
-    STATEMENTS,
-    STUDY,
-    Cells,
-    Estimate,
-    about,
-    above,
-    below,
-    evaluate,
-    not_below,
-)
+from kvsweep.analysis.claim_cells import Cells
+from kvsweep.analysis.claim_parts import Estimate, about, above, below, not_below
+from kvsweep.analysis.claims import STUDY, evaluate
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.speed import over_rounds
+from kvsweep.analysis.statements import STATEMENTS
 from kvsweep.tables import schemas
 from kvsweep.tables.published import name_of, of_source, read_published
 from kvsweep.tables.rows import as_table
