@@ -52,6 +52,7 @@ CELL_RULES = {
     "baseline": ("engine", "model", "corpus", "n_ctx"),
     "quality_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
     "scorer_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
+    "tokens": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
     "throughput_cell": ("engine", "model", "depth", "ctk", "ctv"),
 }
 

@@ -92,7 +92,7 @@ def baselines(model: str = "", corpus: str = "", n_ctx: int = 1024) -> set[Job]:
 
 def scored() -> set[Job]:
     """The cells of ``quality`` as the scorer measures them, without a baseline, and the files of their tokens."""
-    return {cell.replace("quality_cell", "scorer_cell") for cell in quality()} | {job("tokens")}
+    return {cell.replace("quality_cell", rule) for cell in quality() for rule in ("scorer_cell", "tokens")}
 
 
 def everything_of_engine(engine: str) -> set[Job]:

@@ -43,7 +43,7 @@ def jobs(output: str) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("configuration", "throughput", "quality", "baselines"),
     [
-        ("config.yaml", 14 * 8 + 10 * 5, 14 * 2 + 10 * 3, 2 + 3),
+        ("config.yaml", 14 * 8 + 10 * 5, 14 * 5 + 10 * 3, 2),
         ("examples/demo.yaml", 6 * 2 * 3, 6, 1),
         ("examples/quick.yaml", 8 * 3 * 2, 8 * 2, 2),
         ("examples/wider-quants.yaml", (7 + 7) * 4, 7 + 7, 2),
@@ -64,11 +64,13 @@ def test_what_would_run(
     assert {name: found[name] for name in once} == dict.fromkeys(once, 1)
     assert (found["engine"], found["accepted_types"]) == (len(study.engines), len(study.engines))
     assert (found["model"], found["corpus"]) == (len(study.models), len(study.corpora))
-    assert (found["throughput_cell"], found["quality_cell"], found["baseline"]) == (
+    scored = found.get("scorer_cell", 0)
+    assert (found["throughput_cell"], found["quality_cell"] + scored, found["baseline"]) == (
         throughput,
         quality,
         baselines,
     )
+    assert found.get("tokens", 0) == scored
     assert len(cells.throughput_cells(study)) == throughput
     assert len(cells.quality_cells(study)) == quality
     assert len(cells.baseline_runs(study)) == baselines
