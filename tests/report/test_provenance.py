@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def test_the_version_names_the_commit_and_says_when_files_differ_from_it(checkou
     (checkout / "pyproject.toml").write_text('[project]\nversion = "1.2.4"\n')
     assert kvsweep_version(checkout).startswith("1.2.4 (commit ")
     assert kvsweep_version(checkout).endswith(", modified)")
+
+
+def test_looking_at_a_checkout_writes_nothing_into_it(checkout: Path) -> None:
+    """git would bring its notes up to date where a file has another time stamp."""
+    os.utime(checkout / "pyproject.toml", (1, 1))
+    index = checkout / ".git" / "index"
+    before = index.read_bytes()
+    assert "modified" not in kvsweep_version(checkout)
+    assert index.read_bytes() == before
 
 
 def test_without_a_checkout_the_version_is_the_number(tmp_path: Path) -> None:

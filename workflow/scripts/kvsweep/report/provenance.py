@@ -35,10 +35,17 @@ def snakemake_version() -> str | None:
 
 
 def _git(base: Path, *arguments: str) -> str | None:
-    """What git says, or None where it is not there or refuses."""
+    """What git says, or None where it is not there or refuses.
+
+    It writes nothing into the checkout: killed, or on a full disk, it would leave a lock there.
+    """
     try:
         done = subprocess.run(
-            ["git", "-C", str(base), *arguments], capture_output=True, text=True, timeout=30, check=False
+            ["git", "--no-optional-locks", "-C", str(base), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
