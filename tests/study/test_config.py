@@ -344,6 +344,11 @@ WRONG: list[tuple[Config, str]] = [
         changed("pairs", to=[]),
         "pairs: is empty; name at least one.",
     ),
+    # whose items are wrong is not empty
+    (
+        changed("pairs", to=["f16/q8_0/q4_0"]),
+        "pairs.0: 'f16/q8_0/q4_0' is not a pair: write K/V such as q8_0/q4_0, or one type for both.",
+    ),
     (
         changed("engines", to={}),
         "engines: is empty; name at least one.",

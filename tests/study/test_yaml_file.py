@@ -46,7 +46,11 @@ def bomb(levels: int, of: str) -> str:
         (bomb(20, "[x, x, x]"), "f, line 5: has more than 10000 values with its aliases written out; write fewer."),
         (bomb(20, "{x: 1}"), "f, line 5: has more than 10000 values with its aliases written out; write fewer."),
         ("a: " + "[" * 25 + "]" * 25, "f, line 1: is nested too deeply; write at most 20 levels."),
-        ("a: " + "[" * 5000, "f: is nested too deeply; write at most 20 levels."),
+        ("a:\n " + "[" * 5000, "f, line 2: is nested too deeply; write at most 20 levels."),
+        ("a: 1\nb: 010", "f, line 2: 010 means 8 in YAML; write that, or put it in quotes."),
+        ("a: [8, 1:30]", "f, line 1: 1:30 means 90 in YAML; write that, or put it in quotes."),
+        ("a: {08_0: 1, 0_10: 2}", "f, line 1: 0_10 means 8 in YAML; write that, or put it in quotes."),
+        ("a: 1:30.5", "f, line 1: 1:30.5 means 90.5 in YAML; write that, or put it in quotes."),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_file_and_line(text: str, said: str) -> None:

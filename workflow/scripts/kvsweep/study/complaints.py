@@ -67,7 +67,11 @@ def read(shape: type[T], value: object, where: str = "") -> T:
     try:
         return cast(T, _adapter(cast(Any, shape)).validate_python(value))
     except ValidationError as error:
-        first = min(error.errors(include_url=False), key=lambda details: list(map(str, details["loc"])))
+        # A list whose items are wrong has too few right ones, but that is not what is wrong with it.
+        first = min(
+            error.errors(include_url=False),
+            key=lambda details: (details["type"] == "too_short", list(map(str, details["loc"]))),
+        )
     raise ConfigError(without_secrets(_sentence(first, value, where)))
 
 

@@ -7,8 +7,9 @@ program, by which it is handed on.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -18,9 +19,13 @@ from kvsweep.study.complaints import ConfigError, shown
 MOST_BYTES = 2**16
 MOST_LEVELS = 20
 MOST_VALUES = 10_000
+_TOO_DEEP = f"is nested too deeply; write at most {MOST_LEVELS} levels"
 # Snakemake would execute what stands in a file with this key.
 _TEMPLATE = "__use_yte__"
 _MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# To YAML 010 is 8 and 1:30 is 90, which nobody means.
+_OF_ANOTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 
 
 def read_yaml(path: Path) -> Any:
@@ -56,7 +61,8 @@ def read_configuration(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str, name: str) -> Any:
     """What a text in YAML says; ``name`` names it in errors. Raises ConfigError."""
     _check_characters(text, name)
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
+    loader.name = name
     try:
         node = loader.get_single_node()
         if node is None:
@@ -65,8 +71,6 @@ def parse_yaml(text: str, name: str) -> Any:
         check.sizes(node, ())
         check.keys(node)
         return loader.construct_document(node)
-    except RecursionError:
-        raise ConfigError(f"{name}: is nested too deeply; write at most {MOST_LEVELS} levels.") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f", line {mark.line + 1}"
@@ -74,6 +78,22 @@ def parse_yaml(text: str, name: str) -> Any:
         raise ConfigError(f"{name}{line}: is not valid YAML ({problem}); correct that line.") from None
     finally:
         loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads no further into what is nested too deeply: each level costs as much as all above it."""
+
+    _levels = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self._levels >= MOST_LEVELS:
+            raise ConfigError(
+                f"{self.name}, line {cast(Any, self).peek_event().start_mark.line + 1}: {_TOO_DEEP}."
+            )
+        self._levels += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._levels -= 1
+        return node
 
 
 def _check_characters(text: str, name: str) -> None:
@@ -97,7 +117,7 @@ class _Check:
         if id(node) in self.counted:
             return self.counted[id(node)]
         if len(above) >= MOST_LEVELS:
-            raise self.wrong(node, f"is nested too deeply; write at most {MOST_LEVELS} levels")
+            raise self.wrong(node, _TOO_DEEP)
         inner = (*above, id(node))
         number = 1 + sum(self.sizes(child, inner) for child in _children(node))
         if number > MOST_VALUES:
@@ -134,6 +154,11 @@ class _Check:
                     first[value] = line
 
     def value(self, node: yaml.ScalarNode) -> Any:
+        if node.tag in _NUMBERS and _OF_ANOTHER_BASE.fullmatch(node.value):
+            raise self.wrong(
+                node,
+                f"{node.value} means {self.loader.construct_object(node)} in YAML; write that, or put it in quotes",
+            )
         try:
             return self.loader.construct_object(node)
         except ValueError as error:
