@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kvsweep.figures.catalogue import FIGURES
 from support import SCRIPTS, run_program
 from test_records import Place, finished_study, place
 
@@ -94,6 +95,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("make_tables.py", ("--results", ".", "--only-published"), "tables/"),
         ("make_claims.py", ("--tables", "tables"), "tables/claims.parquet"),
         ("make_answers.py", ("--tables", "tables"), "tables/"),
+        ("make_memory.py", ("--tables", "tables"), "tables/"),
+        (
+            "write_report.py",
+            ("--tables", "tables", "--figures", "figures", "--html", "r.html", "--markdown", "r.md"),
+            "r.html",
+        ),
         ("draw_figures.py", ("--tables", "tables", "--out", "figures", "--processes", "1"), "figures/"),
         ("draw_figures.py", ("--tables", "tables", "--out", "figures", "--processes", "2"), "figures/"),
     ],
@@ -105,6 +112,11 @@ def test_a_full_disk(
     shutil.copytree(published / "tables", tmp_path / "tables")
     ready = run_program("make_answers.py", "--tables", tmp_path / "tables")
     ready = run_program("make_memory.py", "--tables", tmp_path / "tables")
+    if program == "write_report.py":
+        (tmp_path / "figures").mkdir()
+        for name in FIGURES:
+            (tmp_path / "figures" / f"{name}.csv").touch()
+            (tmp_path / "figures" / f"{name}.svg").write_text('<svg viewBox="0 0 1 1"></svg>')
     assert ready.returncode == 0, ready.stderr
     done = subprocess.run(
         [sys.executable, SCRIPTS / program, *options],
