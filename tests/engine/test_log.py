@@ -44,7 +44,7 @@ def test_a_context() -> None:
     assert log.kv_caches == (KvCache(24.0, 512, 1, 1, 1, "q5_1", 12.0, "q5_1", 12.0),)
     assert (log.attn_rot_k, log.attn_rot_v, log.flash_attn) == (False, False, True)
     assert log.graph_splits == (66,)
-    assert log.kv_layer_devices == ("CUDA0",)
+    assert context.kv_devices == ("CUDA0",)
     assert log.compute_buffers_mib == {"CUDA0": 266.5}
 
 
@@ -92,7 +92,7 @@ def test_attention_that_left_the_gpu_shows_in_the_graph_splits() -> None:
     assert set(fallback.graph_splits) == {66}
     assert set(f16.graph_splits) == {2}
     assert fallback.offloaded_layers == (33, 33)
-    assert fallback.kv_layer_devices == ("CUDA0",)
+    assert {context.kv_devices for context in fallback.contexts} == {("CUDA0",)}
 
 
 @pytest.mark.parametrize(

@@ -105,11 +105,6 @@ class EngineLog:
         return tuple(cache for context in self.contexts for cache in context.kv_caches)
 
     @property
-    def kv_layer_devices(self) -> tuple[str, ...]:
-        """The devices that hold KV layers, each once, in order of appearance."""
-        return tuple(dict.fromkeys(device for context in self.contexts for device in context.kv_devices))
-
-    @property
     def graph_splits(self) -> tuple[int, ...]:
         """The graph splits of every context that logged them, in order."""
         return tuple(context.graph_splits for context in self.contexts if context.graph_splits is not None)

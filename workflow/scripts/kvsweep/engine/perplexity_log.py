@@ -1,4 +1,4 @@
-"""What llama-perplexity says of its run beside the results: what it announces, how fast it is, and its complaints.
+"""What llama-perplexity says of its run beside the results: what it announces, and its complaints.
 
 Format: ``tools/perplexity/perplexity.cpp`` in llama.cpp.
 """
@@ -25,11 +25,10 @@ _COMPLAINT = re.compile(
     r"|Unexpected negative standard deviation of log\(prob\)$",
     re.M,
 )
-ANNOUNCEMENT = re.compile(
+_ANNOUNCEMENT = re.compile(
     r"(?:calculating perplexity|computing) over (\d+) chunks, n_ctx=(\d+), batch_size=(\d+), n_seq=(\d+)$",
     re.M,
 )
-SECONDS_PER_PASS = re.compile(r": (\d+\.\d\d) seconds per pass - ETA ")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def raise_complaint(text: str) -> None:
 
 
 def announcement(text: str) -> Announcement | None:
-    found = {tuple(map(int, groups)) for groups in ANNOUNCEMENT.findall(text)}
+    found = {tuple(map(int, groups)) for groups in _ANNOUNCEMENT.findall(text)}
     if len(found) > 1:
         raise UnparsableOutput("the log announces two different runs")
     if not found:
@@ -56,11 +55,6 @@ def announcement(text: str) -> Announcement | None:
     n_chunks, n_ctx, batch_size, n_seq = found.pop()
     consistent = n_ctx > 0 and n_seq == max(1, batch_size // n_ctx)
     return Announcement(n_chunks, n_ctx if consistent else None, n_seq)
-
-
-def seconds_per_pass(text: str) -> float | None:
-    found = SECONDS_PER_PASS.findall(text)
-    return float(found[0]) if len(found) == 1 else None
 
 
 def windows_printed(printed: int, announced: Announcement | None) -> str:

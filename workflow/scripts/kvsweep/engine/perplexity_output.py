@@ -1,4 +1,4 @@
-"""llama-perplexity's results: a baseline run (perplexity) and a KL run (``--kl-divergence``).
+"""llama-perplexity's results: those of a KL run (``--kl-divergence``), and how far any run is.
 
 Format: ``tools/perplexity/perplexity.cpp`` in llama.cpp, ``perplexity`` and ``kl_divergence``. Results and
 log may be on either stream, depending on the build, so both are searched. Newer builds put a time stamp and a
@@ -19,20 +19,15 @@ from dataclasses import dataclass
 
 from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.perplexity_log import (
-    ANNOUNCEMENT,
-    SECONDS_PER_PASS,
     announcement,
     last_window_printed,
     raise_complaint,
-    seconds_per_pass,
     windows_printed,
 )
 from kvsweep.engine.perplexity_results import (
-    BaselineEstimate,
     ClosingStatisticsMissing,
     KlStatistics,
     KlWindow,
-    shortened,
 )
 from kvsweep.errors import UnparsableOutput
 
@@ -40,46 +35,6 @@ _STATISTICS_NEED_TOKENS = 100
 # Until 2024-04-30 (llama.cpp pull request 6936): neither the perplexity nor any probability stands in the statistics,
 # and the table has other columns. V could not be quantized then.
 _OF_EARLY_2024 = re.compile(r"^===== KL-divergence statistics$|KL-Divergence +Same top$", re.M)
-
-
-def parse_baseline(stdout: str, stderr: str) -> BaselineEstimate:
-    """The result of a baseline run; both streams of the process, decoded as UTF-8.
-
-    Raises ClosingStatisticsMissing if there is no final estimate and no reason for that in the log,
-    UnparsableOutput if there is a reason, or if the estimate contradicts the running means or the announced
-    number of chunks.
-    """
-    text = f"{stdout}\n{stderr}"
-    raise_complaint(text)
-    announced = announcement(text)
-    running = [(int(chunk), float(ppl)) for chunk, ppl in re.findall(r"\[(\d+)\](\d+\.\d{4}),", text)]
-    found = list(re.finditer(r"Final estimate: PPL(?: over (\d+) chunks for n_ctx=\d+)? = (.*)", text))
-    if not found:
-        raise ClosingStatisticsMissing(
-            f"the baseline run printed no final estimate ({windows_printed(len(running), announced)})",
-            last_window_printed([chunk for chunk, _ in running], announced),
-        )
-    if len(found) > 1:
-        raise UnparsableOutput("the baseline run printed its final estimate more than once")
-    estimate = re.match(r"(\d+\.\d{4}) \+/- (\d+\.\d{5})(?!\d)", found[0][2])
-    if estimate is None:
-        raise UnparsableOutput(f"the baseline run's final estimate is not a number: {found[0][0]!r}")
-    n_chunks = announced.n_chunks if announced else int(found[0][1] or len(running))
-    if [chunk for chunk, _ in running] != list(range(1, n_chunks + 1)) or not running:
-        raise UnparsableOutput(
-            f"the baseline run must print the chunks 1 to {n_chunks}, but printed"
-            f" {shortened([chunk for chunk, _ in running])}"
-        )
-    milliseconds = re.findall(r"tokenization took (\d+(?:\.\d+)?(?:e[+-]\d+)?) ms$", text, re.M)
-    return BaselineEstimate(
-        ppl=float(estimate[1]),
-        ppl_stderr=float(estimate[2]),
-        n_chunks=n_chunks,
-        n_ctx=announced.n_ctx if announced else None,
-        running_ppl=tuple(ppl for _, ppl in running),
-        tokenization_seconds=float(milliseconds[0]) / 1000 if len(milliseconds) == 1 else None,
-        seconds_per_pass=seconds_per_pass(text),
-    )
 
 
 def parse_kl(stdout: str, stderr: str) -> KlStatistics:
@@ -125,7 +80,6 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
         n_chunks=announced.n_chunks if announced else len(windows),
         n_ctx=announced.n_ctx if announced else None,
         windows=windows,
-        seconds_per_pass=seconds_per_pass(text),
         **values,  # type: ignore[arg-type]
     )
 
@@ -272,31 +226,8 @@ def _window(row: re.Match[str]) -> KlWindow:
     return KlWindow(int(chunk), *itertools.chain(*zip(means, values[1::2], strict=True)))  # type: ignore[arg-type]
 
 
-# --- progress -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PerplexityProgress:
-    """How far a running llama-perplexity is, with what is not known yet as None.
-
-    A pass takes ``chunks_per_pass`` chunks at once.
-    """
-
-    chunks_done: int
-    chunks_total: int | None = None
-    seconds_per_pass: float | None = None
-    chunks_per_pass: int | None = None
-
-
-def progress(text_tail: str) -> PerplexityProgress:
-    """Read the progress from any part of llama-perplexity's output, either stream or both. Never raises."""
+def chunks_done(text_tail: str) -> int:
+    """How many chunks are done, by any part of llama-perplexity's output, either stream or both. Never raises."""
     done = [int(chunk) for chunk in re.findall(r"\[(\d{1,9})\]\d+\.\d{4},", text_tail)]
     done += [int(row[1]) for line in text_tail.split("\n") if (row := _ROW.fullmatch(line))]
-    total = chunks_per_pass = None
-    announced = ANNOUNCEMENT.search(text_tail)
-    if announced:
-        total, chunks_per_pass = int(announced[1]), int(announced[4])
-    seconds = SECONDS_PER_PASS.search(text_tail)
-    return PerplexityProgress(
-        max(done, default=0), total, float(seconds[1]) if seconds else None, chunks_per_pass
-    )
+    return max(done, default=0)

@@ -32,31 +32,6 @@ class ClosingStatisticsMissing(UnparsableOutput):
 
 
 @dataclass(frozen=True)
-class BaselineEstimate:
-    """A baseline run's perplexity. ``running_ppl`` holds the mean up to and including each chunk.
-
-    Of the running means only the last is checked, by the final estimate.
-
-    ``tokenization_seconds`` and ``seconds_per_pass`` (wall time of the first pass) are printed once, without
-    anything to check them by: hints for planning, None if not printed.
-    """
-
-    ppl: float
-    ppl_stderr: float
-    n_chunks: int
-    n_ctx: int | None
-    running_ppl: tuple[float, ...]
-    tokenization_seconds: float | None = None
-    seconds_per_pass: float | None = None
-
-    def __post_init__(self) -> None:
-        _check_positive("PPL", self.ppl)
-        if not self.running_ppl or len(self.running_ppl) != self.n_chunks:
-            raise UnparsableOutput(f"{len(self.running_ppl)} of {self.n_chunks} chunks were printed")
-        _check_agrees("the final PPL", self.ppl, 4, "the last running mean", self.running_ppl[-1], 4)
-
-
-@dataclass(frozen=True)
 class KlWindow:
     """One row of the running table: means over the windows 1 to ``chunk`` with their standard errors.
 
@@ -124,7 +99,6 @@ class KlStatistics:
     top1_agreement: float
     top1_agreement_stderr: float | None
     windows: tuple[KlWindow, ...]
-    seconds_per_pass: float | None = None
 
     def __post_init__(self) -> None:
         if not self.windows or [w.chunk for w in self.windows] != list(range(1, self.n_chunks + 1)):

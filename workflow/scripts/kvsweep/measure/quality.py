@@ -15,8 +15,7 @@ from kvsweep.engine import baseline_file, commands
 from kvsweep.engine.failures import first_line
 from kvsweep.engine.log import last_line
 from kvsweep.engine.perplexity_log import corpus_shortage
-from kvsweep.engine.perplexity_output import parse_kl
-from kvsweep.engine.perplexity_output import progress as perplexity_progress
+from kvsweep.engine.perplexity_output import chunks_done, parse_kl
 from kvsweep.engine.perplexity_results import ClosingStatisticsMissing
 from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import KvsweepError
@@ -182,7 +181,7 @@ def describe_perplexity(chunks: int) -> Callable[[Path, float], str | None]:
 
     def describe(directory: Path, elapsed_seconds: float) -> str | None:
         tails = [tail(partial(directory / name)) for name in ("stdout.log", "stderr.log")]
-        done = perplexity_progress("\n".join(tails)).chunks_done
+        done = chunks_done("\n".join(tails))
         if done == 0:
             return None
         left = elapsed_seconds / done * max(chunks - done, 0)
