@@ -7,6 +7,7 @@ from statistics import fmean, pstdev, stdev
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kvsweep import statistics
 from kvsweep.statistics import (
     drift,
     mean_interval,
@@ -66,6 +67,7 @@ def test_quantiles_of_nonsense_are_refused(probability: float, degrees_of_freedo
 
 @given(a=st.floats(0.1, 500), b=st.floats(0.1, 500), x=st.floats(0, 1))
 def test_incomplete_beta_is_a_probability_and_mirrors(a: float, b: float, x: float) -> None:
+    x = 1 - (1 - x)  # whose mirror image is a number, too
     value = regularized_incomplete_beta(a, b, x)
     assert -1e-12 <= value <= 1 + 1e-12
     assert value + regularized_incomplete_beta(b, a, 1 - x) == pytest.approx(1, abs=1e-9)
@@ -141,3 +143,38 @@ def test_the_rounding_part_is_what_rounding_alone_leaves() -> None:
         squares.append(error.stderr**2)
         rounding = error.rounding
     assert math.sqrt(fmean(squares)) == pytest.approx(rounding, rel=5 * pstdev(squares) / fmean(squares) / 63)
+
+
+def test_wilsons_interval() -> None:
+    # R. G. Newcombe, Statistics in Medicine 17 (1998) 857-872, table I: 81 of 263, 15 of 148, 0 of 20.
+    for right, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)):
+        found = statistics.wilson(right, n)
+        assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+    assert statistics.wilson(20, 20).high == 1.0
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 0), (6, 0), (5, 0), (7, 3), (20, 41), (3, 3)])
+def test_mcnemar_is_the_binomial_test(one: int, other: int) -> None:
+    n = one + other
+    expected = sum(math.comb(n, k) for k in range(min(one, other) + 1)) * 2 / 2**n
+    assert statistics.mcnemar(one, other) == pytest.approx(min(expected, 1.0), rel=1e-12)
+
+
+def test_a_paired_difference() -> None:
+    found = statistics.paired_difference(12, 4, 100)
+    assert found.value == pytest.approx(0.08)
+    assert found.low == pytest.approx(
+        8 / 102 - 1.959964 * math.sqrt(17 / 102 - (8 / 102) ** 2) / math.sqrt(102), rel=1e-6
+    )
+    assert statistics.paired_difference(0, 0, 10).low < 0 < statistics.paired_difference(0, 0, 10).high
+
+
+def test_what_difference_could_have_been_seen() -> None:
+    # Of fewer than 7 items none; of many with few that differ, six.
+    assert statistics.detectable_difference(0, 0, 6) == 1.0
+    assert statistics.detectable_difference(0, 0, 100) < 0.09
+    assert statistics.detectable_difference(20, 20, 100) > statistics.detectable_difference(5, 5, 100)
+    # Connor's own formula the other way round.
+    x = statistics.detectable_difference(20, 20, 400)
+    n = (1.959964 * math.sqrt(0.1) + 0.841621 * math.sqrt(0.1 - x * x)) ** 2 / x**2
+    assert n == pytest.approx(400, rel=1e-4)

@@ -179,6 +179,72 @@ def window_counts(running_shares: Sequence[float], n: int) -> list[int]:
     return [after - before for before, after in itertools.pairwise(totals)]
 
 
+def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
+    """Interval of a share, of which ``right`` of ``n`` were observed.
+
+    E. B. Wilson, Journal of the American Statistical Association 22 (1927) 209-212. Unlike a share plus and minus its
+    standard error it stays between 0 and 1, and has a width where all or none were right.
+    """
+    if not 0 <= right <= n or n < 1:
+        raise ValueError(f"no share: {right} of {n}")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = right / n, z * z / n
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
+    # Exact at the ends, where rounding would leave the share outside.
+    return Interval(share, 0.0 if right == 0 else middle - half, 1.0 if right == n else middle + half)
+
+
+def mcnemar(only_one: int, only_other: int) -> float:
+    """p of as large a difference between two shares of the same items, where there is none: the exact test.
+
+    Items that are alike say nothing; of the others each is as likely to be the one's as the other's (Q. McNemar,
+    Psychometrika 12 (1947) 153-157), so that the smaller number is binomial: P(X <= k) = I_1/2(n - k, k + 1).
+    """
+    n, k = only_one + only_other, min(only_one, only_other)
+    if 2 * k >= n:
+        return 1.0
+    return min(1.0, 2 * regularized_incomplete_beta(n - k, k + 1, 0.5))
+
+
+def paired_difference(only_one: int, only_other: int, n: int) -> Interval:
+    """The share of the one minus that of the other, of the same ``n`` items, with its 95 % interval.
+
+    A. Agresti and Y. Min, Statistics in Medicine 24 (2005) 729-740: Wald's interval after half an item was added to
+    each of the four cells of the table.
+    """
+    z = NormalDist().inv_cdf(0.975)
+    one, other, of = only_one + 0.5, only_other + 0.5, n + 2
+    middle = (one - other) / of
+    half = z * math.sqrt((one + other) / of - middle * middle) / math.sqrt(of)
+    return Interval((only_one - only_other) / n, max(middle - half, -1.0), min(middle + half, 1.0))
+
+
+def detectable_difference(only_one: int, only_other: int, n: int, power: float = 0.8) -> float:
+    """The difference of two shares of the same ``n`` items that ``mcnemar`` would show (p < 0.05) in 4 of 5 runs.
+
+    With a share d of items that differ, n = (z_a sqrt(d) + z_b sqrt(d - x^2))^2 / x^2 for a difference of x (R. J.
+    Connor, Biometrics 43 (1987) 207-211); d is the observed one, or x where that is larger. The exact test shows
+    nothing in fewer than six items that differ. 1 where no difference would be shown.
+    """
+    z_a, z_b = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(power)
+    observed = (only_one + only_other) / n
+
+    def is_seen(x: float) -> bool:
+        d = max(observed, x)
+        return math.sqrt(n) * x >= z_a * math.sqrt(d) + z_b * math.sqrt(max(d - x * x, 0.0))
+
+    low, high = 6 / n, 1.0
+    if low >= 1:
+        return 1.0
+    if is_seen(low):
+        return low
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_seen(middle) else (middle, high)
+    return high
+
+
 # Repetitions further apart than this are not of the same work: one was stopped, or did not compute what it should.
 _APART = 3.0
 
