@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(SCRIPTS)]
 from kvsweep.study.cells import (  # noqa: E402
     BaselineRun,
     Cell,
+    QualityCell,
     ThroughputCell,
     baseline_runs,
     quality_cells,
@@ -224,6 +225,7 @@ def write_record(
         record |= {"n_ctx": run.n_ctx}
         stdout, stderr = "", ""
     else:
+        assert isinstance(run, QualityCell)
         record |= {"n_ctx": run.n_ctx}
         log, stdout = (engine.recorded(f"kld-q8_0-q8_0.{stream}") for stream in ("stderr", "stdout"))
         stderr = engine.with_cache(log, ctk, ctv, run.n_ctx, 2)

@@ -53,6 +53,7 @@ CELL_RULES = {
     "quality_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
     "scorer_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
     "tokens": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
+    "task_cell": ("engine", "model", "task", "ctk", "ctv"),
     "throughput_cell": ("engine", "model", "depth", "ctk", "ctv"),
 }
 

@@ -55,7 +55,7 @@ def test_the_cells_that_are_named(asked: dict[str, str], expected: list[str]) ->
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "with at least one of STATUS, PAIR, DEPTH, ROUND, CONTEXT, ENGINE, MODEL, KIND"),
+        ({}, "with at least one of STATUS, PAIR, DEPTH, ROUND, CONTEXT, ENGINE, MODEL, TASK, KIND"),
         ({"PAIR": ""}, "with at least one of"),
         ({"STATSU": "timeout"}, "STATSU: not known here; the nearest is STATUS"),
         ({"STATUS": "timeot"}, "STATUS: 'timeot' is not known; the nearest is timeout"),

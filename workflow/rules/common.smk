@@ -12,6 +12,7 @@ wildcard_constraints:
     ctv=r"[A-Za-z0-9_.+-]+",
     n_ctx=r"\d+",
     depth=r"\d+",
+    task=r"[^/]+",
     # The first round has no directory of its own: there cells lay before there were rounds.
     round=r"(round-\d+/)?",
     # Where a set of tables and the report on it lie: all that was measured, or the published numbers alone.
@@ -207,6 +208,29 @@ def scored_windows(wildcards):
     """With the pair's arguments one string, because params are compared as an unordered set of values."""
     given = pair_arguments(wildcards)
     return f"{chunks(wildcards)}{given}" if given else chunks(wildcards)
+
+
+def task_cell_of(wildcards):
+    return cells.TaskCell(
+        wildcards.engine, wildcards.model, wildcards.task, pair_of(wildcards)
+    )
+
+
+def task_request(wildcards):
+    """What a cell's items follow from, and the text that they are of."""
+    task = STUDY.tasks[wildcards.task]
+    text = (
+        f" --corpus results/corpora/{shlex.quote(task.corpus)}/corpus.json"
+        if task.corpus
+        else ""
+    )
+    return f"--definition {shlex.quote(json.dumps(task.definition))} --n-items {task.n_items}{text}"
+
+
+def task_priority(wildcards):
+    """After speed; of a task f16/f16 first, which the others are compared with."""
+    control = (wildcards.ctk, wildcards.ctv) == ("f16", "f16")
+    return -(2 * len(THROUGHPUT_ORDER)) - 2 + control
 
 
 # The place of each throughput cell in the order in which they run.

@@ -21,7 +21,8 @@ rule engine:
         **NODES_OF_AN_ENGINE,
     params:
         definition=lambda wildcards: configuration.engine_definition(
-            config["engines"][wildcards.engine]
+            config["engines"][wildcards.engine],
+            STUDY.engines[wildcards.engine].programs,
         ),
     shell:
         command(

@@ -18,6 +18,7 @@ MEASURED_BY = {
     "quality": "quality_cell",
     "scorer": "scorer_cell",
     "throughput": "throughput_cell",
+    "tasks": "task_cell",
 }
 
 
@@ -47,6 +48,10 @@ def quality_logits(wildcards):
 
 def throughput_inputs(wildcards):
     return needs(throughput_cell_of(wildcards))
+
+
+def task_inputs(wildcards):
+    return needs(task_cell_of(wildcards))
 
 
 def engine_inputs(wildcards):

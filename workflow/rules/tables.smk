@@ -1,6 +1,7 @@
 # Needs: every cell's record and the manifests. Makes: the Parquet tables. What ran is decided here; what was read from a
 # cell is kept in results/parsed until the cell or the code that reads it changes.
 
+from kvsweep.tables.names import MEASURED
 
 OF_THE_STUDY = configuration.what_is_measured(config)
 
@@ -41,7 +42,7 @@ rule tables:
     output:
         expand(
             "results/tables/{table}.parquet",
-            table=["engines", "models", "machines", "throughput", "quality"],
+            table=MEASURED,
         ),
     log:
         "results/logs/tables.log",
@@ -64,7 +65,7 @@ rule published_tables:
     output:
         expand(
             "results/published/tables/{table}.parquet",
-            table=["engines", "models", "machines", "throughput", "quality"],
+            table=MEASURED,
         ),
     log:
         "results/logs/published-tables.log",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from kvsweep.engine import backends
 from kvsweep.engine import build as engine_build
 from kvsweep.engine import source as engine_source
-from kvsweep.engine.identity import SCORER, engine_identity
+from kvsweep.engine.identity import MEASURING, SCORER, engine_identity
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, read_manifest, sha256, write_json
 from kvsweep.program import run_program, say
@@ -35,7 +36,7 @@ def main() -> None:
         manifest = take_ready(engine, arguments.base)
     else:
         directory = arguments.build_json.parent
-        before = built_without_scorer(engine, arguments.build_json)
+        before = built_with_less(engine, arguments.build_json)
         elsewhere = None if before else built_elsewhere(engine, directory, arguments.base)
         manifest = elsewhere or build_from_source(
             engine, directory, arguments.threads, before, arguments.base
@@ -93,13 +94,13 @@ def build_from_source(
 ) -> dict[str, object]:
     """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was.
 
-    Of an engine that was there ``before`` kvsweep had a scorer, the programs stay as they are, and what they measured.
+    Of an engine that was there ``before``, with less, the programs stay as they are, and what they measured.
     """
     backend = backends.choose_backend(engine.backend)
     if backend != "sycl":
         engine_build.find_compiler()
     here = backends.options_here(backend, engine.cmake, f"engines.{engine.name}.backend")
-    options = engine_build.cmake_options(backend, here, engine.cmake)
+    options = engine_build.cmake_options(backend, here, engine.cmake, engine.programs)
     work, binaries = directory / "work", directory / "bin"
     source = fetched_before(engine, work)
     if source is None:
@@ -112,7 +113,7 @@ def build_from_source(
             {"definition": engine.source, "tree": str(source.tree.relative_to(work))}
             | {"commit": source.commit},
         )
-    programs = () if before else engine.programs
+    programs = more_programs(engine, before) if before else engine.programs
     say(f"engine {engine.name}: building {', '.join((*programs, SCORER))} for {backend} on {threads} cores")
     build_directory, log = work / "build", directory / "cmake.log"
     tell = partial(tell_of, engine)
@@ -120,13 +121,16 @@ def build_from_source(
         *(source.tree, build_directory, options, programs, threads, log, tell),
         lambda error: backends.hint(backend, error),
     )
-    missing = engine_build.build_scorer(source.tree, build_directory, threads, log, tell)
+    missing = None
+    if before is None or "scorer" not in before:
+        missing = engine_build.build_scorer(source.tree, build_directory, threads, log, tell)
     if missing:
         tell(f"no scorer: {missing}")
     if before is None:
         engine_build.collect(build_directory, binaries, engine.programs)
-    elif not missing:
-        shutil.copy2(build_directory / "bin" / SCORER, binaries / SCORER)
+    else:
+        for name in (*programs, *(() if missing or "scorer" in before else (SCORER,))):
+            shutil.copy2(build_directory / "bin" / name, binaries / name)
     manifest = engine_build.manifest(
         engine,
         binaries,
@@ -137,7 +141,8 @@ def build_from_source(
         no_scorer=missing,
     )
     if before is not None:
-        manifest = before | {name: manifest[name] for name in ("files", "scorer")}
+        kept = {"scorer": before["scorer"]} if "scorer" in before else {}
+        manifest = before | {name: manifest[name] for name in ("files", "programs", "scorer")} | kept
     shutil.rmtree(work)
     return manifest
 
@@ -146,14 +151,21 @@ def tell_of(engine: Engine, line: str) -> None:
     say(f"engine {engine.name}: {line}")
 
 
-def built_without_scorer(engine: Engine, build_json: Path) -> dict[str, object] | None:
-    """build.json of this very engine, whole, from before engines were built with a scorer; else None."""
+def built_with_less(engine: Engine, build_json: Path) -> dict[str, object] | None:
+    """build.json of this very engine, whole, but without the scorer or a program that it shall have; else None."""
     build = read_manifest(build_json)
-    if build is None or "scorer" in build or build.get("definition") != engine_identity(engine):
+    if build is None or build.get("definition") != engine_identity(engine):
+        return None
+    if "scorer" in build and not more_programs(engine, build):
         return None
     files = {Path(build["directory"], name): digest for name, digest in build["files"].items()}
     whole = all(path.is_file() and sha256(path) == digest for path, digest in files.items())
     return build if whole and Path(build["directory"]) == (build_json.parent / "bin").resolve() else None
+
+
+def more_programs(engine: Engine, before: Mapping[str, Any]) -> tuple[str, ...]:
+    """The programs that the engine shall have and had not before."""
+    return tuple(name for name in engine.programs if name not in before.get("programs", MEASURING))
 
 
 def fetched_before(engine: Engine, work: Path) -> engine_source.Source | None:

@@ -27,7 +27,7 @@ from kvsweep.plan.plan import Known, Resources, make_plan
 from kvsweep.plan.view import as_json, as_text
 from kvsweep.plan.warnings import warnings
 from kvsweep.program import run_program, say
-from kvsweep.study.cells import Cell, baseline_runs, quality_cells, throughput_cells
+from kvsweep.study.cells import all_cells, baseline_runs, throughput_cells
 from kvsweep.study.config import Model, Study, parse_study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.study.split_models import part_paths
@@ -121,10 +121,9 @@ def header_of(model: Model, path: Path, size_bytes: int, results: Path) -> Model
 
 
 def read_cells(study: Study, results: Path) -> dict[str, RawCell]:
-    cells: list[Cell] = [*throughput_cells(study), *quality_cells(study)]
     return {
         str(cell.directory): read_raw_cell(cell, results / cell.directory)
-        for cell in cells
+        for cell in all_cells(study)
         if (results / cell.directory / "run.json").is_file()
     }
 

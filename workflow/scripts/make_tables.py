@@ -16,7 +16,7 @@ from kvsweep.code_identity import code_identity
 from kvsweep.files import complete_or_absent, manifest_identity, read_json, write_json
 from kvsweep.program import run_program, say
 from kvsweep.slices.read import read_slice
-from kvsweep.study.cells import quality_cells, throughput_cells
+from kvsweep.study.cells import quality_cells, task_cells, throughput_cells
 from kvsweep.study.config import parse_study
 from kvsweep.tables import rows as tables
 from kvsweep.tables import schemas, set_up_schemas
@@ -75,7 +75,8 @@ def main() -> None:
     throughput = groups_of("throughput", throughput_cells(study), builds, models)
     quality = groups_of("quality", quality_cells(study), builds, models)
     code = code_identity(Path(__file__))
-    write_cells(results, [*throughput, *quality], code, arguments.processes, others)
+    tasks, items = (groups_of(kind, task_cells(study), builds, models) for kind in ("tasks", "task_items"))
+    write_cells(results, [*throughput, *quality, *tasks, *items], code, arguments.processes, others)
     # By this the workflow knows whether one of them has changed since.
     seen = {str(path): manifest_identity(path) for path in [*build_paths.values(), *model_paths.values()]}
     write_json(results / "parsed" / "manifests.json", seen)
@@ -83,7 +84,7 @@ def main() -> None:
 
 def of_others(name: str, others: Sequence[OtherRows]) -> list[pa.Table]:
     """What was measured elsewhere, for one table. Of an engine or a machine elsewhere each row says what is known."""
-    if name in ("engines", "machines"):
+    if name in ("engines", "machines", "tasks", "task_items"):
         return []
     return [tables.as_table(getattr(other, name), schemas.TABLES[name]) for other in others]
 
@@ -95,7 +96,7 @@ def write_cells(
     that the cells ran on."""
     machines: dict[str, MachineUse] = {}
     found = read_tables(results, groups, code, processes, machines)
-    for kind in ("throughput", "quality"):
+    for kind in ("throughput", "quality", "tasks", "task_items"):
         ours = (next(found) for group in groups if group.kind == kind)
         write(results, kind, chain(ours, of_others(kind, others)))
     rows = [

@@ -32,6 +32,8 @@ def main() -> None:
         from kvsweep.measure.quality import quality as measure
     elif arguments.kind == "scorer":
         from kvsweep.measure.scorer import scorer as measure
+    elif arguments.kind == "task":
+        from kvsweep.measure.task import task as measure
     else:
         from kvsweep.measure.quality import baseline as measure
     measure(arguments)
@@ -40,7 +42,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(required=True)
-    for name in ("baseline", "quality", "scorer", "throughput"):
+    for name in ("baseline", "quality", "scorer", "throughput", "task"):
         kind = kinds.add_parser(name, help=f"measure a {name} cell")
         kind.set_defaults(kind=name)
         kind.add_argument("--results", type=Path, required=True, help="the results directory")
@@ -80,6 +82,19 @@ def parse_arguments() -> argparse.Namespace:
             kind.add_argument("--prompt", type=int, required=True, help="tokens of the timed prompt")
             kind.add_argument("--generate", type=int, required=True, help="tokens of the timed generation")
             kind.add_argument("--repetitions", type=int, required=True)
+        elif name == "task":
+            kind.add_argument("--task", required=True, help="name of the task")
+            kind.add_argument(
+                "--definition", type=json.loads, required=True, help="what its items follow from, as JSON"
+            )
+            kind.add_argument("--n-items", type=int, required=True, help="items that it has")
+            kind.add_argument(
+                "--answer-minutes",
+                type=json.loads,
+                default={},
+                help="longest time that an answer may take, by task, as JSON; 60 minutes if absent",
+            )
+            kind.add_argument("--corpus", type=Path, help="corpus.json of the text that it is of, if it is")
         else:
             kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
             kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")

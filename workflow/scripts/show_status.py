@@ -17,7 +17,7 @@ from kvsweep.plan.overview import Finished, Running, as_text, result_of
 from kvsweep.plan.plan import Known, make_plan
 from kvsweep.plan.rename import check_finished
 from kvsweep.program import run_program
-from kvsweep.study.cells import BaselineRun, Cell, baseline_runs, quality_cells, throughput_cells
+from kvsweep.study.cells import BaselineRun, Cell, all_cells, baseline_runs
 from kvsweep.study.config import Study, parse_study
 from kvsweep.tables.raw_cells import DAMAGED
 from make_plan import read_known
@@ -45,11 +45,7 @@ def main() -> None:
 
 
 def running(study: Study, results: Path) -> list[Running]:
-    cells: list[Cell | BaselineRun] = [
-        *baseline_runs(study),
-        *throughput_cells(study),
-        *quality_cells(study),
-    ]
+    cells: list[Cell | BaselineRun] = [*baseline_runs(study), *all_cells(study)]
     found = []
     for cell in cells:
         path = results / cell.directory / RUNNING

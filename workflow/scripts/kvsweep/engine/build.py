@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
 from kvsweep.study.config import Engine
+from kvsweep.study.tasks import SERVER
 
 # Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.
 _COMMON_OPTIONS = {
@@ -31,6 +32,13 @@ _COMMON_OPTIONS = {
     "LLAMA_BUILD_TESTS": "OFF",
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_SERVER": "OFF",
+}
+# llama-server without its web pages, which the build would fetch.
+_SERVER_OPTIONS = {
+    "LLAMA_BUILD_SERVER": "ON",
+    "LLAMA_BUILD_UI": "OFF",
+    "LLAMA_USE_PREBUILT_UI": "OFF",
+    "LLAMA_BUILD_WEBUI": "OFF",
 }
 # kvsweep's own program for divergence at any depth, one more target of the engine's tree. A variable of CMake's, no
 # option of the engine's: it leaves the engine's programs as they are.
@@ -49,9 +57,13 @@ _FLAGS = re.compile(
 )
 
 
-def cmake_options(backend: str, here: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
-    """All options of the build: what every build has, what the back end and this machine want, what the user wants."""
-    return {**_COMMON_OPTIONS, **options_of(backend), **here, **configured}
+def cmake_options(
+    backend: str, here: Mapping[str, str], configured: Mapping[str, str], programs: Collection[str] = ()
+) -> dict[str, str]:
+    """All options of the build: what every build has, what the back end, the programs and this machine want, what the
+    user wants."""
+    server = _SERVER_OPTIONS if SERVER in programs else {}
+    return {**_COMMON_OPTIONS, **server, **options_of(backend), **here, **configured}
 
 
 def find_compiler() -> str:

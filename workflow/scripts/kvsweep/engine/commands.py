@@ -120,6 +120,21 @@ def scorer(
     ]
 
 
+def server(
+    program: Path, model: str, pair: Pair, n_ctx: int, log: Sequence[str], threads: int | None = None
+) -> list[str]:
+    """Answer requests of this machine alone, one after the other, at a port that the system chooses.
+
+    Nothing is kept from one request for the next: neither a prompt in the cache nor copies of one in memory.
+    """
+    ctk, ctv = pair.types.ctk, pair.types.ctv
+    return [
+        *[str(program), "-m", model, "-c", str(n_ctx), "-ctk", ctk, "-ctv", ctv, "-fa", "on"],
+        *[*_DEVICE, *_BATCH, "-np", "1", "--host", "127.0.0.1", "--port", "0", *log],
+        *(["-t", str(threads)] if threads else []),
+    ]
+
+
 def _perplexity(program: Path, request: PerplexityRequest, pair: Pair) -> list[str]:
     ctk, ctv = pair.types.ctk, pair.types.ctv
     return [

@@ -8,6 +8,7 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.study.config import Engine
+from kvsweep.study.tasks import SERVER
 
 # What cells are measured with. An engine may have more programs; they change no measurement.
 MEASURING = ("llama-bench", "llama-perplexity")
@@ -49,7 +50,7 @@ def engine_files(directory: Path, programs: Collection[str]) -> list[Path]:
 
 def measuring_files(files: Mapping[str, str], programs: Collection[str] = ()) -> dict[str, str]:
     """Of ``files`` (sha256 by name) those that measurements depend on: not the ``programs`` that measure nothing."""
-    others = {*programs, SCORER}
+    others = {*programs, SCORER, SERVER}
     return {name: digest for name, digest in files.items() if name in MEASURING or name not in others}
 
 

@@ -69,16 +69,16 @@ def _word(draw: Draw) -> str:
     return word + _choose(draw, SYLLABLES) if draw() < 0.25 else word
 
 
-def _name(draw: Draw) -> str:
+def compose_name(draw: Draw) -> str:
     return _word(draw).capitalize()
 
 
-def _full_name(draw: Draw) -> str:
+def compose_full_name(draw: Draw) -> str:
     family = _choose(draw, SYLLABLES) + _choose(draw, FAMILY_ENDINGS)
-    return f"{_name(draw)} {family.capitalize()}"
+    return f"{compose_name(draw)} {family.capitalize()}"
 
 
-def _thing(draw: Draw) -> str:
+def compose_thing(draw: Draw) -> str:
     return f"{_choose(draw, QUALITIES)} {_choose(draw, THINGS)}"
 
 
@@ -87,15 +87,15 @@ def _number(draw: Draw) -> str:
 
 
 PERSON = Kind(
-    _full_name,
+    compose_full_name,
     (
         Relation(
-            _name,
+            compose_name,
             ("{s} lives in {v}.", "{s} came to live in {v}.", "In {v} there is the house of {s}."),
             ("Where does {s} live? In {v}.", "{s} still lives in {v}.", "Who lives in {v}? {s} does."),
         ),
         Relation(
-            _thing,
+            compose_thing,
             ("{s} bought a {v}.", "{s} found a {v} on the road.", "A {v} was left to {s}."),
             ("What does {s} own? A {v}.", "{s} still has the {v}.", "The {v} belongs to {s}."),
         ),
@@ -109,7 +109,7 @@ PERSON = Kind(
             ),
         ),
         Relation(
-            _full_name,
+            compose_full_name,
             ("{s} married {v}.", "{s} and {v} were married in spring."),
             ("Who is married to {s}? {v} is.", "Nobody but {v} is married to {s}."),
         ),
@@ -121,10 +121,10 @@ PERSON = Kind(
     ),
 )
 TOWN = Kind(
-    _name,
+    compose_name,
     (
         Relation(
-            _full_name,
+            compose_full_name,
             ("The mayor of {s} is {v}.", "In {s} they made {v} the mayor."),
             (
                 "Who is the mayor of {s}? {v} is.",
@@ -138,22 +138,22 @@ TOWN = Kind(
             ("How many people live in {s}? It is {v}.", "The people of {s} number {v}."),
         ),
         Relation(
-            _thing,
+            compose_thing,
             ("The town of {s} is famous for a {v}.", "In the market of {s} hangs a {v}."),
             ("What is {s} famous for? A {v}.", "To {s} they came to see the {v}."),
         ),
         Relation(
-            _name,
+            compose_name,
             ("The road from {s} leads to {v}.", "{s} and {v} are joined by a road."),
             ("Where does the road from {s} lead? To {v}.", "They took the road from {s} to {v}."),
         ),
     ),
 )
 SHIP = Kind(
-    lambda draw: f"the ship {_name(draw)}",
+    lambda draw: f"the ship {compose_name(draw)}",
     (
         Relation(
-            _full_name,
+            compose_full_name,
             ("The captain of {s} is {v}.", "A sailor called {v} took command of {s}."),
             (
                 "Who is the captain of {s}? {v} is.",
@@ -162,7 +162,7 @@ SHIP = Kind(
             ),
         ),
         Relation(
-            _name,
+            compose_name,
             ("The harbour of {s} is {v}.", "From {v} sailed {s}."),
             ("Which harbour does {s} hail from? From {v}.", "To {v} returned {s}."),
         ),
@@ -177,12 +177,12 @@ CHEST = Kind(
     lambda draw: f"chest {1000 + int(draw() * 9000)}",
     (
         Relation(
-            _thing,
+            compose_thing,
             ("There is a {v} in {s}.", "They locked a {v} in {s}."),
             ("What is in {s}? A {v}.", "The {v} is safe in {s}.", "{s} still holds the {v}."),
         ),
         Relation(
-            _full_name,
+            compose_full_name,
             ("{s} belongs to {v}.", "The key to {s} was given to {v}."),
             ("Who owns {s}? {v} does.", "{s} was opened by {v}.", "What does {v} own? Why, {s}."),
         ),
@@ -211,7 +211,7 @@ def _recall_distance(draw: Draw) -> int:
     return int((SHORTEST_RECALL_BYTES << int(draw() * RECALL_OCTAVES)) * (1 + draw()))
 
 
-def _sentences(draw: Draw) -> Iterator[str]:
+def sentences(draw: Draw) -> Iterator[str]:
     """Tell new facts until an earlier one is due to be recalled; every sentence ends with its separator."""
     position = 0
     serial = 0
@@ -246,7 +246,7 @@ def generate(seed: int, n_bytes: int) -> str:
     """The first `n_bytes` bytes of the text that belongs to `seed`, in ASCII."""
     parts: list[str] = []
     missing = n_bytes
-    for sentence in _sentences(random.Random(seed).random):
+    for sentence in sentences(random.Random(seed).random):
         if missing <= 0:
             break
         parts.append(sentence)

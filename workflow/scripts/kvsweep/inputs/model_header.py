@@ -208,3 +208,19 @@ def _header(architecture: str, values: dict[str, Any], tensors: Any) -> ModelHea
         rope_scaling=values.get(f"{architecture}.rope.scaling.type"),
         n_ctx_original=None if original is None else int(original),
     )
+
+
+# Key and type of the entry, as a GGUF file has them: the length of the key, the key, 8 for text.
+_TEMPLATE = b"tokenizer.chat_template"
+_TEMPLATE_ENTRY = len(_TEMPLATE).to_bytes(8, "little") + _TEMPLATE + (8).to_bytes(4, "little")
+# Headers are no longer: a vocabulary of 262,144 with its merges takes 15 MiB.
+_MOST_HEADER_BYTES = 64 * 2**20
+
+
+def has_chat_template(path: Path) -> bool:
+    """Whether a GGUF file says how its model is talked to; of a split model the first part does.
+
+    llama-server does not tell: it puts another template in the place of a missing one.
+    """
+    with path.open("rb") as file:
+        return _TEMPLATE_ENTRY in file.read(_MOST_HEADER_BYTES)

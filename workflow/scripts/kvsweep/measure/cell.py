@@ -18,6 +18,7 @@ from kvsweep.machine.other_work import is_busy
 from kvsweep.measure import engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import Progress, count_done
+from kvsweep.measure.record import DONE
 from kvsweep.measure.takeover import Claim
 from kvsweep.program import say
 from kvsweep.study.arguments import Arguments, arguments_of
@@ -78,6 +79,7 @@ def run(
     command: Sequence[str],
     stdout_name: str,
     describe: Callable[[Path, float], str | None],
+    until: Callable[[], bool] | None = None,
 ) -> Attempt:
     conditions = read_conditions()
     logs, run_id = arguments.results / "logs", str(arguments.workflow_pid or "")
@@ -98,6 +100,7 @@ def run(
             other_work=arguments.other_work,
             conditions=conditions,
             on_tick=progress.tick,
+            until=until,
         )
     arguments.other_work.leave()
     return attempt
@@ -123,18 +126,22 @@ def announce(arguments: argparse.Namespace, what: str) -> None:
     say(f"{number}{what} ({', '.join(names)})")
 
 
-def report_end(arguments: argparse.Namespace, summary: str, subject: Subject, attempt: Attempt) -> None:
+def report_end(
+    arguments: argparse.Namespace,
+    summary: str,
+    subject: Subject,
+    attempt: Attempt,
+    log_name: str = "stderr.log",
+) -> None:
     """One line for a cell that will be kept at once: which, what came out, how long it took, what is left; and one more
     where the engine did not compute on the device that it was built for."""
     record = attempt.record
-    ended = (
-        record.ended_by
-        or record.signal
-        or (f"exit status {record.exit_status}" if record.exit_status else "")
+    ended = (None if record.ended_by == DONE else record.ended_by or record.signal) or (
+        f"exit status {record.exit_status}" if record.exit_status else ""
     )
     done = count_done(arguments.results, besides=arguments.cell)
     parts = [
-        f"{arguments.pair} at {what_length(arguments)}: {summary}",
+        f"{arguments.pair}{what_length(arguments)}: {summary}",
         *([f"ended by {ended}"] if ended else []),
         *busy_before(attempt.busy_cores_before),
         format_duration(record.wall_seconds),
@@ -143,7 +150,7 @@ def report_end(arguments: argparse.Namespace, summary: str, subject: Subject, at
     say("  " + "; ".join(parts))
     # Of ready binaries that were not named one, nobody knows what they were built for.
     if subject.build["backend"] not in (None, "cpu", "auto"):
-        log = engine_run.read_stream(subject.directory, "stderr.log")
+        log = engine_run.read_stream(subject.directory, log_name)
         for sign in signs_in(log, attempt.command, subject.model.get("architecture")):
             say(f"  note: work left the device: {sign}; see docs/backends.md")
 
@@ -157,5 +164,7 @@ def busy_before(cores: float | None) -> list[str]:
 
 def what_length(arguments: argparse.Namespace) -> str:
     if arguments.kind == "throughput":
-        return f"depth {format_count(arguments.depth)}"
-    return f"context {format_count(arguments.n_ctx)}"
+        return f" at depth {format_count(arguments.depth)}"
+    if arguments.kind == "task":
+        return ""
+    return f" at context {format_count(arguments.n_ctx)}"

@@ -130,8 +130,11 @@ def run_engine(
     other_work: OtherWork,
     conditions: Conditions,
     on_tick: Callable[[], None],
+    until: Callable[[], bool] | None = None,
 ) -> Attempt:
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it.
+
+    With ``until`` it is a server that writes both streams to ``stdout_name`` and is ended when that says so.
 
     ``job_seconds`` is what the job of a cluster has left for it, ``devices`` how many of its devices it may use.
     """
@@ -153,11 +156,12 @@ def run_engine(
             command,
             engine_environment(os.environ, subject.build["environment"], devices),
             partial(subject.directory / stdout_name),
-            partial(subject.directory / "stderr.log"),
+            None if until else partial(subject.directory / "stderr.log"),
             time_limit_seconds=limit_seconds,
             stream_limit_bytes=int(log_mebibytes * 2**20),
             workflow_pid=workflow_pid,
             on_tick=tick,
+            until=until or (lambda: False),
         )
         subject.claim.check()
     except BaseException:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +26,14 @@ from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.measure import clock
 from kvsweep.measure.pauses import Pauses
-from kvsweep.measure.record import TIME_LIMIT
+from kvsweep.measure.record import DONE, TIME_LIMIT
 
 _TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
 _KILL_SECONDS = 30
+# What a server has to end by itself.
+_LEAVE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,25 @@ def run(
     command: Sequence[str],
     environment: Mapping[str, str],
     stdout: Path,
-    stderr: Path,
+    stderr: Path | None,
     *,
     time_limit_seconds: float | None = None,
     stream_limit_bytes: int = 64 * 2**20,
     workflow_pid: int | None = None,
     on_tick: Callable[[], None] = lambda: None,
+    until: Callable[[], bool] = lambda: False,
 ) -> ProcessRecord:
-    """Run ``command`` to its end with nothing but ``environment``, its streams in the two files.
+    """Run ``command`` to its end with nothing but ``environment``, its streams in the two files, or both in the first.
+
+    A server is ended as soon as ``until`` says so, which is asked as often as ``on_tick``.
 
     ``on_tick`` is called about twice a second. Raises KvsweepError if the program cannot be started or a stream cannot
     be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the process ``workflow_pid``, for which the cell is
     run, is gone; the engine is ended before that.
     """
-    with _signals() as signals, _guard() as watch, _output(stdout) as out_file, _output(stderr) as err_file:
+    with _signals() as signals, _guard() as watch, ExitStack() as files:
+        paths = [path for path in (stdout, stderr) if path is not None]
+        outputs = [files.enter_context(_output(path)) for path in paths]
         started_at = datetime.now(UTC)
         start, start_with_sleep = clock.awake_seconds(), clock.with_sleep_seconds()
         try:
@@ -88,7 +95,7 @@ def run(
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT if stderr is None else subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
@@ -104,10 +111,10 @@ def run(
             waited.append((status, usage))
             ended.set()
 
-        assert engine.stdout is not None and engine.stderr is not None
+        pipes = [pipe for pipe in (engine.stdout, engine.stderr) if pipe is not None]
         streams = [
-            _Stream(engine.stdout, out_file, stdout, stream_limit_bytes),
-            _Stream(engine.stderr, err_file, stderr, stream_limit_bytes),
+            _Stream(pipe, file, path, stream_limit_bytes)
+            for pipe, file, path in zip(pipes, outputs, paths, strict=True)
         ]
         waiter = threading.Thread(target=wait, daemon=True)
         ended_by = None
@@ -127,12 +134,19 @@ def run(
                 if workflow_pid is not None and _is_gone(workflow_pid):
                     raise Interrupted(signal.SIGHUP)
                 on_tick()
+                if until():
+                    ended_by = DONE
+                    break
             wall_seconds = clock.awake_seconds() - start - pauses.seconds
             suspended_seconds = clock.with_sleep_seconds() - start_with_sleep - wall_seconds
         finally:
             signals.hold()  # a second Ctrl-C must not stop this
+            if ended_by == DONE:
+                # It may say what it has left to say.
+                _signal_group(group, signal.SIGTERM)
+                ended.wait(_LEAVE_SECONDS)
             # Also after a normal end: what the engine left behind must not go on using the device.
-            _kill_group(group)
+            _signal_group(group, signal.SIGKILL)
             waiter.join(timeout=_KILL_SECONDS)
             for stream in streams:
                 stream.join(timeout=_KILL_SECONDS)
@@ -292,9 +306,9 @@ def _signals() -> Iterator[_Signals]:
         raise Interrupted(signals.came)
 
 
-def _kill_group(group: int) -> None:
+def _signal_group(group: int, signum: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(group, signum)
 
 
 def _is_gone(pid: int) -> bool:

@@ -14,6 +14,8 @@ from kvsweep.files import read_json
 # What a runner that ends an engine gives as the reason.
 TIME_LIMIT = "time limit"
 JOB_TIME_LIMIT = "time limit of its job"
+# A server is ended when all that it was started for is done, or when it does not answer any more.
+DONE = "its work was done"
 
 
 @dataclass(frozen=True)

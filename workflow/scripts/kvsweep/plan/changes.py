@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kvsweep.plan.current import Current, EngineNow, InputNow
 from kvsweep.study.arguments import Arguments
-from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.config import Limits, Study
 from kvsweep.units import format_count, format_duration
 
@@ -34,13 +34,18 @@ def change(run: Cell | BaselineRun, record: Record, study: Study, now: Current) 
     ``record`` is its run.json. What a record does not say, because an older kvsweep wrote it, counts as unchanged.
     """
     inputs = {"model": now.models.get(run.model)}
-    if not isinstance(run, ThroughputCell):
-        inputs["corpus"] = now.corpora.get(run.corpus)
+    corpus = corpus_of(run, study)
+    if corpus is not None:
+        inputs["corpus"] = now.corpora.get(corpus)
     reason = (
         _engine_change(record, now.engines.get(run.engine))
         or next(filter(None, (_input_change(what, record, one) for what, one in inputs.items())), None)
         or _request_change(run, record, study)
-        or (None if isinstance(run, BaselineRun) else limit_change(record, study.limits))
+        or (
+            None
+            if isinstance(run, BaselineRun)
+            else limit_change(record, study.limits, _answer_seconds(run, study))
+        )
     )
     if reason is not None:
         return Change(reason)
@@ -50,7 +55,21 @@ def change(run: Cell | BaselineRun, record: Record, study: Study, now: Current) 
     return None
 
 
-def limit_change(record: Record, limits: Limits) -> str | None:
+def _answer_seconds(run: Cell | BaselineRun, study: Study) -> float | None:
+    return study.tasks[run.task].answer_minutes * 60 if isinstance(run, TaskCell) else None
+
+
+def corpus_of(run: Cell | BaselineRun, study: Study) -> str | None:
+    """The text that a run is of; None where it is of none."""
+    match run:
+        case ThroughputCell():
+            return None
+        case TaskCell():
+            return study.tasks[run.task].corpus if run.task in study.tasks else None
+    return run.corpus
+
+
+def limit_change(record: Record, limits: Limits, answer_seconds: float | None = None) -> str | None:
     """Why a cell that was stopped or skipped because of a limit would come further under the limits as they are now."""
     seconds = limits.cell_hours * 3600
     if record.get("skipped"):
@@ -60,6 +79,9 @@ def limit_change(record: Record, limits: Limits) -> str | None:
         if predicted is not None and predicted <= seconds:
             return f"predicted to take {format_duration(predicted)}, within the limit of {format_duration(seconds)}"
         return None
+    was = record.get("answer_seconds_limit")
+    if answer_seconds and was and record.get("answer_took_too_long") and was < answer_seconds:
+        return f"time limit of an answer {format_duration(was)} -> {format_duration(answer_seconds)}"
     old = record.get("time_limit_seconds")
     if record.get("ended_by") == "time limit" and old is not None and old < seconds:
         return f"time limit {format_duration(old)} -> {format_duration(seconds)}"
@@ -115,11 +137,14 @@ def _input_change(what: str, record: Record, now: InputNow | None) -> str | None
 
 
 def _request_change(run: Cell | BaselineRun, record: Record, study: Study) -> str | None:
-    asked: dict[str, int | str] = {}
+    asked: dict[str, Any] = {}
     if isinstance(run, ThroughputCell):
         if study.throughput is not None:
             names = ("prompt", "generate", "repetitions")
             asked = {name: getattr(study.throughput, name) for name in names}
+    elif isinstance(run, TaskCell):
+        asked = study.tasks[run.task].definition
+        record = {**record, **record["definition"]}
     elif study.quality is not None:
         asked = {"chunks": study.quality.chunks[run.n_ctx]}
         if isinstance(run, QualityCell) and run.method == "scorer":
@@ -161,6 +186,8 @@ def _aspects(cell: Cell) -> Iterator[tuple[tuple[object, ...], str]]:
         kind = (*kind, cell.corpus)
         yield kind, "new corpus"
         yield (*kind, "context", cell.n_ctx), f"new context {format_count(cell.n_ctx)}"
+    elif isinstance(cell, TaskCell):
+        yield (*kind, "task", cell.task), f"new task {cell.task}"
     else:
         yield (*kind, "depth", cell.depth), f"new depth {format_count(cell.depth)}"
         yield (*kind, "round", cell.round), f"new round {cell.round}"

@@ -28,7 +28,7 @@ from kvsweep.plan.needs import (
     perplexity_estimate,
     request_of,
 )
-from kvsweep.study.cells import BaselineRun, Cell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
 from kvsweep.study.config import ConfigError, Study
 from kvsweep.study.pairs import BASELINE_PAIR
 
@@ -99,6 +99,8 @@ def _seconds(study: Study, run: Cell | BaselineRun, results: Path) -> float | No
     build = results / "engines" / run.engine / "build.json"
     model = results / "models" / run.model / "model.json"
     if not (build.is_file() and model.is_file()):
+        return None
+    if isinstance(run, TaskCell):
         return None
     if isinstance(run, ThroughputCell):
         directory = results / "throughput" / run.engine / run.model

@@ -14,7 +14,7 @@ from kvsweep.files import read_json, write_text
 from kvsweep.measure.progress import CELLS, stamp
 from kvsweep.plan.changes import Change, change
 from kvsweep.plan.current import Current
-from kvsweep.study.cells import BaselineRun, Cell, QualityCell, baseline_runs, quality_cells, throughput_cells
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, all_cells, baseline_runs
 from kvsweep.study.config import Study
 
 LOGITS = "logits.kld"
@@ -32,10 +32,6 @@ class Standing(NamedTuple):
     @property
     def done(self) -> bool:
         return self.recorded and self.change is None
-
-
-def cells_of(study: Study) -> list[Cell]:
-    return [*throughput_cells(study), *quality_cells(study)]
 
 
 def read_record(directory: Path) -> Mapping[str, Any] | None:
@@ -72,7 +68,7 @@ def standings(
     are gone.
     """
     found: dict[Run, Standing] = {
-        run: standing(run, records.get(str(run.directory)), study, now) for run in cells_of(study)
+        run: standing(run, records.get(str(run.directory)), study, now) for run in all_cells(study)
     }
     asked_for = {
         run.baseline
@@ -101,7 +97,7 @@ def read_records(study: Study, results: Path) -> tuple[dict[str, Mapping[str, An
     baselines = baseline_runs(study)
     records = {
         str(run.directory): record
-        for run in [*cells_of(study), *baselines]
+        for run in [*all_cells(study), *baselines]
         if (record := read_record(results / run.directory)) is not None
     }
     return records, {str(run.directory) for run in baselines if (results / run.directory / LOGITS).is_file()}

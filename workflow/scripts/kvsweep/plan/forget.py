@@ -11,16 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kvsweep.errors import KvsweepError
-from kvsweep.study.cells import QualityCell, ThroughputCell
+from kvsweep.study.cells import QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.raw_cells import OUTCOMES, RawCell
 from kvsweep.units import format_count, parse_count
 
-KINDS = ("throughput", "quality")
-
-
-def _kind(raw: RawCell) -> str:
-    return KINDS[0] if isinstance(raw.cell, ThroughputCell) else KINDS[1]
+_KINDS = {ThroughputCell: "throughput", QualityCell: "quality", TaskCell: "tasks"}
+KINDS = tuple(_KINDS.values())
 
 
 # What each name says of a cell, as text; nothing where it does not apply to the cell.
@@ -32,7 +29,8 @@ _VALUES: dict[str, Callable[[RawCell], set[str]]] = {
     "CONTEXT": lambda raw: {format_count(raw.cell.n_ctx)} if isinstance(raw.cell, QualityCell) else set(),
     "ENGINE": lambda raw: {raw.cell.engine},
     "MODEL": lambda raw: {raw.cell.model},
-    "KIND": lambda raw: {_kind(raw)},
+    "TASK": lambda raw: {raw.cell.task} if isinstance(raw.cell, TaskCell) else set(),
+    "KIND": lambda raw: {_KINDS[type(raw.cell)]},
 }
 NAMES = tuple(_VALUES)
 

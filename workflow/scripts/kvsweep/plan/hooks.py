@@ -23,7 +23,7 @@ from kvsweep.plan.notify import notify
 from kvsweep.plan.standing import StudyOnDisk
 from kvsweep.program import say
 
-MEASURING = ("baseline", "quality_cell", "scorer_cell", "throughput_cell")
+MEASURING = ("baseline", "quality_cell", "scorer_cell", "throughput_cell", "task_cell")
 # What a run of the study does; a look at it, and the report on the published numbers, do none of it.
 _OF_THE_STUDY_ITSELF = (*MEASURING, "study", "tables")
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_json
-from kvsweep.plan.counts import LAST_RUN, Run, Standing, cells_of, read_standings, write_cells
+from kvsweep.plan.counts import LAST_RUN, Run, Standing, read_standings, write_cells
 from kvsweep.plan.current import Current
 from kvsweep.plan.names import measured_as, new_names
 from kvsweep.plan.rename import can_be_renamed, measured_cells
 from kvsweep.plan.warnings import number
-from kvsweep.study.cells import BaselineRun, Cell
+from kvsweep.study.cells import BaselineRun, Cell, all_cells
 from kvsweep.study.config import Study, parse_study
 
 _MOST_REASONS = 3
@@ -104,10 +104,10 @@ def _last_study(results: Path) -> Study | None:
 
 def _measured_then(last: Study, study: Study, results: Path) -> list[Cell]:
     """The cells that were measured for the last configuration, of which this one does not ask for."""
-    asked = set(cells_of(study))
+    asked = set(all_cells(study))
     return [
         cell
-        for cell in cells_of(last)
+        for cell in all_cells(last)
         if cell not in asked and (results / cell.directory / "run.json").is_file()
     ]
 

@@ -16,11 +16,15 @@ from kvsweep.engine import commands, scorer_file, sizes
 from kvsweep.engine.baseline_file import expected_size_bytes
 from kvsweep.engine.commands import BenchRequest
 from kvsweep.inputs.model_header import ModelHeader
-from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.config import Study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.study.positions import Positions
+from kvsweep.study.tasks import Task
 from kvsweep.units import format_count
+
+# Of an item's record: what was asked, and an answer by token.
+_ITEM_BYTES, _TOKEN_BYTES = 1024, 16
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,22 @@ def needs_of(study: Study, run: Cell | BaselineRun, model: ModelFile) -> Needs:
             return throughput_needs(model, run.pair, request_of(study, run))
         case QualityCell():
             return cell_needs(study, run, model)
+        case TaskCell():
+            return task_needs(study.tasks[run.task], run.pair, model)
     assert study.quality is not None
     return baseline_needs(model, run.n_ctx, study.quality.chunks[run.n_ctx])
+
+
+def task_needs(task: Task, pair: Pair, model: ModelFile) -> Needs:
+    """Of one server with one slot: logits of a single token, and its answers on disk."""
+    cache = sizes.CacheShape(sizes.padded(task.n_ctx, sizes.PADDED_CELLS))
+    answers = task.n_items * (_ITEM_BYTES + _TOKEN_BYTES * task.answer_tokens)
+    return Needs(
+        model.size_bytes,
+        _cache_bytes(model.header, pair, cache),
+        model.header.n_vocab * sizes.LOGIT_BYTES,
+        answers,
+    )
 
 
 def baseline_needs(model: ModelFile, n_ctx: int, chunks: int) -> Needs:

@@ -11,10 +11,11 @@ from kvsweep.engine.bench_results import results as bench_results
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import Recorded
+from kvsweep.measure.tasks.item import read_items
 from kvsweep.plan.plan import Plan
 from kvsweep.plan.view import by_kind
 from kvsweep.plan.warnings import number
-from kvsweep.study.cells import BaselineRun, Cell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
 from kvsweep.tables.status import MEASURED
 from kvsweep.units import format_duration
 
@@ -50,6 +51,8 @@ def result_of(cell: Cell, recorded: Recorded) -> str:
         if isinstance(cell, ThroughputCell):
             tests = bench_results(recorded.stdout, recorded.stderr)
             return ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
+        if isinstance(cell, TaskCell):
+            return f"{len(read_items(recorded.stdout))} of {number(recorded.run['items_asked'], 'item')} answered"
         found = parse_kl(recorded.stdout, recorded.stderr)
         return f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
     except KvsweepError:

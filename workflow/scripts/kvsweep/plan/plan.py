@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from kvsweep.measure.prediction import Curve, predicted_seconds
@@ -24,7 +25,15 @@ from kvsweep.plan.needs import (
     perplexity_estimate,
     request_of,
 )
-from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell, baseline_runs
+from kvsweep.study.cells import (
+    BaselineRun,
+    Cell,
+    QualityCell,
+    TaskCell,
+    ThroughputCell,
+    baseline_runs,
+    task_cells,
+)
 from kvsweep.study.cells import quality_cells as quality_cells_of
 from kvsweep.study.cells import throughput_cells as throughput_cells_of
 from kvsweep.study.config import Study
@@ -161,6 +170,7 @@ def make_plan(study: Study, known: Known) -> Plan:
         (
             *(_throughput_item(cell, study, known, standing(cell)) for cell in throughput_cells_of(study)),
             *(_quality_item(cell, study, known, standing(cell), scored) for cell in quality_cells_of(study)),
+            *(_task_item(cell, study, known, standing(cell)) for cell in task_cells(study)),
         ),
         tuple(_baseline_item(run, study, known, standing(run), written) for run in baseline_runs(study)),
     )
@@ -234,6 +244,20 @@ def _quality_item(
     needs = None if model is None else needs_of(study, cell, model)
     alike = scored[cell.method]
     estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, alike)
+    return Item(cell, *standing, needs, estimate)
+
+
+def _task_item(cell: TaskCell, study: Study, known: Known, standing: _Standing) -> Item:
+    """A task takes as long with another pair, at least where its caches are computed alike."""
+    model = known.models.get(cell.model)
+    needs = None if model is None else needs_of(study, cell, model)
+    alike = [
+        raw.run["items_seconds"]
+        for raw in known.cells.values()
+        if isinstance(raw.cell, TaskCell) and replace(raw.cell, pair=cell.pair) == cell
+        if raw.status == "measured" and not changes.change(raw.cell, raw.run, study, known.now)
+    ]
+    estimate = Estimate(fmean(alike), f"{len(alike)} measured with other pairs") if alike else None
     return Item(cell, *standing, needs, estimate)
 
 

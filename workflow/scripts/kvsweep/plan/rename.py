@@ -142,6 +142,8 @@ def _directories(results: Path, kind: str, name: str) -> Iterator[Path]:
     level = _PLACES[kind][2]
     for place in sorted(results.iterdir()):
         if place.is_dir() and not place.name.startswith(".") and place.name not in _NO_MEASUREMENTS:
+            if kind == "CORPUS" and place.name == "tasks":
+                continue  # there the third level is the task's name
             for parent in sorted(place.glob("/".join(["*"] * level)) if level else [place]):
                 if (parent / name).is_dir() and (kind != "CORPUS" or _has_corpus(parent / name)):
                     yield parent / name

@@ -21,12 +21,13 @@ from typing import Any
 from kvsweep.engine.identity import address_of, check_has_scorer, measuring_files
 from kvsweep.files import manifest_identity, read_manifest, write_text
 from kvsweep.plan import counts, current
+from kvsweep.plan.changes import corpus_of
 from kvsweep.plan.counts import Run
 from kvsweep.study.cells import (
-    BaselineRun,
     QualityCell,
     baseline_runs,
     quality_cells,
+    task_cells,
     throughput_cells,
 )
 from kvsweep.study.config import Engine, Study, check_engine_accepts
@@ -45,7 +46,7 @@ class StudyOnDisk:
         self.now = current.look(study, results, base)
         self._newer = newer
         baselines: list[Run] = [*baseline_runs(study)]
-        cells: list[Run] = [*quality_cells(study), *throughput_cells(study)]
+        cells: list[Run] = [*quality_cells(study), *throughput_cells(study), *task_cells(study)]
         self._runs = {str(run.directory): run for run in (*baselines, *cells)}
         self.baseline_records = [self.record(run) for run in baselines]
         self.cell_records = [self.record(run) for run in cells]
@@ -56,7 +57,7 @@ class StudyOnDisk:
         ]
         self.builds = [self._path("engines", name, "build.json") for name in study.engines]
         self.models = [self._path("models", name, "model.json") for name in study.models]
-        corpora = dict.fromkeys(run.corpus for run in quality_cells(study))
+        corpora = filter(None, dict.fromkeys(corpus_of(run, study) for run in cells))
         self._corpora = [self._path("corpora", name, "corpus.json") for name in corpora]
         self.of = cache(self._of)
 
@@ -117,8 +118,8 @@ class StudyOnDisk:
             self._path("engines", run.engine, "build.json"),
             self._path("models", run.model, "model.json"),
         ]
-        if isinstance(run, QualityCell | BaselineRun):
-            found.append(self._path("corpora", run.corpus, "corpus.json"))
+        if (corpus := corpus_of(run, self.study)) is not None:
+            found.append(self._path("corpora", corpus, "corpus.json"))
         if isinstance(run, QualityCell) and run.method == "perplexity":
             found.append(self.record(run.baseline))
         return found

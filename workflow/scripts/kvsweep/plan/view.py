@@ -10,7 +10,7 @@ from kvsweep.engine import sizes
 from kvsweep.inputs.model_header import ModelHeader
 from kvsweep.plan.plan import Item, Known, Plan
 from kvsweep.plan.warnings import number, warnings
-from kvsweep.study.cells import BaselineRun, QualityCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, nominal_bits
 from kvsweep.units import format_bytes, format_count, format_duration, parse_count
 
@@ -20,7 +20,7 @@ _MOST_TABLES = 6
 _MOST_PAIRS = 24
 _MOST_WARNINGS = 20
 _MOST_REASONS = 20
-_KINDS = {"throughput": ThroughputCell, "quality": QualityCell, "baseline": BaselineRun}
+_KINDS = {"throughput": ThroughputCell, "quality": QualityCell, "tasks": TaskCell, "baseline": BaselineRun}
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def by_kind(plan: Plan) -> dict[str, list[Item]]:
     return {
         "throughput": [item for item in plan.cells if isinstance(item.run, ThroughputCell)],
         "quality": [item for item in plan.cells if isinstance(item.run, QualityCell)],
+        "tasks": [item for item in plan.cells if isinstance(item.run, TaskCell)],
         "baseline": list(plan.baselines),
     }
 
@@ -81,6 +82,8 @@ def _as_row(item: Item, known: Known) -> dict[str, Any]:
             row |= {"kind": "throughput", "depth": run.depth, "round": run.round}
         case QualityCell():
             row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx, "method": run.method}
+        case TaskCell():
+            row |= {"kind": "tasks", "task": run.task}
         case BaselineRun():
             row |= {"kind": "baseline", "corpus": run.corpus, "n_ctx": run.n_ctx}
     pair = BASELINE_PAIR if isinstance(run, BaselineRun) else run.pair
@@ -172,7 +175,11 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     """KV cache sizes, one row for each pair, one column for each depth and context."""
     backend = plan.known.backends.get(engine, "?")
     file = plan.known.models.get(model)
-    cells = [item for item in plan.cells if (item.run.engine, item.run.model) == (engine, model)]
+    cells = [
+        item
+        for item in plan.cells
+        if (item.run.engine, item.run.model) == (engine, model) and not isinstance(item.run, TaskCell)
+    ]
     if file is None:
         title = f"{engine} ({backend}), {model}: sizes unknown"
     else:
@@ -182,7 +189,7 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
         )
     pairs: dict[Pair, list[Item]] = {}
     for item in cells:
-        assert not isinstance(item.run, BaselineRun)
+        assert isinstance(item.run, ThroughputCell | QualityCell)
         pairs.setdefault(item.run.pair, []).append(item)
     # Of many pairs the symmetric ones say most: a mixed one lies halfway between two of them.
     shown = list(pairs)
@@ -211,7 +218,7 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     lines = [title, *_arguments(plan, engine), *_aligned(rows)]
     if len(pairs) > len(shown):
         lines.append(f"  {number(len(pairs) - len(shown), 'more pair')} in plan.json")
-    return lines + _beside(plan, engine, model)
+    return lines + _task_lines(plan, engine, model) + _beside(plan, engine, model)
 
 
 def _arguments(plan: Plan, engine: str) -> list[str]:
@@ -266,12 +273,37 @@ def _column(item: Item) -> tuple[str, bool]:
     """The column's name, and whether it is a context."""
     if isinstance(item.run, ThroughputCell):
         return f"d{format_count(item.run.depth)}", False
+    assert not isinstance(item.run, TaskCell)
     return f"c{format_count(item.run.n_ctx)}", True
 
 
 def _column_order(column: tuple[str, bool]) -> tuple[bool, int]:
     name, is_context = column
     return is_context, parse_count(name[1:])
+
+
+def _task_lines(plan: Plan, engine: str, model: str) -> list[str]:
+    """A line for each task: what it asks, how far it is, what its cells need at most."""
+    lines = []
+    for task in plan.study.tasks.values():
+        items = [
+            item
+            for item in plan.cells
+            if isinstance(item.run, TaskCell)
+            and (item.run.engine, item.run.model, item.run.task) == (engine, model, task.name)
+        ]
+        if not items:
+            continue
+        caches = [item.needs.kv_bytes for item in items if item.needs and item.needs.kv_bytes is not None]
+        disk = disk_bytes(items)
+        lines.append(
+            f"  task {task.name} ({task.kind}): {number(task.n_items, 'item')} for each of "
+            f"{number(len(items), 'pair')}, context up to {format_count(task.n_ctx)}"
+            + (f", KV cache up to {format_bytes(max(caches))}" if caches else "")
+            + (f", {format_bytes(disk)} of disk" if disk is not None else "")
+            + f", {sum(item.done for item in items)}/{len(items)} done"
+        )
+    return lines
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from kvsweep.inputs.model_header import ModelHeader
 from kvsweep.plan.names import two_names
 from kvsweep.plan.needs import Needs
 from kvsweep.plan.plan import Item, Plan
-from kvsweep.study.cells import BaselineRun, Cell, QualityCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.config import Engine
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 from kvsweep.tables.raw_cells import DAMAGED
@@ -67,8 +67,12 @@ def _beyond_training(plan: Plan) -> list[str]:
     for name, model in plan.known.models.items():
         trained = model.header.n_ctx_train
         runs = [item.run for item in plan.cells if item.run.model == name]
-        for kind, what in ((ThroughputCell, "depth"), (QualityCell, "context")):
-            lengths = sorted({_length(run) for run in runs if isinstance(run, kind)})
+        for kind, what in (
+            (ThroughputCell, "depth"),
+            (QualityCell, "context"),
+            (TaskCell, "context of tasks"),
+        ):
+            lengths = sorted({_length(plan, run) for run in runs if isinstance(run, kind)})
             lengths = [length for length in lengths if length > trained]
             if trained and lengths:
                 at = ", ".join(map(format_count, lengths))
@@ -122,7 +126,7 @@ def _memory(plan: Plan) -> list[str]:
             continue
         need = item.needs.memory_bytes(backends.get(item.run.engine, "cpu"))
         if need > total:
-            too_large[_group(item.run)].append((_length(item.run), need))
+            too_large[_group(item.run)].append((_length(plan, item.run), need))
         elif available is not None and need > available:
             tight.append(need)
     for group, found in too_large.items():
@@ -191,12 +195,19 @@ def _group(run: Cell | BaselineRun) -> tuple[str, str, str]:
             return (f"throughput of {run.pair}", "depth", f"{run.engine}, {run.model}")
         case QualityCell():
             return (f"quality of {run.pair}", "context", f"{run.engine}, {run.model}, {run.corpus}")
+        case TaskCell():
+            return (f"task {run.task} with {run.pair}", "context", f"{run.engine}, {run.model}")
         case BaselineRun():
             return ("the baseline", "context", f"{run.engine}, {run.model}, {run.corpus}")
 
 
-def _length(run: Cell | BaselineRun) -> int:
-    return run.depth if isinstance(run, ThroughputCell) else run.n_ctx
+def _length(plan: Plan, run: Cell | BaselineRun) -> int:
+    match run:
+        case ThroughputCell():
+            return run.depth
+        case TaskCell():
+            return plan.study.tasks[run.task].n_ctx
+    return run.n_ctx
 
 
 def _overflows(plan: Plan) -> list[str]:
@@ -267,7 +278,7 @@ def _other_types_of(engine: Engine, model: str, header: ModelHeader) -> list[str
 def _over_the_limit(plan: Plan) -> list[str]:
     found: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for item in plan.skipped:
-        found[_group(item.run)].append(_length(item.run))
+        found[_group(item.run)].append(_length(plan, item.run))
     return [
         f"time: {what} at {where} {', '.join(map(format_count, sorted(lengths)))} ({of}) is predicted to take over "
         f"{plan.study.limits.cell_hours:g} h and will be skipped"

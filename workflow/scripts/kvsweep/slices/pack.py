@@ -26,7 +26,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, read_manifest
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded, read_recorded
-from kvsweep.slices.cells import Row, complete, is_whole, kind_of, rows_of
+from kvsweep.slices.cells import Row, complete, is_shared, is_whole, kind_of, rows_of
 from kvsweep.slices.layout import CONFIGURATION, FORMAT, LIMITS, MANIFEST, Limits
 from kvsweep.slices.private import Private, users_in
 from kvsweep.slices.vetting import with_plain_quotes
@@ -72,6 +72,8 @@ def studies_in(results: Path) -> list[Study]:
         raise KvsweepError(f"{results / CONFIGURATION}: there is no study here; run the workflow first.")
     by_machine: dict[str, dict[Cell, tuple[Path, dict[str, Any]]]] = {}
     for cell, directory in find_cells(results):
+        if not is_shared(cell):
+            continue
         run = read_json(directory / "run.json")
         name = run.get("machine", {}).get("name") if isinstance(run, dict) else None
         if not isinstance(name, str):

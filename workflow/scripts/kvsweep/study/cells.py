@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from kvsweep.study.config import Study, quality_pairs
+from kvsweep.study.config import Study, quality_pairs, task_pairs
 from kvsweep.study.pairs import Pair
 from kvsweep.units import format_count
 
@@ -91,7 +91,26 @@ class BaselineRun:
         return f"baseline at context {format_count(self.n_ctx)} ({self.engine}, {self.model}, {self.corpus})"
 
 
-Cell = ThroughputCell | QualityCell
+@dataclass(frozen=True)
+class TaskCell:
+    """The answers of one pair to all items of a task, by one server."""
+
+    engine: str
+    model: str
+    task: str
+    pair: Pair
+
+    @property
+    def directory(self) -> PurePosixPath:
+        return PurePosixPath(
+            *("tasks", self.engine, self.model, self.task, f"k-{self.pair.ctk}", f"v-{self.pair.ctv}")
+        )
+
+    def __str__(self) -> str:
+        return f"task {self.task} with {self.pair} ({self.engine}, {self.model})"
+
+
+Cell = ThroughputCell | QualityCell | TaskCell
 
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:
@@ -141,3 +160,19 @@ def quality_cells(study: Study) -> list[QualityCell]:
 def baseline_runs(study: Study) -> list[BaselineRun]:
     """Those of llama-perplexity's cells: the scorer needs none."""
     return list(dict.fromkeys(cell.baseline for cell in quality_cells(study) if cell.method == "perplexity"))
+
+
+def task_cells(study: Study) -> list[TaskCell]:
+    """Each task by itself, f16/f16 first, which the others are compared with."""
+    return [
+        TaskCell(engine.name, model, task.name, pair)
+        for engine in study.engines.values()
+        for model in study.models
+        for task in study.tasks.values()
+        for pair in task_pairs(engine, task)
+    ]
+
+
+def all_cells(study: Study) -> list[Cell]:
+    """The cells of every kind, in the order of the tables."""
+    return [*throughput_cells(study), *quality_cells(study), *task_cells(study)]

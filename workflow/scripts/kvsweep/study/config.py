@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from kvsweep.study.shape import (
     Throughput,
     WorkloadEntry,
 )
+from kvsweep.study.tasks import SERVER, Task, task_of
 from kvsweep.study.yaml_file import read_yaml
 from kvsweep.units import format_count, parse_count
 
@@ -137,6 +138,7 @@ class Study:
     workloads: dict[str, Workload]
     analysis: Analysis
     published: bool | None = None
+    tasks: dict[str, Task] = field(default_factory=dict)
 
     @property
     def others(self) -> str:
@@ -160,9 +162,10 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     }
     quality = _quality(asked.quality, corpora)
     throughput = asked.throughput if asked.throughput and asked.throughput.depths else None
+    tasks = _tasks(asked, corpora)
     return Study(
         machine=asked.machine,
-        engines={name: _engine(name, entry, asked, quality) for name, entry in asked.engines.items()},
+        engines={name: _engine(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()},
         models={name: Model(name, model.origin, model.sha256) for name, model in asked.models.items()},
         corpora=corpora,
         quality=quality,
@@ -172,6 +175,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         workloads=_workloads(asked.workloads),
         analysis=Analysis(asked.analysis.pareto_depth, asked.analysis.memories),
         published=asked.published,
+        tasks=tasks,
     )
 
 
@@ -217,9 +221,15 @@ def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def engine_definition(value: Mapping[str, Any]) -> str:
-    """What makes an engine the engine it is, as JSON: its part of the configuration without what to run with it."""
-    return json.dumps({key: item for key, item in value.items() if key not in _SELECTION}, sort_keys=True)
+def engine_definition(value: Mapping[str, Any], programs: Collection[str] = ()) -> str:
+    """What makes an engine the engine it is, as JSON: its part of the configuration without what to run with it.
+
+    ``programs`` are all that it shall have, with the one that tasks need.
+    """
+    more = {"programs": list(programs)} if SERVER in programs else {}
+    return json.dumps(
+        {key: item for key, item in {**value, **more}.items() if key not in _SELECTION}, sort_keys=True
+    )
 
 
 def parse_engine(name: str, definition: str) -> Engine:
@@ -245,6 +255,12 @@ def quality_pairs(engine: Engine) -> tuple[Pair, ...]:
     return tuple(dict.fromkeys((BASELINE_PAIR, *engine.pairs)))
 
 
+def task_pairs(engine: Engine, task: Task) -> tuple[Pair, ...]:
+    """The engine's pairs that a task is asked with, and f16/f16 first, which they are compared with."""
+    asked = [pair for pair in engine.pairs if task.pairs is None or pair in task.pairs]
+    return tuple(dict.fromkeys((BASELINE_PAIR, *asked))) if asked else ()
+
+
 def _engine_of(name: str, entry: EngineEntry) -> Engine:
     [(kind, source)] = ((key, item) for key, item in vars(entry.source).items() if item is not None)
     given = {"path": source} if kind == "path" else dataclasses.asdict(source)
@@ -264,7 +280,9 @@ def _engine_of(name: str, entry: EngineEntry) -> Engine:
     )
 
 
-def _engine(name: str, entry: EngineEntry, asked: Configuration, quality: Quality | None) -> Engine:
+def _engine(
+    name: str, entry: EngineEntry, asked: Configuration, quality: Quality | None, tasks: Mapping[str, Task]
+) -> Engine:
     """The engine, which runs what is common to all where it has no list of its own."""
     where = f"engines.{name}"
     contexts = () if quality is None else quality.contexts
@@ -278,6 +296,9 @@ def _engine(name: str, entry: EngineEntry, asked: Configuration, quality: Qualit
         depths=_some_of(entry.depths, depths, f"{where}.depths", "throughput.depths"),
     )
     _check_arguments(engine, quality)
+    if any(task_pairs(engine, task) for task in tasks.values()):
+        engine = dataclasses.replace(engine, programs=tuple(dict.fromkeys((*engine.programs, SERVER))))
+        _check_server(engine, tasks.values())
     return engine
 
 
@@ -313,6 +334,36 @@ def _check_arguments(engine: Engine, quality: Quality | None) -> None:
                 f"engines.{engine.name}.contexts: the scorer measures context {format_count(context)} and takes no "
                 "arguments; leave it out for this engine, or give the arguments to llama-bench alone."
             )
+
+
+def _check_server(engine: Engine, tasks: Iterable[Task]) -> None:
+    """Arguments are those of llama-bench and llama-perplexity: the server is another program."""
+    for task in tasks:
+        given = [engine.arguments, *(engine.pair_arguments.get(pair) for pair in task_pairs(engine, task))]
+        if any(one and one.as_dict() for one in given):
+            raise ConfigError(
+                f"tasks.{task.name}.pairs: {SERVER} of {engine.name} takes no arguments, and this engine or one of "
+                "these pairs has some; name pairs without."
+            )
+
+
+def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Task]:
+    tasks = {name: task_of(name, entry) for name, entry in asked.tasks.items()}
+    everywhere = set(_pairs(asked.pairs, "pairs"))
+    for name, entry in asked.engines.items():
+        everywhere |= set(_pairs(entry.pairs, f"engines.{name}.pairs") if entry.pairs else ())
+    for task in tasks.values():
+        if task.corpus is not None and task.corpus not in corpora:
+            has = ", ".join(corpora) or "none"
+            raise ConfigError(
+                f"tasks.{task.name}.corpus: there is no {task.corpus!r} in corpora, which has {has}."
+            )
+        for index, pair in enumerate(task.pairs or ()):
+            if pair != BASELINE_PAIR and pair not in everywhere:
+                raise ConfigError(
+                    f"tasks.{task.name}.pairs.{index}: {str(pair)!r} is not in pairs; add it there."
+                )
+    return tasks
 
 
 def _some_of(

@@ -7,14 +7,15 @@ Each class is one mapping of the YAML file. From here come the checks, the sente
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from kvsweep.study.complaints import Complaint, nearest
+from kvsweep.study.complaints import Complaint
 from kvsweep.study.origin import HubFile, Origin, PackageMember
+from kvsweep.study.section import CHECKED, Section
+from kvsweep.study.tasks import TaskEntry
 from kvsweep.study.values import (
     Address,
     Amount,
@@ -50,41 +51,20 @@ from kvsweep.study.values import (
     Version,
 )
 
-_CHECKED = ConfigDict(extra="forbid", defer_build=True)
-
-
-class Section:
-    """A mapping with fixed keys."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_known_keys(cls, value: Any) -> Any:
-        valid = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-        for key in value if isinstance(value, Mapping) else ():
-            if key not in valid:
-                raise Complaint(f"unknown key; {nearest(str(key), valid)}", str(key))
-        return value
-
-    def only_one_of(self, *keys: str) -> None:
-        found = [key for key in keys if getattr(self, key) is not None]
-        if len(found) != 1:
-            raise Complaint(f"give exactly one of {', '.join(keys)}; found {' and '.join(found) or 'none'}")
-
-
 # By these a loader, a shell or llama.cpp itself runs the code of a file that they name.
 _LOADS_CODE = ("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GGML_BACKEND_PATH", "BASH_ENV", "ENV")
 
 # -- engines ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class GitSource(Section):
     url: GitAddress = Field(description="address of the repository")
     commit: Commit = Field(description="full commit")
     tree: Optional[Tree] = Field(default=None, description="path of the llama.cpp tree inside it")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class PypiSource(Section):
     package: Package = Field(description="name of the package")
     version: Version = Field(description="exact version")
@@ -92,7 +72,7 @@ class PypiSource(Section):
     tree: Optional[Tree] = Field(default=None, description="path of the llama.cpp tree inside it")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class SourceEntry(Section):
     git: Optional[GitSource] = Field(default=None, description="a commit of a git repository")
     pypi: Optional[PypiSource] = Field(default=None, description="a source distribution from a package index")
@@ -102,7 +82,7 @@ class SourceEntry(Section):
         self.only_one_of("git", "pypi", "path")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Nodes(Section):
     """The nodes of a cluster for one engine, all of one kind.
 
@@ -123,7 +103,7 @@ class Nodes(Section):
         return max(self.cores // self.share, 1)
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class NamedPair(Section):
     """A pair that runs with arguments of its own. Its name tells it from the pair of the same types without."""
 
@@ -141,7 +121,7 @@ Pair = Annotated[
 ]
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class EngineEntry(Section):
     source: SourceEntry = Field(description="where the engine comes from; exactly one of git, pypi and path")
     backend: Literal["auto", "cpu", "metal", "cuda", "vulkan", "hip", "sycl"] = Field(
@@ -181,19 +161,19 @@ class EngineEntry(Section):
 # -- models and texts -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class ModelOnHub(Section):
     repo: Repository = Field(description="name of the repository")
     revision: Revision = Field(description="full commit")
     file: RepositoryFile = Field(description="path of the file in the repository")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class TextOnHub(ModelOnHub):
     type: Literal["dataset", "model"] = Field(default="dataset", description="kind of the repository")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class PackageFile(Section):
     package: Package = Field(description="name of the package")
     version: Version = Field(description="exact version")
@@ -215,7 +195,7 @@ def _package_members(files: PackageFile | tuple[PackageFile, ...] | None) -> tup
     return tuple(PackageMember(one.package, one.version, one.sha256, one.member) for one in several)
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class ModelEntry(Section):
     path: Optional[Text] = Field(default=None, description="the GGUF file, or the first part of a split one")
     url: Optional[Address] = Field(default=None, description="address to fetch it from")
@@ -245,13 +225,13 @@ class ModelEntry(Section):
         )
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Generate(Section):
     seed: Natural = Field(description="another number gives another text")
     bytes: Tokens = Field(description="length of the text")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class CorpusEntry(Section):
     path: Optional[Text] = Field(default=None, description="a text file, or an archive with one")
     url: Optional[Address] = Field(default=None, description="address to fetch it from")
@@ -318,7 +298,7 @@ PositionsByContext = Annotated[
 ]
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class QualityEntry(Section):
     contexts: tuple[Tokens, ...] = Field(description="lengths of a window, in tokens")
     chunks: Windows = Field(description="windows to score, at every context or by context")
@@ -335,7 +315,7 @@ class QualityEntry(Section):
     )
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Throughput(Section):
     """Depths, prompt and generation lengths in tokens."""
 
@@ -349,7 +329,7 @@ class Throughput(Section):
     seed: Natural = Field(default=1, description="another number gives another order of the cells of a round")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Limits(Section):
     cell_hours: Amount = Field(default=12.0, description="longest time that one engine process may take")
     skip: Flag = Field(default=True, description="skip cells whose predicted time is over cell_hours")
@@ -361,7 +341,7 @@ class Limits(Section):
 # -- what is asked of the results -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class WorkloadEntry(Section):
     depth: Tokens = Field(description="tokens in the cache before a request")
     prompt_tokens: Tokens = Field(description="tokens of a request that are processed as prompt")
@@ -387,7 +367,7 @@ class WorkloadEntry(Section):
 _MEMORIES = ("8G", "12G", "16G", "24G", "32G", "48G", "64G", "96G", "128G")
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class AnalysisEntry(Section):
     pareto_depth: Optional[Tokens] = Field(
         default=None,
@@ -400,7 +380,7 @@ class AnalysisEntry(Section):
     )
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Configuration(Section):
     engines: Named[EngineEntry] = Field(min_length=1, description="builds of llama.cpp, by name")
     models: Named[ModelEntry] = Field(min_length=1, description="GGUF files, by name")
@@ -412,6 +392,9 @@ class Configuration(Section):
     corpora: Named[CorpusEntry] = Field(default={}, description="texts to score, by name")
     quality: Optional[QualityEntry] = Field(default=None, description="perplexity and KL divergence")
     throughput: Optional[Throughput] = Field(default=None, description="prefill and decode speed")
+    tasks: Named[TaskEntry] = Field(
+        default={}, description="what the model is asked with each pair, beside f16, by name"
+    )
     limits: Limits = Field(default=Limits(), description="when to give up on a cell")
     slices: Named[Text] = Field(
         default={},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MEASURED = ("machines", "engines", "models", "throughput", "quality")
+MEASURED = ("machines", "engines", "models", "throughput", "quality", "tasks", "task_items")
 
 ANALYSIS = (
     "claims",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json
-from kvsweep.measure.record import read_recorded
-from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
+from kvsweep.measure.record import Recorded, read_recorded
+from kvsweep.study.cells import Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import rows as tables
+from kvsweep.tables import task_rows
 from kvsweep.tables.status import MEASURED, STATUSES
 
 # A record that cannot be read, or is not of the cell in whose directory it lies.
@@ -22,6 +23,7 @@ OUTCOMES = (*STATUSES, DAMAGED)
 
 _THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/(?:round-([2-9]|[1-9]\d+)/)?d(\d+)/k-([^/]+)/v-([^/]+)")
 _QUALITY = re.compile(r"(quality|scorer)/([^/]+)/([^/]+)/([^/]+)/c(\d+)/k-([^/]+)/v-([^/]+)")
+_TASKS = re.compile(r"tasks/([^/]+)/([^/]+)/([^/]+)/k-([^/]+)/v-([^/]+)")
 
 # A status rests on what the engine printed; its build and the model's shape only fill other columns.
 _ANY_BUILD = {"commit": None, "backend": None}
@@ -69,6 +71,9 @@ def identity(directory: str) -> Cell | None:
         kind, engine, model, corpus, n_ctx, ctk, ctv = match.groups()
         method = "scorer" if kind == "scorer" else "perplexity"
         return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv), method)
+    if match := _TASKS.fullmatch(directory):
+        engine, model, task, ctk, ctv = match.groups()
+        return TaskCell(engine, model, task, Pair(ctk, ctv))
     return None
 
 
@@ -80,6 +85,7 @@ def find_cells(results: Path) -> Iterator[tuple[Cell, Path]]:
         f"throughput/*/*/round-*/{depths}",
         "quality/*/*/*/c*/k-*/v-*",
         "scorer/*/*/*/c*/k-*/v-*",
+        "tasks/*/*/*/k-*/v-*",
     ):
         for run in sorted(results.glob(f"{pattern}/run.json")):
             cell = identity(run.parent.relative_to(results).as_posix())
@@ -95,10 +101,7 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
         run = found if isinstance(found, dict) else {}
         check_identity(cell, directory, run)
         recorded = read_recorded(directory)
-        if isinstance(cell, ThroughputCell):
-            rows = tables.throughput_rows(cell, recorded, _ANY_BUILD, _ANY_MODEL)
-        else:
-            rows = [tables.quality_row(cell, recorded, _ANY_BUILD, _ANY_MODEL)]
+        rows = rows_of(cell, recorded, _ANY_BUILD, _ANY_MODEL)
     except KvsweepError as error:
         return RawCell(cell, directory, run, (Outcome(None, DAMAGED, str(error)),))
     except (KeyError, TypeError, AttributeError) as error:
@@ -113,6 +116,18 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
     )
 
 
+def rows_of(
+    cell: Cell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
+) -> list[tables.Row]:
+    """A cell's rows in the table of its kind."""
+    match cell:
+        case ThroughputCell():
+            return tables.throughput_rows(cell, recorded, build, model)
+        case TaskCell():
+            return [task_rows.task_row(cell, recorded, build, model)]
+    return [tables.quality_row(cell, recorded, build, model)]
+
+
 def check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
     """Raise KvsweepError if run.json is of another cell than its path says."""
     expected: dict[str, object] = {
@@ -123,6 +138,8 @@ def check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
     }
     if isinstance(cell, ThroughputCell):
         expected |= {"kind": "throughput", "depth": cell.depth, "round": cell.round}
+    elif isinstance(cell, TaskCell):
+        expected |= {"kind": "task", "task": cell.task}
     else:
         expected |= {
             "kind": "scorer" if cell.method == "scorer" else "quality",

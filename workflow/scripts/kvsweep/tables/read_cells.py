@@ -22,8 +22,10 @@ import pyarrow.parquet as pq
 
 from kvsweep.files import complete_or_absent
 from kvsweep.measure.record import read_recorded
-from kvsweep.study.cells import Cell, ThroughputCell
+from kvsweep.study.cells import Cell, TaskCell
 from kvsweep.tables import rows as tables
+from kvsweep.tables import task_rows
+from kvsweep.tables.raw_cells import rows_of
 from kvsweep.tables.schemas import TABLES
 
 Manifest = Mapping[str, Any]
@@ -45,7 +47,7 @@ class MachineUse:
 
 @dataclass(frozen=True)
 class Group:
-    """The cells of one engine and model of one kind, ``throughput`` or ``quality``, with the manifests of both."""
+    """The cells of one engine and model of one kind, that is of one table, with the manifests of both."""
 
     kind: str
     cells: Sequence[Cell]
@@ -128,14 +130,17 @@ class _Work:
         for index, (name, key) in enumerate(zip(names, keys, strict=True)):
             if self.keys.get(name) == key:
                 rows.setdefault(name, []).append(index)
-        order = [index for cell in self.group.cells for index in rows[str(cell.directory)]]
+        order = [index for cell in self.group.cells for index in rows.get(str(cell.directory), ())]
         del names, keys, rows
         if order != list(range(together.num_rows)):
             together = together.take(order)
         if read or self.kept is None or together.num_rows != self.kept.num_rows:
             self._keep(together)
+        found = together.select(self.schema.names).cast(self.schema)
+        if self.group.kind == "task_items":
+            return found  # of cells that are in the table tasks
         _count_machines(together, machines)
-        return _with_fallback(together.select(self.schema.names).cast(self.schema), self.group.kind)
+        return _with_fallback(found, self.group.kind)
 
     def _load(self) -> pa.Table | None:
         path = self.results / self.group.kept
@@ -164,10 +169,11 @@ def _rows_of(results: Path, kind: str, cells: Sequence[Cell], build: Manifest, m
     names: list[str] = []
     for cell in cells:
         recorded = read_recorded(results / cell.directory)
-        if isinstance(cell, ThroughputCell):
-            found = tables.throughput_rows(cell, recorded, build, model)
+        if kind == "task_items":
+            assert isinstance(cell, TaskCell)
+            found = task_rows.item_rows(cell, recorded, build, model)
         else:
-            found = [tables.quality_row(cell, recorded, build, model)]
+            found = rows_of(cell, recorded, build, model)
         rows += found
         names += [str(cell.directory)] * len(found)
     return tables.as_table(rows, TABLES[kind]).append_column(_CELL, pa.array(names, pa.string()))
@@ -180,7 +186,11 @@ def _with_keys(table: pa.Table, keys: Mapping[str, str]) -> pa.Table:
 
 def _with_fallback(table: pa.Table, kind: str) -> pa.Table:
     """Rows are compared with others of their group, so this cannot be kept with them."""
-    peers = tables.throughput_peers if kind == "throughput" else tables.quality_peers
+    peers = {
+        "throughput": tables.throughput_peers,
+        "quality": tables.quality_peers,
+        "tasks": tables.task_peers,
+    }[kind]
     rows = table.select([*tables.PEER_COLUMNS[kind], *tables.FALLBACK_COLUMNS]).to_pylist()
     tables.mark_fallback(rows, peers)
     for name, kind_of in (("fallback", pa.bool_()), ("fallback_why", pa.string())):

@@ -24,7 +24,7 @@ from kvsweep.errors import UnparsableOutput
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_counts, window_stderr, window_values
-from kvsweep.study.cells import QualityCell, ThroughputCell
+from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import scored
 from kvsweep.tables.effective import KINDS, effective_cache, shape_of
@@ -37,6 +37,7 @@ FALLBACK_COLUMNS = ("ctk", "ctv", "graph_splits", "kv_devices", "fallback", "fal
 PEER_COLUMNS = {
     "throughput": ("engine", "model", "machine", "depth", "phase"),
     "quality": ("engine", "model", "machine", "corpus", "n_ctx"),
+    "tasks": ("engine", "model", "machine", "task"),
 }
 
 # What of a model's file is weights that are loaded, at least, and how long its header can be.
@@ -67,8 +68,8 @@ def throughput_rows(
 ) -> list[Row]:
     """Two rows, prefill and decode; either can be measured without the other."""
     run = recorded.run
-    log, problem_of_log = _log(recorded.stderr)
-    contexts = _contexts(log)
+    log, problem_of_log = log_of(recorded.stderr)
+    contexts = contexts_of(log)
     tests: dict[str, BenchTest] = {}
     problem = "llama-bench ended without this result"
     try:
@@ -80,7 +81,7 @@ def throughput_rows(
     rows = []
     for index, (phase, own_log) in enumerate(logs_of_phases(recorded.stderr).items()):
         test = tests.get(phase)
-        row = _common(cell, recorded, build)
+        row = common(cell, recorded, build)
         row |= {
             "n_ctx_train": model.get("n_ctx_train"),
             "depth": cell.depth,
@@ -92,7 +93,7 @@ def throughput_rows(
             test, problem = None, "a computation failed, so what was printed is no result"
         if test is not None and problem_of_log is None:
             trend = drift(test.samples_tokens_per_second)
-            row |= _outcome(MEASURED)
+            row |= outcome(MEASURED)
             row |= {
                 "tokens_per_second": test.tokens_per_second,
                 "tokens_per_second_stddev": test.tokens_per_second_stddev,
@@ -103,11 +104,11 @@ def throughput_rows(
             }
         else:
             text = f"{recorded.stdout}\n{own_log}"
-            row |= _outcome(without_result(run, text, problem_of_log or problem))
+            row |= outcome(without_result(run, text, problem_of_log or problem))
         # llama-bench makes one context for each test, in the order of the tests.
         if len(contexts) <= 2 and index < len(contexts):
-            row |= _what_ran(contexts[index], model)
-            row |= _where_it_ran(contexts[index], log, recorded, build, model)
+            row |= what_ran(contexts[index], model)
+            row |= where_it_ran(contexts[index], log, recorded, build, model)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
         if test is not None and row.get("fallback") is None and _names_no_device(test, build):
             row |= {"fallback": True, "fallback_why": "llama-bench names no device"}
@@ -125,25 +126,25 @@ def quality_row(
 ) -> Row:
     run = recorded.run
     text = f"{recorded.stdout}\n{recorded.stderr}"
-    log, problem = _log(text)
-    contexts = _contexts(log)
+    log, problem = log_of(text)
+    contexts = contexts_of(log)
     found: Row | None = None
     try:
         found = (_scored if cell.method == "scorer" else _printed)(recorded)
     except UnparsableOutput as error:
         problem = problem or str(error)
-    row = _common(cell, recorded, build)
+    row = common(cell, recorded, build)
     row |= {"method": cell.method, "positions": run.get("positions", "half")}
     row |= {"corpus": cell.corpus, "n_ctx": cell.n_ctx, "chunks": run["chunks"]}
     row["n_ctx_train"] = model.get("n_ctx_train")
     if found is not None and problem is None:
-        row |= _outcome(MEASURED) | found
+        row |= outcome(MEASURED) | found
     else:
-        row |= _outcome(without_result(run, text, problem or "no result"))
+        row |= outcome(without_result(run, text, problem or "no result"))
     # A trial without memory can come before the context that is measured.
     if contexts:
-        row |= _what_ran(contexts[-1], model)
-        row |= _where_it_ran(contexts[-1], log, recorded, build, model)
+        row |= what_ran(contexts[-1], model)
+        row |= where_it_ran(contexts[-1], log, recorded, build, model)
     return row
 
 
@@ -199,6 +200,10 @@ def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:
             row["fallback"] = False
 
 
+def task_peers(row: Row) -> object:
+    return tuple(row[name] for name in PEER_COLUMNS["tasks"])
+
+
 def throughput_peers(row: Row) -> object:
     return tuple(row[name] for name in PEER_COLUMNS["throughput"])
 
@@ -236,7 +241,7 @@ def _asked_for(
     return tests
 
 
-def _log(text: str) -> tuple[EngineLog, str | None]:
+def log_of(text: str) -> tuple[EngineLog, str | None]:
     """What the log says, and what is wrong with it, if anything is: then it says nothing."""
     try:
         return parse_engine_log(text), None
@@ -244,12 +249,12 @@ def _log(text: str) -> tuple[EngineLog, str | None]:
         return EngineLog(), f"the engine's log cannot be trusted: {error}"
 
 
-def _contexts(log: EngineLog) -> list[EngineContext]:
+def contexts_of(log: EngineLog) -> list[EngineContext]:
     """The contexts that have a KV cache."""
     return [context for context in log.contexts if context.kv_caches]
 
 
-def _common(cell: ThroughputCell | QualityCell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
+def common(cell: Cell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
     run = recorded.run
     knobs = [f"{name}={shlex.quote(value)}" for name, value in run["environment"].items()]
     return {
@@ -284,11 +289,11 @@ def _conditions(conditions: Mapping[str, Any]) -> Row:
     return {name: conditions.get(name) for name in names}
 
 
-def _outcome(verdict: Verdict) -> Row:
+def outcome(verdict: Verdict) -> Row:
     return {"status": verdict.status, "reason": verdict.reason, "log_line": verdict.log_line}
 
 
-def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
+def what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
     cache = effective_cache(context, shape_of(model))
     assert cache is not None
     return {
@@ -305,7 +310,7 @@ def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
     }
 
 
-def _where_it_ran(
+def where_it_ran(
     context: EngineContext,
     log: EngineLog,
     recorded: Recorded,

@@ -407,12 +407,77 @@ TOKENS = as_schema(
     ]
 )
 
+TASKS = as_schema(
+    [
+        *_ENGINE_AND_MODEL,
+        ("task", TEXT, "", "name of the task in the configuration"),
+        ("kind", TEXT, "", "recall, tool-call or trajectory"),
+        ("n_ctx", INTEGER, "tokens", "context of the server: the longest of the task"),
+        *_PAIR,
+        *_OUTCOME,
+        ("items", INTEGER, "", "items that were asked for"),
+        ("answered", INTEGER, "", "items with a record, of an answer or of why there is none"),
+        ("right", INTEGER, "", "items whose answer is right; null where an answer alone is neither"),
+        ("share", REAL, "fraction", "right / items"),
+        ("share_low", REAL, "fraction", "lower end of the 95 % interval of share (Wilson)"),
+        ("share_high", REAL, "fraction", "upper end of the 95 % interval of share (Wilson)"),
+        ("mean_score", REAL, "fraction", "mean score of the items, of which some are right in part"),
+        ("chat", FLAG, "", "whether items were asked in the model's chat template"),
+        ("seed", INTEGER, "", "what the items were drawn with"),
+        ("items_seconds", REAL, "s", "time of all items, of every process that answered some"),
+        *_CACHE,
+        *_PROCESS,
+        *_EVIDENCE,
+        *_CACHES,
+        *_PROOFS,
+    ]
+)
+
+TASK_ITEMS = as_schema(
+    [
+        *_ENGINE_AND_MODEL,
+        ("task", TEXT, "", "name of the task in the configuration"),
+        ("kind", TEXT, "", "recall, tool-call or trajectory"),
+        *_PAIR[:2],
+        ("item", TEXT, "", "name of the item in the task: the same question with every pair"),
+        ("context", INTEGER, "tokens", "room for prompt and answer"),
+        ("question", TEXT, "", "kind of question"),
+        (
+            "place",
+            REAL,
+            "fraction",
+            "where in the text the fact lies that is asked for; null where several do",
+        ),
+        ("prompt_sha256", TEXT, "", "of the prompt: where it is equal the same was asked"),
+        (
+            "expected",
+            TEXT,
+            "",
+            "what is right, as JSON; null where an answer alone is neither right nor wrong",
+        ),
+        ("answer", TEXT, "", "what the model answered, as it is; null where it did not"),
+        ("tokens", INTEGERS, "", "tokens of the answer"),
+        ("stopped", TEXT, "", "why the answer ended, as the server says: eos, limit or word"),
+        ("problem", TEXT, "", "why there is no answer; null where there is one"),
+        ("score", REAL, "fraction", "share of what was asked for that the answer has"),
+        ("right", FLAG, "", "whether the answer has all of it"),
+        ("n_prompt", INTEGER, "tokens", "length of the prompt, as the server counts it"),
+        ("n_answer", INTEGER, "tokens", "length of the answer"),
+        ("seconds", REAL, "s", "from the request to the answer"),
+        ("prompt_seconds", REAL, "s", "of them for the prompt, as the server says"),
+        ("generate_seconds", REAL, "s", "of them for the answer, as the server says"),
+        ("source", TEXT, "", "measured or slice:NAME"),
+    ]
+)
+
 TABLES = {
     "machines": MACHINES,
     "engines": ENGINES,
     "models": MODELS,
     "throughput": THROUGHPUT,
     "quality": QUALITY,
+    "tasks": TASKS,
+    "task_items": TASK_ITEMS,
 }
 
 # Not in TABLES: it is made from two of them and from what was published.

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""A stand-in for llama-server: answers from the prompt alone, with what really is in it, and fails as it is told.
+
+It finds the planted facts of ``recall`` in a prompt by their words, and knows the call of a ``tool-call``; a token is a
+byte. With an odd number of bytes in the prompt and a quantized K its answer is wrong.
+
+Environment: STAND_IN is a fault, see ``FAULTS``; STAND_IN_AT the item of the process, from 0, that has it;
+STAND_IN_COUNT a file that gets a character for each answered item.
+"""
+
+import importlib
+import json
+import os
+import re
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+# Beside this file, where tests have a package of that name.
+engine: Any = importlib.import_module("engine")
+
+# Of the start, and of an answer.
+FAULTS = {
+    *("oom", "bad-port", "sigkill"),
+    *("dies", "error", "nothing", "endless", "no-utf8", "no-json", "hangs", "closes", "surrogate"),
+}
+ASKED = dict(zip(sys.argv[1:], [*sys.argv[2:], ""], strict=True))
+FAULT = os.environ.get("STAND_IN", "")
+STATE = {"items": 0}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.say({"status": "ok"})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        match self.path:
+            case "/tokenize":
+                self.say({"tokens": list(asked["content"].encode())})
+            case "/apply-template":
+                self.say({"prompt": f"<user>{asked['messages'][0]['content']}<model>"})
+            case "/completion":
+                self.complete(asked)
+
+    def complete(self, asked: dict[str, Any]) -> None:
+        at, STATE["items"] = STATE["items"], STATE["items"] + 1
+        if FAULT and at == int(os.environ.get("STAND_IN_AT", "0")):
+            self.fail()
+            return
+        prompt = asked["prompt"]
+        text = answer(prompt) if isinstance(prompt, str) else "abcdefgh"
+        if ASKED["-ctk"] != "f16" and len(prompt) % 2:
+            text = "nobody knows"
+        if "STAND_IN_COUNT" in os.environ:
+            with Path(os.environ["STAND_IN_COUNT"]).open("a") as file:
+                file.write(".")
+        self.say(
+            {
+                **{"content": text, "tokens": list(text.encode()), "stop_type": "eos"},
+                **{"tokens_predicted": len(text), "tokens_evaluated": len(prompt)},
+                "timings": {"prompt_ms": 2.0, "predicted_ms": 1.0},
+            }
+        )
+
+    def fail(self) -> None:
+        match FAULT:
+            case "dies":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "error":
+                self.say({"error": {"message": "the request exceeds the context", "code": 400}}, 400)
+            case "nothing":
+                self.send(b"")
+            case "no-utf8":
+                self.send(b'{"content": "\xff\xfe"}')
+            case "no-json":
+                self.send(b"<html>")
+            case "surrogate":
+                self.send(b'{"content": "\\ud83d", "tokens": [1]}')
+            case "closes":
+                self.close_connection = True
+            case "hangs":
+                time.sleep(3600)
+            case "endless":
+                self.send_response(200)
+                self.end_headers()
+                while True:
+                    self.wfile.write(b"a" * 65536)
+
+    def say(self, value: object, status: int = 200) -> None:
+        self.send(json.dumps(value).encode(), status)
+
+    def send(self, data: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def answer(prompt: str) -> str:
+    """What a careful reader would say."""
+    if things := re.findall(r"hid a ([a-z ]+) under the bridge\.", prompt):
+        return ", ".join(things)
+    pupils: dict[str, str] = dict(re.findall(r"(\w+ \w+) teaches (\w+ \w+) to sing\.", prompt))
+    if pupils:
+        (person,) = set(pupils) - set(pupils.values())
+        while person in pupils:
+            person = pupils[person]
+        return person
+    if herons := re.findall("A grey heron was seen near", prompt):
+        return str(len(herons))
+    if call := re.search(r"Now: (.*) as ticket (T-\d+) says", prompt):
+        line = re.search(rf'"{call[2]}"}}\) -> (.*)', prompt)
+        assert line
+        given = json.loads(line[1])
+        del given["by"]
+        return "```json\n" + json.dumps({"tool": call[1].replace(" ", "_"), "arguments": given}) + "\n```"
+    return "nothing that I know"
+
+
+def main() -> None:
+    for option in ("-ctk", "-ctv"):
+        if ASKED[option] not in engine.TYPES:
+            sys.stderr.write(f"Unsupported cache type: {ASKED[option]}\n")
+            sys.exit(1)
+    if FAULT in ("oom", "sigkill"):
+        engine.FAULTS[FAULT]()
+    if FAULT == "bad-port":
+        sys.stderr.write("start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 0\n")
+        sys.exit(1)
+    log = engine.recorded("kld-q8_0-q8_0.stderr")
+    sys.stderr.write(engine.with_cache(log, ASKED["-ctk"], ASKED["-ctv"], int(ASKED["-c"]), 1))
+    server = ThreadingHTTPServer((ASKED["--host"], int(ASKED["--port"])), Handler)
+    sys.stderr.write(f"main: server is listening on http://127.0.0.1:{server.server_port}\n")
+    sys.stderr.flush()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The configuration's tasks: which cells they are, and what is said of mistakes."""
+
+from typing import Any
+
+import pytest
+from kvsweep.study.cells import TaskCell, task_cells
+from kvsweep.study.config import ConfigError, parse_study
+from kvsweep.study.pairs import Pair
+from small_study import CONFIG
+
+RECALL = {"kind": "recall", "contexts": ["1K"]}
+
+
+def study(**task: Any) -> Any:
+    return parse_study(CONFIG | {"tasks": {"r": RECALL | task}})
+
+
+def test_each_pair_is_asked_and_f16_first() -> None:
+    found = task_cells(study())
+    assert found == [TaskCell("e", "m", "r", Pair.parse(pair)) for pair in ("f16", "q8_0")]
+    assert str(found[1].directory) == "tasks/e/m/r/k-q8_0/v-q8_0"
+    assert [cell.pair for cell in task_cells(study(pairs=["q8_0"]))] == [cell.pair for cell in found]
+
+
+def test_a_task_counts_its_items() -> None:
+    assert study(contexts=["1K", "4K"], items=10).tasks["r"].n_items == 2 * 10 * 4
+    assert study(contexts=["1K", "4K"]).tasks["r"].n_ctx == 4096
+
+
+def test_engines_get_a_server_where_a_task_needs_it() -> None:
+    assert study().engines["e"].programs == ("llama-bench", "llama-perplexity", "llama-server")
+    assert parse_study(CONFIG).engines["e"].programs == ("llama-bench", "llama-perplexity")
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"kind": "recal"}, "tasks.r.kind: 'recal' is not known; the nearest valid one is 'recall'"),
+        ({"kind": ["recall"]}, "tasks.r.kind: ['recall'] is not known"),
+        ({"corpus": "c"}, "tasks.r.corpus: unknown key; valid here: contexts, items"),
+        ({"contexts": []}, "tasks.r.contexts: is empty; name at least one"),
+        ({"contexts": [100]}, "tasks.r.contexts.0: 100 tokens leave less than 256 for the prompt"),
+        ({"questions": ["two"]}, "tasks.r.questions.0: 'two' is not known; "),
+        ({"items": 0}, "tasks.r.items: must be at least 1, found 0"),
+        ({"pairs": ["q4_0"]}, "tasks.r.pairs.0: 'q4_0' is not in pairs; add it there"),
+        ({"answer_minutes": "1h"}, "tasks.r.answer_minutes: expected a number, found '1h'"),
+    ],
+)
+def test_mistakes(task: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        study(**task)
+    assert str(raised.value).startswith(said)
+
+
+def test_a_task_without_a_kind() -> None:
+    with pytest.raises(
+        ConfigError, match=r"tasks\.r: the key 'kind' is missing; write one of recall, tool-call"
+    ):
+        parse_study(CONFIG | {"tasks": {"r": {"contexts": ["1K"]}}})
+
+
+def test_a_text_that_is_not_there() -> None:
+    task = {"kind": "trajectory", "contexts": ["1K"], "corpus": "x"}
+    with pytest.raises(ConfigError, match=r"tasks\.t\.corpus: there is no 'x' in corpora, which has c\."):
+        parse_study(CONFIG | {"tasks": {"t": task}})
+
+
+def test_the_server_takes_no_arguments() -> None:
+    pairs = ["f16", {"types": "q8_0", "name": "tail", "arguments": ["--kv-tail-tokens", "64"]}]
+    config = CONFIG | {"pairs": pairs, "quality": {"contexts": [512], "chunks": 8}}
+    with pytest.raises(ConfigError, match=r"tasks\.r\.pairs: llama-server of e takes no arguments"):
+        parse_study(config | {"tasks": {"r": RECALL}})
+    assert len(task_cells(parse_study(config | {"tasks": {"r": RECALL | {"pairs": ["f16"]}}}))) == 1

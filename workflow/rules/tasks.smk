@@ -1,0 +1,39 @@
+# Needs: an engine with llama-server, a model's manifest, the text of a task that has one. Makes: one record for each
+# task and pair, with the answers to its items.
+
+
+# No param: how long an answer may take changes no finished cell.
+ANSWER_MINUTES = literal(
+    json.dumps({name: task.answer_minutes for name, task in STUDY.tasks.items()})
+)
+
+
+rule task_cell:
+    """Asks one server with the pair's types all items of a task; what was answered before it was stopped is kept."""
+    input:
+        task_inputs,
+    output:
+        run="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/run.json",
+        answers="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/items.jsonl",
+        server="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/server.log",
+    log:
+        "results/logs/tasks/{engine}/{model}/{task}/{ctk}-{ctv}.log",
+    priority: task_priority
+    conda:
+        "../envs/kvsweep.yaml"
+    threads: cores(timed=False)
+    resources:
+        **asked_for(task_cell_of),
+        device=1,
+    params:
+        request=task_request,
+        nodes=nodes_option(),
+    shell:
+        measuring(
+            "task",
+            "engine={wildcards.engine} model={wildcards.model} task={wildcards.task} k={wildcards.ctk} v={wildcards.ctv}",
+            "--pair $k/$v --cell tasks/$engine/$model/$task/k-$k/v-$v --task $task "
+            "--engine results/engines/$engine/build.json --model results/models/$model/model.json "
+            "{params.request} "
+            f"--answer-minutes {ANSWER_MINUTES}",
+        )

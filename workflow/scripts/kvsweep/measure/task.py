@@ -1,0 +1,265 @@
+"""Measuring a task's cell: one llama-server with the pair's types, asked one item after the other.
+
+Answers are kept one by one in ``.items`` beside the cell, and a runner that comes after one that was killed goes on
+with the next item. What the server says in its log is the evidence of what ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kvsweep.engine import commands
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory, not_writable, partial, sha256, write_text
+from kvsweep.inputs.model_header import has_chat_template
+from kvsweep.measure import engine_run
+from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
+from kvsweep.measure.engine_run import Subject
+from kvsweep.measure.process import StreamRecord
+from kvsweep.measure.tasks import recall, tool_call, trajectory
+from kvsweep.measure.tasks.item import Item, prompt_identity
+from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered, address_in
+from kvsweep.study.tasks import SERVER
+from kvsweep.units import format_duration
+
+ITEMS, LOG = "items.jsonl", "server.log"
+_SPOOL = ".items"
+_POLL_SECONDS = 0.1
+# A server that closed a connection and does not answer for so long is given up.
+_LOST_SECONDS = 20.0
+_SAME = (
+    "engine_files",
+    "server_sha256",
+    "model_sha256",
+    "environment",
+    "definition",
+    "corpus_sha256",
+    "chat",
+)
+
+
+def task(arguments: argparse.Namespace) -> None:
+    definition: dict[str, Any] = arguments.definition
+    corpus = engine_run.load_corpus(arguments.corpus) if arguments.corpus else None
+    of_text = {} if corpus is None else {"corpus": corpus["corpus"], "corpus_sha256": corpus["sha256"]}
+    subject = prepare(arguments, task=arguments.task, definition=definition, **of_text)
+    program = server_of(subject)
+    chat = definition.get("chat", has_chat_template(Path(subject.model["path"])))
+    subject.cell["chat"] = chat
+    command = commands.server(
+        *(program, subject.model["path"], arguments.pair, max(definition["contexts"])),
+        subject.build.get("log_arguments", ()),
+        shared_threads(arguments.nodes),
+    )
+    announce(arguments, f"task {arguments.task} with {arguments.pair}")
+    if kept_from_before(subject, command):
+        return
+    text = None if corpus is None else Path(corpus["path"]).read_text(encoding="utf-8", errors="replace")
+
+    def items(server: Server) -> Iterator[Item]:
+        match definition["kind"]:
+            case "recall":
+                return recall.items(definition, server, chat)
+            case "tool-call":
+                return tool_call.items(definition, server, chat)
+        assert text is not None
+        return trajectory.items(definition, server, text)
+
+    answer_seconds = 60.0 * arguments.answer_minutes.get(arguments.task, 60.0)
+    spool = Spool(subject, program)
+    client = Client(subject.directory / LOG, spool, items, definition["seed"], answer_seconds)
+    before = len(spool.lines)
+    attempt = run(arguments, subject, command, LOG, describe_items(spool, arguments.n_items), client.is_done)
+    client.leave()
+    seconds = math.fsum(json.loads(line)["seconds"] for line in spool.lines)
+    summary = f"{len(spool.lines)} of {arguments.n_items} items answered"
+    report_end(arguments, summary, subject, attempt, LOG)
+    stream = spool.keep()
+    server = attempt.record.streams[0]
+    attempt = dataclasses.replace(
+        attempt, record=dataclasses.replace(attempt.record, streams=(stream, server))
+    )
+    more = {
+        "server_sha256": sha256(program),
+        "items_asked": arguments.n_items,
+        "items_before": before,
+        "items_seconds": round(seconds, 3),
+        "answer_seconds_limit": answer_seconds,
+        "answer_took_too_long": client.took_too_long,
+    }
+    engine_run.keep(subject, [attempt], more=more)
+    spool.remove()
+
+
+def server_of(subject: Subject) -> Path:
+    if SERVER not in subject.build["files"]:
+        name = subject.build["engine"]
+        raise KvsweepError(
+            f"engines.{name}: has no {SERVER}, which tasks need; run the workflow again to have it built."
+        )
+    return subject.program(SERVER)
+
+
+class Spool:
+    """The answers of a cell that is not finished: what they are of in the first line, then an item a line."""
+
+    def __init__(self, subject: Subject, program: Path) -> None:
+        self._path, self._cell = subject.directory / _SPOOL, subject.directory
+        described = {**subject.describe([]), "server_sha256": sha256(program)}
+        identity = {name: described.get(name) for name in _SAME} | {"machine": subject.machine.name}
+        self.lines: list[str] = []
+        first = json.dumps(identity, sort_keys=True)
+        try:
+            found = self._path.read_bytes().decode("utf-8", errors="replace").splitlines(keepends=True)
+        except OSError:
+            found = []
+        # Of a line that was being written something is missing.
+        whole = [line.rstrip("\n") for line in found if line.endswith("\n")]
+        if whole[:1] == [first]:
+            self.lines = whole[1:]
+        make_directory(self._cell)
+        write_text(self._path, "".join(f"{line}\n" for line in (first, *self.lines)))
+
+    def answered(self) -> set[str]:
+        return {json.loads(line)["item"] for line in self.lines}
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Raises KvsweepError where it cannot be written."""
+        line = json.dumps(record, ensure_ascii=True)
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise not_writable(self._path, error) from error
+        self.lines.append(line)
+
+    def keep(self) -> StreamRecord:
+        """Make the cell's file of it, which has no name yet."""
+        data = "".join(f"{line}\n" for line in self.lines).encode()
+        beside = partial(self._cell / ITEMS)
+        try:
+            beside.write_bytes(data)
+        except OSError as error:
+            raise not_writable(beside, error) from error
+        return StreamRecord(beside.name, len(data), 0, hashlib.sha256(data).hexdigest())
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class Client:
+    """Asks the server beside the thread that watches it."""
+
+    def __init__(
+        self,
+        log: Path,
+        spool: Spool,
+        items: Callable[[Server], Iterator[Item]],
+        seed: int,
+        answer_seconds: float,
+    ) -> None:
+        self._log, self._spool, self._items = log, spool, items
+        self._seed, self._answer_seconds = seed, answer_seconds
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self.took_too_long = False
+
+    def is_done(self) -> bool:
+        """Whether the server is not needed any more; asked for the first time once the server was started.
+
+        Raises what went wrong on this side.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        if self._thread.is_alive():
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def leave(self) -> None:
+        """After the server has ended."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._ask_all()
+        except Lost:
+            pass  # how the server ended says why
+        except TookTooLong:
+            self.took_too_long = True
+        except BaseException as error:  # for the thread that can stop the run
+            self._error = error
+
+    def _ask_all(self) -> None:
+        while (address := address_in(self._log)) is None:
+            if self._over.wait(_POLL_SECONDS):
+                raise Lost
+        server = Server(address, self._answer_seconds)
+        server.wait_until_ready(self._over.is_set)
+        answered = self._spool.answered()
+        for item in self._items(server):
+            if item.key not in answered:
+                self._spool.add(self._answer(server, item))
+
+    def _answer(self, server: Server, item: Item) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            **{"item": item.key, "context": item.context, "question": item.question},
+            **{"expected": item.expected, **item.said},
+        }
+        start = time.monotonic()
+        try:
+            prompt = item.prompt()
+            record["prompt_sha256"] = prompt_identity(prompt)
+            answer = server.complete(prompt, item.n_predict, item.stop, self._seed)
+            record |= {"answer": answer.text, "tokens": answer.tokens, "n_tokens": answer.n_tokens}
+            record |= {"n_prompt": answer.n_prompt, "stopped": answer.stopped}
+            record |= {"prompt_seconds": answer.prompt_seconds, "generate_seconds": answer.generate_seconds}
+        except (Unanswered, ValueError) as error:
+            record |= {"answer": None, "problem": str(error)}
+        except Lost:
+            if not self._is_back(server):
+                raise
+            record |= {"answer": None, "problem": "the server closed the connection"}
+        return record | {"seconds": round(time.monotonic() - start, 3)}
+
+    def _is_back(self, server: Server) -> bool:
+        """Whether the server answers again, after it closed a connection."""
+        until = time.monotonic() + _LOST_SECONDS
+        try:
+            server.wait_until_ready(lambda: self._over.is_set() or time.monotonic() > until)
+        except Lost:
+            return False
+        return True
+
+
+def describe_items(spool: Spool, n_items: int) -> Callable[[Path, float], str | None]:
+    """How many items have been answered, and how long the rest will take at the pace of this process."""
+    before = len(spool.lines)
+
+    def describe(_cell: Path, elapsed_seconds: float) -> str | None:
+        done = len(spool.lines)
+        if done == before:
+            return None
+        left = elapsed_seconds / (done - before) * max(n_items - done, 0)
+        return f"item {done} of {n_items}, about {format_duration(left)} left"
+
+    return describe

@@ -1,0 +1,159 @@
+"""``recall``: facts planted in a long text, asked for at its end.
+
+The text is kvsweep's own prose (inputs/demo_text.py), which tells facts of the same kind about other people and things.
+Nothing of it can be known, and what is asked for has to be told from what is alike; names are drawn for every item.
+
+| question | planted | asked for |
+|---|---|---|
+| one | one fact | its value |
+| several | four facts of one person | all four values |
+| chain | three, each about the person that the one before names | the last person |
+| count | the same sight at two to nine places | how many they were |
+
+A model without a chat template is asked in the text's own words, which it continues.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any
+
+from kvsweep.inputs.demo_text import KINDS, Draw, compose_full_name, compose_name, compose_thing, sentences
+from kvsweep.measure.tasks.item import Item, Words, fitted, placed
+
+_VALUES, _LINKS = 4, 3
+_ASK = "Read the text. Then answer the question about it.\n\n{text}\n\nQuestion: {question}\n{form}"
+_SHORT = "Answer with the answer alone, without a sentence around it."
+# Longest text a token can stand for; beyond it a prompt is shorter than it could be.
+_MOST_BYTES_PER_TOKEN = 8
+
+
+class _Planted:
+    """What a question is about: ``facts`` in the order in which they are told, ``lead`` how an answer begins."""
+
+    def __init__(
+        self, facts: Sequence[str], question: str, lead: str, expected: list[str], form: str = _SHORT
+    ) -> None:
+        self.facts, self.question, self.lead, self.expected, self.form = facts, question, lead, expected, form
+
+
+def items(definition: dict[str, Any], words: Words, chat: bool) -> Iterator[Item]:
+    """All of the task's, the short contexts first."""
+    for context in sorted(definition["contexts"]):
+        for question in definition["questions"]:
+            for index in range(definition["items"]):
+                key = f"{question}/{context}/{index:03d}"
+                draw = random.Random(f"recall {definition['seed']} {key}").random
+                yield _item(key, context, question, index, definition, draw, words, chat)
+
+
+def _item(
+    key: str,
+    context: int,
+    question: str,
+    index: int,
+    definition: dict[str, Any],
+    draw: Draw,
+    words: Words,
+    chat: bool,
+) -> Item:
+    n_predict = definition["answer_tokens"]
+    background = list(_background(int(draw() * 2**31), (context - n_predict) * _MOST_BYTES_PER_TOKEN))
+    planted = _KINDS[question](draw, "".join(background))
+    # One fact lies evenly anywhere, over the items; several lie anywhere each.
+    places = [(index + draw()) / definition["items"]]
+    if len(planted.facts) > 1:
+        places = sorted(draw() for _ in planted.facts)
+    facts = list(zip(places, planted.facts, strict=True))
+
+    def make(n_bytes: int) -> str:
+        ends = list(accumulate(map(len, background)))
+        text = placed([one for one, end in zip(background, ends, strict=True) if end <= n_bytes], facts)
+        if not chat:
+            form = "\n{} {}" if question == "one" else "\n\nQuestion: {}\nAnswer: {}"
+            return f"{text}{form.format(planted.question, planted.lead)}".rstrip()
+        return words.in_template(_ASK.format(text=text, question=planted.question, form=planted.form))
+
+    return Item(
+        key,
+        context,
+        question,
+        partial(fitted, make, context - n_predict, words),
+        planted.expected,
+        n_predict,
+        stop=() if chat else (".", "\n", "?"),
+        said={"place": places[0] if len(places) == 1 else None, "chat": chat},
+    )
+
+
+def _background(seed: int, n_bytes: int) -> Iterator[str]:
+    for sentence in sentences(random.Random(seed).random):
+        if n_bytes <= 0:
+            return
+        n_bytes -= len(sentence)
+        yield sentence
+
+
+def _new(compose: Callable[[Draw], str], draw: Draw, text: str) -> str:
+    """A name that the text does not have."""
+    while (name := compose(draw)) in text:
+        pass
+    return name
+
+
+def _one(draw: Draw, text: str) -> _Planted:
+    kind = KINDS[int(draw() * len(KINDS))]
+    relation = kind.relations[int(draw() * len(kind.relations))]
+    subject = _new(kind.compose_name, draw, text)
+    value = _new(relation.compose_value, draw, text)
+    question, lead = relation.recalled[0].partition("{v}")[0].rsplit("? ", 1)
+    told = relation.told[0].format(s=subject, v=value)
+    question = question.format(s=subject) + "?"
+    return _Planted([told[0].upper() + told[1:]], question, lead, [value])
+
+
+def _several(draw: Draw, text: str) -> _Planted:
+    owner = _new(compose_full_name, draw, text)
+    things: list[str] = []
+    while len(things) < _VALUES:
+        things.append(_new(compose_thing, draw, text + " ".join(things)))
+    facts = [f"{owner} hid a {thing} under the bridge." for thing in things]
+    question = f"Which {_VALUES} things did {owner} hide under the bridge?"
+    return _Planted(
+        facts, question, "", things, "Answer with all of them, separated by commas, and nothing else."
+    )
+
+
+def _chain(draw: Draw, text: str) -> _Planted:
+    people: list[str] = []
+    while len(people) <= _LINKS:
+        people.append(_new(compose_full_name, draw, text + " ".join(people)))
+    facts = [f"{one} teaches {other} to sing." for one, other in pairwise(people)]
+    order = sorted(facts, key=lambda _: draw())
+    first = people[0]
+    question = (
+        f"{first} teaches somebody to sing, who teaches somebody, who teaches somebody. Who is that last one?"
+    )
+    return _Planted(order, question, "", [people[-1]])
+
+
+def _count(draw: Draw, text: str) -> _Planted:
+    places: list[str] = []
+    n = 2 + int(draw() * 8)
+    while len(places) < n:
+        places.append(_new(compose_name, draw, text + " ".join(places)))
+    facts = [f"A grey heron was seen near {place}." for place in places]
+    return _Planted(
+        facts, "Near how many towns was a grey heron seen?", "", [str(n)], "Answer with a number alone."
+    )
+
+
+_KINDS: dict[str, Callable[[Draw, str], _Planted]] = {
+    "one": _one,
+    "several": _several,
+    "chain": _chain,
+    "count": _count,
+}

@@ -1,0 +1,170 @@
+"""A client of llama-server: one request at a time, to this machine, with answers of limited size and time.
+
+Endpoints and fields as in llama.cpp's tools/server/README.md: /health, /tokenize, /apply-template, /completion.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+
+from kvsweep.files import partial
+from kvsweep.measure.tasks.item import Prompt
+
+# What the server says once it can be reached, also while it loads the model.
+_LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+# Of an answer with its tokens and what the server says of it: 100,000 tokens take less.
+MOST_ANSWER_BYTES = 4 * 2**20
+_MOST_LOG_BYTES = 2**20
+_POLL_SECONDS = 0.1
+_CONNECT_SECONDS = 10.0
+
+
+class Unanswered(Exception):
+    """The server answered, but not with what was asked for; the message says what came."""
+
+
+class Lost(Exception):
+    """The server does not answer any more."""
+
+
+class TookTooLong(Exception):
+    """An answer was not there in time; the server is still at it."""
+
+
+class Answer(NamedTuple):
+    text: str
+    tokens: list[int]
+    n_tokens: int
+    n_prompt: int
+    stopped: str | None
+    prompt_seconds: float | None
+    generate_seconds: float | None
+
+
+def address_in(log: Path) -> str | None:
+    """Where the server listens that writes this log; None as long as it does not."""
+    try:
+        with partial(log).open("rb") as file:
+            found = _LISTENING.search(file.read(_MOST_LOG_BYTES).decode("utf-8", errors="replace"))
+    except OSError:
+        return None
+    return f"http://127.0.0.1:{found[1]}" if found else None
+
+
+class Server:
+    """``answer_seconds`` is the longest time that an answer may take."""
+
+    def __init__(self, address: str, answer_seconds: float) -> None:
+        self._address, self._answer_seconds = address, answer_seconds
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy between a machine and itself, no password from a file
+
+    def wait_until_ready(self, is_over: Callable[[], bool]) -> None:
+        """Return once the model is loaded. Raises Lost where that is no more to be waited for."""
+        while not is_over():
+            try:
+                if self._session.get(f"{self._address}/health", timeout=_CONNECT_SECONDS).status_code == 200:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(_POLL_SECONDS)
+        raise Lost
+
+    def tokens(self, text: str) -> list[int]:
+        found = self._post("tokenize", {"content": text, "add_special": True, "parse_special": True})
+        return _whole_numbers(found.get("tokens"))
+
+    def in_template(self, message: str) -> str:
+        # A model that thinks aloud first would need more tokens than an answer has; others ignore this.
+        asked = {
+            "messages": [{"role": "user", "content": message}],
+            "chat_template_kwargs": {"enable_thinking": False},
+        }
+        found = self._post("apply-template", asked).get("prompt")
+        if not isinstance(found, str):
+            raise Unanswered("no prompt came from the model's chat template")
+        return found
+
+    def complete(self, prompt: Prompt, n_predict: int, stop: tuple[str, ...], seed: int) -> Answer:
+        """The likeliest continuation."""
+        asked = {
+            **{"prompt": prompt, "n_predict": n_predict, "stop": list(stop), "seed": seed},
+            **{"temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "cache_prompt": False},
+            **{"return_tokens": True, "stream": False},
+        }
+        found = self._post("completion", asked)
+        text = found.get("content")
+        if not isinstance(text, str):
+            raise Unanswered("the server's answer has no text")
+        timings = found.get("timings")
+        timings = timings if isinstance(timings, dict) else {}
+        tokens = _whole_numbers(found.get("tokens"))
+        return Answer(
+            # Half of a character can be no text of a file.
+            text.encode("utf-8", errors="replace").decode(),
+            tokens,
+            found["tokens_predicted"] if isinstance(found.get("tokens_predicted"), int) else len(tokens),
+            found["tokens_evaluated"] if isinstance(found.get("tokens_evaluated"), int) else 0,
+            found["stop_type"] if isinstance(found.get("stop_type"), str) else None,
+            _seconds(timings.get("prompt_ms")),
+            _seconds(timings.get("predicted_ms")),
+        )
+
+    def _post(self, endpoint: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises Unanswered, Lost or TookTooLong."""
+        until = time.monotonic() + self._answer_seconds
+        data = bytearray()
+        try:
+            with self._session.post(
+                f"{self._address}/{endpoint}",
+                json=asked,
+                stream=True,
+                timeout=(_CONNECT_SECONDS, self._answer_seconds),
+                allow_redirects=False,
+            ) as answer:
+                for piece in answer.iter_content(65536):
+                    data += piece
+                    if len(data) > MOST_ANSWER_BYTES:
+                        raise Unanswered(
+                            f"an answer of more than {MOST_ANSWER_BYTES} bytes, which was not read on"
+                        )
+                    if time.monotonic() > until:
+                        raise TookTooLong
+                status = answer.status_code
+        except requests.Timeout:
+            raise TookTooLong from None
+        except (requests.RequestException, OSError):
+            raise Lost from None
+        return _read(bytes(data), status)
+
+
+def _read(data: bytes, status: int) -> dict[str, Any]:
+    try:
+        found = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise Unanswered(f"HTTP {status} and bytes that are no UTF-8") from None
+    except (ValueError, RecursionError):
+        what = "nothing" if not data.strip() else "what is no JSON"
+        raise Unanswered(f"HTTP {status} and {what}") from None
+    if status != 200 or not isinstance(found, dict):
+        error = found.get("error") if isinstance(found, dict) else None
+        said = error.get("message") if isinstance(error, dict) else None
+        raise Unanswered(f"HTTP {status}" + (f": {said[:300]}" if isinstance(said, str) else ""))
+    return found
+
+
+def _whole_numbers(value: Any) -> list[int]:
+    if not isinstance(value, list) or not all(isinstance(one, int) for one in value):
+        raise Unanswered("the server's answer has no list of tokens")
+    return value
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    return round(milliseconds / 1000, 6) if isinstance(milliseconds, int | float) else None
