@@ -917,12 +917,14 @@ def test_the_post_has_the_studys_three_tables_in_its_form():
         "| f16 | 5.7438 ± 0.071 | baseline | baseline | n/a |",
         "**Decode, tokens/s (tg128)**",
         "| depth | f16 | q8\\_0/turbo4 |",
-        "| 64K | 59.8 | 59.8 |",
         "**The 64K row (depth 65536), tokens/s**",
         "| pair | pp512 | tg128 |",
-        "| q8\\_0/turbo4 | 602.0 | 59.8 |",
     ):
         assert line in post
+    assert re.search(r"^\| 64K( \| 59\.83 \(± [\d.]+ % within\)){2} \|$", post, re.MULTILINE)
+    assert re.search(
+        r"^\| q8\\_0/turbo4 \| 602 \(± .* within\) \| 59\.83 \(± .* within\) \|$", post, re.MULTILINE
+    )
 
 
 def test_the_post_has_what_the_study_published_digit_by_digit():
@@ -958,7 +960,7 @@ def test_the_posts_pairs_stand_as_in_the_study_and_the_others_below():
 
 def test_a_divergence_of_zero_digits_has_the_error_of_printing_in_the_post():
     row = quality_row("q8_0", "q8_0", 0.000001) | {"kld_mean_stderr": 0.0, "kld_window_stderr": None}
-    assert "| (1.00 ± 0.50)e−6 |" in markdown_of(quality=[row])
+    assert "| (1.00 ± 0.50)e−6 † |" in markdown_of(quality=[row])
 
 
 def test_the_post_says_why_a_claim_fails_and_what_was_not_checked():

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from kvsweep.analysis.estimates import quality_of
 from kvsweep.analysis.groups import SUBJECT
-from kvsweep.analysis.reference import is_control, kld_error
-from kvsweep.numbers import ABSENT, format_error, format_number, format_with_error, in_percent
+from kvsweep.analysis.reference import is_control
+from kvsweep.numbers import ABSENT, format_error, format_number, in_percent
 from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, marks_of, pair_entry
+from kvsweep.report.quality import BY_TOKEN_NOTE, is_by_token, with_half
+from kvsweep.report.speed import rate_notes, speed_entry
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, is_measured, is_published
 from kvsweep.units import format_count
@@ -68,7 +70,8 @@ def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
         ours = any(row["ln_ppl_ratio"] is not None and not is_published(row) for row in own)
         if not ours:  # nobody published it
             columns, lines = _without(columns, 2), [_without(line, 2) for line in lines]
-        notes = QUALITY_NOTES if ours else ()
+        by_token = any(is_by_token(entry) for line in lines for entry in line)
+        notes = (*(QUALITY_NOTES if ours else ()), *([BY_TOKEN_NOTE] if by_token else []))
         yield Grid(f"Quality, context {n_ctx} ({corpus})", columns, tuple(lines), notes=notes)
 
 
@@ -83,12 +86,13 @@ def _quality_line(row: Row) -> tuple[Entry, ...]:
     ppl = _in_the_studys_digits(row["ppl"], _half(row, "ppl"), 4)
     if is_control(row):
         return (head, Entry(ppl), Entry("baseline"), Entry("baseline"), Entry("n/a"))
+    if is_published(row):
+        return (head, Entry(ppl), Entry(ABSENT), Entry(_published_kld(row)), Entry(_published_top1(row)))
     return (
         head,
         Entry(ppl),
-        Entry(format_with_error(row["ln_ppl_ratio"], _half(row, "ln_ppl_ratio"))),
-        Entry(_kld(row)),
-        Entry(_top1(row)),
+        *(with_half(row, column) for column in ("ln_ppl_ratio", "kld_mean")),
+        with_half(row, "top1_agreement", " %"),
     )
 
 
@@ -107,15 +111,13 @@ def _in_the_studys_digits(value: float | None, error: float | None, decimals: in
     return f"{value:.{decimals}f}" + ("" if error is None else f" ± {format_error(error)}")
 
 
-def _kld(row: Row) -> str:
-    """Four decimals as in the study where it is a published number; else what its error deserves."""
-    value, error = row["kld_mean"], None if is_published(row) else kld_error(row)
-    if value is None or error is not None:
-        return format_with_error(value, error)
-    return f"{value:.4f}" if value >= 0.001 else format_number(value)
+def _published_kld(row: Row) -> str:
+    """Four decimals, as in the study."""
+    value = row["kld_mean"]
+    return format_number(value) if value is None or value < 0.001 else f"{value:.4f}"
 
 
-def _top1(row: Row) -> str:
+def _published_top1(row: Row) -> str:
     share, error = in_percent(row["top1_agreement"]), in_percent(_half(row, "top1_agreement"))
     return ABSENT if share is None else f"{_in_the_studys_digits(share, error, 2)} %"
 
@@ -132,7 +134,7 @@ def _decode(rows: Sequence[Row]) -> Iterable[Grid]:
         cells = [next((row for row in cell if row["depth"] == depth), None) for cell in pairs.values()]
         lines.append((Entry(format_count(depth)), *(_rate(cell) for cell in cells)))
     columns = ("depth", *(pair_entry(cell).text for cell in pairs.values()))
-    yield Grid(f"Decode, tokens/s ({_test(own, 'tg')})", columns, tuple(lines))
+    yield Grid(f"Decode, tokens/s ({_test(own, 'tg')})", columns, tuple(lines), notes=rate_notes(own))
 
 
 def _test(rows: Sequence[Row], name: str) -> str:
@@ -147,6 +149,8 @@ def _rate(row: Row | None) -> Entry:
         return Entry(ABSENT)
     if row["tokens_per_second"] is None:
         return Entry(row["status"], measured=False)
+    if not is_published(row):
+        return speed_entry(row)
     rate = row["tokens_per_second"]  # with one decimal, as the study writes it
     return Entry(f"{rate:,.1f}" if rate >= 1 else format_number(rate, 2), marks_of(row))
 

@@ -24,6 +24,10 @@ from kvsweep.report.parts import (
 from kvsweep.tables.row import Row, is_measured
 
 AT_THE_FLOOR = "at the floor"
+BY_TOKEN_NOTE = (
+    "† Tokens taken as independent: there are no windows, or most of their spread may be the rounding of "
+    "llama-perplexity's running means."
+)
 
 QUALITY_COLUMNS = (
     "pair",
@@ -73,7 +77,7 @@ def _quality_line(row: Row, control: Row | None) -> tuple[Entry, ...]:
     )
 
 
-def with_half(row: Row, column: str) -> Entry:
+def with_half(row: Row, column: str, unit: str = "") -> Entry:
     """A value ± half of its 95 % interval, a share in percent; a dagger where tokens are taken as independent."""
     value = quality_of(row, column)
     if value is None:
@@ -84,7 +88,11 @@ def with_half(row: Row, column: str) -> Entry:
     factor = 100 if column == "top1_agreement" else 1
     text = format_with_error(factor * value.value, None if half is None else factor * half)
     by_token = kind == BY_TOKEN and column != "ppl"
-    return Entry(text + (" †" if by_token else ""), value=value.value)
+    return Entry(text + unit + (" †" if by_token else ""), value=value.value)
+
+
+def is_by_token(entry: Entry) -> bool:
+    return entry.text.endswith("†")
 
 
 def _may_be_equal(row: Row) -> bool:
@@ -113,11 +121,8 @@ def _notes(lines: Sequence[Sequence[Entry]]) -> Iterable[str]:
             "± is half of the 95 % interval: Student's t over the windows, with half a printed digit. Of PPL and "
             "PPL − PPL(base) it takes tokens as independent; compare pairs by the ln PPL ratio, which is paired."
         )
-    if any(entry.text.endswith("†") for entry in entries):
-        yield (
-            "† Tokens taken as independent: there are no windows, or most of their spread may be the rounding of "
-            "llama-perplexity's running means."
-        )
+    if any(map(is_by_token, entries)):
+        yield BY_TOKEN_NOTE
     if NO_DIFFERENCE in findings:
         yield f"“{NO_DIFFERENCE}”: the interval of the ln PPL ratio covers zero."
     if AT_THE_FLOOR in findings:

@@ -28,8 +28,8 @@ RATE_NOTES = (
     "Tokens over time, geometric mean over rounds of one process each; ± is half of the 95 % interval over rounds.",
 )
 ONE_ROUND = (
-    "One round: no interval can be given, and nothing is called faster or slower. Below a rate stands the standard "
-    "deviation of the repetitions within its process; from one process to the next speed changes by more.",
+    "One round: no interval can be given, and nothing is called faster or slower. Beside a rate stands the "
+    "standard deviation of the repetitions within its process; from one process to the next speed changes by more.",
 )
 DIFFERENCE_NOTES = (
     "Compared within rounds; in brackets the 95 % interval over rounds, an en dash for one round.",
@@ -44,8 +44,8 @@ def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
             for n_tokens in sorted({row["n_tokens"] for row in own}, key=lambda n: (n is None, n or 0)):
                 timed = "" if n_tokens is None else f", {n_tokens} tokens timed"
                 cells = [row for row in own if row["n_tokens"] == n_tokens]
-                grid = by_depth(f"{phase_title}{timed}: tokens/s", cells, _speed_entry)
-                grids.append(replace(grid, notes=_rate_notes(cells)))
+                grid = by_depth(f"{phase_title}{timed}: tokens/s", cells, speed_entry)
+                grids.append(replace(grid, notes=rate_notes(cells)))
                 grids += _differences(f"{phase_title}{timed}", cells)
         yield Section(title, tuple(grids))
 
@@ -62,7 +62,8 @@ def by_depth(caption: str, rows: Sequence[Row], entry: Callable[[Row], Entry]) -
     return Grid(caption, ("pair \\ depth", *map(format_count, depths)), tuple(lines))
 
 
-def _speed_entry(row: Row) -> Entry:
+def speed_entry(row: Row) -> Entry:
+    """A rate with what is known of its error: its interval over rounds, or of one round the spread within."""
     if row["tokens_per_second"] is None:
         return Entry(row["status"], measured=False)
     rate, low, high = (row[f"tokens_per_second{end}"] for end in ("", "_low", "_high"))
@@ -79,7 +80,8 @@ def _speed_entry(row: Row) -> Entry:
     return Entry(format_number(rate, 4), marks, note=note)
 
 
-def _rate_notes(cells: Sequence[Row]) -> tuple[str, ...]:
+def rate_notes(cells: Sequence[Row]) -> tuple[str, ...]:
+    """What is to be said below a table of these rates."""
     numbers = {len(row["rounds"]) for row in cells if row["rounds"]}
     dropped = any(row["first_dropped"] for row in cells)
     return (
