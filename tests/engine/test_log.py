@@ -48,6 +48,60 @@ def test_a_context() -> None:
     assert log.compute_buffers_mib == {"CUDA0": 266.5}
 
 
+def test_a_cache_that_is_logged_in_one_line() -> None:
+    """As ik_llama.cpp does, here with the argument -khad."""
+    (context,) = parsed("ik/kld-q8_0-q4_0-khad.stderr").contexts
+    assert context.kv_caches == (KvCache(2.29, 256, None, None, None, "q8_0", 1.49, "q4_0", 0.79),)
+    assert (context.n_ctx, context.n_batch, context.n_ubatch, context.flash_attn) == (256, 256, 256, True)
+    assert (context.attn_rot_k, context.attn_rot_v) == (True, False)
+    assert (context.graph_splits, context.kv_devices) == (1, ("CPU",))
+    (f16,) = parsed("ik/baseline-f16.stderr").contexts
+    assert f16.kv_caches == (KvCache(45.0, 2048, None, None, None, "f16", 22.5, "f16", 22.5),)
+    assert (f16.attn_rot_k, f16.attn_rot_v) == (False, False)
+
+
+# The format strings of ik_llama.cpp and, with the second name, of llama.cpp until 2025-02.
+ONE_LINE = """\
+{name}: n_ctx         = 512
+{name}: flash_attn    = 1
+{name}: KV self size  = {sizes}
+{name}:        CPU compute buffer size =    97.13 MiB
+{name}: graph splits = 1
+"""
+
+
+@pytest.mark.parametrize("name", ["llama_init_from_model", "llama_new_context_with_model"])
+@pytest.mark.parametrize(
+    ("sizes", "cache"),
+    [
+        (
+            "  36.56 MiB, c^KV (q8_KV):   18.28 MiB, kv^T (f16):   18.28 MiB",
+            ("q8_KV", 18.28, "f16", 18.28),
+        ),
+        ("  18.28 MiB, c^KV (q8_0):   18.28 MiB, kv^T: not used", ("q8_0", 18.28, "q8_0", 0.0)),
+        ("12345.50 MiB, K (f16): 12345.00 MiB, V (q6_0):    0.50 MiB", ("f16", 12345.0, "q6_0", 0.5)),
+    ],
+)
+def test_forms_of_the_one_line(name: str, sizes: str, cache: tuple[str, float, str, float]) -> None:
+    text = ONE_LINE.format(name=name, sizes=sizes)
+    log = engine_log.parse_engine_log(text + text)
+    assert len(log.contexts) == 2
+    for one in log.kv_caches:
+        assert (one.type_k, one.k_mib, one.type_v, one.v_mib) == cache and one.cells == 512
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("K (q8_0)", "Q (q8_0)"), ("   1.00 MiB, K", "  1.00 MiB, K"), ("1.00 MiB, K", "3.00 MiB, K")],
+)
+def test_one_line_in_another_form_is_refused(old: str, new: str) -> None:
+    sizes = "   1.00 MiB, K (q8_0):    0.50 MiB, V (q8_0):    0.50 MiB"
+    text = ONE_LINE.format(name="llama_init_from_model", sizes=sizes)
+    assert engine_log.parse_engine_log(text).kv_caches
+    with pytest.raises(UnparsableOutput):
+        engine_log.parse_engine_log(text.replace(old, new))
+
+
 def test_time_stamps_make_no_difference() -> None:
     stamped = "".join(f"0.00.008.640 I {line}\n" for line in CONTEXT.splitlines())
     assert engine_log.parse_engine_log(stamped) == engine_log.parse_engine_log(CONTEXT)

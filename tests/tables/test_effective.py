@@ -51,6 +51,25 @@ def test_a_big_cache_on_a_gpu() -> None:
     assert deepest.size_bytes == 131328 * 2 * 32 * 8 * 128 * 2
 
 
+def test_a_cache_that_is_logged_in_one_line_has_all_layers() -> None:
+    """As ik_llama.cpp's: of 30 layers with 3 heads of 64."""
+    (cache,) = caches("ik/kld-q8_0-q4_0-khad", plain(30, 3, 64, 64))
+    values = 256 * 30 * 3 * 64
+    assert types(cache) == ("q8_0", "q4_0")
+    assert (cache.k.size_bytes, cache.v.size_bytes) == (values * 8.5 / 8, values * 4.5 / 8)
+    assert (cache.k.bits_per_value, cache.v.bits_per_value) == (8.5, 4.5)
+
+
+def test_mla_in_one_line_has_no_v() -> None:
+    line = "llama_init_from_model: KV self size  =    9.56 MiB, c^KV (q8_0):    9.56 MiB, kv^T: not used\n"
+    (context,) = parse_engine_log("llama_init_from_model: n_ctx         = 1024\n" + line).contexts
+    mla = of_groups(LayerGroup(FULL, (1,) * 16, 576, 512, keeps_v=False))
+    cache = effective_cache(context, mla)
+    assert cache is not None
+    assert (types(cache), cache.k.bits_per_value, cache.v.size_bytes) == (("q8_0", "q8_0"), 8.5, 0)
+    assert cache.k.size_bytes == 1024 * 16 * 576 * 34 // 32
+
+
 def test_k_that_the_engine_upgraded_by_itself() -> None:
     asked = {types(cache) for cache in caches("fork/bench-turbo3-turbo3-gqa8-upgraded", TINY_GQA8)}
     assert asked == {("q8_0", "turbo3")}

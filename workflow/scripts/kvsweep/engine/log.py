@@ -47,6 +47,13 @@ _KV_SIZE = re.compile(
     r"size = ([ \d]{4,}\.\d\d) MiB \(([ \d]{6,}) cells, ([ \d]{3,}) layers, ([ \d]{2,})(?:/(\d+))? seqs\),"
     r" K \((\w+)\): ([ \d]{4,}\.\d\d) MiB, V \((\w+)\): ([ \d]{4,}\.\d\d) MiB"
 )
+# One line for all layers: ik_llama.cpp, and llama.cpp until 2025-04. An MLA model's K is called c^KV there, and the
+# transposed copy of it kv^T.
+_KV_SELF_SIZE = re.compile(
+    r"KV self size  = ([ \d]{4,}\.\d\d) MiB, (?:K|c\^KV) \((\w+)\): ([ \d]{4,}\.\d\d) MiB, "
+    r"(?:(?:V|kv\^T) \((\w+)\): ([ \d]{4,}\.\d\d) MiB|kv\^T: not used)"
+)
+_HADAMARD = re.compile(r"([kv])_cache_hadam = ([01])")
 _KV_LABEL = re.compile(r"creating +(\S.*?) KV cache(?:, size = \d+ cells)?")
 _RECURRENT = re.compile(r"size = ([ \d]{4,}\.\d\d) MiB \(.* cells, .* layers, .* seqs.*\), R \(\w+\): .*")
 # Since 2026-05 the size of the rotation's matrix, 0 for none.
@@ -66,14 +73,14 @@ _KV_UPGRADE = re.compile(
 )
 _PARAMETER = re.compile(r"(n_ctx|n_ctx_seq|n_batch|n_ubatch) += (\d+)")
 _FLASH_ATTN = re.compile(
-    r"flash_attn += (enabled|disabled|auto)|Flash Attention was auto, set to (enabled|disabled)"
+    r"flash_attn += (enabled|disabled|auto|[01])|Flash Attention was auto, set to (enabled|disabled)"
 )
 _SPLITS = re.compile(
     r"graph splits += (\d+)(?: \(with bs=\d+\), (\d+) \(with bs=1\))?"
     r"|graph(?: \(pp bs=\d+, tg bs=\d+\))?: nodes = [\d /]+, splits = (\d+)(?: / (\d+))?(?:, .*)?"
 )
 _COMPUTE_BUFFER = re.compile(r" *(\S+) compute buffer size = ([ \d]{5,}\.\d\d) MiB")
-_MODEL_BUFFER = re.compile(r" *(\S+) model buffer size = ([ \d]{5,}\.\d\d) MiB")
+_MODEL_BUFFER = re.compile(r" *(\S+) (?:model )?buffer size = ([ \d]{5,}\.\d\d) MiB")
 _FREE = re.compile(r"using device (\S+) \(.*\) - (\d+) MiB free")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _THREADS = re.compile(r"n_threads = (\d+)(?:, n_threads_batch = \d+| \(n_threads_batch = \d+\) .*)")
@@ -89,6 +96,7 @@ class _Context:
         self.buffers: list[str] = []
         self.kv_caches: list[KvCache] = []
         self.rotations: dict[str, list[bool]] = {"k": [], "v": []}
+        self.hadamard: dict[str, bool] = {}
         self.splits: list[tuple[int, int]] = []
         self.compute_buffers: dict[str, float] = {}
         self.label: str | None = None
@@ -96,11 +104,13 @@ class _Context:
 
     def kv_devices(self) -> tuple[str, ...]:
         """The devices of the KV layers; of their buffers if not every layer was logged."""
-        every_layer = len(self.devices) == sum(cache.layers for cache in self.kv_caches)
-        return tuple(dict.fromkeys(self.devices if every_layer else self.buffers))
+        every_layer = len(self.devices) == sum(cache.layers or 0 for cache in self.kv_caches)
+        return tuple(dict.fromkeys(self.devices if every_layer and self.devices else self.buffers))
 
     def _rotations(self, which: str) -> list[bool | None]:
         """Of each cache. In builds that print them, two lines about rotation follow the size of every cache."""
+        if which in self.hadamard:
+            return [self.hadamard[which]] * len(self.kv_caches)
         said: list[bool | None] = [*self.rotations[which]]
         missing = len(self.kv_caches) - len(said)
         # The end of a log may be cut between a cache's size and its rotation.
@@ -207,13 +217,27 @@ class _Reader:
             parameters[name] = value
         elif flash_attn := _FLASH_ATTN.fullmatch(message):
             said = flash_attn[1] or flash_attn[2]
-            self._context().flash_attn = None if said == "auto" else said == "enabled"
+            self._context().flash_attn = None if said == "auto" else said in ("enabled", "1")
         elif message.startswith("graph") and "splits" in message:
             first, first_decode, second, second_decode = _known(_SPLITS, message).groups()
             prefill = int(first or second)
             self._context().splits.append((prefill, int(first_decode or second_decode or prefill)))
         elif buffer := _COMPUTE_BUFFER.fullmatch(message):
             self._context().compute_buffers[buffer[1]] = float(buffer[2])
+
+    def context_in_one_function(self, message: str) -> None:
+        """Of builds that make a context, its cache and its graph in one function, which says first how long it is."""
+        if message.startswith("n_ctx ") and (not self.contexts or "n_ctx" in self.contexts[-1].parameters):
+            self.contexts.append(_Context())
+        if message.startswith("KV self size "):
+            context = self._context()
+            if context.kv_caches:
+                raise UnparsableOutput(f"the log repeats a line about the KV cache: {message!r}")
+            context.add(_kv_self_size(message, context.parameters.get("n_ctx")))
+        elif hadamard := _HADAMARD.fullmatch(message):
+            self._context().hadamard[hadamard[1]] = hadamard[2] == "1"
+        elif self.contexts:
+            self.context(message)
 
     def model(self, message: str) -> None:
         if buffer := _MODEL_BUFFER.fullmatch(message):
@@ -242,10 +266,14 @@ class _Reader:
 _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
     "llama_kv_cache": _Reader.kv_cache,
     "llama_kv_cache_unified": _Reader.kv_cache,
+    "llama_kv_cache_init": _Reader.kv_cache,
     "llama_memory_recurrent": _Reader.recurrent,
     "llama_context": _Reader.context,
+    "llama_init_from_model": _Reader.context_in_one_function,
+    "llama_new_context_with_model": _Reader.context_in_one_function,
     "sched_reserve": _Reader.context,
     "load_tensors": _Reader.model,
+    "llm_load_tensors": _Reader.model,
     "llama_model_load_from_file_impl": _Reader.device,
     "llama_prepare_model_devices": _Reader.device,
     "set_n_threads": _Reader.n_threads,
@@ -266,6 +294,24 @@ def _kv_cache(message: str, label: str | None) -> KvCache:
         type_v=type_v,
         v_mib=_padded(v_size, 7),
         label=label,
+    )
+
+
+def _kv_self_size(message: str, n_ctx: int | None) -> KvCache:
+    size, type_k, k_size, type_v, v_size = _known(_KV_SELF_SIZE, message).groups()
+    if n_ctx is None:
+        raise UnparsableOutput("the log tells the size of a KV cache before the length of its context")
+    k_mib = _padded(k_size, 7)
+    return KvCache(
+        size_mib=_padded(size, 7),
+        cells=n_ctx,
+        layers=None,
+        n_seq=None,
+        n_stream=None,
+        type_k=type_k,
+        k_mib=k_mib,
+        type_v=type_v or type_k,
+        v_mib=_padded(v_size, 7) if v_size else 0.0,
     )
 
 

@@ -16,15 +16,16 @@ _T = TypeVar("_T")
 class KvCache:
     """One KV cache as the engine made it: sizes in MiB, ``cells`` (tokens) for each of ``n_stream``.
 
-    Sizes have two decimals in the log. The type is the one the engine calls it; exceptions for single layers
-    show in the size only. ``label`` is what the engine says that it creates, where there is more than one cache
-    (``non-SWA``, ``SWA``, ``main``, ``indexer``).
+    Builds that print one line for all layers do not say how many ``layers`` and sequences there are: None. Sizes
+    have two decimals in the log. The type is the one the engine calls it; exceptions for single layers show in the
+    size only. ``label`` is what the engine says that it creates, where there is more than one cache (``non-SWA``,
+    ``SWA``, ``main``, ``indexer``).
     """
 
     size_mib: float
     cells: int
-    layers: int
-    n_seq: int
+    layers: int | None
+    n_seq: int | None
     n_stream: int | None
     type_k: str
     k_mib: float

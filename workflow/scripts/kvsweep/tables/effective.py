@@ -130,7 +130,7 @@ def _part(cache: KvCache, shape: KvShape, side: str) -> _Part:
     if certain is None:
         return _Part(logged, size, None)
     values = cells * certain.kv_heads * certain.head_size
-    other = _other_layers(mib, logged, values, cache.layers, tolerance)
+    other = _other_layers(mib, logged, values, _number_of_layers(cache, shape), tolerance)
     if other is None:
         # Of a model with one kind of layers the number of values is beyond doubt.
         if len(shape.groups or ()) != 1:
@@ -152,7 +152,7 @@ def _is_absent(cells: int, nominal: Fraction | None, possible: Sequence[_Layers]
 def _possible_layers(cache: KvCache, shape: KvShape, side: str) -> Iterator[_Layers]:
     """The layers that a logged cache can have, the most likely first."""
     kind = None if cache.label is None else KINDS.get(cache.label, "")
-    n = cache.layers
+    n = _number_of_layers(cache, shape)
     groups = [group for group in shape.groups or () if kind in (None, group.kind)]
     for group in groups:
         if len(group.kv_heads) == n:
@@ -179,6 +179,15 @@ def _possible_layers(cache: KvCache, shape: KvShape, side: str) -> Iterator[_Lay
     if shape.groups is None and len(shape.kv_heads) == n:
         for _, head_size in listed:
             yield _Layers(sum(shape.kv_heads), head_size, False)
+
+
+def _number_of_layers(cache: KvCache, shape: KvShape) -> int:
+    """Where the log does not say it, the cache is that of all layers."""
+    if cache.layers is not None:
+        return cache.layers
+    if shape.groups is None:
+        return len(shape.kv_heads)
+    return sum(len(group.kv_heads) for group in shape.groups if group.kind != INDEXER)
 
 
 def _of_side(group: LayerGroup, side: str) -> int:
