@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kvsweep.analysis.advice import advice
 from kvsweep.analysis.curves import Curve, along
+from kvsweep.analysis.kld_at_depth import kld_at_depth
 from kvsweep.analysis.schemas import ADVICE
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.study.config import Workload, parse_workloads
@@ -105,6 +106,48 @@ def test_the_quickest_feasible_pair() -> None:
     share = re.fullmatch(r"38\.\d s a request, ([\d.]+) % more than f16", rows[1]["why"])
     assert share and float(share[1]) == pytest.approx(100 * (38.374 / 35.157 - 1), abs=0.3)
     assert rows[1]["would_change"] is None
+
+
+def by_position(*parts: tuple[float, float]) -> list[Row]:
+    """(tokens in the cache, mean KL divergence), each with an interval of 10 % to both sides."""
+    return [
+        {
+            "depth_tokens": depth,
+            "kld_mean": kld,
+            "kld_mean_low": 0.9 * kld,
+            "kld_mean_high": 1.1 * kld,
+            "error_by": "windows",
+        }
+        for depth, kld in parts
+    ]
+
+
+def test_the_divergence_is_that_at_the_depth_of_the_work() -> None:
+    """q4_0 suits a shallow cache and not a deep one, whatever the whole window says."""
+    growing = by_position((2 * K, 0.004), (16 * K, 0.02))
+    damage = [*DAMAGE[:2], quality_row("q4_0", "q4_0", 0.009, by_position=growing)]
+    shallow, deep = (
+        {pair_of(row): row for row in advised(THREE, damage, changed(highest_kld=0.01, depth=depth))}["q4_0"]
+        for depth in (2 * K, 12 * K)
+    )
+    # Behind a prompt of 1K: at 3K and at 13K.
+    assert (shallow["verdict"], shallow["kld_depth"]) == ("feasible", 3 * K)
+    assert shallow["kld_mean"] == pytest.approx(0.004 + 0.016 / 14)
+    assert (deep["verdict"], deep["kld_depth"]) == ("not feasible", 13 * K)
+    # Beyond what was scored nothing is known but the mean of whole windows.
+    beyond = {pair_of(row): row for row in advised(THREE, damage, changed(highest_kld=0.01, depth=40 * K))}[
+        "q4_0"
+    ]
+    assert (beyond["kld_mean"], beyond["kld_depth"]) == (0.009, None)
+
+
+def test_between_parts_the_error_is_no_smaller_than_theirs() -> None:
+    cell = quality_row("q4_0", "q4_0", 0.009, by_position=by_position((1024.0, 0.01), (3072.0, 0.03)))
+    found = kld_at_depth([cell], 2048)
+    assert found is not None and found.half is not None
+    assert (found.value, found.half) == (pytest.approx(0.02), pytest.approx(0.002))
+    assert kld_at_depth([cell], 1023) is None and kld_at_depth([cell], 3073) is None
+    assert kld_at_depth([quality_row("q4_0", "q4_0", 0.009)], 2048) is None
 
 
 def test_a_divergence_that_is_too_high_is_not_feasible_and_what_would_change_it_is_said() -> None:

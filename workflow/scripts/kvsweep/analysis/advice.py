@@ -12,8 +12,9 @@ the decode curve behind the prompt (``curves``). A pair is
 
 Of the feasible ones those that are not told from the quickest are the answer (``best``): the pick if it is one, else a
 choice that the data leave open, with what would decide it. With one round of speeds, or published ones, no pair is told
-from another. For the goal ``context`` the answer is what was measured deepest, in either phase. KL divergences are
-those at the largest context that was scored; that f16/f16 has none against itself needs no measurement.
+from another. For the goal ``context`` the answer is what was measured deepest, in either phase. A KL divergence is the
+one with the prompt in the cache where the scorer measured around that depth (``kld_at_depth``), else that at the largest
+context that was scored; that f16/f16 has none against itself needs no measurement.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _decides(best: Sequence[Judgement], workload: Workload, set_up: SetUp) -> st
 
 
 def _row(one: Judgement) -> dict[str, Any]:
-    request, kld = one.request, one.candidate.kld
+    request, kld = one.request, one.kld
     half = request.half if request else None
     return {
         "ctk": one.candidate.pair.ctk,
@@ -107,6 +108,7 @@ def _row(one: Judgement) -> dict[str, Any]:
         "prefill_seconds": one.prefill and one.prefill.seconds,
         "decode_seconds": one.decode and one.decode.seconds,
         "kld_mean": kld and kld.value,
+        "kld_depth": one.kld_depth,
         "bits_per_value": one.candidate.bits,
         "needed_bytes": one.needed,
         "largest_depth": one.candidate.deepest,

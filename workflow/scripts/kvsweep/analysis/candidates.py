@@ -27,6 +27,7 @@ class Candidate:
     prefill: Curve
     decode: Curve
     kld: Value | None
+    scored: Sequence[Row]  # its cells of quality of all contexts that count as the pair's
     bits: float | None
     first_oom: int | None  # tokens: the shallowest depth at which a cell ran out of memory
     problems: Mapping[str, str]  # what: why its cells do not count as this pair's
@@ -69,7 +70,7 @@ def set_ups(throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[
         for corpus, rows in (by_columns(scored, ("corpus",)) or {(None,): []}).items():
             n_ctx = max((row["n_ctx"] for row in rows), default=None)
             at_n_ctx = [row for row in rows if row["n_ctx"] == n_ctx]
-            candidates = _candidates(cells, at_n_ctx, find)
+            candidates = _candidates(cells, at_n_ctx, rows, find)
             found.append(
                 SetUp(
                     dict(zip(SET_UP, key, strict=True)), corpus[0], n_ctx, candidates, memory, _round(cells)
@@ -86,15 +87,19 @@ def _round(cells: Sequence[Row]) -> float | None:
 
 
 def _candidates(
-    cells: Sequence[Row], scored: Sequence[Row], find: Callable[[Row], Row | None]
+    cells: Sequence[Row],
+    scored: Sequence[Row],
+    scored_anywhere: Sequence[Row],
+    find: Callable[[Row], Row | None],
 ) -> list[Candidate]:
     lengths = {
         phase: Counter(row["n_tokens"] for row in cells if row["phase"] == phase).most_common(1)
         for phase in ("prefill", "decode")
     }
     usual = {phase: counted[0][0] for phase, counted in lengths.items() if counted}
+    anywhere = by_columns([row for row in scored_anywhere if problem_with(row) is None], ("ctk", "ctv"))
     found = []
-    for rows in by_columns([*cells, *scored], ("ctk", "ctv")).values():
+    for key, rows in by_columns([*cells, *scored], ("ctk", "ctv")).items():
         pair = pair_of(rows[0])
         counts = [row for row in rows if problem_with(row) is None]
         curves = {
@@ -116,6 +121,7 @@ def _candidates(
                 prefill=curves.get("prefill", Curve([])),
                 decode=curves.get("decode", Curve([])),
                 kld=kld,
+                scored=anywhere.get(key, []),
                 bits=bits[0][0] if bits else None,
                 first_oom=min(
                     (r["depth"] for r in rows if r["status"] == "oom" and "phase" in r), default=None

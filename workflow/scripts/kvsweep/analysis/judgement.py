@@ -9,6 +9,7 @@ from typing import Any
 from kvsweep.analysis.candidates import Candidate
 from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import Value
+from kvsweep.analysis.kld_at_depth import kld_at_depth
 from kvsweep.analysis.memory import SetUpMemory
 from kvsweep.numbers import format_number, format_with_error
 from kvsweep.study.config import Workload
@@ -33,6 +34,8 @@ class Judgement:
     decode: Duration | None = None
     needed: int | None = None
     reach: int | None = None  # goal context: the deepest depth that counts
+    kld: Value | None = None
+    kld_depth: int | None = None  # tokens in the cache that it is of; None: a whole window
 
     @property
     def request(self) -> Duration | None:
@@ -70,11 +73,14 @@ def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) 
             prefill = candidate.prefill.duration(start, answer)
         if not candidate.decode.gap(answer, end):
             decode = candidate.decode.duration(answer, end)
+    # Answers are made of what is predicted behind the prompt.
+    at_depth = kld_at_depth(candidate.scored, answer)
+    kld, kld_depth = (candidate.kld, None) if at_depth is None else (at_depth, answer)
     if workload.highest_kld is not None:
-        if candidate.kld is None:
+        if kld is None:
             missing.append(KL_DIVERGENCE + _because(candidate, "kld"))
         else:
-            _judge_kld(candidate.kld, workload.highest_kld, against, missing)
+            _judge_kld(kld, workload.highest_kld, against, missing)
     context = reach if of_context else end
     needs = memory.needs(candidate.pair, context) if memory is not None and context is not None else None
     needed = needs.total if needs is not None else None
@@ -85,7 +91,7 @@ def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) 
             against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
     verdict = NOT_FEASIBLE if against else NO_DATA if missing else FEASIBLE
     why = "; ".join(against) if against else f"not known: {'; '.join(missing)}" if missing else ""
-    return Judgement(candidate, verdict, why, tuple(missing), prefill, decode, needed, reach)
+    return Judgement(candidate, verdict, why, tuple(missing), prefill, decode, needed, reach, kld, kld_depth)
 
 
 def _judge_kld(kld: Value, limit: float, against: list[str], missing: list[str]) -> None:
@@ -114,7 +120,7 @@ def ranked(judgements: Iterable[Judgement], workload: Workload) -> list[Judgemen
             feasible,
             key=lambda one: (
                 -(one.reach or 0),
-                unknown if one.candidate.kld is None else one.candidate.kld.value,
+                unknown if one.kld is None else one.kld.value,
                 one.candidate.decode.at(one.reach or 0) or unknown,
             ),
         )

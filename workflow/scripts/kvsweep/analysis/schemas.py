@@ -485,6 +485,12 @@ ADVICE = as_schema(
             "",
             "rounds in which all of the request was measured; null for published numbers",
         ),
+        (
+            "kld_depth",
+            INTEGER,
+            "tokens",
+            "tokens in the cache that kld_mean is of, by the scorer; null: it is of whole windows of n_ctx",
+        ),
     ]
 )
 

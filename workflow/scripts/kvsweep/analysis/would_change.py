@@ -39,11 +39,11 @@ def _best(set_up: SetUp, workload: Workload) -> Judgement | None:
 
 
 def _other_kld(pick: Judgement, workload: Workload, set_up: SetUp) -> Iterable[str]:
-    limit, own = workload.highest_kld, pick.candidate.kld
+    limit, own = workload.highest_kld, pick.kld
     if limit is not None:
         free = _best(set_up, replace(workload, highest_kld=None))
-        if free is not None and free.candidate.pair != pick.candidate.pair and free.candidate.kld is not None:
-            kld = format_number(free.candidate.kld.value, 3)
+        if free is not None and free.candidate.pair != pick.candidate.pair and free.kld is not None:
+            kld = format_number(free.kld.value, 3)
             yield f"if a KL divergence of {kld} is acceptable: {free.candidate.pair}"
     if own is not None and own.value > (own.half or 0.0):
         # As close as it can be below the pick's.
