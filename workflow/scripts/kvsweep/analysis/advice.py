@@ -13,7 +13,7 @@ the decode curve behind the prompt (``curves``). A pair is
 Of the feasible ones those that are not told from the quickest are the answer (``best``): the pick if it is one, else a
 choice that the data leave open, with what would decide it. With one round of speeds, or published ones, no pair is told
 from another. For the goal ``context`` the answer is what was measured deepest, in either phase. A KL divergence is the
-one with the prompt in the cache where the scorer measured around that depth (``kld_at_depth``), else that at the largest
+one with the prompt in the cache where the scorer measured around it (``kld_at_depth``), else that at the largest
 context that was scored; that f16/f16 has none against itself needs no measurement.
 """
 

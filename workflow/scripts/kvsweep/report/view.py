@@ -16,6 +16,7 @@ from kvsweep.report.answer import Answers, answers
 from kvsweep.report.cells import Evidence, quality_status, throughput_status
 from kvsweep.report.claims import claim_sections
 from kvsweep.report.crossovers import crossover_sections
+from kvsweep.report.depth import agreement_sections, depth_sections
 from kvsweep.report.duels import duel_sections
 from kvsweep.report.memory import memory_sections
 from kvsweep.report.parts import Caution, Cell, Grid, Section, plural
@@ -58,6 +59,8 @@ class View:
     answers: tuple[Answers, ...]
     warnings: tuple[Caution, ...]
     quality: tuple[Section, ...]
+    depth: tuple[Section, ...]
+    agreement: tuple[Section, ...]
     throughput: tuple[Section, ...]
     crossovers: tuple[Section, ...]
     memory: tuple[Section, ...]
@@ -92,6 +95,8 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
             warnings_of(throughput, quality, rows["repetitions"], rows["models"], rows["agreement"])
         ),
         quality=tuple(quality_sections(quality)),
+        depth=tuple(depth_sections(rows["depth"])),
+        agreement=tuple(agreement_sections(rows["agreement"])),
         throughput=tuple(throughput_sections(rows["speed"])),
         crossovers=tuple(crossover_sections(rows["crossovers"])),
         memory=tuple(memory_sections(rows["memory"], rows["largest_context"])),

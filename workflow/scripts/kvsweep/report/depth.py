@@ -1,0 +1,68 @@
+"""Divergence by depth, a row for each pair; and whether the two methods agree where both measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kvsweep.analysis.groups import QUALITY_SUBJECT
+from kvsweep.numbers import ABSENT, format_number, format_with_error
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.tables.row import Row
+from kvsweep.units import format_count
+
+MOST_DEPTHS = 6  # columns; the table depth has them all
+_NOTES = (
+    "Mean KL divergence from f16, nats, with so many tokens in the cache. ± is half of the 95 % interval, over windows "
+    "or blocks of 64 tokens. Depths are different text: compare pairs down a column.",
+)
+
+
+def depth_sections(rows: Sequence[Row]) -> Iterable[Section]:
+    """Of rows of the table `depth`, one for each set-up, text and context."""
+    for title, group in by_set_up(rows, QUALITY_SUBJECT):
+        depths = _spread(sorted({row["depth_tokens"] for row in group}))
+        lines = []
+        for pair, own in by_pair(group).items():
+            at = {row["depth_tokens"]: row for row in own}
+            lines.append((Entry(str(pair)), *(_kld(at.get(depth)) for depth in depths)))
+        columns = ("pair", *(format_count(round(depth)) for depth in depths))
+        yield Section(title, (Grid("Mean KL divergence by depth", columns, tuple(lines), notes=_NOTES),))
+
+
+def _spread(depths: Sequence[float]) -> list[float]:
+    """The first, the last, and some between at equal steps."""
+    if len(depths) <= MOST_DEPTHS:
+        return list(depths)
+    last = len(depths) - 1
+    return [depths[round(step * last / (MOST_DEPTHS - 1))] for step in range(MOST_DEPTHS)]
+
+
+def _kld(row: Row | None) -> Entry:
+    if row is None:
+        return Entry(ABSENT)
+    high = row["kld_mean_high"]
+    half = None if high is None else high - row["kld_mean"]
+    return Entry(format_with_error(row["kld_mean"], half), value=row["kld_mean"])
+
+
+def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
+    """Of rows of the table `agreement`."""
+    for title, group in by_set_up(rows, QUALITY_SUBJECT):
+        lines = tuple(_agreement(row) for own in by_pair(group).values() for row in own)
+        columns = ("pair", "llama-perplexity, nats", "scorer, nats", "difference, %", "explained", "verdict")
+        note = (
+            "“explained”: the largest difference that the 16 bits of llama-perplexity's file account for, in nats.",
+        )
+        yield Section(title, (Grid("Mean KL divergence by both methods", columns, lines, notes=note),))
+
+
+def _agreement(row: Row) -> tuple[Entry, ...]:
+    relative = row["relative"]
+    return (
+        Entry(row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}"),
+        Entry(format_number(row["kld_perplexity"], 5), value=row["kld_perplexity"]),
+        Entry(format_number(row["kld_scorer"], 5), value=row["kld_scorer"]),
+        Entry(ABSENT if relative is None else format_number(100 * relative, 2), value=relative),
+        Entry(format_number(row["expected_high"], 2), value=row["expected_high"]),
+        Entry(row["verdict"], note=row["why"] or ""),
+    )
