@@ -59,11 +59,11 @@ def test_f16_against_itself_is_exactly_nothing(tmp_path: Path) -> None:
     assert row["top1_agreement"] == 1.0
 
 
-@pytest.mark.parametrize(("windows", "by"), [(2, "blocks"), (16, "windows")])
+@pytest.mark.parametrize(("windows", "by"), [(1, "blocks"), (2, "windows"), (16, "windows")])
 def test_an_interval_of_a_mean_holds_it_as_often_as_it_says(windows: int, by: str) -> None:
     truth, held = np.exp(0.5), 0
     for seed in range(300):
-        found = blocks.mean_of(drawn(windows, 512, seed))
+        found = blocks.mean_of(drawn(windows, 512, seed), positive=True)
         held += found.low <= truth <= found.high
         assert found.by == by
     assert 0.91 <= held / 300 <= 0.98
@@ -77,6 +77,11 @@ def test_an_interval_of_a_quantile_holds_it_as_often_as_it_says(windows: int) ->
         assert found is not None
         held += found.low <= truth <= found.high
     assert 0.86 <= held / 60 <= 1.0
+
+
+def test_a_share_of_one_is_no_certainty() -> None:
+    found = blocks.share_of(np.ones((2, 50)))
+    assert found.value == found.high == 1.0 and found.low == pytest.approx(0.963, abs=1e-3)
 
 
 def test_a_bootstrap_of_blocks_is_what_its_closed_form_says() -> None:

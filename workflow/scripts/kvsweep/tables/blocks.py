@@ -1,8 +1,8 @@
-"""Errors of what is made of tokens that share their context: by windows where there are enough of them, else by blocks.
+"""Errors of what is made of tokens that share their context: by windows, or by blocks where windows do not tell.
 
-Tokens of a window are not independent. Windows are; with fewer than ``ENOUGH_WINDOWS`` of them blocks of neighbouring
-tokens are taken as the independent units (circular blocks, Politis and Romano 1992), so that what spreads less far than
-a block is no reason for a too small error. What makes a whole window hard is then not seen: ``by`` says which it was.
+Tokens of a window are not independent; windows are. Of a single window, and of tails of fewer than ``MANY_WINDOWS``,
+blocks of neighbouring tokens are taken as the independent units (circular blocks, Politis and Romano 1992), so that
+what spreads less far than a block is no reason for a too small error. What makes a whole window hard is then not seen.
 All arrays have a row for each window and a column for each scored token.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +20,13 @@ from kvsweep.statistics import Interval, student_t_quantile
 
 Numbers = NDArray[np.float64]
 
-ENOUGH_WINDOWS = 8
+MANY_WINDOWS = 8
 BLOCK_TOKENS = 64
 # Fewer tokens beyond a quantile than this say too little of where it lies.
 ENOUGH_BEYOND = 10
 _DRAWS = 400
 _SEED = 1
+_FARTHEST = 100
 _MOST_AT_ONCE = 2**18  # tokens of samples in memory
 BY_WINDOWS, BY_BLOCKS = "windows", "blocks"
 
@@ -39,14 +41,32 @@ class Mean(NamedTuple):
     by: str
 
 
-def mean_of(values: Numbers) -> Mean:
-    """The mean of at least two tokens."""
-    by_windows = len(values) >= ENOUGH_WINDOWS
+def mean_of(values: Numbers, positive: bool = False) -> Mean:
+    """The mean of at least two tokens.
+
+    Of what cannot be negative, and is skewed, the interval is that of the logarithm, to first order: farther up than
+    down, and no farther than a factor of 100.
+    """
+    by_windows = len(values) >= 2
     stderr = window_stderr(values) if by_windows else block_stderr(values)
     assert stderr is not None
     units = len(values) if by_windows else max(values.size // _length(values), 2)
     value, half = float(values.mean()), student_t_quantile(0.975, units - 1) * stderr
-    return Mean(value, stderr, value - half, value + half, BY_WINDOWS if by_windows else BY_BLOCKS)
+    low, high = value - half, value + half
+    if positive and value > 0:
+        factor = math.exp(min(half / value, math.log(_FARTHEST)))
+        low, high = value / factor, value * factor
+    return Mean(value, stderr, low, high, BY_WINDOWS if by_windows else BY_BLOCKS)
+
+
+def share_of(values: Numbers) -> Mean:
+    """The mean of at least two 0 and 1. The interval is at least that of as many independent tokens (Wilson 1927), so
+    that a share of 1 is no certainty."""
+    found, n, z = mean_of(values), values.size, NormalDist().inv_cdf(0.975)
+    middle = (found.value + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(found.value * (1 - found.value) / n + (z / (2 * n)) ** 2)
+    low, high = min(found.low, middle - half), max(found.high, middle + half)
+    return found._replace(low=max(low, 0.0), high=min(high, 1.0))
 
 
 def window_stderr(values: Numbers) -> float | None:
@@ -93,9 +113,9 @@ def quantile_intervals(values: Numbers, shares: Sequence[float]) -> list[Interva
 
 
 def _times_drawn(values: Numbers, draws: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """How often each token is in samples of as many tokens, drawn with replacement by windows or blocks; a row each."""
+    """How often each token is in samples of as many tokens, drawn with replacement by windows or blocks, a row each."""
     n_windows, n_tokens = values.shape
-    if n_windows >= ENOUGH_WINDOWS:
+    if n_windows >= MANY_WINDOWS:
         windows = random.multinomial(n_windows, np.full(n_windows, 1 / n_windows), draws)
         return np.repeat(windows, n_tokens, axis=1)
     length = _length(values)

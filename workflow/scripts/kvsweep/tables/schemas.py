@@ -250,8 +250,8 @@ PART: list[Column] = [
         "error_by",
         TEXT,
         "",
-        "windows: Student's t over them, from 8 on; blocks: of 64 neighbouring tokens, which knows nothing of what "
-        "makes a whole window hard",
+        "windows: Student's t over them; blocks: of a single window, of 64 neighbouring tokens, which knows nothing of "
+        "other windows",
     ),
 ]
 
@@ -297,7 +297,7 @@ _SCORED: list[Column] = [
         "kld_by_depth_stderr",
         REALS,
         "nats",
-        "its standard error: by windows from 8 windows on, else by a bootstrap of blocks",
+        "its standard error: over windows, of a single one by a bootstrap of blocks",
     ),
     ("top1_by_depth", REALS, "fraction", "top-1 agreement of each part"),
     ("top1_by_depth_stderr", REALS, "fraction", "its standard error, likewise"),

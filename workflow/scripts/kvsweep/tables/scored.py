@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from kvsweep.errors import UnparsableOutput
 from kvsweep.measure.record import Recorded
 from kvsweep.statistics import Interval
 from kvsweep.study.positions import Positions
-from kvsweep.tables.blocks import Numbers, block_stderr, mean_of, quantile_intervals, window_stderr
+from kvsweep.tables.blocks import Numbers, block_stderr, mean_of, quantile_intervals, share_of, window_stderr
 
 _QUANTILES = {"kld_median": 0.5, "kld_p90": 0.9, "kld_p95": 0.95, "kld_p99": 0.99, "kld_p999": 0.999}
 # Of a part of the positions.
@@ -98,15 +99,15 @@ def _part(scores: Any) -> dict[str, Any]:
         "depth_tokens": float(depths.mean()),
         "tokens": int(kld.size),
     }
-    for name, values in (
-        ("kld_mean", kld),
-        ("top1_agreement", scores["same_top"].astype(float)),
-        ("ln_ppl_ratio", scores["nll"].astype(float) - scores["nll_base"]),
+    for name, values, of in (
+        ("kld_mean", kld, partial(mean_of, positive=True)),
+        ("top1_agreement", scores["same_top"].astype(float), share_of),
+        ("ln_ppl_ratio", scores["nll"].astype(float) - scores["nll_base"], mean_of),
     ):
         if values.size < 2:
             row[name] = float(values.mean())
             continue
-        found = mean_of(values)
+        found = of(values)
         row |= {name: found.value, f"{name}_stderr": found.stderr, "error_by": found.by}
         row |= _ends(name, Interval(found.value, found.low, found.high))
     for name, share in zip(

@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""How often the intervals of divergence by depth hold the truth, on real scores.
+
+    python benchmarks/scored_coverage.py results/tokens/ENGINE/MODEL/CORPUS/cN/k-q4_0/v-q4_0.parquet
+
+The cell has many windows. Their mean over a stretch of positions is taken as the truth; a few windows, drawn at random,
+are what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+
+from kvsweep.tables import blocks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tokens", type=Path, help="the tokens of a cell with many windows")
+    parser.add_argument("--draws", type=int, default=400)
+    arguments = parser.parse_args()
+    table = pq.read_table(arguments.tokens, columns=["window", "kld", "same_top"])
+    n_windows = len(set(table.column("window").to_pylist()))
+    kld, top1 = (
+        np.asarray(table.column(name), dtype=float).reshape(n_windows, -1) for name in ("kld", "same_top")
+    )
+    print(f"{n_windows} windows of {kld.shape[1]} scored tokens, mean divergence {kld.mean():.3g}")
+    print("| windows | tokens of each | KL divergence | top-1 | p90 of all tokens |\n|---|---|---|---|---|")
+    random, positive = np.random.default_rng(1), partial(blocks.mean_of, positive=True)
+    for windows in (1, 2, 4, 8, 16):
+        for span in (kld.shape[1], kld.shape[1] // 16):
+            held = {"kld": 0, "top1": 0, "p90": 0}
+            for _ in range(arguments.draws):
+                chosen = random.permutation(n_windows)[:windows]
+                begin = random.integers(0, kld.shape[1] - span + 1)
+                for name, values, of in (("kld", kld, positive), ("top1", top1, blocks.share_of)):
+                    part = values[:, begin : begin + span]
+                    found = of(part[chosen])
+                    held[name] += found.low <= part.mean() <= found.high
+            n_tails = arguments.draws // 8
+            for _ in range(n_tails):
+                (tail,) = blocks.quantile_intervals(kld[random.permutation(n_windows)[:windows]], [0.9])
+                held["p90"] += tail is not None and tail.low <= np.quantile(kld, 0.9) <= tail.high
+            shares = (held["kld"] / arguments.draws, held["top1"] / arguments.draws, held["p90"] / n_tails)
+            print(f"| {windows} | {span} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
+
+
+if __name__ == "__main__":
+    main()
