@@ -7,8 +7,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import recorded_study
 from hypothesis import HealthCheck, settings
 from support import STAND_IN, Workplace, run_in_this_process, run_make, write_model
 
@@ -73,3 +75,9 @@ def demo() -> str:
     done = run_make("run", "CONFIG=examples/quick.yaml")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """What kvsweep makes of the recorded study."""
+    return recorded_study.of_the_study(tmp_path_factory.mktemp("study"))

@@ -6,48 +6,14 @@ What is read here is what llama-perplexity and llama-bench printed; what is comp
 from __future__ import annotations
 
 import json
-import re
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import recorded_study
+from recomputed import ROUNDING, SUBJECT, Tables, half_of_interval, printed
 from scipy import stats
-
-SUBJECT = Path("mainline", "kvsweep-demo")
-ROUNDING = 1e-5 * np.sqrt(np.arange(200) + 1) / np.sqrt(18)  # of a mean over n windows, by n: five decimals
-Tables = dict[str, list[dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    return recorded_study.of_the_study(tmp_path_factory.mktemp("study"))
-
-
-def printed(pair: str, n_ctx: int) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Window values of the divergence and of the agreement, and the closing divergence with its standard error."""
-    ctk, _, ctv = pair.partition("/")
-    cell = Path("quality", SUBJECT, "demo-text", f"c{n_ctx}", f"k-{ctk}", f"v-{ctv or ctk}")
-    text = (recorded_study.RESULTS / cell / "stdout.log").read_text()
-    rows = [line.split() for line in text.splitlines() if re.match(r"\s+\d+\s+\d+\.\d{4} ±", line)]
-    number = np.arange(1, len(rows) + 1)
-    kld = np.diff(number * np.array([float(row[7]) for row in rows]), prepend=0)
-    share = np.array([float(row[14]) for row in rows]) / 100
-    tokens = n_ctx - 1 - n_ctx // 2
-    agreement = np.diff(np.round(share * number * tokens), prepend=0) / tokens
-    closing = re.search(r"Mean\s+KLD:\s+(-?[\d.]+) ±\s+(-?[\d.]+)", text)
-    assert closing
-    return kld, agreement, float(closing[1]), float(closing[2])
-
-
-def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float, by_tokens: float) -> float:
-    variance = windows.var(ddof=1) / len(windows)
-    if rounding**2 > variance / 2:
-        return float(stats.norm.ppf(0.975) * by_tokens + half_digits)
-    freedom = (len(windows) - 1) * (1 - rounding**2 / variance) ** 2
-    return float(stats.t.ppf(0.975, freedom) * np.sqrt(variance - rounding**2) + half_digits)
 
 
 @pytest.mark.parametrize("n_ctx", recorded_study.CONTEXTS)
