@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, fmean, variance
+from statistics import NormalDist, fmean
 from typing import NamedTuple
 
 
@@ -109,6 +109,14 @@ def student_t_quantile(probability: float, degrees_of_freedom: float) -> float:
 def larger(*errors: float | None) -> float | None:
     """The largest of the errors that are known; None where none is."""
     return max((error for error in errors if error is not None), default=None)
+
+
+def variance(values: Sequence[float]) -> float:
+    """Sample variance of two values or more, in floats: ``statistics.variance`` adds fractions, which takes 30 times as
+    long. Exactly 0 where all values are equal."""
+    offsets = [value - values[0] for value in values]
+    mean = fmean(offsets)
+    return math.fsum((offset - mean) ** 2 for offset in offsets) / (len(offsets) - 1)
 
 
 def mean_stderr(samples: Sequence[float]) -> float | None:

@@ -256,7 +256,9 @@ def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float] |
         return None
     n = len(windows[0])
     together = sum((weight * own for (weight, _), own in zip(terms, windows, strict=True)), np.zeros(n))
-    variance = float(np.var(together, ddof=1)) / n
+    offsets = together - together[0]  # exactly 0 where all are equal
+    offsets -= offsets.sum() / n
+    variance = float(offsets @ offsets) / (n - 1) / n
     rounding = math.fsum((weight * value.rounding) ** 2 for weight, value in terms)
     if rounding == 0:
         return math.sqrt(variance), n - 1

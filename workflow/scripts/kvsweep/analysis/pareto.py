@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from kvsweep.analysis.estimates import Value, exactly, gap, on_common_rounds, quality_of, speed_of
+from kvsweep.analysis.estimates import Value, error_of, exactly, gap, on_common_rounds, quality_of, speed_of
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.head_to_head import contenders
 from kvsweep.analysis.set_ups import by_columns, kld_of
@@ -130,13 +130,9 @@ def _beats(a: _Candidate, b: _Candidate) -> bool:
 
 def _told(a: Value, b: Value) -> int:
     """-1 if a is lower beyond the error of the difference, 1 if higher, 0 if neither; by value without an error."""
-    halves = a.half, b.half
-    if halves[0] is not None and halves[1] is not None and a.value - b.value > halves[0] + halves[1]:
-        return 1  # no error of a difference is larger than both together
-    between = gap(a, b)
-    if between.difference_low is None or between.difference_high is None:
-        return (between.difference > 0) - (between.difference < 0)
-    return (between.difference_low > 0) - (between.difference_high < 0)
+    difference, error = a.value - b.value, error_of([(1, a), (-1, b)])
+    told = error is None or abs(difference) > error.half
+    return told and (difference > 0) - (difference < 0)
 
 
 def _told_of_speeds(a: Value, b: Value) -> int:

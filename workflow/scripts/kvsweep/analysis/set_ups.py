@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from kvsweep.study.pairs import BASELINE_PAIR, bits_per_value
@@ -14,9 +15,11 @@ _Row = TypeVar("_Row", bound=Row)
 def by_columns(rows: Iterable[_Row], columns: Iterable[str]) -> dict[tuple[Any, ...], list[_Row]]:
     """The rows that agree in these columns, in order of appearance."""
     columns = tuple(columns)
+    values_of = itemgetter(*columns)
     found: dict[tuple[Any, ...], list[_Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[name] for name in columns), []).append(row)
+        values = values_of(row)
+        found.setdefault(values if len(columns) > 1 else (values,), []).append(row)
     return found
 
 

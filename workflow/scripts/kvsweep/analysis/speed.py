@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, variance
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from kvsweep.analysis.estimates import Gap, gap, of_rounds, on_common_rounds, speed_of
 from kvsweep.analysis.schemas import SPEED
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.statistics import Interval, mean_interval
+from kvsweep.statistics import Interval, mean_interval, variance
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
 
