@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
-from support import SCRIPTS
+from support import ROOT, SCRIPTS
 
 LIBRARY = SCRIPTS / "kvsweep"
 
@@ -63,6 +64,20 @@ def test_no_import_runs_back_up() -> None:
 def test_every_package_has_its_place() -> None:
     packages = {path.parent.name for path in LIBRARY.glob("*/__init__.py")}
     assert packages == set(ORDER)
+
+
+def test_the_picture_of_the_architecture_shows_these_packages_in_this_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = re.search(r"```mermaid\n(.*?)```", text, re.S)
+    assert picture is not None
+    _, *lines = picture[1].splitlines()
+    arrows = [
+        (of, to) for line in lines for of, to in zip(*(line.split()[0::2][n:] for n in (0, 1)), strict=False)
+    ]
+    assert {name for arrow in arrows for name in arrow} == set(ORDER)
+    assert all(ORDER[of] < ORDER[to] for of, to in arrows)
+    table = re.findall(r"^\| (`.*?`) \|", text, re.M)
+    assert {name for cell in table for name in re.findall(r"`(\w+)`", cell)} == set(ORDER)
 
 
 def test_at_most_ten_modules_lie_below_the_packages() -> None:
