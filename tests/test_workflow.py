@@ -51,6 +51,7 @@ def jobs(output: str) -> dict[str, int]:
         ("examples/cuda.yaml", (8 + 11) * 4, 8 + 11, 2),
         ("examples/cluster.yaml", 2 * 3 * 2, 2 * 3, 2),
         ("examples/newest.yaml", 4 * 2, 4, 1),
+        ("examples/small-models.yaml", (12 + 9) * 2 * 3 * 3, (12 + 9 + 9) * 2 * 4, 0),
     ],
 )
 def test_what_would_run(
@@ -65,7 +66,8 @@ def test_what_would_run(
     assert (found["engine"], found["accepted_types"]) == (len(study.engines), len(study.engines))
     assert (found["model"], found["corpus"]) == (len(study.models), len(study.corpora))
     scored = found.get("scorer_cell", 0)
-    assert (found["throughput_cell"], found["quality_cell"] + scored, found["baseline"]) == (
+    by_tool = found.get("quality_cell", 0)
+    assert (found["throughput_cell"], by_tool + scored, found.get("baseline", 0)) == (
         throughput,
         quality,
         baselines,
