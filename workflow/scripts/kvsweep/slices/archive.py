@@ -178,7 +178,7 @@ def _of_directory(place: Path, limits: Limits) -> Contents:
         name = path.relative_to(place).as_posix()
         name = f"tables/{name}" if path in tables else name
         if path.is_symlink() or not path.is_file():
-            raise Refused(f"{shown(name)}: is a link or no file.")
+            raise Refused(f"{name}: is a link or no file.")
         _check_size(name, path.stat().st_size, limits)
         found[name] = path
         if len(found) > limits.members:

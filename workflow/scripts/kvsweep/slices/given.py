@@ -74,7 +74,8 @@ def _content(data: bytes, table: str, limits: Limits) -> pa.Table:
     groups = [described.row_group(index) for index in range(described.num_row_groups)]
     if sum(group.total_byte_size for group in groups) > limits.reader_bytes // 4:
         raise KvsweepError("is larger than a table of kvsweep")
-    schema, names = TABLES[table], file.schema_arrow.names
+    schema, written = TABLES[table], file.schema_arrow
+    names = written.names
     if len(set(names)) != len(names):
         raise KvsweepError("has a column twice")
     if unknown := [column for column in names if column not in schema.names]:
@@ -84,7 +85,7 @@ def _content(data: bytes, table: str, limits: Limits) -> pa.Table:
     if missing := [column for column in NEEDED[table] if column not in names]:
         raise KvsweepError(f"has no column {missing[0]!r}; it is not a table of kvsweep")
     for field in schema:
-        if field.name in names and not _fits(found := file.schema_arrow.field(field.name).type, field.type):
+        if field.name in names and not _fits(found := written.field(field.name).type, field.type):
             raise KvsweepError(f"the column {field.name!r} is {shown(found)}, not {field.type}")
     content = file.read()
     arrays = [

@@ -139,7 +139,8 @@ def _checked(make: Callable[[], list[Row]], table: str, member: str) -> list[Row
 
 def shown_end(message: str, member: str) -> str:
     """A message about a member in one line, without its name and what only its giver could do."""
-    return " ".join(message.removeprefix(f"{member}: ").split())[:500]
+    text = " ".join(message.removeprefix(f"{member}: ").split())
+    return text if len(text) <= 500 else f"{text[:500]}..."
 
 
 class _Manifests:
