@@ -95,7 +95,7 @@ def main() -> None:
     begin, outcomes = time.monotonic(), Counter[str]()
     chance = random.Random(arguments.seed)
     for number in range(1, arguments.cases + 1):
-        (damage,) = chance.choices(list(DAMAGES), DAMAGES.values())
+        (damage,) = chance.choices(list(DAMAGES), list(DAMAGES.values()))
         data = damage(small_tables, chance)
         outcome = _outcome(data)
         outcomes[f"{damage.__name__}: {outcome}"] += 1
