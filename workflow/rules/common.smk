@@ -115,17 +115,16 @@ def published_files():
 
 
 def slice_places():
-    """Where the slices are, by name: archives and directories."""
-    return {
-        name: BASE / Path(place).expanduser() for name, place in STUDY.slices.items()
-    }
+    """Where the archives and directories of slices are that lie on this machine."""
+    paths = (one.origin.path for one in STUDY.slices.values())
+    return [BASE / Path(path).expanduser() for path in paths if path is not None]
 
 
 def slice_files():
     """What slices are read from; that there is nothing is said by the program that reads them."""
     return [
         str(path)
-        for place in slice_places().values()
+        for place in slice_places()
         for path in (
             [place]
             if place.is_file()

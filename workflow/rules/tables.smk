@@ -51,7 +51,7 @@ rule tables:
     threads: all_cores
     params:
         code=code("make_tables.py", *published_files()),
-        slices=json.dumps({name: str(place) for name, place in slice_places().items()}),
+        slices=json.dumps(config.get("slices", {})),
         others=STUDY.others,
     shell:
         command(

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from kvsweep.code_identity import code_identity
 from kvsweep.files import complete_or_absent, manifest_identity, read_json, write_json
 from kvsweep.program import run_program, say
+from kvsweep.slices.places import bring_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.study.cells import quality_cells, task_cells, throughput_cells
-from kvsweep.study.config import parse_study
+from kvsweep.study.config import parse_slices, parse_study
 from kvsweep.tables import rows as tables
 from kvsweep.tables import schemas, set_up_schemas
 from kvsweep.tables.published import OtherRows, of_models, read_published
@@ -43,7 +44,12 @@ def main() -> None:
         default="all",
         help="which published numbers stand beside those measured here",
     )
-    parser.add_argument("--slices", default="{}", help="slices by name, as JSON: archives or directories")
+    parser.add_argument(
+        "--slices", default="{}", help="slices by name, as JSON, as the configuration has them"
+    )
+    parser.add_argument(
+        "--base", type=Path, default=Path(__file__).parents[2], help="where a relative path starts"
+    )
     parser.add_argument(
         "--only-published", action="store_true", help="make the tables of the published numbers alone"
     )
@@ -56,7 +62,10 @@ def main() -> None:
             write(results, name, of_others(name, others))
         return
     others = [] if arguments.others == "none" else [published]
-    slices = [read_slice(name, Path(place)) for name, place in json.loads(arguments.slices).items()]
+    slices = [
+        read_slice(name, bring_slice(name, one, results / "slices" / name, say, arguments.base))
+        for name, one in parse_slices(json.loads(arguments.slices)).items()
+    ]
     others += slices
     study = parse_study(read_json(results / "config.json"))
     build_paths = {name: results / "engines" / name / "build.json" for name in study.engines}

@@ -15,6 +15,7 @@ from kvsweep.inputs.download import Answer, Remote
 from kvsweep.inputs.hub import hub_remote
 from kvsweep.study.neighbours import fetched_elsewhere
 from kvsweep.study.origin import Origin, PackageMember
+from kvsweep.units import format_bytes
 
 
 def local_path(origin: Origin, directory: Path) -> Path:
@@ -30,13 +31,14 @@ def bring(
     expected_sha256: str | None,
     say: Callable[[str], None],
     base: Path,
+    most_bytes: int | None = None,
 ) -> Path:
     """The local file, there after this unless its origin is a path; fetched only if it has not been before, here or by
     another study of the checkout ``base``.
 
     ``memory`` is where its checksum is remembered, ``where`` the configuration key to name in errors.
-    ``expected_sha256`` is compared with what the server says, where it says one, before anything is fetched. Raises
-    KvsweepError.
+    ``expected_sha256`` is compared with what the server says, where it says one, before anything is fetched, and with
+    ``most_bytes`` nothing longer is fetched, nor what the server gives no length of. Raises KvsweepError.
     """
     target = local_path(origin, directory)
     if origin.path is not None:
@@ -47,6 +49,11 @@ def bring(
     remote = _remote(origin, key)
 
     def check(answer: Answer) -> None:
+        if most_bytes is not None and (answer.size_bytes is None or answer.size_bytes > most_bytes):
+            size = "of unknown length" if answer.size_bytes is None else format_bytes(answer.size_bytes)
+            raise KvsweepError(
+                f"{key}: {remote.shown} is {size}, and at most {format_bytes(most_bytes)} are; correct the address."
+            )
         if None not in (expected_sha256, answer.sha256) and answer.sha256 != expected_sha256:
             raise KvsweepError(
                 f"{where}: {remote.shown} has the sha256 {answer.sha256} there, the configuration says "

@@ -25,6 +25,8 @@ from kvsweep.study.shape import (
     NamedPair,
     Nodes,
     QualityEntry,
+    SliceAddress,
+    SlicePlace,
     Throughput,
     WorkloadEntry,
 )
@@ -124,6 +126,14 @@ class Analysis:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """What another machine measured: a file or a directory, or a file at an address with its ``sha256``."""
+
+    origin: Origin
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class Study:
     """A whole configuration. ``quality`` or ``throughput`` is None where nothing of the kind is asked for."""
 
@@ -134,7 +144,7 @@ class Study:
     quality: Quality | None
     throughput: Throughput | None
     limits: Limits
-    slices: dict[str, str]
+    slices: dict[str, Slice]
     workloads: dict[str, Workload]
     analysis: Analysis
     published: bool | None = None
@@ -171,12 +181,21 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         quality=quality,
         throughput=throughput,
         limits=asked.limits,
-        slices=asked.slices,
+        slices={name: _slice(place) for name, place in asked.slices.items()},
         workloads=_workloads(asked.workloads),
         analysis=Analysis(asked.analysis.pareto_depth, asked.analysis.memories),
         published=asked.published,
         tasks=tasks,
     )
+
+
+def _slice(place: str | SliceAddress) -> Slice:
+    return Slice(Origin(path=place)) if isinstance(place, str) else Slice(Origin(url=place.url), place.sha256)
+
+
+def parse_slices(value: Mapping[str, Any]) -> dict[str, Slice]:
+    """The slices that ``slices`` of a configuration names."""
+    return {name: _slice(place) for name, place in read(dict[str, SlicePlace], value, "slices").items()}
 
 
 def parse_workloads(value: Mapping[str, Any] | None) -> dict[str, Workload]:

@@ -27,6 +27,7 @@ from kvsweep.study.values import (
     Flag,
     GitAddress,
     Knob,
+    LocalPath,
     Member,
     Memory,
     Name,
@@ -381,6 +382,18 @@ class AnalysisEntry(Section):
 
 
 @dataclass(frozen=True, config=CHECKED)
+class SliceAddress(Section):
+    url: Address = Field(description="address to fetch the file from")
+    sha256: Sha256 = Field(description="of the file; the run stops if it has another")
+
+
+SlicePlace = Annotated[
+    Annotated[LocalPath, Tag("path")] | Annotated[SliceAddress, Tag("address")],
+    Discriminator(lambda value: "address" if isinstance(value, dict) else "path"),
+]
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Configuration(Section):
     engines: Named[EngineEntry] = Field(min_length=1, description="builds of llama.cpp, by name")
     models: Named[ModelEntry] = Field(min_length=1, description="GGUF files, by name")
@@ -396,7 +409,7 @@ class Configuration(Section):
         default={}, description="what the model is asked with each pair, beside f16, by name"
     )
     limits: Limits = Field(default=Limits(), description="when to give up on a cell")
-    slices: Named[Text] = Field(
+    slices: Named[SlicePlace] = Field(
         default={},
         description="what was measured on other machines, by name: slices, results directories, directories of tables",
     )

@@ -241,6 +241,16 @@ Address = Annotated[
 GitAddress = Annotated[Text, AfterValidator(_git_address)]
 
 
+def _no_address(text: str) -> str:
+    """A path. What lies at an address may be another file tomorrow."""
+    if "://" in text:
+        raise Complaint("an address needs the sha256 of what is there; write url and sha256 below the name")
+    return text
+
+
+LocalPath = Annotated[Text, AfterValidator(_no_address)]
+
+
 def _inside_a_repository(path: str) -> str:
     if path.startswith("/") or ".." in PurePosixPath(path).parts or path.endswith("/"):
         raise Complaint(f"{shown(path)} is no file of a repository; write its path inside it")
