@@ -281,13 +281,13 @@ def _set_somewhere(said: Any, chance: random.Random) -> None:
 
 # And how often each is tried beside the others: what is refused early costs little.
 DAMAGES: dict[Callable[[Members, random.Random], bytes], int] = {
-    bytes_of_the_archive: 50,
-    names: 25,
-    manifests: 5,
-    values: 6,
-    logs: 3,
-    bytes_of_tables: 8,
-    cells_of_tables: 3,
+    bytes_of_the_archive: 60,
+    names: 30,
+    manifests: 2,
+    values: 3,
+    logs: 1,
+    bytes_of_tables: 3,
+    cells_of_tables: 1,
 }
 
 
