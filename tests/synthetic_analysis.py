@@ -312,6 +312,19 @@ def speed_of(throughput: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str
     return {"repetitions": repetitions(rows), "speed": speeds(over_rounds(rows))}
 
 
+def _task_shares() -> list[dict[str, Any]]:
+    """One fact, of 100: f16 and a pair that is not told from it."""
+    asked = {"task": "recall", "kind": "recall", "context": 1024, "question": "one", "items": 100}
+    f16 = {"right": 90, "share": 0.9, "share_low": 0.826, "share_high": 0.945}
+    beside = {"compared": 100, "only_pair": 1, "only_f16": 3, "difference": -0.02, "p_value": 0.625}
+    return [
+        answer("task_shares", **asked, **f16, ctk="f16", ctv="f16"),
+        answer(
+            "task_shares", **asked, **f16, **beside, ctk="q8_0", ctv="q8_0", verdict="no difference shown"
+        ),
+    ]
+
+
 def answers() -> dict[str, pa.Table]:
     """Every table of ANALYSIS but claims, with a few rows each."""
     rows = {
@@ -326,5 +339,6 @@ def answers() -> dict[str, pa.Table]:
         "advice": _advice(),
         "depth": _depth(),
         "agreement": _agreement(),
+        "task_shares": _task_shares(),
     }
     return {name: answers_of(name, found) for name, found in rows.items()}

@@ -3,6 +3,7 @@
 TABLES = expand(
     "{{root}}/tables/{table}.parquet", table=["throughput", "quality", "models"]
 )
+TASK_TABLES = expand("{{root}}/tables/{table}.parquet", table=["tasks", "task_items"])
 
 
 localrules:
@@ -35,6 +36,7 @@ rule answers:
     """Compares with what was published, and the pairs with each other."""
     input:
         tables=TABLES,
+        tasks=TASK_TABLES,
     output:
         multiext(
             "{root}/tables/",
@@ -47,6 +49,7 @@ rule answers:
             "crossovers.parquet",
             "depth.parquet",
             "agreement.parquet",
+            "task_shares.parquet",
         ),
     log:
         "{root}/logs/answers.log",

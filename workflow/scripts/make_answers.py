@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Speed over rounds; comparisons with what was published, and of pairs with each other: head-to-heads, the Pareto
-front, what comes from K and what from V, crossovers; quality by depth, and whether two methods agree."""
+front, what comes from K and what from V, crossovers; quality by depth, whether two methods agree, and
+which answers are right."""
 
 from __future__ import annotations
 
@@ -16,8 +17,10 @@ from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.speed import over_rounds, repetitions, speeds
 from kvsweep.analysis.storage import write_answers
+from kvsweep.analysis.task_shares import task_shares
 from kvsweep.program import run_program
 from kvsweep.tables.row import one_method
+from kvsweep.tables.schemas import TASK_ITEMS, TASKS
 from kvsweep.tables.storage import read_rows, read_table
 
 
@@ -44,6 +47,11 @@ def main() -> None:
     write_answers(tables, "crossovers", crossovers(throughput))
     write_answers(tables, "depth", by_depth(by_all_methods))
     write_answers(tables, "agreement", agreement(by_all_methods))
+    cells, items = (
+        read_table(tables, name, if_absent=schema).to_pylist()
+        for name, schema in (("tasks", TASKS), ("task_items", TASK_ITEMS))
+    )
+    write_answers(tables, "task_shares", task_shares(cells, items))
 
 
 if __name__ == "__main__":

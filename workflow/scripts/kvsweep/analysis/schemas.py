@@ -532,6 +532,40 @@ AGREEMENT = as_schema(
     ]
 )
 
+TASK_SHARES = as_schema(
+    [
+        *_SET_UP,
+        *_PAIR,
+        ("task", TEXT, "", "name of the task in the configuration"),
+        ("kind", TEXT, "", "recall, tool-call or trajectory"),
+        ("context", INTEGER, "tokens", "room for prompt and answer"),
+        ("question", TEXT, "", "kind of question"),
+        ("items", INTEGER, "", "items that were answered"),
+        ("right", INTEGER, "", "answers that are right; null for a trajectory"),
+        ("share", REAL, "fraction", "right / items"),
+        ("share_low", REAL, "fraction", "lower end of the interval of share (Wilson)"),
+        ("share_high", REAL, "fraction", "upper end of it"),
+        ("compared", INTEGER, "", "items of which f16 was asked the same; null for f16 itself"),
+        ("only_pair", INTEGER, "", "of compared: right with this pair and wrong with f16"),
+        ("only_f16", INTEGER, "", "of compared: wrong with this pair and right with f16"),
+        ("difference", REAL, "fraction", "share of compared minus f16's"),
+        ("difference_low", REAL, "fraction", "lower end of the interval of difference (Agresti and Min)"),
+        ("difference_high", REAL, "fraction", "upper end of it"),
+        ("p_value", REAL, "", "of McNemar's exact test"),
+        ("q_value", REAL, "", "the same among all comparisons of the table (Benjamini and Hochberg)"),
+        (
+            "detectable",
+            REAL,
+            "fraction",
+            "difference that the test (p < 0.05) would have shown in 4 of 5 runs; 1 where it would have shown none",
+        ),
+        ("verdict", TEXT, "", "worse than f16, better than f16, or no difference shown; null for f16 itself"),
+        ("same_tokens", REAL, "fraction", "share of f16's tokens at the same place; trajectories only"),
+        ("median_first_difference", REAL, "tokens", "where the median one leaves f16's, from 0"),
+        ("never_left", INTEGER, "", "trajectories that are f16's to the end"),
+    ]
+)
+
 ANALYSIS: dict[str, pa.Schema] = {
     "claims": CLAIMS,
     "speed": SPEED,
@@ -546,4 +580,5 @@ ANALYSIS: dict[str, pa.Schema] = {
     "advice": ADVICE,
     "depth": DEPTH,
     "agreement": AGREEMENT,
+    "task_shares": TASK_SHARES,
 }

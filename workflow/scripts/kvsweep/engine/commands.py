@@ -17,6 +17,8 @@ _BATCH = ["-b", "2048", "-ub", "512"]
 # The micro-batch decides what is computed; a batch of that size keeps the logits of one micro-batch in memory.
 SCORER_UBATCH = 512
 _SCORER_BATCH = ["-b", str(SCORER_UBATCH), "-ub", str(SCORER_UBATCH)]
+# Caches, rotations and splits. One level more, and newer builds write 18 lines a token.
+_SERVER_LOG = ["-lv", "4"]
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,7 @@ def scorer(
     ]
 
 
-def server(
-    program: Path, model: str, pair: Pair, n_ctx: int, log: Sequence[str], threads: int | None = None
-) -> list[str]:
+def server(program: Path, model: str, pair: Pair, n_ctx: int, threads: int | None = None) -> list[str]:
     """Answer requests of this machine alone, one after the other, at a port that the system chooses.
 
     Nothing is kept from one request for the next: neither a prompt in the cache nor copies of one in memory.
@@ -130,7 +130,7 @@ def server(
     ctk, ctv = pair.types.ctk, pair.types.ctv
     return [
         *[str(program), "-m", model, "-c", str(n_ctx), "-ctk", ctk, "-ctv", ctv, "-fa", "on"],
-        *[*_DEVICE, *_BATCH, "-np", "1", "--host", "127.0.0.1", "--port", "0", *log],
+        *[*_DEVICE, *_BATCH, "-np", "1", "--host", "127.0.0.1", "--port", "0", *_SERVER_LOG],
         *(["-t", str(threads)] if threads else []),
     ]
 

@@ -58,7 +58,6 @@ def task(arguments: argparse.Namespace) -> None:
     subject.cell["chat"] = chat
     command = commands.server(
         *(program, subject.model["path"], arguments.pair, max(definition["contexts"])),
-        subject.build.get("log_arguments", ()),
         shared_threads(arguments.nodes),
     )
     announce(arguments, f"task {arguments.task} with {arguments.pair}")

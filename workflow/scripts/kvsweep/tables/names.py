@@ -18,4 +18,5 @@ ANALYSIS = (
     "advice",
     "depth",
     "agreement",
+    "task_shares",
 )

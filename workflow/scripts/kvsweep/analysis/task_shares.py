@@ -1,0 +1,101 @@
+"""How many answers are right with each pair, and whether that is told from f16: item by item, on the same prompts.
+
+A task's items are compared at each context and for each kind of question. Where the exact test of McNemar shows a
+difference among all comparisons of the table (q below 0.05, Benjamini and Hochberg) it is called so. Where it does not,
+``detectable`` says which difference would have been shown. A trajectory is right or wrong nowhere: of it the share of
+f16's tokens is given, and where the median one leaves f16's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, median
+from typing import Any
+
+from kvsweep.analysis.many import q_values
+from kvsweep.analysis.set_ups import by_columns
+from kvsweep.statistics import detectable_difference, mcnemar, paired_difference, wilson
+from kvsweep.study.pairs import BASELINE_PAIR
+from kvsweep.tables.row import SET_UP, pair_of, problem_with
+from kvsweep.tables.task_scores import agreement
+
+Row = Mapping[str, Any]
+
+WORSE, BETTER, NOT_SHOWN = "worse than f16", "better than f16", "no difference shown"
+_FALSE_DISCOVERIES = 0.05
+
+
+def task_shares(cells: Iterable[Row], items: Iterable[Row]) -> list[dict[str, Any]]:
+    """Rows of the table ``task_shares``, of the cells that were measured as the pair that they are."""
+    counts = {_cell(row) for row in cells if problem_with(row) is None}
+    found: list[dict[str, Any]] = []
+    same = (*SET_UP, "task", "kind", "context", "question")
+    for key, rows in by_columns([row for row in items if _cell(row) in counts], same).items():
+        by_pair = by_columns(rows, ("ctk", "ctv"))
+        base = {row["item"]: row for row in by_pair.get((BASELINE_PAIR.ctk, BASELINE_PAIR.ctv), ())}
+        for own in by_pair.values():
+            shared = {**dict(zip(same, key, strict=True)), "ctk": own[0]["ctk"], "ctv": own[0]["ctv"]}
+            found.append({**shared, **_share(own), **_beside(own, base)})
+    for row, q in zip(found, q_values([_or_nan(row.get("p_value")) for row in found]), strict=True):
+        if row.get("p_value") is not None:
+            row["q_value"] = float(q)
+            row["verdict"] = NOT_SHOWN
+            if q < _FALSE_DISCOVERIES:
+                row["verdict"] = BETTER if row["difference"] > 0 else WORSE
+    return found
+
+
+def _cell(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in (*SET_UP, "task", "ctk", "ctv"))
+
+
+def _share(rows: Sequence[Row]) -> dict[str, Any]:
+    if any(row["right"] is None for row in rows):
+        return {"items": len(rows)}
+    right = sum(row["right"] for row in rows)
+    share = wilson(right, len(rows))
+    return {
+        **{"items": len(rows), "right": right},
+        **{"share": share.value, "share_low": share.low, "share_high": share.high},
+    }
+
+
+def _beside(rows: Sequence[Row], base: Mapping[str, Row]) -> dict[str, Any]:
+    """Beside f16, of the items of which the same was asked; nothing for f16 itself."""
+    if pair_of(rows[0]) == BASELINE_PAIR:
+        return {}
+    both = [
+        (row, base[row["item"]])
+        for row in rows
+        if row["item"] in base and base[row["item"]]["prompt_sha256"] == row["prompt_sha256"]
+    ]
+    if not both:
+        return {}
+    if any(one["right"] is None or other["right"] is None for one, other in both):
+        alike = [agreement(one["tokens"] or [], other["tokens"] or []) for one, other in both]
+        # One that never leaves f16's does so after its end at the earliest.
+        left = [
+            len(one["tokens"] or []) if at is None else at
+            for (one, _), (_, at) in zip(both, alike, strict=True)
+        ]
+        return {
+            "compared": len(both),
+            "same_tokens": fmean(share for share, _ in alike),
+            "median_first_difference": float(median(left)),
+            "never_left": sum(at is None for _, at in alike),
+        }
+    only_pair = sum(one["right"] and not other["right"] for one, other in both)
+    only_f16 = sum(other["right"] and not one["right"] for one, other in both)
+    difference = paired_difference(only_pair, only_f16, len(both))
+    return {
+        **{"compared": len(both), "only_pair": only_pair, "only_f16": only_f16},
+        "difference": difference.value,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "p_value": mcnemar(only_pair, only_f16),
+        "detectable": detectable_difference(only_pair, only_f16, len(both)),
+    }
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
