@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kvsweep.inputs import download
+from kvsweep.inputs import connection
 from kvsweep.inputs.download import Remote, fetch
 from kvsweep.terminal import TERMINAL, progress_bar
 from server import Page, serving
@@ -104,7 +104,7 @@ def test_no_bar_where_nobody_watches(tmp_path: Path) -> None:
 
 def test_lines_for_the_log_go_on_beside_a_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "_BESIDE_A_BAR_SECONDS", 0.0)
+    monkeypatch.setattr(connection, "_BESIDE_A_BAR_SECONDS", 0.0)
     said: list[str] = []
     with serving() as server, opened(monkeypatch) as screen:
         server.pages["/m.bin"] = Page(bytes(2**20))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from kvsweep.errors import KvsweepError
-from kvsweep.inputs import download
+from kvsweep.inputs import connection, download
+from kvsweep.inputs.connection import Progress
 from kvsweep.inputs.download import Answer, Fetched, Remote, fetch
 from server import Page, Server, serving, sha256
 from support import SCRIPTS
@@ -190,7 +191,7 @@ def test_a_stop_by_the_user_says_what_stays(
         raise KeyboardInterrupt
 
     server.pages["/file.bin"] = Page(CONTENT, '"one"')
-    monkeypatch.setattr(download._Progress, "more", stop)
+    monkeypatch.setattr(Progress, "more", stop)
     with pytest.raises(KeyboardInterrupt):
         get(server, target)
     assert said[-1].replace(server.address, "") == (
@@ -342,7 +343,7 @@ def test_a_disk_that_fills_up(server: Server, target: Path, monkeypatch: pytest.
         raise OSError(errno.ENOSPC, "No space left on device")
 
     server.pages["/file.bin"] = Page(CONTENT)
-    monkeypatch.setattr(download._Progress, "more", full)
+    monkeypatch.setattr(Progress, "more", full)
     assert sentence(server, target).endswith(
         ".file.bin.partial: no space left on the disk after 64 KiB of 1 MiB; free some and run again to go on."
     )
@@ -358,7 +359,7 @@ def test_a_directory_that_cannot_be_written(server: Server, target: Path) -> Non
 
 
 def test_progress_is_said_now_and_then(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(connection, "_PROGRESS_SECONDS", 0.0)
     server.pages["/file.bin"] = Page(CONTENT)
     get(server, target)
     assert said[1].startswith("64 KiB of 1 MiB, ") and said[1].endswith(" left")

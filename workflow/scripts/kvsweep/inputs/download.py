@@ -20,6 +20,7 @@ from urllib.request import getproxies
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, not_writable, partial, read_json, write_json
+from kvsweep.inputs.connection import BAD_CERTIFICATE, Progress, reason_of
 from kvsweep.study.neighbours import link_or_copy
 from kvsweep.terminal import progress_bar
 from kvsweep.units import format_bytes, format_duration
@@ -27,17 +28,13 @@ from kvsweep.units import format_bytes, format_duration
 if TYPE_CHECKING:
     # Imported where it is used: it takes long, and most runs fetch nothing.
     import requests
-    from tqdm import tqdm
 
 # Before each new attempt after a network error; one that brought something starts the list again.
 PAUSES_SECONDS: Sequence[float] = (1, 4, 15, 60)
 _LONGEST_PAUSE_SECONDS = 600.0
 _WORTH_BYTES = 2**20
-_PROGRESS_SECONDS = 15.0
-_BESIDE_A_BAR_SECONDS = 60.0
 _CHUNK_BYTES = 64 * 1024
 _CONNECT_SECONDS, _READ_SECONDS = 20, 60
-_BAD_CERTIFICATE = "the server's certificate is not accepted"
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -221,7 +218,7 @@ def _transfer(
                 _announce(remote, answer, held, say)
                 _begin(remote, target, answer, held)
                 with progress_bar(target.name, answer.size_bytes, held) as bar:
-                    _write(response, beside, held, answer, _Progress(answer.size_bytes, held, say, bar))
+                    _write(response, beside, held, answer, Progress(answer.size_bytes, held, say, bar))
     except (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
@@ -233,8 +230,8 @@ def _transfer(
             f"{'the proxy in HTTPS_PROXY, or ' if getproxies().keys() - {'no'} else ''}the address."
         ) from None
     except requests.exceptions.RequestException as error:
-        reason = _reason(error)
-        if reason == _BAD_CERTIFICATE:
+        reason = reason_of(error)
+        if reason == BAD_CERTIFICATE:
             raise KvsweepError(
                 f"{where}: {remote.shown} cannot be fetched: {reason}; check the address, and the certificates and the "
                 "clock of this machine."
@@ -329,7 +326,7 @@ def _begin(remote: Remote, target: Path, answer: Answer, held: int) -> None:
     write_json(_state_of(target), {"key": remote.key, **asdict(answer)})
 
 
-def _write(response: requests.Response, beside: Path, held: int, answer: Answer, progress: _Progress) -> None:
+def _write(response: requests.Response, beside: Path, held: int, answer: Answer, progress: Progress) -> None:
     import urllib3
 
     try:
@@ -340,7 +337,7 @@ def _write(response: requests.Response, beside: Path, held: int, answer: Answer,
                 file.write(chunk)
                 progress.more(len(chunk))
     except urllib3.exceptions.HTTPError as error:
-        raise _Transient(_reason(error)) from None
+        raise _Transient(reason_of(error)) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             size = "" if answer.size_bytes is None else f" of {format_bytes(answer.size_bytes)}"
@@ -364,69 +361,7 @@ def _finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
     return fetched
 
 
-class _Progress:
-    """Says now and then how far it is, how fast, and how long the rest takes; for the log where there is a bar."""
-
-    def __init__(
-        self,
-        total_bytes: int | None,
-        held_bytes: int,
-        say: Callable[[str], None],
-        bar: tqdm[None] | None = None,
-    ) -> None:
-        self._total, self._held, self._say, self._bar = total_bytes, held_bytes, say, bar
-        self._pause_seconds = _PROGRESS_SECONDS if bar is None else _BESIDE_A_BAR_SECONDS
-        self._got = 0
-        self._start = self._said_at = time.monotonic()
-
-    def more(self, n_bytes: int) -> None:
-        self._got += n_bytes
-        if self._bar is not None:
-            self._bar.update(n_bytes)
-        now = time.monotonic()
-        if now - self._said_at < self._pause_seconds:
-            return
-        self._said_at = now
-        rate = self._got / (now - self._start)
-        here = self._held + self._got
-        line = f"{format_bytes(here)}, {format_bytes(rate)}/s"
-        if self._total is not None:
-            left = format_duration((self._total - here) / rate)
-            line = f"{format_bytes(here)} of {format_bytes(self._total)}, {format_bytes(rate)}/s, about {left} left"
-        if self._bar is not None:
-            self._bar.clear()  # the line takes its place; the bar comes back below it
-        self._say(line)
-
-
 # -- small things -----------------------------------------------------------------------------------------------------
-
-
-def _reason(error: BaseException) -> str:
-    """The system's own word for what is wrong with the connection. Not the exception's text: it repeats the address."""
-    seen: list[BaseException] = []
-    todo: list[object] = [error]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, BaseException) and item not in seen:
-            seen.append(item)
-            todo += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
-    names = [type(item).__name__ for item in seen]
-    if any("NameResolution" in name for name in names):
-        return "the server's name is not known here; is this machine on the network?"
-    if any("Timeout" in name for name in names):
-        return "the server does not answer in time"
-    if any(
-        "Certificate" in name or "Certificate" in str(item) for name, item in zip(names, seen, strict=True)
-    ):
-        return _BAD_CERTIFICATE
-    if any("Proxy" in name for name in names):
-        return "the proxy does not let it through"
-    said = [item.strerror for item in seen if isinstance(item, OSError) and isinstance(item.strerror, str)]
-    if said:
-        return said[0][0].lower() + said[0][1:]
-    if any("IncompleteRead" in name or "ChunkedEncoding" in name for name in names):
-        return "the connection ended early"
-    return "the connection failed"
 
 
 def _kept(target: Path) -> str:
