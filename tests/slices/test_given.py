@@ -45,6 +45,35 @@ def test_rows_of_another_machine(tmp_path: Path) -> None:
     assert [row["source"] for row in (*found.quality, *found.models)] == ["slice:attic"] * 2
 
 
+def part(**values: Any) -> dict[str, Any]:
+    return {"depth_from": 1, "depth_to": 512, "depth_tokens": 256.5, "tokens": 512, "kld_mean": 0.01} | values
+
+
+def test_parts_of_the_scorers_positions(tmp_path: Path) -> None:
+    row = quality_row("q8_0", "q8_0", by_position=[part(kld_mean_low=-1e-9, error_by="windows"), part()])
+    write(tmp_path / "quality.parquet", [row], QUALITY)
+    (found,) = read_slice("attic", tmp_path, read_tables=read_all).quality
+    assert [each["kld_mean"] for each in found["by_position"]] == [0.01, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kld_mean": float("nan")}, "by_position kld_mean is nan"),
+        ({"tokens": -1}, "by_position tokens is -1, which is negative or too large"),
+        ({"top1_agreement": 2.0}, "by_position top1_agreement is 2.0, and no share is above 1"),
+        ({"error_by": "<script>"}, "by_position error_by has an HTML tag"),
+    ],
+)
+def test_a_part_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    write(
+        tmp_path / "quality.parquet",
+        [quality_row("q8_0", "q8_0", by_position=[part(), part(**changes)])],
+        QUALITY,
+    )
+    assert refused(tmp_path) == f"tables/quality.parquet: row 1 of those measured: {said}."
+
+
 def test_what_an_older_kvsweep_did_not_write_is_null(tmp_path: Path) -> None:
     table = as_table([throughput_row("q8_0", "q8_0", machine_memory_bytes=2**34)], THROUGHPUT)
     pq.write_table(table.drop_columns(["machine_memory_bytes"]), tmp_path / "throughput.parquet")

@@ -117,6 +117,8 @@ def _problem_of(value: Any, column: str, field: pa.Field) -> str | None:
             return f"has {len(value)} items"
         problems = (_problem_of(item, column, field) for item in value if item is not None)
         return next((problem for problem in problems if problem is not None), None)
+    if isinstance(value, dict):
+        return _problem_of_part(value, field.type.value_type)
     match value:
         case bool():
             return None
@@ -129,6 +131,14 @@ def _problem_of(value: Any, column: str, field: pa.Field) -> str | None:
         case datetime():
             return None if 2000 <= value.year <= 2100 else f"is of the year {value.year}"
     return f"is {type(value).__name__}"
+
+
+def _problem_of_part(part: Mapping[str, Any], fields: pa.StructType) -> str | None:
+    """Of an item that has columns of its own, such as a part of a window's positions."""
+    for name, value in part.items():
+        if value is not None and (problem := _problem_of(value, name, fields.field(name))) is not None:
+            return f"{name} {problem}"
+    return None
 
 
 def _problem_of_real(value: float, column: str, field: pa.Field) -> str | None:
