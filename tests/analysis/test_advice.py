@@ -148,6 +148,11 @@ def test_between_parts_the_error_is_no_smaller_than_theirs() -> None:
     assert found.value == pytest.approx(0.02) and found.half == pytest.approx(0.002)
     assert kld_at_depth([cell], 1023) is None and kld_at_depth([cell], 3073) is None
     assert kld_at_depth([quality_row("q4_0", "q4_0", 0.009)], 2048) is None
+    unknown = [
+        part | {"kld_mean_low": None, "kld_mean_high": None}
+        for part in by_position((1024, 0.01), (3072, 0.03))
+    ]
+    assert kld_at_depth([quality_row("q4_0", "q4_0", 0.009, by_position=unknown)], 2048) is None
 
 
 def test_a_divergence_that_is_too_high_is_not_feasible_and_what_would_change_it_is_said() -> None:

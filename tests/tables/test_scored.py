@@ -47,6 +47,16 @@ def test_a_tail_that_too_few_tokens_carry_has_no_interval(tmp_path: Path) -> Non
     assert row["kld_p999"] is not None and row["kld_p999_low"] is row["kld_p999_high"] is None
 
 
+def test_a_part_of_one_token_has_a_value_and_no_error(tmp_path: Path) -> None:
+    cell = scored_cell(tmp_path, lambda _, position: position / 1000, windows=1, positions="16x1")
+    row = statistics(windows_of(cell))
+    assert len(row["by_position"]) == 16
+    assert row["kld_by_depth"][0] == pytest.approx(row["by_position"][0]["kld_mean"])
+    assert row["kld_by_depth_stderr"] == row["top1_by_depth_stderr"] == [None] * 16
+    assert {part["kld_mean_low"] for part in row["by_position"]} == {None}
+    assert as_table([row], QUALITY).num_rows == 1
+
+
 def test_each_windows_own_values_are_there_for_what_is_compared_by_window(tmp_path: Path) -> None:
     row = statistics(windows_of(scored_cell(tmp_path, lambda window, _: window + 0.5)))
     assert row["kld_windows"] == [0.5, 1.5] and row["ln_ppl_ratio_windows"] == [0.25, 0.75]

@@ -68,9 +68,9 @@ def statistics(windows: Iterable[Window]) -> dict[str, Any]:
         "by_position": parts,
         "depth_tokens": [part["depth_tokens"] for part in parts],
         "kld_by_depth": [part["kld_mean"] for part in parts],
-        "kld_by_depth_stderr": [part["kld_mean_stderr"] for part in parts],
+        "kld_by_depth_stderr": [part.get("kld_mean_stderr") for part in parts],
         "top1_by_depth": [part["top1_agreement"] for part in parts],
-        "top1_by_depth_stderr": [part["top1_agreement_stderr"] for part in parts],
+        "top1_by_depth_stderr": [part.get("top1_agreement_stderr") for part in parts],
     }
     for name, values in (("kld", kld), ("ln_ppl_ratio", ratio)):
         error = window_stderr(values)
@@ -105,7 +105,7 @@ def _part(scores: Any) -> dict[str, Any]:
         ("ln_ppl_ratio", scores["nll"].astype(float) - scores["nll_base"], mean_of),
     ):
         if values.size < 2:
-            row[name] = float(values.mean())
+            row |= {name: float(values.mean())} | _ends(name, None)
             continue
         found = of(values)
         row |= {name: found.value, f"{name}_stderr": found.stderr, "error_by": found.by}
