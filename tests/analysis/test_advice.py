@@ -6,15 +6,19 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 from kvsweep.analysis.advice import advice
-from kvsweep.analysis.curves import Curve, along
+from kvsweep.analysis.best import told_quicker, what_decides
+from kvsweep.analysis.curves import Curve, Duration, along
+from kvsweep.analysis.estimates import of_rounds
 from kvsweep.analysis.kld_at_depth import kld_at_depth
 from kvsweep.analysis.schemas import ADVICE
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.study.config import Workload, parse_workloads
 from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table
+from scipy import stats
 from support import ROOT
 from synthetic_tables import in_rounds, model_row, quality_row, study, throughput_row, unmeasured
 
@@ -317,3 +321,25 @@ def test_a_whole_study_gets_an_answer_to_every_workload() -> None:
     # The upgraded pair and the one whose work left the device are in none of the ranks.
     in_ranks = {pair_of(row) for row in rows if row.get("rank") and row["goal"] == "seconds"}
     assert in_ranks and not in_ranks & {"turbo3", "f16/turbo4"}
+
+
+def test_what_decides_is_asked_as_strictly_as_it_will_be_judged() -> None:
+    """The rounds that are named tell the pairs apart if they go on as before, whatever the number of other pairs."""
+
+    def request(*seconds: float) -> Duration:
+        value = of_rounds(dict(enumerate(seconds, start=1)))
+        return Duration(value.value, ((1.0, value),))
+
+    apart = (0.0, 0.12, 0.0)  # seconds by which the second one takes longer, round by round
+    for others in (1, 3, 7, 11):
+        pairs = [request(*(1.0 for _ in apart)), request(*(1.06 + one for one in apart))]
+        said = what_decides(pairs, others, 60.0)
+        more = int(said.split()[1])
+        repeated = [[1.06 + apart[n % 3] for n in range(3 + k)] for k in range(more + 1)]
+        half = [
+            stats.t.ppf(1 - 0.05 / others, len(own) - 1) * np.std(apart, ddof=1) / np.sqrt(len(own))
+            for own in repeated
+        ]
+        gap = pairs[1].seconds - 1.0
+        assert half[more] < gap and all(one >= gap for one in half[1:more])
+        assert not told_quicker(pairs[0], pairs[1], others) and "min" in said

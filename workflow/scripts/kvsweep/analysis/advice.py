@@ -73,7 +73,7 @@ def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
         if rank == 1 and len(best) == 1:
             said["would_change"] = would_change(order, judgements, workload, set_up)
         elif rank == 1:
-            said["decides"] = _decides(best, workload, set_up)
+            said["decides"] = _decides(best, len(order) - 1, workload, set_up)
         yield shared | _row(one) | {"rank": rank, "why": _why(one, order, rank, workload), **said}
     rest = [one for one in judgements if one.verdict != FEASIBLE]
     for one in sorted(rest, key=lambda one: (one.verdict, one.candidate.pair)):
@@ -88,11 +88,11 @@ def _best(order: Sequence[Judgement], workload: Workload) -> list[Judgement]:
     return [one for one, stays in zip(order, not_told_from_best(requests), strict=True) if stays]
 
 
-def _decides(best: Sequence[Judgement], workload: Workload, set_up: SetUp) -> str:
+def _decides(best: Sequence[Judgement], others: int, workload: Workload, set_up: SetUp) -> str:
     if workload.goal == "context":
         return "cells at a greater depth: all of these ran at the deepest that was measured"
     requests = [summed(one.request) for one in best if one.request is not None]
-    return what_decides(requests, set_up.seconds_of_round)
+    return what_decides(requests, others, set_up.seconds_of_round)
 
 
 def _row(one: Judgement) -> dict[str, Any]:

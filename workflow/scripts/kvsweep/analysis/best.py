@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kvsweep.analysis.curves import Duration
-from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of, t_quantile
+from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of
 from kvsweep.numbers import format_number
 from kvsweep.statistics import student_t_quantile
 from kvsweep.units import format_duration
@@ -26,8 +26,11 @@ def told_quicker(a: Duration, b: Duration, others: int) -> bool:
         return False
     if not error.stderr:
         return b.seconds - a.seconds > error.bound
-    t = student_t_quantile(1 - 0.05 / max(others, 1), error.freedom)
-    return b.seconds - a.seconds > t * error.stderr + error.bound
+    return b.seconds - a.seconds > _t(others, error.freedom) * error.stderr + error.bound
+
+
+def _t(others: int, freedom: float) -> float:
+    return student_t_quantile(1 - 0.05 / max(others, 1), freedom)
 
 
 def is_over_rounds(duration: Duration) -> bool:
@@ -44,28 +47,26 @@ def not_told_from_best(requests: Sequence[Duration]) -> list[bool]:
     ]
 
 
-def what_decides(requests: Sequence[Duration], seconds_of_round: float | None) -> str:
-    """What would tell the quickest of these from the others, and how long that takes.
+def what_decides(requests: Sequence[Duration], others: int, seconds_of_round: float | None) -> str:
+    """What would tell the quickest of these from all the others, and how long that takes.
 
-    ``requests``: those not told apart, from quick to slow; ``seconds_of_round``: what one round of the set-up takes.
+    ``requests``: those not told apart, from quick to slow; ``others``: among how many comparisons, as in
+    ``told_quicker``; ``seconds_of_round``: what one round of the set-up takes.
     """
     known = [request for request in requests if request.rounds is not None]
     if len(known) < len(requests):
         return "repetitions over several runs, which were not published"
     rounds = min(request.rounds or 0 for request in known)
-    if rounds < 2:
+    best = requests[0]
+    gaps = [(slow.seconds - best.seconds, error_of((slow - best).terms)) for slow in requests[1:]]
+    if rounds < 2 or any(error is None for _, error in gaps):
         return f"two more rounds{_time(2, seconds_of_round)}"
-    best, second = requests[0], requests[1]
-    gap = second - best
-    half = gap.half
-    if half is None or not gap.seconds:
-        return f"two more rounds{_time(2, seconds_of_round)}"
-    spread = half * math.sqrt(rounds) / t_quantile(rounds - 1)
     for n in range(rounds + 1, MOST_ROUNDS + 1):
-        if t_quantile(n - 1) * spread / math.sqrt(n) < gap.seconds:
+        shrinks = _t(others, n - 1) * math.sqrt(rounds / n)
+        if all(error and error.stderr * shrinks + error.bound < seconds for seconds, error in gaps):
             more = n - rounds
             return f"about {more} more round{'s' if more > 1 else ''}{_time(more, seconds_of_round)}"
-    share = format_number(100 * gap.seconds / best.seconds, 2)
+    share = format_number(100 * min(seconds for seconds, _ in gaps) / best.seconds, 2)
     return f"more than {MOST_ROUNDS} rounds, for a difference of about {share} %"
 
 
