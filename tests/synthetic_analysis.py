@@ -313,7 +313,7 @@ def speed_of(throughput: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str
 
 
 def _task_shares() -> list[dict[str, Any]]:
-    """One fact, of 100: f16 and a pair that is not told from it."""
+    """One fact, of 100: f16, a pair that is not told from it, and one that is."""
     asked = {"task": "recall", "kind": "recall", "context": 1024, "question": "one", "items": 100}
     f16 = {"right": 90, "share": 0.9, "share_low": 0.826, "share_high": 0.945}
     beside = {"compared": 100, "only_pair": 1, "only_f16": 3, "difference": -0.02, "p_value": 0.625}
@@ -321,6 +321,23 @@ def _task_shares() -> list[dict[str, Any]]:
         answer("task_shares", **asked, **f16, ctk="f16", ctv="f16"),
         answer(
             "task_shares", **asked, **f16, **beside, ctk="q8_0", ctv="q8_0", verdict="no difference shown"
+        ),
+        answer(
+            "task_shares",
+            **asked,
+            right=60,
+            share=0.6,
+            share_low=0.502,
+            share_high=0.691,
+            compared=100,
+            only_pair=0,
+            only_f16=30,
+            difference=-0.3,
+            p_value=2e-9,
+            q_value=4e-9,
+            ctk="q4_0",
+            ctv="q4_0",
+            verdict="worse than f16",
         ),
     ]
 

@@ -214,10 +214,7 @@ def test_the_published_numbers_alone_make_the_report_without_an_engine(tmp_path:
     ):
         assert line in post
     page = (results / "published" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 12
-    # Nobody has published a divergence by depth, or its tail.
-    missing = {"KL divergence by depth", "Top-1 agreement by depth", "Tail of the divergence"}
-    assert set(re.findall("No figure “(.*?)”", page)) == missing
+    assert page.count("<svg") == 12 and "No figure “" not in page
 
 
 def test_only_builds_and_measurements_go_to_a_cluster() -> None:

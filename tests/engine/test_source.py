@@ -163,8 +163,8 @@ def pip_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         ),
         (
             NO_NETWORK,
-            f"{KEY}.pypi: pip cannot fetch llama-cpp-python 0.3.36 (Could not install packages due to an "
-            "OSError: HTTPSConnectionPool(host='pypi.org'): Max retries exceeded).",
+            f"{KEY}.pypi: the package index does not answer, so llama-cpp-python 0.3.36 cannot be fetched; check the "
+            "network, the index and the proxy that pip is told to use, and run again.",
         ),
         ("python: No module named pip\n", f"{KEY}.pypi: pip cannot fetch llama-cpp-python 0.3.36 (python: No module "
          "named pip)."),

@@ -13,7 +13,7 @@ class Entry(NamedTuple):
     section: str  # of the report
     title: str
     caption: str
-    nothing: str  # what is said where there is nothing to draw
+    nothing: str  # what is said where there is nothing to draw; nothing of what only some studies ask for
 
 
 _LOOK = (
@@ -79,7 +79,7 @@ FIGURES: dict[str, Entry] = {
         "was predicted, of the scorer's cells. A dot is a sixteenth of the scored positions of all windows; bands hold "
         "95 %, over windows where there are at least 8, else over blocks of 64 neighbouring tokens, which know nothing "
         "of what makes a whole window hard. Other depths of a window are other text: pairs share it, depths do not.",
-        "Nothing was scored by depth (quality.method: scorer).",
+        "",
     ),
     "top1_against_depth": Entry(
         "depth",
@@ -87,7 +87,7 @@ FIGURES: dict[str, Entry] = {
         "Top-1 agreement by depth",
         "Share of tokens at which the most likely next token is f16's, against the number of tokens in the cache; "
         "bands as in the figure before.",
-        "Nothing was scored by depth (quality.method: scorer).",
+        "",
     ),
     "tail_by_mean": Entry(
         "quality",
@@ -96,7 +96,16 @@ FIGURES: dict[str, Entry] = {
         "What a mean does not tell: the KL divergence that one token in a thousand exceeds, against the mean. Bars "
         "hold 95 %, by a bootstrap of windows or blocks; without them llama-perplexity printed the figure, or "
         "the tokens are too few.",
-        "No cell gave both a mean and a tail of the KL divergence.",
+        "",
+    ),
+    "right_by_context": Entry(
+        "task_shares",
+        "quality",
+        "Right answers by context",
+        "Share of right answers to the items of a task, by the length of prompt and answer together; a panel for each "
+        "kind of question. Bars: 95 % (Wilson), of each pair by itself; whether a pair differs from f16 is decided "
+        "item by item and stands in the table.",
+        "",
     ),
     "speed_ratios": Entry(
         "speed",

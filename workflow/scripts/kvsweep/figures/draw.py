@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from kvsweep.figures import crossovers, depth, k_or_v, memory, pareto, quality, ratios, speed, style
+from kvsweep.figures import answers, crossovers, depth, k_or_v, memory, pareto, quality, ratios, speed, style
 from kvsweep.figures.drawing import Drawing
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.files import complete_or_absent
@@ -25,6 +25,7 @@ DRAWERS: dict[str, Callable[[Sequence[Row]], Drawing]] = {
     "kld_against_depth": depth.kld_against_depth,
     "top1_against_depth": depth.top1_against_depth,
     "tail_by_mean": depth.tail_by_mean,
+    "right_by_context": answers.right_by_context,
     "speed_ratios": ratios.speed_ratios,
     "prefill_by_depth": speed.prefill_by_depth,
     "decode_by_depth": speed.decode_by_depth,

@@ -16,7 +16,7 @@ from kvsweep.report.parts import Entry, Grid
 
 @dataclass(frozen=True)
 class Figure:
-    """Without numbers there is nothing to show, and `listed.nothing` says so."""
+    """Without numbers there is nothing to show, and `listed.nothing` says so, if anything."""
 
     name: str
     listed: Listed

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
 from kvsweep.report.answer import Answers, answers
+from kvsweep.report.answers import task_sections
 from kvsweep.report.cells import Evidence, quality_status, throughput_status
 from kvsweep.report.claims import claim_sections
 from kvsweep.report.crossovers import crossover_sections
@@ -61,6 +62,7 @@ class View:
     quality: tuple[Section, ...]
     depth: tuple[Section, ...]
     agreement: tuple[Section, ...]
+    tasks: tuple[Section, ...]
     throughput: tuple[Section, ...]
     crossovers: tuple[Section, ...]
     memory: tuple[Section, ...]
@@ -97,6 +99,7 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
         quality=tuple(quality_sections(quality)),
         depth=tuple(depth_sections(rows["depth"])),
         agreement=tuple(agreement_sections(rows["agreement"])),
+        tasks=tuple(task_sections(rows["task_shares"])),
         throughput=tuple(throughput_sections(rows["speed"])),
         crossovers=tuple(crossover_sections(rows["crossovers"])),
         memory=tuple(memory_sections(rows["memory"], rows["largest_context"])),

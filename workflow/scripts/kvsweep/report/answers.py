@@ -1,0 +1,100 @@
+"""What was answered with each pair, beside f16's answers to the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.numbers import ABSENT, format_number
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.tables.row import Row
+from kvsweep.units import format_count
+
+COLUMNS = (
+    "pair",
+    "task",
+    "context",
+    "right, %",
+    "95 % interval",
+    "answers",
+    "less f16's, points",
+    "95 % interval ",
+    "q",
+    "verdict",
+)
+_NOTES = (
+    "Compared item by item with f16 of the same engine: exact test of McNemar, with q-values over all comparisons of "
+    "the table (Benjamini and Hochberg).",
+)
+_OF_TRAJECTORIES = (
+    "pair",
+    "task",
+    "context",
+    "same tokens, %",
+    "first other token (median)",
+    "all the same",
+    "of",
+)
+
+
+def task_sections(rows: Sequence[Row]) -> Iterable[Section]:
+    """Of rows of the table `task_shares`, one for each set-up."""
+    for title, group in by_set_up(rows, SUBJECT):
+        ordered = [row for own in by_pair(group).values() for row in own]
+        right = [row for row in ordered if row["share"] is not None]
+        followed = [row for row in ordered if row["same_tokens"] is not None]
+        grids = []
+        if right:
+            grids.append(Grid("Right answers", COLUMNS, tuple(map(_right, right)), notes=_NOTES))
+        if followed:
+            lines = tuple(map(_followed, followed))
+            grids.append(Grid("Likeliest continuations beside f16's", _OF_TRAJECTORIES, lines))
+        if grids:
+            yield Section(title, tuple(grids))
+
+
+def _name(row: Row) -> str:
+    return row["task"] if row["question"] in (None, row["kind"]) else f"{row['task']}, {row['question']}"
+
+
+def _pair(row: Row) -> Entry:
+    return Entry(row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}")
+
+
+def _percent(share: float | None, digits: int = 3) -> str:
+    return ABSENT if share is None else format_number(100 * share, digits)
+
+
+def _between(row: Row, name: str) -> Entry:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return Entry(ABSENT if low is None or high is None else f"{_percent(low)} to {_percent(high)}")
+
+
+def _right(row: Row) -> tuple[Entry, ...]:
+    unseen = row["detectable"] if row["verdict"] == "no difference shown" else None
+    note = "" if unseen is None else f"one of {_percent(unseen, 2)} points would have shown in 4 of 5 runs"
+    return (
+        _pair(row),
+        Entry(_name(row)),
+        Entry(format_count(row["context"]), value=row["context"]),
+        Entry(_percent(row["share"]), value=row["share"]),
+        _between(row, "share"),
+        Entry(f"{row['items']:,}", value=row["items"]),
+        Entry(_percent(row["difference"]), value=row["difference"]),
+        _between(row, "difference"),
+        Entry(ABSENT if row["q_value"] is None else format_number(row["q_value"], 2), value=row["q_value"]),
+        Entry(row["verdict"] or ABSENT, note=note),
+    )
+
+
+def _followed(row: Row) -> tuple[Entry, ...]:
+    first = row["median_first_difference"]
+    return (
+        _pair(row),
+        Entry(_name(row)),
+        Entry(format_count(row["context"]), value=row["context"]),
+        Entry(_percent(row["same_tokens"]), value=row["same_tokens"]),
+        Entry(ABSENT if first is None else format_number(first, 3), value=first),
+        Entry(ABSENT if row["never_left"] is None else str(row["never_left"]), value=row["never_left"]),
+        Entry(ABSENT if row["compared"] is None else f"{row['compared']:,}", value=row["compared"]),
+    )
