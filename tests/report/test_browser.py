@@ -276,6 +276,26 @@ def test_paper_shows_every_set_up_and_no_form(browser, report):
         == "rgb(255, 255, 255)"
     )
     assert not visited.page.locator(".filter").first.is_visible()
+    # What is left out is said.
+    assert not visited.page.locator("#cells").is_visible() and not visited.page.locator("#duels").is_visible()
+    assert "every cell are in the page" in visited.page.locator(".on-paper").inner_text()
+    visited.page.close()
+
+
+def test_a_report_of_twelve_cells_is_twelve_printed_pages_at_most(browser, tmp_path):
+    """With every figure, and each table of a few rows."""
+    pairs = (("f16", "f16"), ("q8_0", "q8_0"), ("q4_0", "q4_0"), ("q8_0", "q4_0"))
+    speeds = [
+        throughput_row(*pair, depth, phase, rate)
+        for pair in pairs
+        for depth in (0, 1024)
+        for phase, rate in (("prefill", 900.0), ("decode", 40.0 - depth / 100))
+    ]
+    scores = [quality_row(*pair, 0.001 * place) for place, pair in enumerate(pairs)]
+    tables = {"throughput": table_of("throughput", speeds), "quality": table_of("quality", scores)}
+    visited = Visit(browser, write_report(tmp_path / "twelve", tables))
+    printed = visited.page.pdf(format="A4")
+    assert 3 <= len(re.findall(rb"/Type\s*/Page[^s]", printed)) <= 12
     visited.page.close()
 
 
