@@ -70,9 +70,9 @@ _LARGEST_PERCENTAGE = 999.0  # an end of an interval beyond it says no more than
 
 
 def format_difference(fraction: float, interval: Interval | None) -> str:
-    """A relative difference in percent with its interval: `−12.3 % [−14.1, −10.4]`; `−12.3 % [–]` if unknown."""
+    """A relative difference in percent with its interval: `−12.3 % [−14.1, −10.4]`; `−12.3 %` if unknown."""
     if interval is None:
-        return f"{_signed(format_number(100 * fraction, 3))} % [{ABSENT}]"
+        return f"{_signed(format_number(100 * fraction, 3))} %"
     difference, low, high = (100 * value for value in interval)
     nearer = min(difference - low, high - difference)
     decimals = min(max(_decimals_for(nearer), 0), 2) if nearer > 0 else 2

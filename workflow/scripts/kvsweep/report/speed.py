@@ -31,9 +31,8 @@ ONE_ROUND = (
     "One round: no interval can be given, and nothing is called faster or slower. Beside a rate stands the "
     "standard deviation of the repetitions within its process; from one process to the next speed changes by more.",
 )
-DIFFERENCE_NOTES = (
-    "Compared within rounds; in brackets the 95 % interval over rounds, an en dash for one round.",
-)
+WITHIN_ROUNDS = "Compared within rounds; in brackets the 95 % interval over rounds."
+NO_INTERVAL = "Without brackets it is of one round, or as published: nothing is known of its error."
 
 
 def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
@@ -105,7 +104,12 @@ def _differences(title: str, cells: Sequence[Row]) -> Iterable[Grid]:
     if others:
         caption = f"{title}: difference from {reference} at equal depth"
         grid = by_depth(caption, others, lambda row: _difference_entry(row, base.get(row["depth"])))
-        yield replace(grid, notes=DIFFERENCE_NOTES)
+        texts = [entry.note or entry.text for line in grid.rows for entry in line[1:]]
+        said = {
+            WITHIN_ROUNDS: any("[" in text for text in texts),
+            NO_INTERVAL: any(text.endswith("%") for text in texts),
+        }
+        yield replace(grid, notes=tuple(note for note, needed in said.items() if needed))
 
 
 _RATIO = ("ratio", "ratio_low", "ratio_high")
