@@ -401,4 +401,6 @@ def study(pairs: Iterable[tuple[str, str]] = PAPER_PAIRS) -> dict[str, pa.Table]
         "models": table_of("models", [model_row()]),
         "throughput": table_of("throughput", speeds),
         "quality": table_of("quality", qualities),
+        "tasks": table_of("tasks", []),
+        "task_items": table_of("task_items", []),
     }

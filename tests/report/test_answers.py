@@ -46,3 +46,12 @@ def test_the_figure_has_a_line_a_pair_and_the_tables_numbers() -> None:
     assert {container.get_label() for container in panel.containers} == {"f16", "q8_0", "q4_0"}
     assert [point["right, %"] for point in drawing.points] == [100 * row["share"] for row in rows]
     assert right_by_context([row | {"share": None} for row in rows]).panels == ()
+
+
+def test_too_few_answers_to_show_anything_are_called_so() -> None:
+    row = answer(
+        "task_shares", **ASKED, right=6, share=1.0, compared=6, difference=0.0, q_value=1.0, detectable=1.0,
+        ctk="q8_0", ctv="q8_0", verdict="no difference shown",
+    )  # fmt: skip
+    (section,) = task_sections(answers_of("task_shares", [row]).to_pylist())
+    assert section.grids[0].rows[0][-1].note == "too few answers to show any difference in 4 of 5 runs"

@@ -72,7 +72,11 @@ def _between(row: Row, name: str) -> Entry:
 
 def _right(row: Row) -> tuple[Entry, ...]:
     unseen = row["detectable"] if row["verdict"] == "no difference shown" else None
-    note = "" if unseen is None else f"one of {_percent(unseen, 2)} points would have shown in 4 of 5 runs"
+    note = ""
+    if unseen is not None:
+        note = f"one of {_percent(unseen, 2)} points would have shown in 4 of 5 runs"
+        if unseen >= 1:
+            note = "too few answers to show any difference in 4 of 5 runs"
     return (
         _pair(row),
         Entry(_name(row)),

@@ -91,7 +91,7 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
     evidence = Evidence()
     status = (*throughput_status(throughput, evidence), *quality_status(quality, evidence))
     return View(
-        summary=_summary(throughput, quality),
+        summary=_summary([*throughput, *quality, *rows["tasks"]]),
         answers=tuple(answers(rows["advice"], rows["speed"], rows["pareto"])),
         warnings=tuple(
             warnings_of(throughput, quality, rows["repetitions"], rows["models"], rows["agreement"])
@@ -120,9 +120,9 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
 # --- what was measured --------------------------------------------------------------------------------------
 
 
-def _summary(throughput: Sequence[Row], quality: Sequence[Row]) -> str:
-    published = _cells_of(row for row in (*throughput, *quality) if is_published(row))
-    cells = _cells_of(row for row in (*throughput, *quality) if not is_published(row))
+def _summary(rows: Sequence[Row]) -> str:
+    published = _cells_of(row for row in rows if is_published(row))
+    cells = _cells_of(row for row in rows if not is_published(row))
     theirs = f"{plural(len(published), 'cell')} as published by others" if published else ""
     if not cells:
         return f"No cell has been measured here; {theirs}." if theirs else "No cell has been measured yet."
@@ -136,7 +136,7 @@ def _summary(throughput: Sequence[Row], quality: Sequence[Row]) -> str:
 
 def _cells_of(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows by cell: both phases of a throughput cell come from one process."""
-    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, "ctk", "ctv", "depth", "round"))
+    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, "ctk", "ctv", "depth", "round", "task"))
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)
