@@ -176,6 +176,10 @@ NODES = {
 PACKAGE = {"package": "p", "version": "1", "sha256": "a" * 64, "member": "a.gguf"}
 HUB = {"repo": "a/b", "revision": "0" * 40, "file": "fetched.gguf"}
 DIGEST = "0123456789abcdef" * 4
+TASKS = {
+    "facts": {"kind": "recall", "questions": ["one"], "contexts": [512], "items": 2},
+    "onward": {"kind": "trajectory", "corpus": "generated", "contexts": [512], "items": 2, "tokens": 8},
+}
 
 CONTRACT = [
     # -- pairs, depths, contexts ---------------------------------------------------------------------------------------
@@ -328,6 +332,30 @@ CONTRACT = [
         value("quality.positions", {"1K": "8x16"}),
         set(),
         keys=("quality.positions", "quality.positions.*"),
+    ),
+    Line(
+        "tasks",
+        value("tasks", TASKS),
+        {job("task_cell", "built", m, t, p, p) for m in MODELS for t in TASKS for p in PAIRS}
+        | {job("task_cell", "ready", m, t, "f16", "f16") for m in MODELS for t in TASKS}
+        # llama-server, which they did not need before; what they have measured stays.
+        | {job("engine", "built"), job("engine", "ready"), job("accepted_types", "ready")},
+        keys=tuple(
+            f"tasks.*.{key}"
+            for key in (
+                *(
+                    "kind",
+                    "seed",
+                    "items",
+                    "contexts[]",
+                    "pairs[]",
+                    "answer_minutes",
+                    "answer_tokens",
+                    "chat",
+                ),
+                *("questions[]", "tools", "corpus", "tokens"),
+            )
+        ),
     ),
     # -- an engine is another one --------------------------------------------------------------------------------------
     Line(
@@ -497,7 +525,7 @@ CONTRACT = [
         value("slices", {"attic": "attic/tables"}),
         set(),
         TABLES,
-        keys=("slices.*",),
+        keys=("slices.*", "slices.*.url", "slices.*.sha256"),
     ),
     Line(
         "the workloads",
@@ -561,7 +589,7 @@ def test_exactly_what_changed_runs(
     assert all(reasons.values())
 
 
-MEASURED = ("throughput_cell", "quality_cell", "scorer_cell", "baseline")
+MEASURED = ("throughput_cell", "quality_cell", "scorer_cell", "task_cell", "baseline")
 
 
 def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:
@@ -574,13 +602,13 @@ def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:
     found = {}
     for cell in json.loads((place.results / "plan.json").read_text())["cells"]:
         if not cell["done"]:
-            place_of = {"throughput": ("depth",)}.get(cell["kind"], ("corpus", "n_ctx"))
+            place_of = {"throughput": ("depth",), "tasks": ("task",)}.get(cell["kind"], ("corpus", "n_ctx"))
             values = [cell["engine"], cell["model"], *(cell[name] for name in place_of)]
             if cell["kind"] == "baseline":
                 name = job("baseline", *values)
             else:
                 later = [f"round-{cell['round']}"] if cell.get("round", 1) > 1 else []
-                kind = "scorer" if cell.get("method") == "scorer" else cell["kind"]
+                kind = "scorer" if cell.get("method") == "scorer" else cell["kind"].removesuffix("s")
                 name = job(f"{kind}_cell", *values, cell["ctk"], cell["ctv"], *later)
             found[name] = cell["reason"]
     return found
