@@ -49,7 +49,8 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
     ]
     untold = len(at) - sum(map(len, groups.values()))
     if untold:
-        parts.append(f"{plural(untold, 'cache') if not parts else untold} not told from it")
+        alone = f"{plural(untold, 'quantized cache')} {'is' if untold == 1 else 'are'} not told from f16"
+        parts.append(f"{untold} not told from it" if parts else alone)
     yield f"{on}, {where}: {', '.join(parts)}."
 
 
