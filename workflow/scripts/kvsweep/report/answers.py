@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, pair_of
 from kvsweep.units import format_count
 
 COLUMNS = (
@@ -57,10 +57,6 @@ def _name(row: Row) -> str:
     return row["task"] if row["question"] in (None, row["kind"]) else f"{row['task']}, {row['question']}"
 
 
-def _pair(row: Row) -> Entry:
-    return Entry(row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}")
-
-
 def _percent(share: float | None, digits: int = 3) -> str:
     return ABSENT if share is None else format_number(100 * share, digits)
 
@@ -78,7 +74,7 @@ def _right(row: Row) -> tuple[Entry, ...]:
         if unseen >= 1:
             note = "too few answers to show any difference in 4 of 5 runs"
     return (
-        _pair(row),
+        Entry(str(pair_of(row))),
         Entry(_name(row)),
         Entry(format_count(row["context"]), value=row["context"]),
         Entry(_percent(row["share"]), value=row["share"]),
@@ -94,7 +90,7 @@ def _right(row: Row) -> tuple[Entry, ...]:
 def _followed(row: Row) -> tuple[Entry, ...]:
     first = row["median_first_difference"]
     return (
-        _pair(row),
+        Entry(str(pair_of(row))),
         Entry(_name(row)),
         Entry(format_count(row["context"]), value=row["context"]),
         Entry(_percent(row["same_tokens"]), value=row["same_tokens"]),

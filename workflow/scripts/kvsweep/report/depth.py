@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.numbers import ABSENT, format_number, format_with_error
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, pair_of
 from kvsweep.units import format_count
 
 MOST_DEPTHS = 6  # columns; the table depth has them all
@@ -59,7 +59,7 @@ def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
 def _agreement(row: Row) -> tuple[Entry, ...]:
     relative = row["relative"]
     return (
-        Entry(row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}"),
+        Entry(str(pair_of(row))),
         Entry(format_number(row["kld_perplexity"], 5), value=row["kld_perplexity"]),
         Entry(format_number(row["kld_scorer"], 5), value=row["kld_scorer"]),
         Entry(ABSENT if relative is None else format_number(100 * relative, 2), value=relative),
