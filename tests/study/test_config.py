@@ -618,8 +618,8 @@ WRONG: list[tuple[Config, str]] = [
     ),
     # a file of a package
     (
-        changed("models", "tiny", to={"pypi": PACKAGE | {"version": "1.0 --index-url=x"}}),
-        "models.tiny.pypi.version: '1.0 --index-url=x' is not valid here; write an exact version such as 1.0.0.",
+        changed("models", "tiny", to={"pypi": PACKAGE | {"version": "1.0 --find-links=x"}}),
+        "models.tiny.pypi.version: '1.0 --find-links=x' is not valid here; write an exact version such as 1.0.0.",
     ),
     (
         changed("models", "tiny", to={"pypi": [PACKAGE, PACKAGE | {"member": "../a"}]}),

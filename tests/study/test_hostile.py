@@ -112,7 +112,8 @@ HOSTILE = [
     "../../MARK", "/MARK/..", "~/MARK", '{"url": "https://example.org/MARK"}', '{"path": "MARK"}', "MARK" * 2000,
     "https://me:MARK@example.org/x", "https://MARK@example.org/x", "http://me:MARK@[::1", "https:/me:MARK@x/y",
     "git+ssh://x:MARK@example.org/x", "socks5://me:MARK@proxy:1080", "me:MARK@example.org", "ssh://me:MARK@host/x",
-    "p --index-url=https://example.org/MARK", "1.0 --MARK", "1.0\n--index-url https://example.org/MARK", "p[MARK] @ x",
+    "p --find-links=https://example.org/MARK", "1.0 --MARK", "1.0\n--find-links https://example.org/MARK",
+    "p[MARK] @ x",
 ]  # fmt: skip
 SECRETS = [text for text in HOSTILE if ("MARK@" in text and "@example.org/x" in text) or "MARK@proxy" in text]
 
