@@ -53,12 +53,9 @@ class _Asked(Section):
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
-class RecallEntry(_Asked):
-    kind: Literal["recall"] = Field(description="facts stated in a long text, asked for at its end")
-    questions: Some[Question] = Field(
-        default=("one", "several", "chain", "count"),
-        description="one fact, several under one name, a chain of three, how often something was said",
-    )
+class _Answered(_Asked):
+    """What the kinds have whose answers are right or wrong."""
+
     answer_tokens: Positive = Field(default=64, description="longest answer")
     chat: Optional[Flag] = Field(
         default=None, description="whether to ask in the model's chat template; if it has one, if absent"
@@ -70,17 +67,19 @@ class RecallEntry(_Asked):
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
-class ToolCallEntry(_Asked):
+class RecallEntry(_Answered):
+    kind: Literal["recall"] = Field(description="facts stated in a long text, asked for at its end")
+    questions: Some[Question] = Field(
+        default=("one", "several", "chain", "count"),
+        description="one fact, several under one name, a chain of three, how often something was said",
+    )
+
+
+@dataclass(frozen=True, config=CHECKED, kw_only=True)
+class ToolCallEntry(_Answered):
     kind: Literal["tool-call"] = Field(description="a long log of tools, of which one is to be called")
     tools: Positive = Field(default=12, description="tools to choose from")
     answer_tokens: Positive = Field(default=192, description="longest answer")
-    chat: Optional[Flag] = Field(
-        default=None, description="whether to ask in the model's chat template; if it has one, if absent"
-    )
-
-    @property
-    def answer(self) -> int:
-        return self.answer_tokens
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
