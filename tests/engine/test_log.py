@@ -102,9 +102,19 @@ def test_one_line_in_another_form_is_refused(old: str, new: str) -> None:
         engine_log.parse_engine_log(text.replace(old, new))
 
 
-def test_time_stamps_make_no_difference() -> None:
-    stamped = "".join(f"0.00.008.640 I {line}\n" for line in CONTEXT.splitlines())
-    assert engine_log.parse_engine_log(stamped) == engine_log.parse_engine_log(CONTEXT)
+@pytest.mark.parametrize(
+    "guise",
+    [
+        "0.00.008.640 I {}\n",
+        "I {}\n",
+        "{}\r\n",
+        "\x1b[34m0.00.008.640\x1b[0m \x1b[32mI \x1b[0m{}\n",
+        "\x1b[34m0.00.008.640\x1b[0m \x1b[33mD {}\x1b[0m\r\n",
+    ],
+)
+def test_time_stamps_levels_colours_and_ends_of_lines_make_no_difference(guise: str) -> None:
+    dressed = "".join(guise.format(line) for line in CONTEXT.splitlines())
+    assert engine_log.parse_engine_log(dressed) == engine_log.parse_engine_log(CONTEXT)
 
 
 def test_every_context_of_a_process_is_kept() -> None:

@@ -7,6 +7,7 @@ import re
 
 from kvsweep.engine.bench_output import BenchTest, Phase, parse_bench
 from kvsweep.engine.failures import first_line
+from kvsweep.engine.messages import plain
 from kvsweep.engine.wordings import COMPUTATION
 
 PHASES: tuple[Phase, Phase] = ("prefill", "decode")
@@ -17,6 +18,7 @@ _CONTEXT = re.compile(r"\bllama_context: constructing llama_context$", re.MULTIL
 
 def logs_of_phases(stderr: str) -> dict[Phase, str]:
     """The log of a cell's process up to the second test and from there on; all of it where that cannot be told."""
+    stderr = plain(stderr)
     second = _SECOND_TEST.search(stderr) or next(itertools.islice(_CONTEXT.finditer(stderr), 1, None), None)
     if second is None:
         return dict.fromkeys(PHASES, stderr)

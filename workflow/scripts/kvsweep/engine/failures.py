@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kvsweep.engine.wordings import ABORT, COMPUTATION, HARMLESS, MEMORY, STATUS_5, WORDINGS
+from kvsweep.engine.messages import messages, plain
+from kvsweep.engine.wordings import ABORT, COMPUTATION, HARMLESS, MALLOC, MEMORY, STATUS_5, WORDINGS
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,12 @@ _METADATA = re.compile(r"\bllama_model_loader: - |\bprint_info: ")
 _CAUSE_FOLLOWS = re.compile(r"[^\n]*\n(?:[\d.]+ [A-Z] )?error: ")
 
 
-# Every wording has one of these in its fixed part: only such lines are looked at.
+# Every wording has one of these in its fixed part, in lower case: only such lines are looked at.
 STEMS = (
-    *("rror", "ail", "emory", "alloc", "ALLOC", "_OUT_OF_", "nsupport", "ot support", "ot found in", "ot match KV"),
-    *("lost", "Lost", "fault on", "Missing ", "that cannot run", "does not divide", "nable to", "nvalid ", "crashed"),
-    *("requires", "flash_attn", "quantization not", "caught at", "status: "),
+    *("rror", "ail", "emory", "alloc", "_out_of_", "nsupport", "ot support", "ot found in", "ot match kv"),
+    *("lost", "fault on", "missing ", "that cannot run", "does not divide", "nable to", "nvalid ", "crashed"),
+    *("requires", "flash_attn", "quantization not", "caught at", "status: ", "timed out", "too large", "exceeds"),
+    *("has no device code", "not implemented", "xception", "dsp-", "aborted"),
     *("fallback", "falling back", "skipping reorder"),
     *(wording.fixed for wording in WORDINGS if wording.meaning == ABORT),
 )  # fmt: skip
@@ -47,27 +49,41 @@ def failures(text: str) -> tuple[Failure, ...]:
 
     A line can have two meanings: memory that a computation lacked is both.
     """
+    text = plain(text)
     found: dict[tuple[int, str], str] = {}
+    another_cause = len(text)
     for start, line in _candidates(text):
-        meanings = {
-            wording.meaning
-            for wording in WORDINGS
-            if wording.fixed in line
-            and wording.pattern.search(line)
-            and not (wording.form == STATUS_5 and _CAUSE_FOLLOWS.match(text, start))
-        }
-        if HARMLESS not in meanings and not _METADATA.search(line):
-            found |= dict.fromkeys(((start, meaning) for meaning in meanings), line.strip())
+        meanings, by_another_cause = _meanings(text, start, line)
+        found |= dict.fromkeys(((start, meaning) for meaning in meanings), line.strip())
+        if by_another_cause:
+            another_cause = min(another_cause, start)
     computations = {start for start, meaning in found if meaning == COMPUTATION}
+
+    def beside_computation(start: int) -> bool:
+        return not computations.isdisjoint((start, _line_before(text, start)))
+
     went_on = max((match.start() for match in _GOES_ON.finditer(text)), default=0) if found else 0
     went_on = text.rfind("\n", 0, went_on) + 1
     return tuple(
         Failure(meaning, line, start)
         for (start, meaning), line in sorted(found.items())
-        if meaning != MEMORY
-        or start >= went_on
-        or not computations.isdisjoint((start, _line_before(text, start)))
+        if meaning != MEMORY or (start < another_cause and (start >= went_on or beside_computation(start)))
     )
+
+
+def _meanings(text: str, start: int, line: str) -> tuple[set[str], bool]:
+    """Of a message that begins at ``start``, and whether it names another cause than memory for a failed allocation."""
+    lower = line.lower()
+    said = [wording for wording in WORDINGS if wording.fixed in lower and wording.pattern.search(line)]
+    if any(wording.meaning == HARMLESS for wording in said) or _METADATA.search(line):
+        return set(), False
+    meanings = {
+        wording.meaning
+        for wording in said
+        if wording.form != MALLOC and not (wording.form == STATUS_5 and _CAUSE_FOLLOWS.match(text, start))
+    }
+    by_another_cause = MEMORY not in meanings and any(wording.form == MALLOC for wording in said)
+    return meanings | ({COMPUTATION} if by_another_cause else set()), by_another_cause
 
 
 def first_line(text: str, *meanings: str) -> str | None:
@@ -76,17 +92,20 @@ def first_line(text: str, *meanings: str) -> str | None:
 
 
 def _candidates(text: str) -> list[tuple[int, str]]:
-    """Beginning and text of each line that may have a known wording."""
+    """Beginning and text of each message that may have a known wording."""
+    lower = text.lower()
+    if len(lower) != len(text):  # positions would differ
+        lower = text
     found: dict[int, str] = {}
     for stem in STEMS:
-        position = text.find(stem)
+        position = lower.find(stem)
         while position >= 0:
             start = text.rfind("\n", 0, position) + 1
             end = text.find("\n", position)
             end = len(text) if end < 0 else end
             found[start] = text[start:end]
-            position = text.find(stem, end)
-    return sorted(found.items())
+            position = lower.find(stem, end)
+    return [message for start, line in sorted(found.items()) for message in messages(start, line)]
 
 
 def _line_before(text: str, start: int) -> int:

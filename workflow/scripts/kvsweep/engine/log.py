@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from kvsweep.engine.logged import EngineContext, EngineLog, KvCache
+from kvsweep.engine.messages import STAMP, plain
 from kvsweep.errors import UnparsableOutput
 
 
@@ -25,7 +26,7 @@ def parse_engine_log(text: str) -> EngineLog:
     differ between contexts.
     """
     reader = _Reader()
-    for line in text.split("\n")[:-1]:
+    for line in plain(text).split("\n")[:-1]:
         function, colon, message = line.partition(": ")
         if not colon:
             continue
@@ -40,7 +41,7 @@ def parse_engine_log(text: str) -> EngineLog:
     return reader.log()
 
 
-_STAMP = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z] (\w+)")
+_STAMP = re.compile(STAMP + r"(\w+)")
 
 # Numbers keep their leading blanks, so that one that lost a digit is too short for its column.
 _KV_SIZE = re.compile(

@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 
 from kvsweep.engine.baseline_file import scored_tokens
+from kvsweep.engine.messages import plain
 from kvsweep.engine.perplexity_log import (
     announcement,
     last_window_printed,
@@ -44,7 +45,7 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
     UnparsableOutput if it does, if a mean or a percentile is nan or infinite, if something is printed twice,
     or if the table, the statistics and the announced number of windows contradict each other.
     """
-    text = f"{stdout}\n{stderr}"
+    text = plain(f"{stdout}\n{stderr}")
     raise_complaint(text)
     if _OF_EARLY_2024.search(text):
         raise UnparsableOutput(

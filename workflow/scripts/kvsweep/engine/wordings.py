@@ -1,8 +1,8 @@
 """The words in which engines say that something failed, of every back end: a table, shown in docs/wordings.md.
 
-In a form ``#`` is a number and ``*`` any text; the rest stands in the line as it is here, anywhere in it: a time stamp
-and a level may come before it, and another message that was not ended. File names are those of llama.cpp b11434
-without ``ggml/src/``, functions after the comma; other builds are named where their words differ.
+In a form ``#`` is a number and ``*`` any text; the rest stands in the line as it is here, in any case, anywhere in it:
+a time stamp and a level may come before it, and another message that was not ended. File names are those of llama.cpp
+b11434 without ``ggml/src/``, functions after the comma; other builds are named where their words differ.
 """
 
 from __future__ import annotations
@@ -37,31 +37,33 @@ class Wording:
 
     @cached_property
     def fixed(self) -> str:
-        """The longest part of the form that stands in every such line: fast to find."""
-        return max(re.split(r"[#*]", self.form), key=len)
+        """The longest part of the form that stands in every such line, in lower case: fast to find."""
+        return max(re.split(r"[#*]", self.form), key=len).lower()
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        parts = {"#": r"-?\d+(?:\.\d+)?", "*": r"[^\n]*?"}
-        return re.compile(
-            "".join(parts.get(part, re.escape(part)) for part in re.split(r"([#*])", self.form))
-        )
+        parts = {"#": r"-?\d+(?:[.,]\d+)?", "*": r"[^\n]*?"}
+        pieces = (parts.get(part, re.escape(part)) for part in re.split(r"([#*])", self.form))
+        return re.compile("".join(pieces), re.IGNORECASE)
 
 
 _METAL, _METAL_DEVICE = "ggml-metal/ggml-metal-context.m", "ggml-metal/ggml-metal-device.m"
 _CUDA, _CUDAS = "ggml-cuda/ggml-cuda.cu", "CUDA, HIP, MUSA"
 _VULKAN, _VULKAN_BUFFERS = "ggml-vulkan/ggml-vulkan.cpp", "ggml-vulkan/ggml-vulkan-buffers.cpp"
 _SYCL, _OPENCL = "ggml-sycl/ggml-sycl.cpp", "ggml-opencl/ggml-opencl.cpp"
+_WEBGPU, _HEXAGON = "ggml-webgpu/ggml-webgpu.cpp", "ggml-hexagon/ggml-hexagon.cpp"
 _CONTEXT, _BENCH = "src/llama-context.cpp", "tools/llama-bench/llama-bench.cpp"
 
 # A Metal command buffer fails with status 5 for any error; the next line names the cause, if it is known.
 STATUS_5 = "command buffer # failed with status 5"
+# The cause stands behind it: where it is not memory, what follows is no want of memory either.
+MALLOC = "Malloc failed: *"
 
 _MEMORY = (
     ("Metal", "kIOGPUCommandBufferCallbackErrorOutOfMemory", f"{_METAL}, ggml_metal_synchronize; macOS's words"),
     ("Metal", "Insufficient Memory", f"{_METAL}, ggml_metal_synchronize; macOS's words"),
     ("Metal", STATUS_5, f"{_METAL}, ggml_metal_synchronize; where no cause follows in the next line"),
-    ("Metal", "error: failed to allocate buffer, size =*# MiB", f"{_METAL_DEVICE}, ggml_metal_buffer_init"),
+    ("Metal, zDNN", "error: failed to allocate buffer, size =*#", f"{_METAL_DEVICE}, ggml_metal_buffer_init"),
     ("Metal", "failed to allocate * buffer of # bytes (out of memory)",
      "ggml-metal/ggml-metal.cpp, ggml_backend_metal_buffer_type_alloc_buffer"),
     ("Metal", "error: vm_allocate failed", f"{_METAL_DEVICE}, ggml_metal_host_malloc"),
@@ -81,12 +83,16 @@ _MEMORY = (
     ("Vulkan", "Memory allocation of size # failed", f"{_VULKAN_BUFFERS}, ggml_vk_create_buffer_check"),
     ("Vulkan", "ErrorOutOfDeviceMemory", f"{_VULKAN_BUFFERS}; Vulkan's words"),
     ("Vulkan", "ErrorOutOfHostMemory", f"{_VULKAN_BUFFERS}; Vulkan's words"),
+    ("Vulkan", "vk::OutOfDeviceMemoryError", f"{_VULKAN_BUFFERS}, where nothing catches it"),
+    ("Vulkan", "vk::OutOfHostMemoryError", f"{_VULKAN_BUFFERS}, where nothing catches it"),
+    ("Vulkan", "Requested preallocation size is too large", f"{_VULKAN}, ggml_vk_mul_mat_q_f16 and its like"),
     ("SYCL", "can't allocate # Bytes of memory on ", f"{_SYCL}, ggml_backend_sycl_buffer_type_alloc_buffer"),
     ("SYCL", "can't malloc # Bytes memory on ", f"{_SYCL}, the same until 2025"),
     ("SYCL", "_ERROR_OUT_OF_DEVICE_MEMORY", "oneAPI's words (UR_RESULT_, ZE_RESULT_, PI_), also in Vulkan's C names"),
     ("SYCL", "_ERROR_OUT_OF_HOST_MEMORY", "oneAPI's words (UR_RESULT_, ZE_RESULT_, PI_), also in Vulkan's C names"),
     ("SYCL", "_MEM_OBJECT_ALLOCATION_FAILURE", "oneAPI's words, and OpenCL's (CL_)"),
     ("SYCL", "dpct_malloc: out of memory", "ggml-sycl/dpct/helper.hpp, mem_alloc"),
+    ("SYCL", "alloc FAILED: *# MiB", "ggml-sycl/memtrace.cpp"),
     ("OpenCL", "failed to allocate # MiB (err=#)", f"{_OPENCL}, ggml_backend_opencl_buffer_type_alloc_buffer"),
     ("OpenCL", "ggml_opencl: * error -4 at ", f"{_OPENCL}, CL_CHECK: CL_MEM_OBJECT_ALLOCATION_FAILURE"),
     ("OpenCL", "ggml_opencl: * error -6 at ", f"{_OPENCL}, CL_CHECK: CL_OUT_OF_HOST_MEMORY"),
@@ -94,6 +100,11 @@ _MEMORY = (
     ("CANN", "allocating # MiB on device #: aclrtMalloc failed",
      "ggml-cann/ggml-cann.cpp, ggml_backend_cann_buffer_type_alloc_buffer"),
     ("RPC", "Failed to allocate input buffer of size #", "ggml-rpc/ggml-rpc.cpp, recv_msg"),
+    ("WebGPU", "ggml_webgpu: Device error! Reason: 3,", f"{_WEBGPU}; wgpu::ErrorType::OutOfMemory"),
+    ("Hexagon", "failed to allocate * buffer context: ", f"{_HEXAGON}, ggml_backend_hexagon_buffer_type_alloc_buffer"),
+    ("Hexagon", "buffer size # exceeds max_vmem #", f"{_HEXAGON}, ggml_backend_hexagon_buffer_type_alloc_buffer"),
+    ("VirtGPU", "Couldn't allocate the guest-host shared buffer", "ggml-virtgpu/virtgpu-forward-buffer.cpp"),
+    ("ET", "ET: Failed to allocate * device buffer", "ggml-et/ggml-et-kernels.cpp"),
     ("CPU", "insufficient memory (attempted to allocate*# MB)", "ggml.c, ggml_aligned_malloc"),
     ("CPU", "ggml_aligned_malloc: insufficient memory", "ggml.c, ggml_aligned_malloc of ik_llama.cpp"),
     ("CPU", "ggml_malloc: failed to allocate*# MB", "ggml.c, ggml_malloc"),
@@ -102,6 +113,7 @@ _MEMORY = (
     ("CPU", "std::bad_alloc", "the C++ library's words"),
     ("CPU", "mmap failed: Cannot allocate memory", "src/llama-mmap.cpp, llama_mmap"),
     ("any", "failed to allocate * buffer of size #", "ggml-backend.cpp, alloc_tensor_range; ggml-alloc.c"),
+    ("any", "failed to allocate # bytes", "ggml-backend.cpp; ggml-alloc.c; ggml-openvino/ggml-openvino.cpp"),
     ("any", "failed to allocate buffer for kv cache", "src/llama-kv-cache.cpp, llama_kv_cache"),
     ("any", "failed to allocate buffer for rs cache", "src/llama-memory-recurrent.cpp, llama_memory_recurrent"),
     ("any", "failed to allocate buffer for DSV4 compressor state", "src/llama-kv-cache-dsv4.cpp"),
@@ -116,10 +128,12 @@ _MEMORY = (
     ("any", "_async failed with error -2", f"{_CONTEXT}, graph_compute: GGML_STATUS_ALLOC_FAILED"),
     ("any", "failed to decode, ret = -2", f"{_CONTEXT}, llama_decode"),
     ("any", "failed to decode * batch, res = -2", f"{_BENCH}, test_prompt and test_gen"),
+    ("any", "failed to decode the batch, n_batch = #, ret = -2", "tools/perplexity/perplexity.cpp, decode_helper"),
 )  # fmt: skip
 
 _COMPUTATION = (
     ("Metal", "command buffer # failed with status #", f"{_METAL}, ggml_metal_synchronize; ggml_metal_graph_compute"),
+    ("Metal", "command buffer # aborted", f"{_METAL}, ggml_metal_graph_compute"),
     ("Metal", "kIOGPUCommandBufferCallbackError", f"{_METAL}, ggml_metal_synchronize; macOS's words"),
     ("Metal", "backend is in error state from a previous command buffer failure",
      f"{_METAL}, ggml_metal_graph_compute (since 2026-03)"),
@@ -128,20 +142,41 @@ _COMPUTATION = (
     ("HIP", "HIP error: ", f"{_CUDA}, ggml_cuda_error of other forks"),
     ("MUSA", "MUSA error: ", f"{_CUDA}, ggml_cuda_error"),
     (_CUDAS, "ggml_cuda_compute_forward: * failed", f"{_CUDA}, ggml_cuda_compute_forward"),
+    (_CUDAS, MALLOC, f"{_CUDA}, ggml_backend_cuda_buffer_type_alloc_buffer; where the cause is not memory"),
+    (_CUDAS, "ERROR: * kernel * has no device code compatible with", "ggml-cuda/common.cuh, no_device_code"),
     ("Vulkan", "ggml_vulkan: device lost on ", f"{_VULKAN}, ggml_backend_vk_graph_compute"),
     ("Vulkan", "ErrorDeviceLost", f"{_VULKAN}; Vulkan's words"),
     ("Vulkan", "vk::DeviceLostError", f"{_VULKAN}; Vulkan's words"),
     ("Vulkan", "ggml_vulkan: device fault on ", f"{_VULKAN}, ggml_vk_print_device_fault_info"),
     ("Vulkan", "waitForFences error", f"{_VULKAN}, ggml_backend_vk_graph_compute"),
+    ("Vulkan", "ggml_vulkan:* error * at *:#", "ggml-vulkan/ggml-vulkan-types.h, VK_CHECK; getFenceStatus"),
+    ("Vulkan", "ggml_vulkan: * creation failed for ", f"{_VULKAN}, ggml_vk_create_pipeline_func"),
     ("SYCL", "backend failed with error: #", "oneAPI's words; OUT_OF_RESOURCES is no proof of memory"),
     ("SYCL", "Native API failed. Native API returns: #", "oneAPI's words until 2024"),
     ("SYCL", "Exception caught at file:", f"{_SYCL}, every function that catches"),
     ("SYCL", "SYCL error: ", "ggml-sycl/common.hpp, ggml_sycl_error"),
     ("SYCL", "Error OP ", f"{_SYCL}, ggml_sycl_compute_forward"),
+    ("SYCL", "[SYCL-*] ERROR: ", "ggml-sycl/ssm_conv.cpp, ggml_sycl_op_ssm_conv; roll.cpp"),
     ("OpenCL", "ggml_opencl: * error # at ", f"{_OPENCL}, CL_CHECK"),
+    ("OpenCL", "ggml_opencl: kernel compile error", f"{_OPENCL}, build_program_from_source"),
     ("CANN", "CANN error: ", "ggml-cann/ggml-cann.cpp, ggml_cann_error"),
     ("RPC", "Remote RPC server crashed or returned malformed response", "ggml-rpc/ggml-rpc.cpp, RPC_STATUS_ASSERT"),
-    ("WebGPU", "ggml_webgpu: Device lost!", "ggml-webgpu/ggml-webgpu.cpp"),
+    ("RPC", "recv failed (bytes_recv=", "ggml-rpc/transport.cpp"),
+    ("RPC", "send failed (bytes_sent=", "ggml-rpc/transport.cpp"),
+    ("WebGPU", "ggml_webgpu: Device lost!", _WEBGPU),
+    ("WebGPU", "ggml_webgpu: Device error!", _WEBGPU),
+    ("WebGPU", "ggml_webgpu: * timed out after # ms", _WEBGPU),
+    ("WebGPU", "ggml_webgpu: * failed with status #", _WEBGPU),
+    ("Hexagon", " dspcall : dsp-rsp ", f"{_HEXAGON}, flush; the next synchronize ends the process"),
+    ("Hexagon", " failed : dsp-error ", f"{_HEXAGON}, ggml_backend_hexagon_synchronize"),
+    ("Hexagon", "ggml-hex: * lazy mapping of buffer context failed", _HEXAGON),
+    ("ZenDNN", "ZenDNN * failed: status=#", "ggml-zendnn/ggml-zendnn.cpp, ggml_zendnn_matmul"),
+    ("OpenVINO", "GGML OpenVINO backend *xception", "ggml-openvino/utils.cpp, ov_graph_compute"),
+    ("OpenVINO", "OpenVINO backend stateful inference failed: ", "ggml-openvino/utils.cpp"),
+    ("VirtGPU", "failed to forward the API call: ", "ggml-virtgpu/virtgpu-forward-impl.h"),
+    ("VirtGPU", "timed out waiting for the host answer", "ggml-virtgpu/virtgpu.cpp, remote_call"),
+    ("ET", "ET: Errors detected * kernel ", "ggml-et/ggml-et-kernels.cpp"),
+    ("ET", "ET: Failed to launch kernel ", "ggml-et/ggml-et-kernels.cpp"),
     ("any", "_graph_compute_async failed with error #", f"{_CONTEXT}, graph_compute"),
     ("any", "failed to compute graph, compute status: #", f"{_CONTEXT}, process_ubatch"),
     ("any", "compute failed while preparing batch of size #", f"{_CONTEXT}, decode"),
@@ -159,6 +194,7 @@ _COMPUTATION = (
 
 _REFUSAL = (
     ("Metal", "error: unsupported op '", "ggml-metal/ggml-metal-ops.cpp, ggml_metal_op_encode_impl"),
+    ("Metal", "error: node *, op = * not implemented", "ggml-metal/ggml-metal-ops.cpp, ggml_metal_op_encode_impl"),
     ("Metal", "kernel not found in any metal library: base = '",
      f"{_METAL_DEVICE}, ggml_metal_library_compile_pipeline"),
     (_CUDAS, "Unsupported KV type combination for head_size",
@@ -166,6 +202,7 @@ _REFUSAL = (
     (f"{_CUDAS}, SYCL", "unsupported type combination (* to *)",
      "ggml-cuda/cpy.cu, ggml_cuda_cpy (ggml_cuda_cpy_fn until 2025); ggml-sycl/cpy.cpp, ggml_sycl_cpy"),
     (f"{_CUDAS}, SYCL, OpenCL, CANN", "op not supported * (*)", f"{_CUDA}, and graph_compute of the others"),
+    ("zDNN, BLAS, ZenDNN", "_graph_compute: unsupported op ", "ggml-zdnn/ggml-zdnn.cpp; ggml-blas/ggml-blas.cpp"),
     (_CUDAS, "set-rows.cu:#: unsupported type ", "ggml-cuda/set-rows.cu, set_rows_cuda"),
     ("Vulkan", "Missing CPY op for types: ", f"{_VULKAN}, ggml_vk_get_cpy_pipeline"),
     ("Vulkan", "Missing quantize pipeline for type: ", f"{_VULKAN}, ggml_vk_get_quantize_pipeline"),
@@ -174,7 +211,12 @@ _REFUSAL = (
     ("SYCL", "Not support Flash-Attention", "ggml-sycl/fattn.cpp, ggml_sycl_flash_attn_ext"),
     ("SYCL", "unsupported quantized target type in sycl quantizer", "ggml-sycl/cpy.cpp, ggml_sycl_quantize_rows_sycl"),
     ("SYCL", "unsupport data type=", "ggml-sycl/convert.cpp, ggml_get_to_fp16_sycl"),
-    ("WebGPU", "Unsupported KV type for flash attention shader", "ggml-webgpu/ggml-webgpu-shader-lib.hpp"),
+    ("SYCL", "Unsupported tensor type: src0 * src1 * dst ", "ggml-sycl/set_rows.cpp, ggml_sycl_op_set_rows"),
+    ("CANN", "Unsupported tensor type for GGML_OP_SET_ROWS", "ggml-cann/aclnn_ops.cpp, ggml_cann_set_rows"),
+    ("WebGPU", "Unsupported * type for flash attention shader", "ggml-webgpu/ggml-webgpu-shader-lib.hpp"),
+    ("WebGPU", "Unsupported dst type for * shader", "ggml-webgpu/ggml-webgpu-shader-lib.hpp"),
+    ("Hexagon", "graph-compute * is not supported", f"{_HEXAGON}, ggml_backend_hexagon_graph_compute"),
+    ("ET", "ET: * operation with unsupported types: ", "ggml-et/ggml-et-ops.cpp"),
     ("any", "invalid parameter for argument: -ctk", f"{_BENCH}, parse_cmd_params"),
     ("any", "invalid parameter for argument: -ctv", f"{_BENCH}, parse_cmd_params"),
     ("any", "invalid parameter for argument: --cache-type-", f"{_BENCH}, parse_cmd_params"),
