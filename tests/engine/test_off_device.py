@@ -3,6 +3,7 @@
 import pytest
 from kvsweep.engine import off_device
 from kvsweep.engine.log import parse_engine_log
+from kvsweep.engine.logged import on_device
 from support import recorded
 
 LOAD = "load_tensors: offloaded 33/33 layers to GPU\n"
@@ -76,8 +77,21 @@ def test_what_shows_that_work_left_the_device(old: str, new: str, sign: str) -> 
     assert found.startswith(sign)
 
 
-def test_a_run_without_a_device() -> None:
-    log = "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected\n" + (
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected",
+        "ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected",
+        "ggml_vulkan: No devices found.",
+        "ggml_sycl_init: no SYCL device available: No device of requested type available",
+        "ggml_opencl: could find any OpenCL devices.",
+        "ggml_webgpu: Failed to get an adapter: No supported adapters",
+        "GGML OpenVINO Backend: device GPU is not available, fallback to CPU",
+        "warning: no usable GPU found, --gpu-layers option will be ignored",
+    ],
+)
+def test_a_run_without_a_device(said: str) -> None:
+    log = f"{said}\n" + (
         EMBEDDINGS + CONTEXT + SIZE + "sched_reserve: CPU compute buffer size =   258.50 MiB\n" + SPLITS
     )
     assert signs(log)[0] == "the engine found no device"
@@ -107,6 +121,48 @@ def test_embeddings_of_every_layer_are_no_fallback() -> None:
 def test_two_devices_have_one_split_more() -> None:
     both = CACHE + CACHE.replace("CUDA0", "CUDA1")
     assert signs(OFFLOADED.replace(CACHE, both).replace("splits = 2", "splits = 3")) == ()
+
+
+# What the buffers of each back end are called: of the device (weights, cache, compute) and of the host.
+BACKENDS = [
+    ("CUDA0", "CUDA_Host"),
+    ("ROCm0", "ROCm_Host"),
+    ("MUSA0", "MUSA_Host"),
+    ("Vulkan0", "Vulkan_Host"),
+    ("SYCL0", "SYCL_Host"),
+    ("CANN0", "CANN_Host"),
+    ("OPENVINO0", "OPENVINO0_HOST"),
+    ("MTL0", "CPU_REPACK"),
+    ("Metal", "CPU_AARCH64"),
+    ("OpenCL", "CPU_KLEIDIAI"),
+    ("WebGPU", "CPU"),
+    ("HTP0", "AMX"),
+    ("RPC0[192.168.1.2:50052]", "CPU_Mapped"),
+]
+
+
+@pytest.mark.parametrize(("device", "host"), BACKENDS)
+def test_names_of_all_back_ends(device: str, host: str) -> None:
+    log = OFFLOADED.replace("CUDA0", device).replace("CUDA_Host", host)
+    assert signs(log) == ()
+    parsed = parse_engine_log(log)
+    assert on_device(parsed.model_buffers_mib) == round(7605.33 * 2**20)
+    assert parsed.contexts[0].kv_devices == (device,)
+    assert signs(log.replace(f"{device} KV", f"{host} KV")) == ("the KV cache lies in the host's memory",)
+
+
+def test_metal_maps_and_keeps_private_buffers() -> None:
+    log = OFFLOADED.replace("CUDA0 model", "MTL0_Mapped model").replace("CUDA0 KV", "MTL0_Private KV")
+    assert signs(log.replace("CUDA0 compute", "MTL0 compute")) == ()
+
+
+def test_buffers_that_went_to_the_host_in_opencl() -> None:
+    moved = (
+        "ggml_backend_opencl_buffer_type_alloc_buffer: 512.00 MiB allocated via CL_MEM_ALLOC_HOST_PTR fallback — "
+        "device pool exhausted; runtime perf will be degraded. Consider lowering -ngl or context size.\n"
+    )
+    (sign,) = signs(moved + OFFLOADED.replace("CUDA0", "OpenCL"))
+    assert sign == "buffers of 512 MiB did not fit the device and lie in the host's memory"
 
 
 @pytest.mark.parametrize("name", ["fork-cuda/bench-f16-f16", "h200-gemma/mainline-kld-f16-f16"])

@@ -145,8 +145,8 @@ def _one(what: str, values: Iterable[_T | None]) -> _T | None:
 
 def is_host(name: str) -> bool:
     """Whether a buffer, or a device that holds layers, of this name is the host's: ``CPU``, ``CPU_...``, ``AMX``,
-    ``BLAS`` and, of memory that a device can reach, ``NAME_Host``."""
-    return re.match("CPU|AMX|BLAS|(?:.*_)?Host$", name) is not None
+    ``BLAS`` and, of memory that a device can reach, ``NAME_Host`` (OpenVINO: ``NAME_HOST``)."""
+    return re.match("CPU|AMX|BLAS|(?:.*_)?(?:Host|HOST)$", name) is not None
 
 
 def on_device(buffers_mib: Mapping[str, float]) -> int | None:

@@ -22,8 +22,15 @@ _MOVED = re.compile(
 )
 _NO_DEVICE = re.compile(
     r"no usable GPU found|failed to initialize (?:CUDA|ROCm|MUSA|CANN|SYCL)|found 0 (?:CUDA|ROCm|SYCL|MUSA) devices"
-    r"|ggml_vulkan: No devices found|ggml_vulkan: Found 0 Vulkan devices|no CUDA-capable device is detected"
+    r"|ggml_vulkan: No devices found|ggml_vulkan: Found 0 Vulkan devices|no \w+-capable device is detected"
+    r"|no SYCL device available|SYCL: failed to initialize"
+    r"|ggml_opencl: (?:platform IDs not available|could find any OpenCL devices|no (?:platform|device) matching"
+    r"|unsupported GPU|drop unsupported device)"
+    r"|ggml_webgpu: Failed to get an? (?:adapter|device)|is not available, fallback to CPU"
+    r"|ggml_backend_metal_init: error|ggml-hex: .*failed to open session"
 )
+# What did not fit the device and went into the host's memory instead (OpenCL).
+_MOVED_BUFFER = re.compile(r"([\d.]+) MiB allocated via CL_MEM_ALLOC_HOST_PTR fallback")
 # Architectures whose layers are made of experts, by llama.cpp's names (``src/llama-arch.cpp``).
 _OF_EXPERTS = re.compile(
     r"moe|deepseek|glm-dsa|gpt-oss|llama4|dbrx|grok|arctic|minimax|dots1|kimi|mimo|step35|qwen3next|afmoe"
@@ -57,6 +64,7 @@ def evidence(
     )
     signs = [
         *_no_device(context, log, text),
+        *_moved_buffers(text),
         *_weights(log, text, on_purpose),
         *_cache(context),
         *_compute(context),
@@ -91,6 +99,13 @@ def _no_device(context: EngineContext, log: EngineLog, text: str) -> list[str]:
     if not all(map(is_host, names)) or _NO_DEVICE.search(text) is None:
         return []
     return ["the engine found no device"]
+
+
+def _moved_buffers(text: str) -> list[str]:
+    moved = sum(map(float, _MOVED_BUFFER.findall(text)))
+    return (
+        [f"buffers of {moved:.0f} MiB did not fit the device and lie in the host's memory"] if moved else []
+    )
 
 
 def _weights(log: EngineLog, text: str, on_purpose: bool) -> list[str]:
