@@ -32,7 +32,8 @@ from kvsweep.analysis.curves import Curve
 from kvsweep.analysis.estimates import Gap, gap, quality_of
 from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER, over_rounds, speeds
 from kvsweep.statistics import window_stderr, window_values
-from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+from kvsweep.tables.quality_schemas import QUALITY
+from kvsweep.tables.schemas import THROUGHPUT
 
 Row = dict[str, Any]
 

@@ -20,6 +20,7 @@ import numpy as np
 from kvsweep import program
 from kvsweep.study.cells import ThroughputCell
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.published import OtherRows
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -36,6 +37,15 @@ def recorded(name: str) -> str:
 def machine_output(name: str) -> str:
     """What a command said of a machine, such as ``nvidia-smi-query.csv``."""
     return (TESTS / "data" / "machine-output" / name).read_text(encoding="utf-8")
+
+
+def of_source(published: OtherRows, name: str) -> OtherRows:
+    """The published rows of one source."""
+    own = {
+        table: tuple(row for row in rows if row["source"] == f"published:{name}")
+        for table, rows in vars(published).items()
+    }
+    return OtherRows(**own)
 
 
 TINY = {

@@ -14,12 +14,12 @@ from kvsweep.analysis.claim_cells import Cells
 from kvsweep.analysis.claim_parts import Estimate, about, above, below, not_below
 from kvsweep.analysis.claims import STUDY, evaluate
 from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.schemas import CLAIMS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.statements import STATEMENTS
-from kvsweep.tables import schemas
-from kvsweep.tables.published import name_of, of_source, read_published
+from kvsweep.tables.published import name_of, read_published
 from kvsweep.tables.rows import as_table
-from support import ROOT, run_in_this_process
+from support import ROOT, of_source, run_in_this_process
 from synthetic_tables import (
     frame_of,
     in_rounds,
@@ -198,7 +198,7 @@ def test_every_statement_can_hold() -> None:
 
 
 def test_the_rows_fit_the_table() -> None:
-    table = as_table(measured().values(), schemas.CLAIMS)
+    table = as_table(measured().values(), CLAIMS)
     assert table.num_rows == 13
     assert all(field.metadata[b"meaning"] for field in table.schema)
 
@@ -503,7 +503,7 @@ def test_the_program_writes_the_table(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "kvsweep: claims on measured: 13 holds" in done.stderr
     table = pq.read_table(tables / "claims.parquet")
-    assert [(f.name, f.metadata) for f in table.schema] == [(f.name, f.metadata) for f in schemas.CLAIMS]
+    assert [(f.name, f.metadata) for f in table.schema] == [(f.name, f.metadata) for f in CLAIMS]
     rows = table.to_pylist()
     assert [row["subject"] for row in rows] == [f"published:{claims.STUDY}"] * 13 + ["measured"] * 13
     verdicts = {(row["subject"], row["claim"]): row["verdict"] for row in rows}

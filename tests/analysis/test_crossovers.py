@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kvsweep.analysis.crossovers import crossovers
-from kvsweep.analysis.schemas import CROSSOVERS
+from kvsweep.analysis.pair_schemas import CROSSOVERS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table

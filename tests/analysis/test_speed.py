@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from kvsweep.analysis.schemas import REPETITIONS, SPEED
+from kvsweep.analysis.pair_schemas import REPETITIONS, SPEED
 from kvsweep.analysis.speed import against, over_rounds, repetitions, speeds
 from kvsweep.tables.rows import as_table
 from synthetic_tables import rounds_at, throughput_row, unmeasured

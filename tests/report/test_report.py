@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.analysis.claims import STUDY, evaluate
-from kvsweep.analysis.schemas import ANALYSIS
+from kvsweep.analysis.schemas import ANALYSIS, CLAIMS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
@@ -27,10 +27,10 @@ from kvsweep.report.svg import embeddable_svg
 from kvsweep.report.view import Provenance, view_of
 from kvsweep.statistics import Interval
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.published import of_source, read_published
+from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table
-from kvsweep.tables.schemas import CLAIMS, TABLES
-from support import ROOT
+from kvsweep.tables.schemas import TABLES
+from support import ROOT, of_source
 from synthetic_analysis import answer, answers, answers_of, speed_of
 from synthetic_tables import (
     engine_row,

@@ -14,14 +14,14 @@ from kvsweep.tables.published import (
     RATES,
     name_of,
     of_models,
-    of_source,
     read_published,
     rounding,
 )
+from kvsweep.tables.quality_schemas import QUALITY
 from kvsweep.tables.rows import as_table
-from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+from kvsweep.tables.schemas import THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
-from support import ROOT
+from support import ROOT, of_source
 
 FOLDER = ROOT / "resources" / "published"
 PUBLISHED = read_published(FOLDER)

@@ -11,8 +11,8 @@ from kvsweep.machine.conditions import Conditions
 from kvsweep.measure.record import Recorded
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
+from kvsweep.tables import quality_schemas, schemas, set_up_schemas
 from kvsweep.tables import rows as tables
-from kvsweep.tables import schemas, set_up_schemas
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 from support import recorded
 
@@ -312,7 +312,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     throughput = tables.throughput_rows(*bench("fork/bench-q8_0-turbo4", 512), BUILD, TINY_GQA2)
     quality = [tables.quality_row(*kl("fork/kld-q8_0-turbo4", "q8_0/turbo4"), BUILD, TINY_GQA2)]
     tables.mark_fallback(quality, tables.quality_peers)
-    for rows, schema in ((throughput, schemas.THROUGHPUT), (quality, schemas.QUALITY)):
+    for rows, schema in ((throughput, schemas.THROUGHPUT), (quality, quality_schemas.QUALITY)):
         table = tables.as_table(rows, schema)
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
@@ -344,7 +344,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
 
 
 def test_no_rows_are_a_table_too() -> None:
-    assert tables.as_table([], schemas.QUALITY).num_rows == 0
+    assert tables.as_table([], quality_schemas.QUALITY).num_rows == 0
 
 
 def test_a_column_without_a_schema_is_a_bug() -> None:

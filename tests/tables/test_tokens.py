@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from kvsweep.tables.schemas import TOKENS
+from kvsweep.tables.quality_schemas import TOKENS
 from kvsweep.tables.tokens import write_tokens
 from scored_cell import BUILD, scored_cell
 

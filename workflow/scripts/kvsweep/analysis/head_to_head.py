@@ -12,7 +12,7 @@ from kvsweep.analysis.estimates import EXACT, Gap, Value, exactly, gap, on_commo
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.kv_values import kv_values_of
 from kvsweep.analysis.many import p_values, q_values
-from kvsweep.analysis.schemas import HEAD_TO_HEAD
+from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD
 from kvsweep.analysis.set_ups import bits_of
 from kvsweep.analysis.speed import ONE_ROUND
 from kvsweep.study.pairs import Pair

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from kvsweep.analysis.estimates import Gap, gap, of_rounds, on_common_rounds, speed_of
-from kvsweep.analysis.schemas import SPEED
+from kvsweep.analysis.pair_schemas import SPEED
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.statistics import Interval, mean_interval, variance
 from kvsweep.study.pairs import BASELINE_PAIR

@@ -17,7 +17,8 @@ import pyarrow as pa
 from kvsweep.errors import KvsweepError
 from kvsweep.study.pairs import Pair
 from kvsweep.study.yaml_file import read_yaml
-from kvsweep.tables.schemas import QUALITY, THROUGHPUT
+from kvsweep.tables.quality_schemas import QUALITY
+from kvsweep.tables.schemas import THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
 
 Row = Mapping[str, Any]
@@ -61,16 +62,6 @@ def read_published(directory: Path) -> OtherRows:
         tuple(_read_rows(directory / "throughput.csv", THROUGHPUT, sources, (*RATES,))),
         tuple(_read_rows(directory / "quality.csv", QUALITY, sources, (*QUALITIES, "ppl_stderr"))),
         tuple(_read_rows(directory / "models.csv", MODELS, sources, ())),
-    )
-
-
-def of_source(published: OtherRows, name: str) -> OtherRows:
-    """The rows of one source."""
-    source = f"published:{name}"
-    return OtherRows(
-        tuple(row for row in published.throughput if row["source"] == source),
-        tuple(row for row in published.quality if row["source"] == source),
-        tuple(row for row in published.models if row["source"] == source),
     )
 
 

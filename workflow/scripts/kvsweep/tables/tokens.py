@@ -14,7 +14,7 @@ from kvsweep.errors import UnparsableOutput
 from kvsweep.files import complete_or_absent
 from kvsweep.measure.record import Recorded
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.schemas import TOKENS
+from kvsweep.tables.quality_schemas import TOKENS
 from kvsweep.tables.scored import windows_of
 
 
