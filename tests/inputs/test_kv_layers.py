@@ -1,9 +1,43 @@
 """Which layers of a model keep what, by the architecture and its header (llama.cpp b11434)."""
 
+import json
 from typing import Any
 
 import pytest
+from kvsweep.engine.sizes import window_cells
 from kvsweep.inputs.kv_layers import FULL, INDEXER, WINDOW, LayerGroup, kv_layers
+from support import TESTS
+
+MODELS = [json.loads(line) for line in (TESTS / "data" / "kv-layers" / "models.jsonl").open()]
+# Their caches hold more or less than a token in each cell, or their windows are not known to be used.
+UNKNOWN = {"deepseek4", "lfm2moe-swa"}
+
+
+def header_of(model: dict[str, Any]) -> dict[str, Any]:
+    def listed(value: Any) -> Any:
+        return value["of"] * value["times"] if isinstance(value, dict) else value
+
+    return {f"{model['architecture']}.{key}": listed(value) for key, value in model["header"].items()}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model["name"])
+def test_llama_cpp_keeps_what_the_header_says(model: dict[str, Any]) -> None:
+    """Values of K and V in a cell, cells, windows and recurrent state, as llama.cpp itself made them."""
+    found = kv_layers(model["architecture"], header_of(model))
+    if model["name"] in UNKNOWN:
+        assert found.groups is None
+        return
+    assert found.groups is not None
+    own = sorted(
+        (65536 if group.window is None else window_cells(group.window, 65536), group.values_k, group.values_v)
+        for group in found.groups
+    )
+    made = sorted((cells, k, v) for cells, _, k, v in model["caches"] if k or v)
+    assert [cells for cells, _, _ in own] == [cells for cells, _, _ in made]
+    for (_, *ours), (_, *theirs) in zip(own, made, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    assert {group.window for group in found.groups} <= {None, model["window"]}
+    assert (found.recurrent_bytes or 0) / 2**20 == pytest.approx(model["recurrent_mib"], abs=0.02)
 
 
 def layers(architecture: str, n: int, **keys: Any) -> dict[str, Any]:

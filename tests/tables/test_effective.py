@@ -1,5 +1,7 @@
 """What really ran, from the sizes in the engine's log."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from support import recorded
 
 def of_groups(*groups: LayerGroup) -> KvShape:
     heads = tuple(n for group in groups if group.kind != INDEXER for n in group.kv_heads)
-    return KvShape(groups, heads, {group.kind: (group.head_size_k, group.head_size_v) for group in groups})
+    sizes = {group.kind: (group.head_size_k, group.head_size_v) for group in groups}
+    return KvShape(groups, heads, sizes, len(heads))
 
 
 def plain(layers: int, heads: int, head_size_k: int = 128, head_size_v: int = 128) -> KvShape:
@@ -83,6 +86,23 @@ def test_layers_kept_at_another_type_show_in_the_size_alone() -> None:
         assert types(cache) == ("q8_0", "turbo2 + q8_0 layers")
         # 4 of 10 layers at 8.5 bits, 6 at 2.125; a size with two decimals says it only roughly.
         assert cache.v.bits_per_value == pytest.approx((4 * 8.5 + 6 * 2.125) / 10, rel=0.03)
+
+
+def test_layers_without_attention_are_counted_by_the_engine() -> None:
+    """As in Deci's models: 53 of 80 layers have attention, and the log says 80 (llama.cpp b11434)."""
+    shape = replace(plain(53, 8), n_layers=80)
+    cells = 65536
+    logged = kv_cache(
+        "q8_0",
+        53 * 8 * 128 * cells * 8.5 / 8 / 2**20,
+        "q4_0",
+        53 * 8 * 128 * cells * 4.5 / 8 / 2**20,
+        cells,
+        80,
+    )
+    cache = effective_cache(context(logged), shape)
+    assert cache is not None and types(cache) == ("q8_0", "q4_0")
+    assert (cache.k.bits_per_value, cache.v.bits_per_value) == (8.5, 4.5)
 
 
 def test_streams_of_llama_perplexity_count() -> None:

@@ -31,11 +31,13 @@ KINDS = {"non-SWA": FULL, "main": FULL, "DSA": FULL, "SWA": WINDOW, "indexer": I
 @dataclass(frozen=True)
 class KvShape:
     """The part of a model's header that decides the sizes of its caches: the layers by their caches, None where that
-    is not known, the KV heads of each layer with a cache, and values of K and V of one head by kind."""
+    is not known, the KV heads of each layer with a cache, values of K and V of one head by kind, and how many layers
+    there are, those without attention included."""
 
     groups: tuple[LayerGroup, ...] | None
     kv_heads: tuple[int, ...]
     head_sizes: Mapping[str, tuple[int, int]]
+    n_layers: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def shape_of(model: Mapping[str, Any]) -> KvShape:
         model.get("head_size_v_window") or full[1],
     )
     heads = tuple(n for n in model["n_kv_heads"] if n)
-    return KvShape(groups_in_manifest(model), heads, {FULL: full, WINDOW: window})
+    return KvShape(groups_in_manifest(model), heads, {FULL: full, WINDOW: window}, len(model["n_kv_heads"]))
 
 
 def effective_cache(context: EngineContext, shape: KvShape) -> EffectiveCache | None:
@@ -155,7 +157,8 @@ def _possible_layers(cache: KvCache, shape: KvShape, side: str) -> Iterator[_Lay
     n = _number_of_layers(cache, shape)
     groups = [group for group in shape.groups or () if kind in (None, group.kind)]
     for group in groups:
-        if len(group.kv_heads) == n:
+        # Layers without attention are counted by an engine that has one cache for all.
+        if len(group.kv_heads) == n or (kind is None and len(groups) == 1 and n == shape.n_layers):
             yield _Layers(sum(group.kv_heads), _of_side(group, side), True)
     if kind is None and len(groups) > 1:
         # Builds without caches for windows have all layers in one.
