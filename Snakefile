@@ -39,6 +39,7 @@ try:
     ]:
         read_configuration(Path(path))
     STUDY = configuration.parse_study(config)
+    configuration.check_amount(config, STUDY)
     for directory in (Path.cwd(), Path("results")):
         check_writable(directory)
     check_finished(Path("results"))

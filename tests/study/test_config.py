@@ -19,6 +19,7 @@ from kvsweep.study.config import (
     WORKLOADS_FILE,
     ConfigError,
     Study,
+    check_amount,
     engine_definition,
     parse_engine,
     parse_study,
@@ -667,6 +668,67 @@ def test_what_is_wrong_is_said_in_one_sentence(wrong: Config, sentence: str) -> 
     with pytest.raises(ConfigError) as caught:
         parse_study(wrong)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("section", ["engines", "models", "corpora", "slices", "workloads", "tasks"])
+@pytest.mark.parametrize(
+    "name",
+    [".", "..", "-a", "_a", "a/b", "a\\b", "a b", "a ", "a" * 101, "é", "e\u0301", "ﬁ", "\u212a", "ß", "\u200b", "a.",
+     "CON", "nul", "aux.txt", "Lpt1", "com9.x"],
+)  # fmt: skip
+def test_names_that_are_no_directory_everywhere(section: str, name: str) -> None:
+    config = changed(section, to={name: {}})
+    with pytest.raises(ConfigError, match=rf"^{section}"):
+        parse_study(config)
+
+
+@pytest.mark.parametrize("name", ["console", "nullable", "a..b", "1", "null", "com10", "v1.0", "K" * 100])
+def test_names_that_are(name: str) -> None:
+    assert list(parse_study(changed("models", to={name: {"path": "m.gguf"}})).models) == [name]
+
+
+@pytest.mark.parametrize("written", ["12", "1e3", "1.0e3", "+5", "1_000", "8K"])
+def test_a_number_that_yaml_takes_for_text(written: str) -> None:
+    for path in (("limits", "cell_hours"), ("throughput", "prompt")):
+        with pytest.raises(ConfigError, match=r"found '.*'; write it in plain digits and without quotes\.$"):
+            parse_study(changed(*path, to=written))
+
+
+NOTHING: Config = {"quality": None, "throughput": None, "tasks": {}}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"throughput": {"depths": []}},
+        {"quality": {"contexts": [], "chunks": 1}},
+        {"throughput": {"depths": [0]}, "engines": {"e": {"source": {"path": "bin"}, "depths": []}}},
+    ],
+)
+def test_a_run_that_would_measure_nothing(asked: Config) -> None:
+    config = {key: value for key, value in (VALID | NOTHING | asked).items() if value is not None}
+    with pytest.raises(
+        ConfigError, match=r"^the configuration: measures nothing; write quality, throughput or tasks\.$"
+    ):
+        check_amount(config, parse_study(config))
+    config["slices"] = {"other": "slice.zip"}
+    check_amount(config, parse_study(config))
+
+
+def test_more_cells_than_can_be_looked_through() -> None:
+    config = changed("throughput", "rounds", to=10**9)
+    with pytest.raises(
+        ConfigError, match=r"^the configuration: asks for \d+ cells, more than 100000; write fewer"
+    ):
+        check_amount(config, parse_study(config))
+
+
+def test_what_no_yaml_file_says_is_refused_of_the_command_line() -> None:
+    """``snakemake --config`` makes values without kvsweep's reader."""
+    config = changed("machine", to=b"text")
+    with pytest.raises(ConfigError, match=r"bytes"):
+        check_amount(config, parse_study(config))
 
 
 def test_a_long_value_is_shortened() -> None:

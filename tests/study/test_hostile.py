@@ -236,6 +236,89 @@ def test_no_value_becomes_an_option_a_command_or_a_secret_told(
 
 
 @pytest.mark.parametrize(
+    "place", [(), ("limits",), ("engines", "e"), ("models", "m"), ("quality",), ("workloads", "w")]
+)
+@pytest.mark.parametrize(
+    "key", ["\x1b[31mx", "\u202ex", "a\nb", "\u200b", "", "\u00a0", "x" * 3000, "https://me:MARK@h", 1, None]
+)
+def test_a_hostile_key_moves_no_cursor(place: tuple[str, ...], key: object) -> None:
+    config = copy.deepcopy(BASE)
+    inner: Any = config
+    for step in place:
+        inner = inner.setdefault(step, {})
+    inner[key] = 1
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(config)
+    said = str(raised.value)
+    assert said.isprintable() and len(said) < 500 and "MARK" not in said and ": unknown key; " in said
+    assert not said.startswith((" ", ":"))
+
+
+PASSWORDS = [
+    "me:SEC RET", "me:SEC'RET", 'me:SEC"RET', "me:SEC/RET", "me:SEC?RET", "me:SEC#RET", "me:SE%40CRET", ":SECRET",
+    "SECRET", "SECRET:", "SECRET:x-oauth-basic", "me:SEC@RET",
+]  # fmt: skip
+TOKEN = "ghp_SECRETSECRETSECRETSECRETSECRETSECRET"
+GIVEN_AWAY = [
+    *(f"{scheme}://{user}@example.org/x" for user in PASSWORDS for scheme in ("https", "HTTPS", "http")),
+    f"https://example.org/{TOKEN}/x", f"https://example.org/x?token={TOKEN}", "https://example.org:SECRET/x",
+    "https://me:SECRET＠example.org/x", "https:/me:SECRET@example.org/x", "https://example.org\\@SECRET/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", GIVEN_AWAY)
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("models", "m", "url"),
+        ("corpora", "c", "url"),
+        ("slices", "s", "url"),
+        ("engines", "e", "source", "git", "url"),
+    ],
+)
+def test_no_address_gives_a_password_away(path: tuple[str, ...], address: str) -> None:
+    place, value = (path[:2], {"url": address, "sha256": DIGEST}) if path[0] == "slices" else (path, address)
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(with_value(place, value))
+    said = str(raised.value)
+    assert "SEC" not in said and "RET" not in said and said.startswith(".".join(path))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://example.org/x?token=SECRET", "https://example.org/x#SECRET", "git://me:SECRET@h/x", "ssh://me:SECRET@h/x",
+     "me:SECRET@h:x", f"{TOKEN}@github.com:o/r", f"ssh://{TOKEN}@h/x", "file://me:SECRET@h/x"],
+)  # fmt: skip
+def test_nor_does_that_of_a_repository(address: str) -> None:
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(with_value(("engines", "e", "source", "git", "url"), address))
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "api_key", "DB_PASSWORD"]
+)
+def test_a_secret_is_no_part_of_an_engine_s_environment(name: str) -> None:
+    with pytest.raises(KvsweepError, match=rf"^engines\.e\.env\.{name}: looks like a secret"):
+        parse_study(with_value(("engines", "e", "env"), {name: "x"}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "git@example.org:o/r.git",
+        "ssh://git@example.org/x",
+        "https://example.org/o/r.git",
+        "../llama.cpp",
+        "/src/x",
+    ],
+)
+def test_ordinary_repositories(url: str) -> None:
+    study = parse_study(with_value(("engines", "e", "source", "git", "url"), url))
+    assert study.engines["e"].source["url"] == url
+
+
+@pytest.mark.parametrize(
     "url",
     ["--upload-pack=touch {mark}", "ext::sh -c touch% {mark}", "fd::{mark}", "-c core.sshCommand={mark}"],
 )

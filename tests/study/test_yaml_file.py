@@ -37,8 +37,13 @@ def bomb(levels: int, of: str) -> str:
         ("a:\n\t- b", "f, line 2: is not valid YAML (while scanning for the next token found character '\\t' "
          "that cannot start any token); correct that line."),
         ("a: *b", "f, line 1: is not valid YAML (found undefined alias 'b'); correct that line."),
-        ("a: !!python/object/apply:os.system [touch x]", "f, line 1: is not valid YAML (could not determine a "
-         "constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.system'); correct that line."),
+        ("a: !!python/object/apply:os.system [touch x]", "f, line 1: is of the kind 'tag:yaml.org,2002:python/object/"
+         "apply:os.system', which no value is; remove the mark, or put it in quotes."),
+        ("a: {<<: {b: 1}, <<: {c: 1}}", "f, line 1: the key '<<' is there twice, first in line 1; remove one."),
+        ('a: 1\nb: "\\UFFFFFFFF"', "f, line 2: names no character by its number; correct it."),
+        ('a: "\\U00110000"', "f, line 1: names no character by its number; correct it."),
+        ("a: !https://me:SECRET@h/x 1", "f, line 1: is of the kind '...@h/x', which no value is; remove the mark, "
+         "or put it in quotes."),
         ("a: 1\nb: \x1b[31m", "f, line 2: has the control character '\\x1b'; remove it."),
         ("a: 2026-02-30", "f, line 1: '2026-02-30' cannot be read (day is out of range for month); put it in quotes."),
         ("a: &a [*a]", "f, line 1: is part of itself; write it out."),
@@ -57,6 +62,23 @@ def test_what_is_wrong_is_said_with_file_and_line(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_yaml(text, "f")
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("kind", ["bool", "int", "float", "timestamp"])
+@pytest.mark.parametrize("value", ["''", "abc", "https://x", "1:x", "."])
+def test_a_kind_that_a_value_does_not_look_like(kind: str, value: str) -> None:
+    for text in (f"a: !!{kind} {value}", f"!!{kind} {value}: 1"):
+        with pytest.raises(ConfigError, match=r"^f, line 1: .* cannot be read.*; put it in quotes\.$"):
+            parse_yaml(text, "f")
+
+
+@pytest.mark.parametrize(
+    "value", ["!!binary aGk=", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]", "!mine a", "="]
+)
+def test_values_that_cannot_be_handed_on_as_json(value: str) -> None:
+    for text in (f"a: {value}", f"a: [{value}]", f"a: {{b: {value}}}", f"? {value}\n: 1"):
+        with pytest.raises(ConfigError, match=r"^f, line 1: is of the kind '.*', which no value is"):
+            parse_yaml(text, "f")
 
 
 def test_a_number_that_python_does_not_write_is_named() -> None:

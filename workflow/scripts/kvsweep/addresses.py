@@ -10,23 +10,30 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 # Whose user is part of the address and no secret: ssh asks for its key or password by itself.
-_NAMED_USERS = ("ssh", "git+ssh", "ssh+git")
+NAMED_USERS = ("ssh", "git+ssh", "ssh+git")
 # "scheme://token@", "user:password@", in whatever an address is part of.
 _SECRET = re.compile(r"(?:[\w+.-]*://)[^\s'\"/@]*@|[^\s'\"@/=]*:[^\s'\"@]+@")
+# What GitHub, GitLab, Hugging Face and AWS give out as passwords, wherever it stands.
+_TOKEN = re.compile(
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|ptt)-[\w-]{16,}|hf_[A-Za-z0-9]{20,}"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16})"
+)
 
 
 def has_secret(address: str) -> bool:
-    """Whether a user or password stands in an address, also in one that is not well formed."""
+    """Whether a user, password or token stands in an address, also in one that is not well formed."""
+    if _TOKEN.search(address):
+        return True
     for match in _SECRET.finditer(address):
         scheme, separator, user = match[0].rpartition("@")[0].partition("://")
-        if not (separator and scheme in _NAMED_USERS and ":" not in user):
+        if not (separator and scheme in NAMED_USERS and ":" not in user):
             return True
     return False
 
 
 def without_secrets(text: str) -> str:
     """A message, in which somebody else may have repeated an address."""
-    return _SECRET.sub("...@", text) if has_secret(text) else text
+    return _TOKEN.sub("...", _SECRET.sub("...@", text)) if has_secret(text) else text
 
 
 def without_proxies(text: str, environment: Mapping[str, str]) -> str:

@@ -15,10 +15,18 @@ from kvsweep.addresses import without_secrets
 from kvsweep.errors import KvsweepError
 
 T = TypeVar("T")
+# What is a number to a reader, and text to YAML: '12', 1e3.
+_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?[KMG]?")
 
 
 class ConfigError(KvsweepError):
-    """The configuration is wrong; the message names the key, what was found and what to do."""
+    """The configuration is wrong; the message names the key, what was found and what to do.
+
+    Whatever it repeats of the configuration, it is one line without passwords, and moves no cursor.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(without_secrets(message)))
 
 
 class Complaint(ValueError):
@@ -32,9 +40,16 @@ class Complaint(ValueError):
         self.key = key
 
 
+def printable(text: str) -> str:
+    """The text with what cannot be seen written as Python writes it."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def expected(what: str, found: object) -> str:
     """The sentence about a value of another kind than ``what``."""
     hint = "; put it in quotes" if what == "text" and not isinstance(found, dict | list | None) else ""
+    if isinstance(found, str) and what in ("a number", "a whole number") and _NUMBER.fullmatch(found):
+        hint = "; write it in plain digits and without quotes"
     return f"expected {what}, found {shown(found)}{hint}"
 
 
@@ -72,7 +87,7 @@ def read(shape: type[T], value: object, where: str = "") -> T:
             error.errors(include_url=False),
             key=lambda details: (details["type"] == "too_short", list(map(str, details["loc"]))),
         )
-    raise ConfigError(without_secrets(_sentence(first, value, where)))
+    raise ConfigError(_sentence(first, value, where))
 
 
 @cache
@@ -109,8 +124,14 @@ def _path(value: Any, location: Sequence[object]) -> list[str]:
             value = value[part]
         else:
             continue
-        path.append(str(part))
+        path.append(named(part))
     return path
+
+
+def named(key: object) -> str:
+    """A key as it is written in a sentence; in quotes where it would not be seen as one."""
+    name = str(key)
+    return name if 0 < len(name) <= 80 and name.isprintable() else shown(name)
 
 
 def _said(kind: str, found: object, context: Mapping[str, Any], key: object) -> str:

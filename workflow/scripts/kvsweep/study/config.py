@@ -189,6 +189,40 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     )
 
 
+# More would be hundreds of days, and gigabytes of a plan.
+_MOST_CELLS = 100_000
+
+
+def check_amount(config: Mapping[str, Any], study: Study) -> None:
+    """That a run has something to measure and not too much, and that the configuration can be handed on as JSON.
+
+    Raises ConfigError. What was measured by a configuration is read whatever it asks for.
+    """
+    rounds = study.throughput.rounds if study.throughput else 0
+    methods = study.quality.methods if study.quality else {}
+    cells = len(study.models) * sum(
+        len(engine.pairs)
+        * (
+            len(engine.depths) * rounds
+            + sum(len(methods[context]) for context in engine.contexts) * len(study.corpora)
+            + len(study.tasks)
+        )
+        for engine in study.engines.values()
+    )
+    if not cells and not study.slices:
+        raise ConfigError("the configuration: measures nothing; write quality, throughput or tasks.")
+    if cells > _MOST_CELLS:
+        raise ConfigError(
+            f"the configuration: asks for {cells} cells, more than {_MOST_CELLS}; write fewer pairs, lengths or rounds."
+        )
+    try:
+        json.dumps(config)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the configuration: has a value that no YAML file needs ({error}); remove it."
+        ) from None
+
+
 def _slice(place: str | SliceAddress) -> Slice:
     return Slice(Origin(path=place)) if isinstance(place, str) else Slice(Origin(url=place.url), place.sha256)
 

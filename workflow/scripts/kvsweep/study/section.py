@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
-from kvsweep.study.complaints import Complaint, nearest
+from kvsweep.study.complaints import Complaint, named, nearest
 
 CHECKED = ConfigDict(extra="forbid", defer_build=True)
 
@@ -22,7 +22,7 @@ class Section:
         valid = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         for key in value if isinstance(value, Mapping) else ():
             if key not in valid:
-                raise Complaint(f"unknown key; {nearest(str(key), valid)}", str(key))
+                raise Complaint(f"unknown key; {nearest(str(key), valid)}", named(key))
         return value
 
     def only_one_of(self, *keys: str) -> None:

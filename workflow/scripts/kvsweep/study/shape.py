@@ -6,6 +6,7 @@ Each class is one mapping of the YAML file. From here come the checks, the sente
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ from kvsweep.study.values import (
     Flag,
     GitAddress,
     Knob,
+    LocalDirectory,
     LocalPath,
     Member,
     Memory,
@@ -43,6 +45,7 @@ from kvsweep.study.values import (
     Revision,
     Setting,
     Sha256,
+    SlicePath,
     Some,
     Text,
     Tokens,
@@ -54,6 +57,9 @@ from kvsweep.study.values import (
 
 # By these a loader, a shell or llama.cpp itself runs the code of a file that they name.
 _LOADS_CODE = ("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GGML_BACKEND_PATH", "BASH_ENV", "ENV")
+
+# An engine needs none; its environment stands in the results.
+_SECRET = re.compile(r"(?i)(?:.*_)?(?:token|secret|password|passwd|credentials?|(?:api|access|private)_?key)")
 
 # -- engines ----------------------------------------------------------------------------------------------------------
 
@@ -77,7 +83,7 @@ class PypiSource(Section):
 class SourceEntry(Section):
     git: Optional[GitSource] = Field(default=None, description="a commit of a git repository")
     pypi: Optional[PypiSource] = Field(default=None, description="a source distribution from a package index")
-    path: Optional[Text] = Field(default=None, description="a directory with ready binaries")
+    path: Optional[LocalDirectory] = Field(default=None, description="a directory with ready binaries")
 
     def __post_init__(self) -> None:
         self.only_one_of("git", "pypi", "path")
@@ -157,6 +163,10 @@ class EngineEntry(Section):
                     "makes programs run code that is not the engine's; build or take an engine that has it",
                     f"env.{name}",
                 )
+            if _SECRET.fullmatch(name):
+                raise Complaint(
+                    "looks like a secret, which would end up in the results; remove it", f"env.{name}"
+                )
 
 
 # -- models and texts -------------------------------------------------------------------------------------------------
@@ -198,7 +208,9 @@ def _package_members(files: PackageFile | tuple[PackageFile, ...] | None) -> tup
 
 @dataclass(frozen=True, config=CHECKED)
 class ModelEntry(Section):
-    path: Optional[Text] = Field(default=None, description="the GGUF file, or the first part of a split one")
+    path: Optional[LocalPath] = Field(
+        default=None, description="the GGUF file, or the first part of a split one"
+    )
     url: Optional[Address] = Field(default=None, description="address to fetch it from")
     huggingface: Optional[ModelOnHub] = Field(
         default=None, description="a file of a repository on Hugging Face"
@@ -234,7 +246,7 @@ class Generate(Section):
 
 @dataclass(frozen=True, config=CHECKED)
 class CorpusEntry(Section):
-    path: Optional[Text] = Field(default=None, description="a text file, or an archive with one")
+    path: Optional[LocalPath] = Field(default=None, description="a text file, or an archive with one")
     url: Optional[Address] = Field(default=None, description="address to fetch it from")
     huggingface: Optional[TextOnHub] = Field(
         default=None, description="a file of a repository on Hugging Face"
@@ -388,7 +400,7 @@ class SliceAddress(Section):
 
 
 SlicePlace = Annotated[
-    Annotated[LocalPath, Tag("path")] | Annotated[SliceAddress, Tag("address")],
+    Annotated[SlicePath, Tag("path")] | Annotated[SliceAddress, Tag("address")],
     Discriminator(lambda value: "address" if isinstance(value, dict) else "path"),
 ]
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, PlainValidator
 from pydantic import WithJsonSchema as Schema
 from pydantic_core import CoreSchema, core_schema
 
-from kvsweep.addresses import has_secret
+from kvsweep.addresses import NAMED_USERS, has_secret, shown_address
 from kvsweep.study.arguments import Arguments, problem_with
 from kvsweep.study.complaints import Complaint, expected, nearest, shown
 from kvsweep.study.pairs import Pair as CachePair
@@ -96,10 +96,11 @@ def _clean(text: str) -> str:
     if len(text) > _MOST_CHARACTERS:
         raise Complaint(f"has {len(text)} characters; write at most {_MOST_CHARACTERS}")
     if has_secret(text):
-        raise Complaint(
-            "user name and password would end up in the results; write them into ~/.netrc instead"
-        )
+        raise Complaint(_NO_SECRETS)
     return text
+
+
+_NO_SECRETS = "user name and password would end up in the results; write them into ~/.netrc instead"
 
 
 # These turn the direction of writing, so that what is read is not what is there; FFFE and FFFF no XML file may have.
@@ -172,7 +173,20 @@ def _no_twins(entries: dict[str, T]) -> dict[str, T]:
     return entries
 
 
-Named = Annotated[dict[Name, T], AfterValidator(_no_twins)]
+# As names of files these are devices, whatever stands behind a dot.
+_DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+
+def _no_devices(entries: dict[str, T]) -> dict[str, T]:
+    for name in entries:
+        if name.endswith(".") or _DEVICES.fullmatch(name):
+            raise Complaint(
+                f"{name!r} is no name of a directory on Windows, where a slice may be read; rename it"
+            )
+    return entries
+
+
+Named = Annotated[dict[Name, T], AfterValidator(_no_twins), AfterValidator(_no_devices)]
 _COMMIT = Schema({"type": "string", "pattern": "^[0-9a-f]{40}$"})
 
 
@@ -195,9 +209,11 @@ Revision = Annotated[str, _full_commit("a branch or a tag can mean another file 
 
 def _web_address(address: str) -> str:
     """The messages do not repeat an address that may hold a password."""
-    if not re.fullmatch(r"https?://[^/?#\s]+/[^\s]*", address):
+    if not re.fullmatch(r"https?://[^/?#\s@]+/[^\s]*", address):
+        if "@" in address:
+            raise Complaint(_NO_SECRETS)
         raise Complaint(
-            f"{shown(address)} is not valid here; write an address that starts with http:// or https://"
+            f"{shown(shown_address(address))} is not valid here; write an address that starts with http:// or https://"
         )
     return _with_a_host(address)
 
@@ -206,8 +222,8 @@ def _with_a_host(address: str) -> str:
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise Complaint(f"not a valid address ({error})") from None
+    except ValueError:
+        raise Complaint("is not a valid address; correct its host and port") from None
     if parts.scheme != "file" and (not host or host.startswith("-")):
         raise Complaint(f"{shown(address)} has no host that can be asked; correct it")
     return address
@@ -223,12 +239,18 @@ def _git_address(address: str) -> str:
     if re.match(r"[A-Za-z0-9+.-]*::", address):
         raise Complaint(f"{shown(address)} names a program to run; write an address or a path")
     scheme, separator, _ = address.partition("://")
+    if separator and scheme not in NAMED_USERS and "@" in address:
+        raise Complaint(_NO_SECRETS)
     if separator and scheme not in GIT_SCHEMES:
         raise Complaint(
             f"{shown(address)} is of an unknown kind; write one with {'://, '.join(GIT_SCHEMES)}://"
         )
-    if not separator and re.match(r"(?:[^/@:]*@)?-", address):
-        raise Complaint(f"{shown(address)} has no host that can be asked; correct it")
+    if not separator and re.match(r"(?:[^/@:]*@)?(?:[^/:]*:)?-", address):
+        raise Complaint(f"{shown(address)} has no host or path that can be asked; correct it")
+    if separator and re.search(r"[?#\s]", address):
+        raise Complaint(
+            "a repository's address has no query, fragment or blank; they would end up in the results"
+        )
     return _with_a_host(address) if separator else address
 
 
@@ -241,14 +263,21 @@ Address = Annotated[
 GitAddress = Annotated[Text, AfterValidator(_git_address)]
 
 
-def _no_address(text: str) -> str:
-    """A path. What lies at an address may be another file tomorrow."""
-    if "://" in text:
-        raise Complaint("an address needs the sha256 of what is there; write url and sha256 below the name")
-    return text
+def _no_address(instead: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if "://" in text:
+            raise Complaint(instead)
+        return text
+
+    return AfterValidator(check)
 
 
-LocalPath = Annotated[Text, AfterValidator(_no_address)]
+# What lies at an address may be another file tomorrow.
+SlicePath = Annotated[
+    Text, _no_address("an address needs the sha256 of what is there; write url and sha256 below the name")
+]
+LocalPath = Annotated[Text, _no_address("is an address and no path of a file; write it behind url")]
+LocalDirectory = Annotated[Text, _no_address("is an address and no directory; fetch it, or write git")]
 
 
 def _inside_a_repository(path: str) -> str:

@@ -24,6 +24,10 @@ _TOO_DEEP = f"is nested too deeply; write at most {MOST_LEVELS} levels"
 _TEMPLATE = "__use_yte__"
 _MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# A configuration is handed on as JSON. YAML sees a date in 2026-01-01; the key where it stands refuses it.
+_KINDS = frozenset(
+    (*_NUMBERS, _MERGE, *(f"tag:yaml.org,2002:{kind}" for kind in "null bool str timestamp seq map".split()))
+)
 # To YAML 010 is 8 and 1:30 is 90, which nobody means.
 _OF_ANOTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 
@@ -76,6 +80,10 @@ def parse_yaml(text: str, name: str) -> Any:
         line = "" if mark is None else f", line {mark.line + 1}"
         problem = " ".join(filter(None, [error.context, error.problem]))
         raise ConfigError(f"{name}{line}: is not valid YAML ({problem}); correct that line.") from None
+    except (ValueError, OverflowError):  # of an escape such as "\\UFFFFFFFF"
+        raise ConfigError(
+            f"{name}, line {loader.line + 1}: names no character by its number; correct it."
+        ) from None
     finally:
         loader.dispose()
 
@@ -128,7 +136,7 @@ class _Check:
         return number
 
     def keys(self, root: yaml.Node) -> None:
-        """That no key stands in a mapping twice, and that every value can be made."""
+        """That no key stands in a mapping twice, and that every value is of a known kind and can be made."""
         waiting, seen = [root], set()
         while waiting:
             node = waiting.pop()
@@ -136,14 +144,16 @@ class _Check:
                 continue
             seen.add(id(node))
             waiting += _children(node)
+            self.kind(node)
             if isinstance(node, yaml.ScalarNode) and node.tag != _MERGE:
                 self.value(node)
             elif isinstance(node, yaml.MappingNode):
                 first: dict[Any, int] = {}
                 for key, _ in node.value:
-                    if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                    if not isinstance(key, yaml.ScalarNode):
                         continue
-                    value, line = self.value(key), key.start_mark.line + 1
+                    value = "<<" if key.tag == _MERGE else self.value(key)
+                    line = key.start_mark.line + 1
                     if value == _TEMPLATE:
                         raise self.wrong(key, "a configuration is no template; remove __use_yte__")
                     if value in first:
@@ -153,18 +163,26 @@ class _Check:
                         )
                     first[value] = line
 
-    def value(self, node: yaml.ScalarNode) -> Any:
-        if node.tag in _NUMBERS and _OF_ANOTHER_BASE.fullmatch(node.value):
+    def kind(self, node: yaml.Node) -> None:
+        if node.tag not in _KINDS:
             raise self.wrong(
-                node,
-                f"{node.value} means {self.loader.construct_object(node)} in YAML; write that, or put it in quotes",
+                node, f"is of the kind {node.tag!r}, which no value is; remove the mark, or put it in quotes"
             )
+
+    def value(self, node: yaml.ScalarNode) -> Any:
+        self.kind(node)
         try:
-            return self.loader.construct_object(node)
-        except ValueError as error:
-            raise self.wrong(
-                node, f"{shown(node.value)} cannot be read ({error}); put it in quotes"
-            ) from None
+            value = self.loader.construct_object(node)
+        except (
+            ValueError,
+            LookupError,
+            AttributeError,
+        ) as error:  # the last two of a kind that it does not look like
+            why = f" ({error})" if isinstance(error, ValueError) else ""
+            raise self.wrong(node, f"{shown(node.value)} cannot be read{why}; put it in quotes") from None
+        if node.tag in _NUMBERS and _OF_ANOTHER_BASE.fullmatch(node.value):
+            raise self.wrong(node, f"{node.value} means {value} in YAML; write that, or put it in quotes")
+        return value
 
     def wrong(self, node: yaml.Node, what: str) -> ConfigError:
         return ConfigError(f"{self.name}, line {node.start_mark.line + 1}: {what}.")
