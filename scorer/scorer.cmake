@@ -25,6 +25,8 @@ foreach(_one IN ITEMS
     "llama_memory_clear:llama_memory_clear(llama_get_memory(nullptr), true)"
     "llama_vocab_get_add_bos:llama_vocab_get_add_bos(llama_model_get_vocab(nullptr))"
     "llama_tokenize of a vocabulary:llama_tokenize((const llama_vocab *) nullptr, \"\", 0, nullptr, 0, true, false)"
+    "llama_synchronize:llama_synchronize(nullptr)"
+    "llama_model_size:llama_model_size(nullptr)"
     "llama_get_logits_ith:llama_get_logits_ith(nullptr, 0)"
     "type_k and type_v of llama_context_params:${_context}$<SEMICOLON> p.type_k = p.type_v = GGML_TYPE_F16")
     string(FIND "${_one}" ":" _colon)

@@ -247,6 +247,7 @@ struct Context {
 
     void release() {
         if (llama != nullptr) {
+            llama_synchronize(llama); // a device may still be at work on it
             llama_free(llama);
             llama = nullptr;
         }
@@ -393,6 +394,39 @@ template <typename Work> void in_parallel(int n, int threads, const Work & work)
     }
 }
 
+// What one call decodes: a batch at most, and no more scored tokens than rows of logits are kept.
+struct Piece {
+    int first = 0, tokens = 0, outputs = 0;
+};
+
+// In a long window the logits shall not be what memory is needed for: a sixteenth of the model at most, where it is small
+// 32 MiB. Short windows are decoded in whole batches.
+constexpr int    LONG_WINDOW = 8192;
+constexpr size_t LEAST_LOGIT_BYTES = 32u << 20;
+
+int most_rows(const Options & options, const llama_model * model, size_t n_vocab) {
+    if (options.n_ctx <= LONG_WINDOW) {
+        return options.n_batch;
+    }
+    const size_t bytes = std::max<size_t>(LEAST_LOGIT_BYTES, llama_model_size(model) / 16);
+    return static_cast<int>(std::clamp<size_t>(bytes / (n_vocab * sizeof(float)), 1, options.n_batch));
+}
+
+std::vector<Piece> pieces_of(const std::vector<bool> & scored, int n_batch, int most_outputs) {
+    std::vector<Piece> pieces;
+    Piece piece;
+    for (const bool one : scored) {
+        if (piece.tokens == n_batch || (one && piece.outputs == most_outputs)) {
+            pieces.push_back(piece);
+            piece = Piece {piece.first + piece.tokens, 0, 0};
+        }
+        ++piece.tokens;
+        piece.outputs += one;
+    }
+    pieces.push_back(piece);
+    return pieces;
+}
+
 struct Sums {
     double nll_base = 0, nll = 0, kld = 0;
     long same_top = 0;
@@ -400,18 +434,18 @@ struct Sums {
 
 class Scorer {
 public:
-    Scorer(const Options & options, const llama_vocab * vocab)
-        : options_(options), vocab_(vocab), n_vocab_(llama_vocab_n_tokens(vocab)), scored_(scored_positions(options)),
+    Scorer(const Options & options, const llama_model * model)
+        : options_(options), vocab_(llama_model_get_vocab(model)), n_vocab_(llama_vocab_n_tokens(vocab_)),
+          scored_(scored_positions(options)), pieces_(pieces_of(scored_, options.n_batch, most_rows(options, model, n_vocab_))),
           batch_(llama_batch_init(options.n_batch, 0, 1)) {}
     ~Scorer() { llama_batch_free(batch_); }
 
-    const std::vector<bool> & scored() const { return scored_; }
     int n_scored() const { return static_cast<int>(std::count(scored_.begin(), scored_.end(), true)); }
 
     int most_outputs() const {
         int most = 1;
-        for (int start = 0; start < options_.n_ctx; start += options_.n_batch) {
-            most = std::max(most, outputs(start));
+        for (const Piece & piece : pieces_) {
+            most = std::max(most, piece.outputs);
         }
         return most;
     }
@@ -445,25 +479,11 @@ public:
             forget(*pair);
         }
         size_t done = 0;
-        for (int first = 0; first < options_.n_ctx; first += options_.n_batch) {
-            const int n = outputs(first);
-            if (!decode(base, tokens, first)) {
+        for (const Piece & piece : pieces_) {
+            if (!score(piece, tokens, base, pairs, scores, done)) {
                 return false;
             }
-            describe_rows(base, n, true, base_rows_);
-            if (!check(base, base_rows_)) {
-                return false;
-            }
-            for (size_t p = 0; p < pairs.size(); ++p) {
-                if (pairs[p]->llama == nullptr || !decode(*pairs[p], tokens, first)) {
-                    continue;
-                }
-                describe_rows(*pairs[p], n, false, pair_rows_);
-                if (check(*pairs[p], pair_rows_)) {
-                    compare_rows(base, *pairs[p], tokens, first, n, scores[p].data() + done);
-                }
-            }
-            done += n;
+            done += piece.outputs;
         }
         bool left = false;
         for (size_t p = 0; p < pairs.size(); ++p) {
@@ -482,24 +502,51 @@ private:
     const llama_vocab * vocab_;
     const size_t n_vocab_;
     const std::vector<bool> scored_;
+    const std::vector<Piece> pieces_;
     llama_batch batch_;
     std::vector<Row> base_rows_, pair_rows_;
 
-    int outputs(int first) const {
-        const auto end = std::min(first + options_.n_batch, options_.n_ctx);
-        return static_cast<int>(std::count(scored_.begin() + first, scored_.begin() + end, true));
+    // Decoding returns before a device is done, and asking for logits waits: so a pair is decoded before the one ahead of
+    // it is compared.
+    bool score(const Piece & piece, const std::vector<llama_token> & tokens, Context & base,
+               const std::vector<Context *> & pairs, std::vector<std::vector<Score>> & scores, size_t done) {
+        if (!decode(base, tokens, piece)) {
+            return false;
+        }
+        const auto decode_next = [&](size_t p) {
+            for (; p < pairs.size(); ++p) {
+                if (pairs[p]->llama != nullptr && decode(*pairs[p], tokens, piece)) {
+                    break;
+                }
+            }
+            return p;
+        };
+        size_t p = decode_next(0);
+        describe_rows(base, piece.outputs, true, base_rows_);
+        if (!check(base, base_rows_)) {
+            return false;
+        }
+        while (p < pairs.size()) {
+            const size_t next = decode_next(p + 1);
+            describe_rows(*pairs[p], piece.outputs, false, pair_rows_);
+            if (check(*pairs[p], pair_rows_)) {
+                compare_rows(base, *pairs[p], tokens, piece, scores[p].data() + done);
+            }
+            p = next;
+        }
+        return true;
     }
 
     static void forget(Context & context) { llama_memory_clear(llama_get_memory(context.llama), true); }
 
-    bool decode(Context & context, const std::vector<llama_token> & tokens, int first) {
-        batch_.n_tokens = std::min(options_.n_batch, options_.n_ctx - first);
-        for (int i = 0; i < batch_.n_tokens; ++i) {
-            batch_.token[i] = tokens[first + i];
-            batch_.pos[i] = first + i;
+    bool decode(Context & context, const std::vector<llama_token> & tokens, const Piece & piece) {
+        batch_.n_tokens = piece.tokens;
+        for (int i = 0; i < piece.tokens; ++i) {
+            batch_.token[i] = tokens[piece.first + i];
+            batch_.pos[i] = piece.first + i;
             batch_.n_seq_id[i] = 1;
             batch_.seq_id[i][0] = 0;
-            batch_.logits[i] = scored_[first + i];
+            batch_.logits[i] = scored_[piece.first + i];
         }
         int status = 0;
         std::string what;
@@ -510,7 +557,7 @@ private:
             what = std::string(": ") + error.what();
         }
         if (status != 0) {
-            context.drop("decoding at position " + std::to_string(first) + " failed with status " +
+            context.drop("decoding at position " + std::to_string(piece.first) + " failed with status " +
                          std::to_string(status) + what);
         }
         return status == 0;
@@ -537,10 +584,11 @@ private:
         return true;
     }
 
-    void compare_rows(const Context & base, const Context & pair, const std::vector<llama_token> & tokens, int first,
-                      int n, Score * scores) const {
+    void compare_rows(const Context & base, const Context & pair, const std::vector<llama_token> & tokens,
+                      const Piece & piece, Score * scores) const {
+        const int n = piece.outputs;
         std::vector<int> positions;
-        for (int i = first; i < std::min(first + options_.n_batch, options_.n_ctx); ++i) {
+        for (int i = piece.first; i < piece.first + piece.tokens; ++i) {
             if (scored_[i]) {
                 positions.push_back(i);
             }
@@ -628,14 +676,14 @@ int run(const Options & options) {
         fail("you need at least %ld tokens for %d windows of %d tokens; the text tokenizes to only %zu tokens", needed,
              options.windows, options.n_ctx, tokens.size());
     }
-    Scorer scorer(options, vocab);
+    Scorer scorer(options, model);
     printf("{\"scorer\": 1, \"features\": %s, \"n_ctx\": %d, \"windows\": %d, \"positions\": %s, \"scored\": %d, "
-           "\"n_vocab\": %d, \"n_tokens\": %zu, \"add_bos\": %s, \"n_batch\": %d, \"n_ubatch\": %d, \"threads\": %d, "
+           "\"n_vocab\": %d, \"n_tokens\": %zu, \"add_bos\": %s, \"n_batch\": %d, \"n_ubatch\": %d, \"most_outputs\": %d, \"threads\": %d, "
            "\"n_ctx_train\": %d, \"rounded_base\": %s}\n",
            FEATURES, options.n_ctx, options.windows,
            in_json(options.blocks == 0 ? "half" : std::to_string(options.blocks) + "x" + std::to_string(options.block_tokens)).c_str(),
            scorer.n_scored(), llama_vocab_n_tokens(vocab), tokens.size(), llama_vocab_get_add_bos(vocab) ? "true" : "false",
-           options.n_batch, options.n_ubatch, options.threads, llama_model_n_ctx_train(model),
+           options.n_batch, options.n_ubatch, scorer.most_outputs(), options.threads, llama_model_n_ctx_train(model),
            options.round_base ? "true" : "false");
     fflush(stdout);
 

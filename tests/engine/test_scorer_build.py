@@ -63,6 +63,8 @@ inline llama_model * llama_model_load_from_file(const char *, llama_model_params
 inline void llama_model_free(llama_model *) {}
 inline llama_context * llama_init_from_model(llama_model *, llama_context_params) { return nullptr; }
 inline void llama_free(llama_context *) {}
+inline void llama_synchronize(llama_context *) {}
+inline uint64_t llama_model_size(const llama_model *) { return 0; }
 inline llama_memory_t llama_get_memory(const llama_context *) { return nullptr; }
 CLEAR
 inline const llama_vocab * llama_model_get_vocab(const llama_model *) { return nullptr; }
