@@ -20,7 +20,7 @@ import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all, read_apart
-from kvsweep.slices.layout import Limits, Refused
+from kvsweep.slices.layout import FORMAT, Limits, Refused
 from kvsweep.slices.read import read_slice
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import THROUGHPUT
@@ -248,12 +248,12 @@ def test_manifests_that_are_none(members: Members, tmp_path: Path, manifest: byt
 
 
 def test_a_newer_format_says_what_to_do(members: Members, tmp_path: Path) -> None:
-    manifest = manifest_of(members, format=2, kvsweep="0.9.0")
+    manifest = manifest_of(members, format=FORMAT + 1, kvsweep="0.9.0")
     assert refusal(write(tmp_path / "s.zip", members, manifest)) == (
-        "manifest.json: says format 2 (kvsweep 0.9.0 wrote it), and this kvsweep reads up to 1; update kvsweep, or ask "
-        "for a slice of format 1."
+        f"manifest.json: says format {FORMAT + 1} (kvsweep 0.9.0 wrote it), and this kvsweep reads up to {FORMAT}; "
+        f"update kvsweep, or ask for a slice of format {FORMAT}."
     )
-    manifest = manifest_of(members, format=2, kvsweep="<script>")
+    manifest = manifest_of(members, format=FORMAT + 1, kvsweep="<script>")
     assert "(a newer kvsweep wrote it)" in refusal(write(tmp_path / "s.zip", members, manifest))
 
 

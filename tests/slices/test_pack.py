@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import recorded_study
 from kvsweep.errors import KvsweepError
-from kvsweep.slices.layout import Limits, is_member
+from kvsweep.slices.layout import FORMAT, Limits, is_member
 from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
 from kvsweep.slices.read import read_slice
 from recorded_slice import Made
@@ -68,7 +68,7 @@ def test_members_and_manifest(made: Made) -> None:
         }
     assert all(map(is_member, names)) and len(set(names)) == len(names)
     assert manifest["members"] == sums
-    assert (manifest["format"], manifest["kvsweep"], manifest["cells"]) == (1, "0.1.0", {"measured": 35})
+    assert (manifest["format"], manifest["kvsweep"], manifest["cells"]) == (FORMAT, "0.1.0", {"measured": 35})
     model = json.loads((recorded_study.RESULTS / "models/kvsweep-demo/model.json").read_text())
     assert manifest["models"] == {"kvsweep-demo": {"sha256": model["sha256"]}}
     assert manifest["machine"]["name"] and manifest["configuration"]["pairs"] == list(recorded_study.PAIRS)

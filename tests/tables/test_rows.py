@@ -333,7 +333,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",
             "source": "git url 69d8e4be4", "version": "version: 1", "compiler": "g++ 14",
             "cmake_options": ["GGML_METAL=OFF"], "environment": ["TURBO_X=0"], "cache_types": ["f16", "q8_0"],
-            "files": ["ab12  llama-bench"], "arguments": None,
+            "files": ["ab12  llama-bench"], "arguments": None, "slice": None, "made_from": None,
         }
     ]  # fmt: skip
     (row,) = tables.as_table([model_row(TINY_GQA2)], set_up_schemas.MODELS).to_pylist()

@@ -74,11 +74,8 @@ def main() -> None:
     models = {name: read_json(path) for name, path in model_paths.items()}
     if arguments.others == "same-model":
         others[0] = of_models(published, models.values())
-    write(
-        results,
-        "engines",
-        [tables.as_table([engine_row(build) for build in builds.values()], set_up_schemas.ENGINES)],
-    )
+    ours = tables.as_table([engine_row(build) for build in builds.values()], set_up_schemas.ENGINES)
+    write(results, "engines", [ours, *of_others("engines", others)])
     ours = tables.as_table([model_row(model) for model in models.values()], set_up_schemas.MODELS)
     write(results, "models", [ours, *of_others("models", others)])
     throughput = groups_of("throughput", throughput_cells(study), builds, models)
@@ -92,9 +89,7 @@ def main() -> None:
 
 
 def of_others(name: str, others: Sequence[OtherRows]) -> list[pa.Table]:
-    """What was measured elsewhere, for one table. Of an engine or a machine elsewhere each row says what is known."""
-    if name in ("engines", "machines", "tasks", "task_items"):
-        return []
+    """What was measured elsewhere, for one table."""
     return [tables.as_table(getattr(other, name), schemas.TABLES[name]) for other in others]
 
 
@@ -113,7 +108,8 @@ def write_cells(
         for use in machines.values()
     ]
     rows.sort(key=lambda row: (row["machine"], row["machine_record"]))
-    write(results, "machines", [tables.as_table(rows, set_up_schemas.MACHINES)])
+    ours = tables.as_table(rows, set_up_schemas.MACHINES)
+    write(results, "machines", [ours, *of_others("machines", others)])
 
 
 def write(results: Path, name: str, parts: Iterable[pa.Table]) -> None:

@@ -20,12 +20,16 @@ DONE = "its work was done"
 
 @dataclass(frozen=True)
 class Recorded:
-    """``run`` is run.json; ``stdout`` and ``stderr`` are the engine's output as text."""
+    """``run`` is run.json; ``stdout`` and ``stderr`` are the engine's output as text.
+
+    ``sums`` is what a slice has in place of the scorer's record of each token.
+    """
 
     directory: Path
     run: dict[str, Any]
     stdout: str
     stderr: str
+    sums: Mapping[str, Any] | None = None
 
 
 def read_recorded(directory: Path) -> Recorded:

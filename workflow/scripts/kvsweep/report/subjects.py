@@ -65,6 +65,7 @@ def records_of(machines: Sequence[Row]) -> Grid:
         return lambda m: ", ".join(str(value) for value in m[column] or [] if value is not None)
 
     properties: dict[str, Callable[[Row], str | None]] = {
+        "slice": lambda m: m["slice"],
         "hosts": listed_texts("hosts"),
         "cells": lambda m: count(m["cells"]),
         "processor": lambda m: m["cpu"],

@@ -6,17 +6,29 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kvsweep.measure.record import Recorded
-from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
+from kvsweep.study.cells import Cell, QualityCell, TaskCell, ThroughputCell
+from kvsweep.tables import raw_cells
 from kvsweep.tables import rows as tables
-from kvsweep.tables.raw_cells import identity
+from kvsweep.tables.task_rows import item_rows
 
 Row = dict[str, Any]
 RECORD = "run.json"
+TABLES_OF_CELLS = ("throughput", "quality", "tasks", "task_items")
+_PEERS = {
+    "throughput": tables.throughput_peers,
+    "quality": tables.quality_peers,
+    "tasks": tables.task_peers,
+}
 
 
 def kind_of(cell: Cell) -> str:
     """The table that a cell's rows are in."""
-    return "throughput" if isinstance(cell, ThroughputCell) else "quality"
+    match cell:
+        case ThroughputCell():
+            return "throughput"
+        case TaskCell():
+            return "tasks"
+    return "quality"
 
 
 def cells_in(names: Iterable[str]) -> dict[str, Cell]:
@@ -24,39 +36,43 @@ def cells_in(names: Iterable[str]) -> dict[str, Cell]:
     found = {}
     for name in names:
         directory, _, file = name.rpartition("/")
-        cell = identity(directory) if file == RECORD else None
-        if cell is not None and str(cell.directory) == directory and is_shared(cell):
+        cell = raw_cells.identity(directory) if file == RECORD else None
+        if cell is not None and str(cell.directory) == directory:
             found[directory] = cell
     return dict(sorted(found.items(), key=lambda item: _place(item[1])))
 
 
-def is_shared(cell: Cell) -> bool:
-    """Whether a slice has cells of this kind: answers to tasks stay where they were given."""
-    return isinstance(cell, ThroughputCell | QualityCell)
+def is_scored(cell: Cell) -> bool:
+    """Whether the scorer measured it: then ``SUMS`` stands in a slice for its record of each token."""
+    return isinstance(cell, QualityCell) and cell.method == "scorer"
 
 
-def is_whole(cell: Cell) -> bool:
-    """Whether a slice has all that a cell's rows are made of. Of the scorer's it has not: their record of each token is
-    large, and says the text."""
-    return isinstance(cell, ThroughputCell) or (isinstance(cell, QualityCell) and cell.method == "perplexity")
+def members_of(cell: Cell) -> int:
+    """How many members a slice has of a cell from which rows can be made: its record, two streams, and sums."""
+    return 4 if is_scored(cell) else 3
 
 
-def rows_of(cell: Cell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]) -> list[Row]:
-    if isinstance(cell, ThroughputCell):
-        return tables.throughput_rows(cell, recorded, build, model)
-    assert isinstance(cell, QualityCell)
-    return [tables.quality_row(cell, recorded, build, model)]
+def rows_of(
+    cell: Cell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
+) -> dict[str, list[Row]]:
+    """Rows by table; the first is of the cell itself."""
+    found = {kind_of(cell): raw_cells.rows_of(cell, recorded, build, model)}
+    if isinstance(cell, TaskCell):
+        found["task_items"] = item_rows(cell, recorded, build, model)
+    return found
 
 
-def complete(rows: dict[str, list[Row]]) -> None:
+def complete(rows: Mapping[str, list[Row]]) -> None:
     """What rows say beside others of their table: whether work left the device."""
-    tables.mark_fallback(rows["throughput"], tables.throughput_peers)
-    tables.mark_fallback(rows["quality"], tables.quality_peers)
+    for table, peers in _PEERS.items():
+        tables.mark_fallback(rows[table], peers)
 
 
 def _place(cell: Cell) -> tuple[Any, ...]:
     pair = (cell.pair.ctk, cell.pair.ctv)
-    if isinstance(cell, ThroughputCell):
-        return ("throughput", cell.engine, cell.model, cell.round, cell.depth, *pair)
-    assert isinstance(cell, QualityCell)
+    match cell:
+        case ThroughputCell():
+            return ("throughput", cell.engine, cell.model, cell.round, cell.depth, *pair)
+        case TaskCell():
+            return ("tasks", cell.engine, cell.model, cell.task, *pair)
     return (f"quality {cell.method}", cell.engine, cell.model, cell.corpus, cell.n_ctx, *pair)

@@ -1,8 +1,8 @@
 """What a slice is made of: its members' names, its manifest, and how large anything in it may be.
 
-Format 1. A slice is a zip archive; its members lie as they do under ``results/``. ``manifest.json`` says the format,
-the version of kvsweep, the configuration, engines, models, texts and machine, and size and sha256 of every other
-member. Members are stored or deflated, and there is no other one.
+Format 2 (format 1 had neither tasks nor the scorer's sums). A slice is a zip archive; its members lie as they do under
+``results/``. ``manifest.json`` says the format, the version of kvsweep, the configuration, engines, models, texts and
+machine, and size and sha256 of every other member. Members are stored or deflated, and there is no other one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from kvsweep.errors import KvsweepError
 from kvsweep.tables.names import MEASURED
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, CONFIGURATION = "manifest.json", "config.json"
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -26,6 +26,8 @@ _MEMBER = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(CONFIGURATION)}|tables/(?:{_TABLES})\.parquet"
     rf"|engines/{_NAME}/build\.json|models/{_NAME}/model\.json|corpora/{_NAME}/corpus\.json"
     rf"|(?:quality|scorer)/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/{_PAIR}/(?:run\.json|stdout\.log|stderr\.log)"
+    rf"|scorer/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/{_PAIR}/sums\.json"
+    rf"|tasks/{_NAME}/{_NAME}/{_NAME}/{_PAIR}/(?:run\.json|items\.jsonl|server\.log)"
     rf"|throughput/{_NAME}/{_NAME}/(?:round-(?:[2-9]|[1-9][0-9]{{1,5}})/)?d(?:0|[1-9][0-9]{{0,9}})/{_PAIR}/(?:run\.json|bench\.jsonl|stderr\.log)"
 )
 

@@ -16,7 +16,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, read_manifest
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded, read_recorded
-from kvsweep.slices.cells import Row, complete, is_shared, is_whole, kind_of, rows_of
+from kvsweep.slices.cells import RECORD, TABLES_OF_CELLS, Row, complete, is_scored, kind_of, rows_of
 from kvsweep.slices.layout import CONFIGURATION, FORMAT, LIMITS, MANIFEST, Limits
 from kvsweep.slices.private import Private, users_in
 from kvsweep.slices.vetting import with_plain_quotes
@@ -34,10 +34,14 @@ from kvsweep.study.cells import Cell
 from kvsweep.tables.raw_cells import find_cells
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TABLES
+from kvsweep.tables.scored import SUMS, sums_of
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 
 # What the text of a path changes, and nothing that was measured.
-_TEXTS = ("command", "host", "log_line", "reason", "fallback_why", "machine_record", "gpu_users")
+_TEXTS = (
+    *("command", "host", "log_line", "reason", "fallback_why", "machine_record", "gpu_users"),
+    *("machine", "answer", "expected", "problem"),
+)
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -72,8 +76,6 @@ def studies_in(results: Path) -> list[Study]:
         raise KvsweepError(f"{results / CONFIGURATION}: there is no study here; run the workflow first.")
     by_machine: dict[str, dict[Cell, tuple[Path, dict[str, Any]]]] = {}
     for cell, directory in find_cells(results):
-        if not is_shared(cell):
-            continue
         run = read_json(directory / "run.json")
         name = run.get("machine", {}).get("name") if isinstance(run, dict) else None
         if not isinstance(name, str):
@@ -139,6 +141,18 @@ def _places(study: Study) -> dict[str, str]:
         places.setdefault(str(Path(one["path"]).parent), "/models")
     for one in study.corpora.values():
         places.setdefault(str(Path(one["path"]).parent), "/texts")
+    # Where they were when a cell was measured: they may have been moved since.
+    for cell, (_, run) in study.cells.items():
+        kinds = (
+            rf"(?:baseline|quality|scorer|tasks|throughput)/{re.escape(cell.engine)}/{re.escape(cell.model)}/"
+        )
+        for match in re.finditer(rf'"(/[^"]*?)(?:/results)?/{kinds}', json.dumps(run)):
+            places.setdefault(match[1], "/kvsweep")
+        for index, word in enumerate(run["command"]):
+            path = Path(word)
+            if path.is_absolute() and len(path.parts) > 2:
+                kind = "/engine" if index == 0 else "/models" if path.suffix == ".gguf" else "/texts"
+                places.setdefault(str(path.parent), kind)
     return {place: shown for place, shown in places.items() if place.startswith("/") and len(place) > 1}
 
 
@@ -164,24 +178,26 @@ def write_slice(path: Path, study: Study, private: Private, version: str, limits
         said = {name: private.value(value) for name, value in _said(study)}
         for name, value in said.items():
             add(name, as_json(value))
-        rows: dict[str, list[Row]] = {"throughput": [], "quality": []}
+        rows: dict[str, list[Row]] = {table: [] for table in TABLES_OF_CELLS}
         machines: dict[str, tuple[dict[str, Any], set[str], int]] = {}
         for cell in sorted(study.cells, key=lambda cell: str(cell.directory)):
             build, model = said[f"engines/{cell.engine}/build.json"], said[f"models/{cell.model}/model.json"]
             found, members, machine = _cell(study, cell, private, (build, model), limits, held.left_out)
             for name, data in members:
                 add(name, data)
-            rows[kind_of(cell)] += found
-            held.statuses[_status(found)] += 1
-            _count_machine(machines, found, machine)
+            for table, of_table in found.items():
+                rows[table] += of_table
+            of_cell = found[kind_of(cell)]
+            held.statuses[_status(of_cell)] += 1
+            _count_machine(machines, of_cell, machine)
         complete(rows)
         every = rows | {
             "engines": [engine_row(said[f"engines/{name}/build.json"]) for name in study.engines],
             "models": [model_row(said[f"models/{name}/model.json"]) for name in study.models],
             "machines": [machine_row(*machines[record]) for record in sorted(machines)],
         }
-        for name, found in sorted(every.items()):
-            add(f"tables/{name}.parquet", _parquet([with_plain_quotes(row) for row in found], name))
+        for name, of_table in sorted(every.items()):
+            add(f"tables/{name}.parquet", _parquet([with_plain_quotes(row) for row in of_table], name))
         held.replaced = private.replaced.copy()
         add(MANIFEST, as_json(_manifest(study, private, version, held)))
     return held
@@ -205,40 +221,59 @@ def _cell(
     manifests: tuple[dict[str, Any], dict[str, Any]],
     limits: Limits,
     left_out: list[str],
-) -> tuple[list[Row], list[tuple[str, bytes]], dict[str, Any]]:
-    """A cell's rows, its members, and its machine. Its logs are left out where a reader takes none so large."""
+) -> tuple[dict[str, list[Row]], list[tuple[str, bytes]], dict[str, Any]]:
+    """A cell's rows by table, its members, its machine. Its logs are left out where a reader takes none so large."""
     directory, _ = study.cells[cell]
     recorded = read_recorded(directory)
+    sums = sums_of(recorded) if is_scored(cell) else None
+    recorded = replace(recorded, sums=sums)
     before = rows_of(cell, recorded, study.engines[cell.engine], study.models[cell.model])
     run = private.value(recorded.run)
     machine = run["machine"]
-    as_given = [private.value(row) | {"machine_record": machine_record(machine)} for row in before]
-    texts = [private.text(text) for text in (recorded.stdout, recorded.stderr)]
+    names = [stream["name"] for stream in recorded.run["streams"]]
+    texts = [
+        _without(private, name, text)
+        for name, text in zip(names, (recorded.stdout, recorded.stderr), strict=True)
+    ]
     data = [text.encode() for text in texts]
     if any(len(one) > limits.log_bytes for one in data):
         left_out.append(f"{cell.directory}: its log is longer than a slice takes; its rows are in the tables")
-        return as_given, [], machine
+        as_given = {table: [private.value(row) for row in rows] for table, rows in before.items()}
+        of_cell = [row | {"machine_record": machine_record(machine)} for row in as_given[kind_of(cell)]]
+        return as_given | {kind_of(cell): of_cell}, [], machine
     for stream, one in zip(run["streams"], data, strict=True):
         stream |= {"size_bytes": len(one), "sha256": hashlib.sha256(one).hexdigest()}
-    found = as_given
-    if is_whole(cell):
-        found = rows_of(cell, Recorded(Path(str(cell.directory)), run, *texts), *manifests)
-        if _measured(found) != _measured(before):
-            raise KvsweepError(
-                f"{directory}: without names and paths its log would say something else; name the machine's host, "
-                "its user or the engine otherwise."
-            )
-    else:
-        left_out.append(f"{cell.directory}: the scorer's record of each token; its rows are in the tables")
-    names = [stream["name"] for stream in recorded.run["streams"]]
-    members = [(f"{cell.directory}/run.json", as_json(run))]
-    members += [(f"{cell.directory}/{name}", one) for name, one in zip(names, data, strict=True)]
-    return found, sorted(members), machine
+    found = rows_of(cell, Recorded(Path(str(cell.directory)), run, texts[0], texts[1], sums), *manifests)
+    if _measured(found) != _measured(before):
+        raise KvsweepError(
+            f"{directory}: without names and paths its log would say something else; name the machine's host, "
+            "its user or the engine otherwise."
+        )
+    members = [(RECORD, as_json(run)), *zip(names, data, strict=True)]
+    if sums is not None:
+        members.append((SUMS, as_json(private.value(sums), indent=None)))
+    return found, sorted((f"{cell.directory}/{name}", one) for name, one in members), machine
 
 
-def _measured(rows: list[Row]) -> list[Row]:
+def _without(private: Private, name: str, text: str) -> str:
+    """A stream's text without what is private; of JSON lines each text by itself, so that they stay JSON."""
+    if not name.endswith(".jsonl"):
+        return private.text(text)
+    lines = []
+    for line in text.splitlines():
+        try:
+            lines.append(json.dumps(private.value(json.loads(line)), ensure_ascii=True))
+        except (ValueError, RecursionError):
+            lines.append(private.text(line))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _measured(rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
     """What a log must say before and after."""
-    return [{name: value for name, value in row.items() if name not in (*_TEXTS, "machine")} for row in rows]
+    return {
+        table: [{name: value for name, value in row.items() if name not in _TEXTS} for row in found]
+        for table, found in rows.items()
+    }
 
 
 def _status(rows: list[Row]) -> str:
@@ -287,5 +322,5 @@ def _manifest(study: Study, private: Private, version: str, held: Held) -> dict[
     }
 
 
-def as_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+def as_json(value: Any, indent: int | None = 1) -> bytes:
+    return (json.dumps(value, indent=indent, ensure_ascii=False) + "\n").encode()

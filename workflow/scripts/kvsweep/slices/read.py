@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,17 @@ import pyarrow as pa
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import as_recorded
 from kvsweep.slices.archive import Contents, open_slice
-from kvsweep.slices.cells import RECORD, Row, cells_in, complete, is_whole, kind_of, rows_of
+from kvsweep.slices.cells import (
+    RECORD,
+    TABLES_OF_CELLS,
+    Row,
+    cells_in,
+    complete,
+    is_scored,
+    kind_of,
+    members_of,
+    rows_of,
+)
 from kvsweep.slices.given import member_of, read_apart
 from kvsweep.slices.layout import LIMITS, Limits, Refused
 from kvsweep.slices.vetting import CELL, problem_with, with_plain_quotes
@@ -22,10 +32,11 @@ from kvsweep.tables.published import OtherRows
 from kvsweep.tables.raw_cells import check_identity
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TABLES
-from kvsweep.tables.set_up_rows import machine_row, model_row
+from kvsweep.tables.scored import SUMS
+from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 
 RAW, GIVEN = "raw", "tables"
-TABLES_OF_CELLS = ("throughput", "quality")
+TABLES_OF_SET_UP = ("engines", "models", "machines")
 # What anything of a stranger's may be where it is not what it should be.
 _NO_RECORD = (
     *(KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError, ArithmeticError),
@@ -60,72 +71,80 @@ def read_slice(
     except MemoryError:
         raise KvsweepError(f"slices.{name}: {place}: needs more memory than there is.") from None
     from_there = {"source": f"slice:{name}", "slice": name}
-    named = {table: tuple(row | from_there for row in rows) for table, rows in found.items()}
+    # Of an engine the source is where its code comes from.
+    named = {
+        table: tuple(row | ({"slice": name} if table == "engines" else from_there) for row in rows)
+        for table, rows in found.items()
+    }
     return OtherRows(**named)
 
 
 def rows_in(contents: Contents, limits: Limits = LIMITS, read_tables: ReadTables = read_apart) -> SliceRows:
     """All rows. Raises Refused."""
     cells = cells_in(contents.names)
-    kinds = [kind for kind in (*TABLES_OF_CELLS, "models", "machines") if member_of(kind) in contents.names]
+    kinds = [kind for kind in (*TABLES_OF_CELLS, *TABLES_OF_SET_UP) if member_of(kind) in contents.names]
     given = read_tables({kind: contents.read(member_of(kind)) for kind in kinds}, limits)
     if not cells and not any(table in given for table in TABLES_OF_CELLS):
         raise Refused(
             "there are no records of cells in it, and no throughput.parquet or quality.parquet; give what make slice "
             "wrote, a results directory, or the directory of the tables."
         )
-    rows: dict[str, list[Row]] = {"throughput": [], "quality": []}
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES_OF_CELLS}
     manifests, machines = _Manifests(contents), dict[str, _Machine]()
     files = Counter(name.rpartition("/")[0] for name in contents.names)
     for directory, cell in cells.items():
-        # A record with its two logs; without them the tables say what was measured.
-        if not is_whole(cell) or files[directory] < 3:
+        # A record with all that rows are made of; without it the tables say what was measured.
+        if files[directory] < members_of(cell):
             continue
         run, found = _raw(contents, directory, cell, manifests)
-        rows[kind_of(cell)] += found
+        for table, of_table in found.items():
+            rows[table] += of_table
+        of_cell = found[kind_of(cell)]
         machine = machines.setdefault(
-            found[0]["machine_record"], _Machine(run["machine"], f"{directory}/{RECORD}", set())
+            of_cell[0]["machine_record"], _Machine(run["machine"], f"{directory}/{RECORD}", set())
         )
         machine.n_cells += 1
-        machine.hosts |= {host for row in found[:1] if (host := row["host"]) is not None}
+        machine.hosts |= {host for row in of_cell[:1] if (host := row["host"]) is not None}
     complete(rows)
-    for table in TABLES_OF_CELLS:
-        raw = {_cell_of(row, table) for row in rows[table]}
+    rows["engines"], rows["models"] = manifests.rows("engines"), manifests.rows("models")
+    rows["machines"] = [row for one in machines.values() for row in one.rows()]
+    for table, made in rows.items():
+        raw = {_cell_of(row, table) for row in made}
         others = [row for row in given.get(table, ()) if _cell_of(row, table) not in raw]
-        rows[table] = [row | {"made_from": RAW} for row in rows[table]]
-        rows[table] += [row | {"made_from": GIVEN} for row in others]
-    rows["models"] = [row | {"made_from": RAW} for row in manifests.models()]
-    rows["machines"] = [row | {"made_from": RAW} for one in machines.values() for row in one.rows()]
-    for table in ("models", "machines"):
-        raw = {_cell_of(row, table) for row in rows[table]}
-        rows[table] += [
-            row | {"made_from": GIVEN} for row in given.get(table, ()) if _cell_of(row, table) not in raw
+        rows[table] = [row | {"made_from": RAW} for row in made] + [
+            row | {"made_from": GIVEN} for row in others
         ]
     return SliceRows(rows)
 
 
 def _raw(
     contents: Contents, directory: str, cell: Cell, manifests: _Manifests
-) -> tuple[dict[str, Any], list[Row]]:
-    """A cell's run.json, and its rows. Raises Refused."""
+) -> tuple[dict[str, Any], dict[str, list[Row]]]:
+    """A cell's run.json, and its rows by table. Raises Refused."""
     name = f"{directory}/{RECORD}"
     run = contents.read_json(name)
+    sums = contents.read_json(f"{directory}/{SUMS}") if is_scored(cell) else None
 
-    def rows() -> list[Row]:
+    def rows() -> dict[str, list[Row]]:
         check_identity(cell, Path(directory), run)
         recorded = as_recorded(Path(directory), run, lambda stream: contents.read(f"{directory}/{stream}"))
+        recorded = replace(recorded, sums=sums)
         return rows_of(cell, recorded, manifests.build(cell.engine), manifests.model(cell.model))
 
-    return run, _checked(rows, kind_of(cell), name)
+    return run, _checked(rows, name)
 
 
-def _checked(make: Callable[[], list[Row]], table: str, member: str) -> list[Row]:
-    """The rows that ``make`` makes of a stranger's member, vetted. Raises Refused."""
+def _checked(make: Callable[[], dict[str, list[Row]]], member: str) -> dict[str, list[Row]]:
+    """The rows by table that ``make`` makes of a stranger's member, vetted. Raises Refused."""
+    problem = None
     try:
-        rows = [with_plain_quotes(row) for row in make()]
-        # Whether every value is of its column's kind.
-        as_table(rows, TABLES[table])
-        problem = next((found for row in rows if (found := problem_with(row, table)) is not None), None)
+        found = {table: [with_plain_quotes(row) for row in rows] for table, rows in make().items()}
+        for table, rows in found.items():
+            # Whether every value is of its column's kind.
+            as_table(rows, TABLES[table])
+            problem = problem or next(
+                (why for row in rows if (why := problem_with(row, table)) is not None), None
+            )
     except Refused:
         raise
     except KvsweepError as error:
@@ -134,7 +153,7 @@ def _checked(make: Callable[[], list[Row]], table: str, member: str) -> list[Row
         raise Refused(f"{member}: is no record of kvsweep ({type(error).__name__}).") from None
     if problem is not None:
         raise Refused(f"{member}: {problem}.")
-    return rows
+    return found
 
 
 def shown_end(message: str, member: str) -> str:
@@ -156,12 +175,13 @@ class _Manifests:
     def model(self, model: str) -> dict[str, Any]:
         return self._get(f"models/{model}/model.json")
 
-    def models(self) -> list[Row]:
-        """The rows of the models that cells named."""
+    def rows(self, table: str) -> list[Row]:
+        """The rows of the engines or models that cells named."""
+        row_of = engine_row if table == "engines" else model_row
         rows: list[Row] = []
         for name, said in self._read.items():
-            if name.startswith("models/"):
-                rows += _checked(lambda said=said: [model_row(said)], "models", name)  # type: ignore[misc]
+            if name.startswith(f"{table}/"):
+                rows += _checked(lambda said=said: {table: [row_of(said)]}, name)[table]  # type: ignore[misc]
         return rows
 
     def _get(self, name: str) -> dict[str, Any]:
@@ -182,7 +202,10 @@ class _Machine:
     n_cells: int = 0
 
     def rows(self) -> list[Row]:
-        return _checked(lambda: [machine_row(self.said, self.hosts, self.n_cells)], "machines", self.member)
+        def made() -> dict[str, list[Row]]:
+            return {"machines": [machine_row(self.said, self.hosts, self.n_cells)]}
+
+        return _checked(made, self.member)["machines"]
 
 
 def _cell_of(row: Row, table: str) -> tuple[Any, ...]:

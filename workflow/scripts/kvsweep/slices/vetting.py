@@ -20,6 +20,8 @@ from kvsweep.tables.status import STATUSES
 NEEDED = {
     "throughput": ("engine", "machine", "model", "ctk", "ctv", "depth", "phase", "n_tokens", "status"),
     "quality": ("engine", "machine", "model", "corpus", "n_ctx", "ctk", "ctv", "status"),
+    "tasks": ("engine", "machine", "model", "task", "kind", "n_ctx", "ctk", "ctv", "status"),
+    "task_items": ("engine", "machine", "model", "task", "kind", "ctk", "ctv", "item", "context"),
     "models": ("model",),
     "machines": ("machine_record", "machine"),
     "engines": ("engine",),
@@ -30,14 +32,17 @@ _IDENTITY = ("engine", "engine_commit", "backend", "machine", "model", "model_sh
 CELL = {
     "throughput": (*_IDENTITY, "ctk", "ctv", "depth", "phase", "n_tokens", "round"),
     "quality": (*_IDENTITY, "ctk", "ctv", "corpus", "n_ctx", "method"),
+    "tasks": (*_IDENTITY, "ctk", "ctv", "task"),
+    "task_items": (*_IDENTITY, "ctk", "ctv", "task", "item"),
     "models": ("model", "model_sha256"),
     "machines": ("machine_record",),
     "engines": ("engine", "engine_commit", "backend"),
 }
-# Columns that quote an engine's output, in which anything may stand.
-QUOTED = ("log_line", "reason", "fallback_why")
+# Columns that quote an engine's or a model's output, in which anything may stand.
+QUOTED = ("log_line", "reason", "fallback_why", "answer", "expected", "problem")
 
-_NAMES = ("engine", "model", "corpus")
+_NAMES = ("engine", "model", "corpus", "task")
+_KINDS = ("recall", "tool-call", "trajectory")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,149}")
 _MOST_CHARACTERS = {"command": 16_384, "files": 1024}
@@ -46,6 +51,7 @@ _MANY_CHARACTERS, _MOST_ITEMS = 2048, 100_000
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff]")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _FORMULA = re.compile(r"\s*[=+@-]")
+_CMAKE_OPTION = re.compile(r"-D[A-Za-z0-9_]+(?::[A-Z]+)?=[\w./:;, +-]*")
 # A difference, a logarithm, or zero within the arithmetic of a float.
 _SIGNED = re.compile(r"kld_|ln_ppl_ratio|ppl_difference|drift_per_repetition")
 _MOST_REAL, _MOST_INTEGER = 1e18, 2**60
@@ -70,7 +76,9 @@ def problem_of_text(text: str, column: str = "") -> str | None:
         return "has a control character"
     if _TAG.search(text):
         return "has an HTML tag"
-    return "begins as a formula of a spreadsheet does" if _FORMULA.match(text) else None
+    if _FORMULA.match(text) and not (column == "cmake_options" and _CMAKE_OPTION.fullmatch(text)):
+        return "begins as a formula of a spreadsheet does"
+    return None
 
 
 def problem_with(row: Mapping[str, Any], table: str) -> str | None:
@@ -85,7 +93,7 @@ def problem_with(row: Mapping[str, Any], table: str) -> str | None:
     for column in _NAMES:
         if row.get(column) is not None and not _NAME.fullmatch(row[column]):
             return f"{column} is no name"
-    return _problem_of_cell(row, table) if table in VALUE else None
+    return _problem_of_cell(row, table) if "ctk" in CELL[table] else None
 
 
 def _problem_of_cell(row: Mapping[str, Any], table: str) -> str | None:
@@ -95,12 +103,16 @@ def _problem_of_cell(row: Mapping[str, Any], table: str) -> str | None:
         Pair.parse(f"{row['ctk']}/{row['ctv']}")
     except ValueError as error:
         return str(error)
-    if row["status"] not in STATUSES:
+    if "status" in row and row["status"] not in STATUSES:
         return f"the status is {shown(row['status'])}, not one of {', '.join(STATUSES)}"
     if table == "throughput" and row["phase"] not in ("prefill", "decode"):
         return f"the phase is {shown(row['phase'])}, neither prefill nor decode"
-    if table == "quality" and row["n_ctx"] < 1:
+    if row.get("kind") is not None and row["kind"] not in _KINDS:
+        return f"the kind is {shown(row['kind'])}, not one of {', '.join(_KINDS)}"
+    if row.get("n_ctx") == 0:
         return "n_ctx is 0"
+    if table not in VALUE:
+        return None
     value = row.get(VALUE[table])
     if (row["status"] == "measured") != (value is not None):
         return f"{VALUE[table]} is {value} at status {row['status']}"

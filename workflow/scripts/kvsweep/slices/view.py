@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from kvsweep.slices.archive import Contents
-from kvsweep.slices.read import GIVEN, RAW, TABLES_OF_CELLS, SliceRows
+from kvsweep.slices.cells import TABLES_OF_CELLS
+from kvsweep.slices.read import GIVEN, RAW, SliceRows
 from kvsweep.tables.row import pair_of
 
 
@@ -21,10 +22,11 @@ def lines_of(contents: Contents, found: SliceRows) -> list[str]:
         if not rows:
             lines.append(f"{table}: no rows")
             continue
-        statuses = Counter(row["status"] for row in rows)
+        statuses = Counter(row["status"] for row in rows if "status" in row)
+        ended = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
         pairs = dict.fromkeys(str(pair_of(row)) for row in rows)
         lines.append(
-            f"{table}: {len(rows)} rows ({', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}), "
+            f"{table}: {len(rows)} rows{ended and f' ({ended})'}, "
             f"{found.count(table, RAW)} made from raw logs, {found.count(table, GIVEN)} as the tables say them; "
             f"pairs {', '.join(pairs)}"
         )

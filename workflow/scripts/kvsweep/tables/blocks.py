@@ -42,16 +42,33 @@ class Mean(NamedTuple):
 
 
 def mean_of(values: Numbers, positive: bool = False) -> Mean:
-    """The mean of at least two tokens.
+    """The mean of at least two tokens, as ``mean_of_windows``."""
+    return mean_of_windows(*_by_window(values), positive)
+
+
+def share_of(values: Numbers) -> Mean:
+    """The mean of at least two 0 and 1, as ``share_of_windows``."""
+    return share_of_windows(*_by_window(values))
+
+
+def _by_window(values: Numbers) -> tuple[Numbers, int, float | None]:
+    return values.mean(axis=1), values.shape[1], block_stderr(values) if len(values) < 2 else None
+
+
+def mean_of_windows(
+    means: Numbers, window_tokens: int, of_blocks: float | None = None, positive: bool = False
+) -> Mean:
+    """The mean of windows of as many tokens, of which ``means`` are the means. ``of_blocks`` is the standard error by
+    blocks of a single window.
 
     Of what cannot be negative, and is skewed, the interval is that of the logarithm, to first order: farther up than
     down, and no farther than a factor of 100.
     """
-    by_windows = len(values) >= 2
-    stderr = window_stderr(values) if by_windows else block_stderr(values)
+    by_windows = len(means) >= 2
+    stderr = stderr_of_windows(means) if by_windows else of_blocks
     assert stderr is not None
-    units = len(values) if by_windows else max(values.size // _length(values), 2)
-    value, half = float(values.mean()), student_t_quantile(0.975, units - 1) * stderr
+    units = len(means) if by_windows else max(window_tokens // _length(window_tokens), 2)
+    value, half = float(means.mean()), student_t_quantile(0.975, units - 1) * stderr
     low, high = value - half, value + half
     if positive and value > 0:
         factor = math.exp(min(half / value, math.log(_FARTHEST)))
@@ -59,25 +76,25 @@ def mean_of(values: Numbers, positive: bool = False) -> Mean:
     return Mean(value, stderr, low, high, BY_WINDOWS if by_windows else BY_BLOCKS)
 
 
-def share_of(values: Numbers) -> Mean:
-    """The mean of at least two 0 and 1. The interval is at least that of as many independent tokens (Wilson 1927), so
-    that a share of 1 is no certainty."""
-    found, n, z = mean_of(values), values.size, NormalDist().inv_cdf(0.975)
+def share_of_windows(shares: Numbers, window_tokens: int, of_blocks: float | None = None) -> Mean:
+    """Likewise of shares. The interval is at least that of as many independent tokens (Wilson 1927), so that a share of
+    1 is no certainty."""
+    found = mean_of_windows(shares, window_tokens, of_blocks)
+    n, z = window_tokens * len(shares), NormalDist().inv_cdf(0.975)
     middle = (found.value + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(found.value * (1 - found.value) / n + (z / (2 * n)) ** 2)
     low, high = min(found.low, middle - half), max(found.high, middle + half)
     return found._replace(low=max(low, 0.0), high=min(high, 1.0))
 
 
-def window_stderr(values: Numbers) -> float | None:
-    means = values.mean(axis=1)
+def stderr_of_windows(means: Numbers) -> float | None:
     return float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else None
 
 
 def block_stderr(values: Numbers) -> float:
     """What a bootstrap of the mean comes to after endless draws: the spread of all blocks' means, by the root of how
     many make up the whole."""
-    length = _length(values)
+    length = _length(values.shape[1])
     n_blocks = max(values.size / length, 2.0)
     around = np.concatenate([values, values[:, : length - 1]], axis=1)
     sums = np.cumsum(np.pad(around, ((0, 0), (1, 0))), axis=1)
@@ -118,7 +135,7 @@ def _times_drawn(values: Numbers, draws: int, random: np.random.Generator) -> ND
     if n_windows >= MANY_WINDOWS:
         windows = random.multinomial(n_windows, np.full(n_windows, 1 / n_windows), draws)
         return np.repeat(windows, n_tokens, axis=1)
-    length = _length(values)
+    length = _length(values.shape[1])
     n_blocks = -(-values.size // length)
     # One place behind each window, for the ends of blocks.
     rows = np.arange(draws)[:, None] * n_windows + random.integers(0, n_windows, (draws, n_blocks))
@@ -133,7 +150,6 @@ def _times_drawn(values: Numbers, draws: int, random: np.random.Generator) -> ND
     return times[:, :, :n_tokens].reshape(draws, -1)
 
 
-def _length(values: Numbers) -> int:
+def _length(n_tokens: int) -> int:
     """Of a block: never so long that a window has fewer than four."""
-    n_tokens: int = values.shape[1]
     return min(BLOCK_TOKENS, max(n_tokens // 4, 1))

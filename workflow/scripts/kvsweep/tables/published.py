@@ -33,12 +33,16 @@ LIKELY_COMMIT = "likely_engine_commit"
 
 @dataclass(frozen=True)
 class OtherRows:
-    """Rows of the tables that were measured elsewhere. Of published numbers' machines each row says what is known."""
+    """Rows of the tables that were measured elsewhere. Of published numbers' engines and machines each row says what is
+    known."""
 
     throughput: tuple[dict[str, Any], ...]
     quality: tuple[dict[str, Any], ...]
     models: tuple[dict[str, Any], ...]
     machines: tuple[dict[str, Any], ...] = ()
+    engines: tuple[dict[str, Any], ...] = ()
+    tasks: tuple[dict[str, Any], ...] = ()
+    task_items: tuple[dict[str, Any], ...] = ()
 
 
 def rounding(text: str) -> float:

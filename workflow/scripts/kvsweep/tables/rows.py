@@ -130,7 +130,7 @@ def quality_row(
     contexts = contexts_of(log)
     found: Row | None = None
     try:
-        found = (_scored if cell.method == "scorer" else _printed)(recorded)
+        found = (scored.columns_of if cell.method == "scorer" else _printed)(recorded)
     except UnparsableOutput as error:
         problem = problem or str(error)
     row = common(cell, recorded, build)
@@ -156,10 +156,6 @@ def _printed(recorded: Recorded) -> Row:
             f"{found.n_chunks} windows were scored, {recorded.run['chunks']} were asked for"
         )
     return _statistics(found)
-
-
-def _scored(recorded: Recorded) -> Row:
-    return scored.statistics(scored.windows_of(recorded))
 
 
 def _weights_on_device(log: EngineLog, model: Mapping[str, Any]) -> int | None:

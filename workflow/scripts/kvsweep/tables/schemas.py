@@ -76,6 +76,7 @@ items_seconds | real | s | time of all items, of every process that answered som
     EVIDENCE,
     CACHES,
     PROOFS,
+    FROM,
 )
 
 TASK_ITEMS = as_schema(
@@ -102,6 +103,7 @@ prompt_seconds | real | s | of them for the prompt, as the server says
 generate_seconds | real | s | of them for the answer, as the server says
 source | text | | measured or slice:NAME
 """,
+    FROM,
 )
 
 TABLES = {

@@ -19,6 +19,7 @@ cache_types | texts | | cache types that the engine accepts, from its own help
 files | texts | | 'sha256  name' of each binary and shared library
 arguments | texts | | program and more arguments of all its runs; null where there are none
 """,
+    FROM,
 )
 
 MODELS = as_schema(
