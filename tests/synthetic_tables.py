@@ -50,6 +50,7 @@ _MODEL_SHA256 = "5b" * 32
 _SHARED = {
     "engine": "fork-metal",
     "engine_commit": "11a241d0db78a68e0a5b99fe6f36de6683100f6a",
+    "engine_family": "llama.cpp with turbo",
     "backend": "metal",
     "machine": "Apple M5 Max 128GB",
     "model": "Qwen3.6-35B-A3B-Q8_0",

@@ -317,7 +317,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
         of_others = {name for name in schema.names if name.endswith("_rounding") and "window" not in name}
-        of_others |= {"slice", "made_from"}
+        of_others |= {"slice", "made_from"} | {"reference_commit", "corpus_sha256"} & set(schema.names)
         of_others |= {"likely_engine_commit", "device_free_bytes", "recurrent_bytes"} & set(
             schema.names
         )  # published; with a device; of recurrent layers

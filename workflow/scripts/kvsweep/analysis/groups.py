@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from kvsweep.analysis.comparable import set_ups_differ
 from kvsweep.tables.row import SCORED, SET_UP, Row, is_published
 
 # --- which rows may stand side by side ----------------------------------------------------------------------
@@ -100,28 +101,31 @@ _SAME_THING = ("model", "corpus", "n_ctx", "n_tokens", "phase")
 
 
 def compare_beside_published(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
-    """As `compare`, but published rows join the groups of the same model, where there are any; groups of their own
-    come last.
+    """As `compare`, but published rows join the groups that they may be compared with (`comparable.set_ups_differ`),
+    where there are any; groups of their own come last.
     """
     rows = list(rows)
     columns = [column for column in _SAME_THING if column in subject]
-
-    def thing(row: Row) -> tuple[Any, ...]:
-        return tuple(row[column] for column in columns)
-
+    decides = (*columns, "source", "model_sha256", "corpus_sha256", "engine_family")
     of_others: dict[tuple[Any, ...], list[Row]] = {}
     for row in filter(is_published, rows):
-        of_others.setdefault(thing(row), []).append(row)
-    ours = [row for row in rows if not is_published(row)]
-    measured_too = {thing(row) for row in ours}
-    alone = [row for key, own in of_others.items() if key not in measured_too for row in own]
-    shared, groups = compare([*ours, *alone], subject)
+        of_others.setdefault(tuple(row.get(column) for column in decides), []).append(row)
+    ours = compare((row for row in rows if not is_published(row)), subject).groups
+
+    def joins(theirs: Row, our: Row) -> bool:
+        return all(theirs[column] == our[column] for column in columns) and not set_ups_differ(our, theirs)
+
+    beside = {
+        place: [own for own in of_others.values() if joins(own[0], group.rows[0])]
+        for place, group in enumerate(ours)
+    }
+    joined = {id(own) for found in beside.values() for own in found}
+    alone = [row for own in of_others.values() if id(own) not in joined for row in own]
+    shared, groups = compare([*(row for group in ours for row in group.rows), *alone], subject)
     return Comparison(
         shared,
         tuple(
-            group
-            if is_published(group.rows[0])
-            else group._replace(published=tuple(of_others.get(thing(group.rows[0]), ())))
-            for group in groups
+            group._replace(published=tuple(row for own in beside.get(place, ()) for row in own))
+            for place, group in enumerate(groups)
         ),
     )

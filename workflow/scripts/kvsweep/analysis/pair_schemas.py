@@ -36,6 +36,7 @@ ratio± | real | | speed as a multiple of f16/f16's at this depth, in the rounds
 ratio_interval | text | | what the interval is made of; null where there is none
 ratio_rounds | integers | | rounds that the ratio is made of
 verdict | text | | faster or slower than f16, no difference shown, or one round; null without f16 or without an error
+engine_family | text | | kind of llama.cpp; null where not known
 """,
 )
 

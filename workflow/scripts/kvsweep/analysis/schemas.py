@@ -54,9 +54,11 @@ ratio± | real | | ours / theirs
 interval | text | | what the interval is made of
 our_status | text | | how our cell ended
 their_status | text | | how theirs ended, as published
-comparable | flag | | nothing is known to differ between the set-ups; see `unknown` for what may
+comparable | flag | | whether model, text, context, windows, the pair that ran and the family of the engine agree; null
+    where nothing of them is known to differ and a side does not say all
 differs | texts | | what differs, each with both sides: 'machine: ours X, theirs Y'
 unknown | texts | | what may differ, because a side does not say
+prevents | texts | | those of differs that have to agree
 """,
 )
 

@@ -27,6 +27,7 @@ _NAMES = {
     "kld_mean": "mean KLD",
     "top1_agreement": "same top-1, %",
 }
+COMPARABLE = {True: "yes", None: "as far as known", False: "no"}
 MOST_LINES = 200  # of a set-up; the others stand in the table's file
 
 
@@ -37,8 +38,8 @@ def comparison_sections(comparisons: Sequence[Row]) -> Iterable[Section]:
         if len(rows) > MOST_LINES:
             notes = (f"{len(rows) - MOST_LINES:,} more rows in comparisons.parquet.",)
         lines = tuple(map(_line, rows[:MOST_LINES]))
-        comparable = sum(row["comparable"] is True for row in rows)
-        summary = f"{plural(len(rows), 'number')} in common, {comparable} of comparable set-ups"
+        comparable = sum(row["comparable"] is not False for row in rows)
+        summary = f"{plural(len(rows), 'number')} in common, {comparable} comparable as far as is known"
         grid = Grid("Numbers in common", COLUMNS, lines, of_numbers=False, notes=notes)
         yield Section(title, (grid,), summary)
 
@@ -60,7 +61,7 @@ def _line(row: Row) -> tuple[Entry, ...]:
         value("ours", "our_status"),
         value("theirs", "their_status"),
         Entry(ratio, value=row["ratio"]),
-        Entry("yes" if row["comparable"] else "no", measured=bool(row["comparable"])),
+        Entry(COMPARABLE[row["comparable"]], measured=row["comparable"] is not False),
         Entry("; ".join(row["differs"] or []) or ABSENT),
         Entry(", ".join(row["unknown"] or []) or ABSENT),
     )

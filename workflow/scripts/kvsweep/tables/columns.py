@@ -167,3 +167,7 @@ FROM = """
 slice | text | | the slice that the row is from, as the configuration names it; null for all others
 made_from | text | | raw: made here of the slice's raw logs; tables: as its own tables say it; null for all others
 """
+FAMILY = """
+engine_family | text | | kind of llama.cpp, by the cache types that the engine has beside mainline's; null where not
+    known
+"""

@@ -95,7 +95,16 @@ def _names_of(model: Mapping[str, Any]) -> Iterable[str]:
 
 def _read_sources(path: Path) -> dict[str, dict[str, Any]]:
     sources = read_yaml(path)
-    keys = {"title", "engine", "engine_commit", LIKELY_COMMIT, "backend", "date", MACHINE_MEMORY}
+    keys = {
+        "title",
+        "engine",
+        "engine_commit",
+        "engine_family",
+        LIKELY_COMMIT,
+        "backend",
+        "date",
+        MACHINE_MEMORY,
+    }
     if not isinstance(sources, dict):
         raise KvsweepError(f"{path}: must have an entry for each source.")
     for name, entry in sources.items():

@@ -10,6 +10,7 @@ from kvsweep.tables.columns import (
     CACHES,
     ENGINE_AND_MODEL,
     EVIDENCE,
+    FAMILY,
     FROM,
     OUTCOME,
     PAIR,
@@ -119,6 +120,13 @@ QUALITY = as_schema(
         "each part of depth_tokens with all that is known of it, in units of the table depth; null by perplexity",
     ),
     FROM,
+    FAMILY,
+    """
+corpus_sha256 | text | | sha256 of the text that was scored; null where not known
+reference | text | | engine whose f16 the divergence is from: the cell's own or the one of quality.reference; null where
+    not known
+reference_commit | text | | commit of that engine's source, where it is another than the cell's own
+""",
 )
 
 # A file a cell.

@@ -15,6 +15,7 @@ import pyarrow as pa
 from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.bench_output import BenchTest, parse_bench
 from kvsweep.engine.bench_results import failed_computations, logs_of_phases
+from kvsweep.engine.family import family_of
 from kvsweep.engine.log import parse_engine_log
 from kvsweep.engine.logged import EngineContext, EngineLog, on_device
 from kvsweep.engine.off_device import evidence
@@ -83,6 +84,7 @@ def throughput_rows(
         test = tests.get(phase)
         row = common(cell, recorded, build)
         row |= {
+            "engine_family": family_of(build),
             "n_ctx_train": model.get("n_ctx_train"),
             "depth": cell.depth,
             "phase": phase,
@@ -136,7 +138,8 @@ def quality_row(
     row = common(cell, recorded, build)
     row |= {"method": cell.method, "positions": run.get("positions", "half")}
     row |= {"corpus": cell.corpus, "n_ctx": cell.n_ctx, "chunks": run["chunks"]}
-    row["n_ctx_train"] = model.get("n_ctx_train")
+    row |= {"corpus_sha256": run.get("corpus_sha256"), "reference": cell.engine}
+    row |= {"n_ctx_train": model.get("n_ctx_train"), "engine_family": family_of(build)}
     if found is not None and problem is None:
         row |= outcome(MEASURED) | found
     else:

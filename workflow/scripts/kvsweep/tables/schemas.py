@@ -11,6 +11,7 @@ from kvsweep.tables.columns import (
     CACHES,
     ENGINE_AND_MODEL,
     EVIDENCE,
+    FAMILY,
     FROM,
     OUTCOME,
     PAIR,
@@ -53,6 +54,7 @@ likely_engine_commit | text | | commit that was likely run but not stated; publi
     "round | integer | | round of the cell's process, 1 for the first; null in published rows and older slices",
     PROOFS,
     FROM,
+    FAMILY,
 )
 
 TASKS = as_schema(
