@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
+from kvsweep.analysis.repetitions import repetitions
 from kvsweep.analysis.schemas import ANALYSIS
-from kvsweep.analysis.speed import over_rounds, repetitions, speeds
+from kvsweep.analysis.speed import over_rounds, speeds
 from synthetic_tables import in_rounds, study
 
 K = 1024

@@ -15,7 +15,8 @@ from kvsweep.analysis.depth import by_depth
 from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.pareto import pareto
-from kvsweep.analysis.speed import over_rounds, repetitions, speeds
+from kvsweep.analysis.repetitions import repetitions
+from kvsweep.analysis.speed import over_rounds, speeds
 from kvsweep.analysis.storage import write_answers
 from kvsweep.analysis.task_shares import task_shares
 from kvsweep.program import run_program

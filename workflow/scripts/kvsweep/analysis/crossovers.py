@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, seconds_per_token, t_quantile
+from kvsweep.analysis.repetitions import PHASE
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.analysis.speed import PHASE
 from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import pair_of, problem_with

@@ -1,11 +1,27 @@
-"""Rows of data frames, with None for what is missing."""
+"""Data frames of the rows of a table, whose schema says which columns and types there are; and rows of data frames."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+
+# Integers and flags of which some are missing stay what they are.
+_KINDS: dict[pa.DataType, Any] = {pa.int64(): "Int64", pa.float64(): "float64", pa.bool_(): "boolean"}
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, *columns: str) -> pd.DataFrame:
+    """These columns of the rows, in the types of the schema; what a row lacks is missing.
+
+    Raises KeyError for a column that the schema does not have, TypeError or ValueError for a value of another type.
+    """
+    rows = list(rows)
+    kinds = {name: _KINDS.get(schema.field(name).type, "object") for name in columns}
+    return pd.DataFrame(
+        {name: pd.array([row.get(name) for row in rows], dtype=kind) for name, kind in kinds.items()}
+    )
 
 
 def rows_of(frame: pd.DataFrame, schema: pa.Schema | None = None) -> list[dict[str, Any]]:

@@ -2,52 +2,32 @@
 
 A round is one process for each cell. Repetitions in a process share all that changes from one process to the next, so
 a process counts once: with the mean time of its repetitions. The first repetition of a phase is dropped where it is
-told from the others over the processes of the run (``repetition_effects``). A pair's speed relative to f16 is that of
+told from the others over the processes of the run (``repetitions``). A pair's speed relative to f16 is that of
 each round in which both were measured; its interval is Student's t of these ratios' logarithms. One round has no
 interval.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
 
-from kvsweep.analysis.estimates import Gap, gap, of_rounds, on_common_rounds, speed_of
+import numpy as np
+import pandas as pd
+
+from kvsweep.analysis.estimates import Gap, gap, on_common_rounds, speed_of
+from kvsweep.analysis.frames import frame_of, rows_of
 from kvsweep.analysis.pair_schemas import SPEED
-from kvsweep.analysis.set_ups import by_columns
-from kvsweep.statistics import Interval, mean_interval, variance
+from kvsweep.analysis.repetitions import PHASE, first_dropped
+from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
+from kvsweep.tables.row import Row, is_published, pair_of, problem_with
+from kvsweep.tables.schemas import THROUGHPUT
 
-Row = Mapping[str, Any]
-
-# Of one phase of a run; with depth and pair, of a cell.
-PHASE = (*SET_UP, "phase", "n_tokens")
 CELL = (*PHASE, "depth", "ctk", "ctv")
 
 FASTER, SLOWER, NOT_SHOWN, ONE_ROUND = "faster", "slower", "no difference shown", "one round"
-
-
-class RepetitionEffect(NamedTuple):
-    """What repetitions of a phase have in common over its processes, as a fraction of the time of one.
-
-    ``first``: how much longer the first one takes than the others; ``trend``: how much longer each takes than the one
-    before it, of those that are not dropped. None where there are too few to tell. ``depth`` None stands for all.
-    """
-
-    phase: tuple[Any, ...]
-    depth: int | None
-    processes: int
-    first: Interval | None
-    dropped: bool
-    trend: Interval | None
-
-
-def round_of(row: Row) -> int:
-    """Results from before there were rounds are the first."""
-    return row.get("round") or 1
 
 
 def over_rounds(throughput: Iterable[Row]) -> list[dict[str, Any]]:
@@ -58,19 +38,68 @@ def over_rounds(throughput: Iterable[Row]) -> list[dict[str, Any]]:
     Published rows have no rounds and stay as they are.
     """
     rows = list(throughput)
-    drops = {(effect.phase, effect.depth) for effect in repetition_effects(rows) if effect.dropped}
+    processes = frame_of(rows, THROUGHPUT, *CELL, "round", "tokens_per_second", "samples")
+    processes = processes.merge(first_dropped(rows), on=[*PHASE, "depth"], how="left")
+    processes["first_dropped"] = processes.first_dropped.notna()
+    # Results from before there were rounds are the first.
+    processes["round"] = processes["round"].fillna(1).astype(object)
+    processes["problem"] = [str(problem_with(row) or "") for row in rows]
+    processes["cell"] = processes.groupby(list(CELL), dropna=False, sort=False).ngroup()
+    order = processes.assign(failed=processes.problem != "").sort_values(["cell", "failed", "round"])
+    firsts = order.drop_duplicates("cell")
+    alike = processes.problem == firsts.problem.to_numpy()[processes.cell]
+    summary = _summary(processes[alike & processes.tokens_per_second.notna()]).reindex(firsts.cell)
+    summary["first_dropped"] = firsts.first_dropped.to_numpy()
     found = []
-    for cell in by_columns(rows, CELL).values():
-        cell.sort(key=round_of)
-        first = next((row for row in cell if problem_with(row) is None), cell[0])
-        if is_published(first):
-            found.append({**first, "rounds": [], "seconds_per_token": []})
-            continue
-        alike = {round_of(row): row for row in cell if problem_with(row) == problem_with(first)}
-        dropped = (_phase_of(first), first["depth"]) in drops
-        times = {r: _times(row, dropped) for r, row in alike.items() if row["tokens_per_second"] is not None}
-        found.append({**first, **_summary(times), "first_dropped": dropped})
+    for place, more in zip(firsts.index, rows_of(summary), strict=True):
+        more = {} if is_published(rows[place]) else more
+        lists: dict[str, Any] = {name: more.get(name) or [] for name in ("rounds", "seconds_per_token")}
+        found.append({**rows[place], **more, **lists})
     return found
+
+
+def _summary(processes: pd.DataFrame) -> pd.DataFrame:
+    """What the processes that count say of each cell; of one without repetitions its mean rate."""
+    processes = processes.sort_values(["cell", "round"]).drop_duplicates(["cell", "round"], keep="last")
+    samples = processes.samples.where(processes.samples.notna(), processes.tokens_per_second)
+    rates = samples.explode().astype(float)
+    place, n = rates.groupby(level=0).cumcount(), rates.groupby(level=0).transform("size")
+    rates = rates[(place > 0) | (n == 1) | ~processes.first_dropped.reindex(rates.index)]
+    times = (1 / rates).groupby(level=0, sort=False)
+    seconds = times.mean()
+    of_cell = processes.assign(
+        seconds=seconds,
+        log_rate=-np.log(seconds),
+        over_mean_rate=rates.groupby(level=0).mean() * seconds - 1,
+        spread=times.var() / seconds**2,
+        kept=times.size(),
+    ).groupby("cell")
+    over = of_cell.agg(
+        log_rate=("log_rate", "mean"),
+        stderr=("log_rate", "sem"),
+        n=("round", "size"),
+        over_mean_rate=("over_mean_rate", "mean"),
+        spread=("spread", "mean"),
+        kept=("kept", "sum"),
+    )
+    half = over.stderr * over.n.map({n: student_t_quantile(0.975, n - 1) for n in set(over.n) if n > 1})
+    rate, within = np.exp(over.log_rate), np.sqrt(over.spread)
+    differ = over.over_mean_rate > within / np.sqrt(over.kept)
+    # Many times as fast as a group's own list: processes stand in the order of their cells.
+    of_round, of_time = (iter(column.tolist()) for column in (processes["round"], seconds))
+    return pd.DataFrame(
+        {
+            "rounds": [list(islice(of_round, n)) for n in over.n],
+            "seconds_per_token": [list(islice(of_time, n)) for n in over.n],
+            "tokens_per_second": rate,
+            "tokens_per_second_low": np.exp(over.log_rate - half),
+            "tokens_per_second_high": np.exp(over.log_rate + half),
+            "spread_within": within,
+            "mean_rate": rate * (1 + over.over_mean_rate),
+            "means_differ": differ.astype("boolean").mask(within.isna()),
+        },
+        index=over.index,
+    )
 
 
 def speeds(cells: Sequence[Row]) -> list[dict[str, Any]]:
@@ -112,122 +141,5 @@ def verdict_of(between: Gap) -> str | None:
     return FASTER if low > 1 else SLOWER if high < 1 else NOT_SHOWN
 
 
-# --- repetitions --------------------------------------------------------------------------------------------
-
-
-def repetition_effects(throughput: Iterable[Row]) -> list[RepetitionEffect]:
-    """What the place of a repetition does, for each phase of a run and each of its depths.
-
-    Tested over processes, each with one value, by Student's t; at 5 % for a phase and all its depths together
-    (Bonferroni). What is told of a phase holds at all depths.
-    """
-    rows = [row for row in throughput if row["samples"] is not None and len(row["samples"]) >= 2]
-    found = []
-    for phase, own in by_columns((row for row in rows if problem_with(row) is None), PHASE).items():
-        by_depth = {depth: alike for (depth,), alike in by_columns(own, ("depth",)).items()}
-        confidence = 1 - 0.05 / (len(by_depth) + 1)
-        first = mean_interval([_first(row) for row in own], confidence)
-        everywhere = _is_told(first)
-        drops = {}
-        for depth, alike in by_depth.items():
-            of_depth = mean_interval([_first(row) for row in alike], confidence)
-            drops[depth] = everywhere or _is_told(of_depth)
-            trend = mean_interval(_trends(alike, drops), confidence)
-            found.append(RepetitionEffect(phase, depth, len(alike), of_depth, drops[depth], trend))
-        trend = mean_interval(_trends(own, drops), confidence)
-        found.append(RepetitionEffect(phase, None, len(own), first, everywhere, trend))
-    return found
-
-
-def repetitions(throughput: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows of the table ``repetitions``."""
-    return [
-        {
-            **dict(zip(PHASE, effect.phase, strict=True)),
-            "depth": effect.depth,
-            "processes": effect.processes,
-            **_ends("first", effect.first),
-            "first_dropped": effect.dropped,
-            **_ends("trend", effect.trend),
-            "drifts": None if effect.trend is None else _is_told(effect.trend),
-        }
-        for effect in repetition_effects(throughput)
-    ]
-
-
-def _ends(name: str, interval: Interval | None) -> dict[str, float]:
-    if interval is None:
-        return {}
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _is_told(effect: Interval | None) -> bool:
-    """Whether an effect is told from 0, and is more than what arithmetic leaves."""
-    return effect is not None and (effect.low > 1e-9 or effect.high < -1e-9)
-
-
-def _first(row: Row) -> float:
-    """By which fraction the first repetition of a process took longer than the others."""
-    first, *others = _log_times(row)
-    return first - fmean(others)
-
-
-def _trends(rows: Iterable[Row], drops: Mapping[int, bool]) -> list[float]:
-    """Slope of the logarithm of the time over the repetitions that are kept, of each process with two of them."""
-    kept = (_log_times(row)[drops[row["depth"]] :] for row in rows)
-    return [_slope(times) for times in kept if len(times) >= 2]
-
-
-def _slope(values: Sequence[float]) -> float:
-    middle = (len(values) - 1) / 2
-    spread = math.fsum((i - middle) ** 2 for i in range(len(values)))
-    return math.fsum((i - middle) * value for i, value in enumerate(values)) / spread
-
-
-def _log_times(row: Row) -> list[float]:
-    return [-math.log(rate) for rate in row["samples"]]
-
-
-# --- one cell -----------------------------------------------------------------------------------------------
-
-
-def _times(row: Row, dropped: bool) -> list[float]:
-    """Seconds per token of each repetition that is kept; of a row without repetitions of its mean rate."""
-    rates = (row["tokens_per_second"],) if row["samples"] is None else row["samples"]
-    times = [1 / rate for rate in rates]
-    return times[1:] if dropped and len(times) > 1 else times
-
-
-def _summary(times: Mapping[int, Sequence[float]]) -> dict[str, Any]:
-    """What the repetitions in each round (seconds per token) say of a cell."""
-    if not times:
-        return {"rounds": [], "seconds_per_token": [], "tokens_per_second": None}
-    means = {round_: fmean(own) for round_, own in times.items()}
-    rate = of_rounds({round_: 1 / mean for round_, mean in means.items()})
-    spreads = [variance(own) / means[round_] ** 2 for round_, own in times.items() if len(own) >= 2]
-    over_mean_rate = fmean(fmean(1 / time for time in own) * means[r] for r, own in times.items()) - 1
-    interval = mean_interval([-math.log(mean) for mean in means.values()])
-    found: dict[str, Any] = {
-        "rounds": list(means),
-        "seconds_per_token": list(means.values()),
-        "tokens_per_second": rate.value,
-        "mean_rate": rate.value * (1 + over_mean_rate),
-    }
-    if interval is not None:
-        found |= {
-            "tokens_per_second_low": math.exp(interval.low),
-            "tokens_per_second_high": math.exp(interval.high),
-        }
-    if spreads:
-        within = math.sqrt(fmean(spreads))
-        kept = sum(map(len, times.values()))
-        found |= {"spread_within": within, "means_differ": over_mean_rate > within / math.sqrt(kept)}
-    return found
-
-
-def _phase_of(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in PHASE)
-
-
 def _place(row: Row) -> tuple[Any, ...]:
-    return (*_phase_of(row), row["depth"])
+    return tuple(row[name] for name in (*PHASE, "depth"))

@@ -1,0 +1,95 @@
+"""What the place of a repetition does: the table ``repetitions``, which says whether first repetitions count.
+
+Tested over processes, each with one value, by Student's t; at 5 % for a phase and all its depths together (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from kvsweep.analysis.frames import frame_of, rows_of
+from kvsweep.analysis.pair_schemas import REPETITIONS
+from kvsweep.statistics import student_t_quantile
+from kvsweep.tables.row import SET_UP, Row, problem_with
+from kvsweep.tables.schemas import THROUGHPUT
+
+PHASE = (*SET_UP, "phase", "n_tokens")  # of one phase of a run
+
+_ALL_DEPTHS = -1
+_AT = ["number", "depth"]  # the number of a phase, and a depth
+
+
+def repetitions(throughput: Iterable[Row]) -> list[dict[str, Any]]:
+    """Rows of the table ``repetitions``."""
+    effects = repetition_effects(throughput)
+    return rows_of(effects.assign(depth=effects.depth.mask(effects.depth == _ALL_DEPTHS)), REPETITIONS)
+
+
+def first_dropped(throughput: Iterable[Row]) -> pd.DataFrame:
+    """Phases and depths at which the first repetition does not count. What is told of a phase holds at all depths."""
+    effects = repetition_effects(throughput)
+    return effects.loc[effects.first_dropped, [*PHASE, "depth", "first_dropped"]]
+
+
+def repetition_effects(throughput: Iterable[Row]) -> pd.DataFrame:
+    """The table ``repetitions``: for each phase of a run its depths, and all depths together."""
+    tested = [row for row in throughput if len(row["samples"] or ()) >= 2 and problem_with(row) is None]
+    processes = frame_of(tested, THROUGHPUT, *PHASE, "depth", "samples")
+    phases = processes.groupby(list(PHASE), dropna=False, sort=False)
+    processes["number"] = phases.ngroup()
+    processes["confidence"] = 1 - 0.05 / (phases.depth.transform("nunique") + 1)
+
+    # A repetition in a row, by the process's own index. Times are of tokens, so that a ratio is a difference.
+    log_time = processes.pop("samples").explode().astype(float).map(math.log) * -1
+    place = log_time.groupby(level=0).cumcount()
+    others = log_time[place > 0].groupby(level=0).mean()
+    effects = _over_processes(processes.assign(first=log_time[place == 0] - others), "first")
+    told = _is_told(effects, "first")
+    everywhere = told & (told.index.get_level_values("depth") == _ALL_DEPTHS)
+    effects["first_dropped"] = told | everywhere.groupby(level="number").transform("any")
+
+    # The slope of the repetitions that are kept, of each process with two of them.
+    dropped = processes.join(effects.first_dropped, on=_AT).first_dropped
+    kept = place >= dropped.reindex(place.index).astype(int)
+    log_time, place = log_time[kept], place[kept]
+    place = place - place.groupby(level=0).transform("mean")
+    slopes = (place * log_time).groupby(level=0).sum() / (place**2).groupby(level=0).sum()
+    effects = effects.join(_over_processes(processes.assign(trend=slopes), "trend").drop(columns="processes"))
+    effects["drifts"] = _is_told(effects, "trend").astype("boolean").mask(effects.trend.isna())
+
+    known = processes.drop_duplicates("number")[["number", *PHASE]]
+    return known.merge(effects.reset_index(), on="number").drop(columns="number")
+
+
+def _over_processes(processes: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Mean and Student's interval of a column over the processes of each depth and of all, and how many there are."""
+    both = pd.concat([processes, processes.assign(depth=_ALL_DEPTHS)])
+    found = both.groupby(_AT, sort=False).agg(
+        processes=("depth", "size"),
+        n=(name, "count"),
+        mean=(name, "mean"),
+        stderr=(name, "sem"),
+        confidence=("confidence", "first"),
+    )
+    t = [
+        student_t_quantile((1 + of) / 2, n - 1) if n > 1 else math.nan
+        for of, n in zip(found.confidence, found.n, strict=True)
+    ]
+    half = found.stderr * t
+    return pd.DataFrame(
+        {
+            "processes": found.processes,
+            name: found["mean"].where(found.n > 1),
+            f"{name}_low": found["mean"] - half,
+            f"{name}_high": found["mean"] + half,
+        }
+    )
+
+
+def _is_told(effects: pd.DataFrame, name: str) -> pd.Series[bool]:
+    """Whether an effect is told from 0, and is more than what arithmetic leaves."""
+    return (effects[f"{name}_low"] > 1e-9) | (effects[f"{name}_high"] < -1e-9)
