@@ -12,10 +12,11 @@ from kvsweep.analysis.advice import advice
 from kvsweep.analysis.best import told_quicker, what_decides
 from kvsweep.analysis.curves import Curve, Duration, along
 from kvsweep.analysis.estimates import of_rounds
-from kvsweep.analysis.kld_at_depth import kld_at_depth
+from kvsweep.analysis.kld_at_depth import kld_at_depth, klds_at_depth
 from kvsweep.analysis.schemas import ADVICE
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.study.config import Workload, parse_workloads
+from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table
 from scipy import stats
@@ -145,18 +146,57 @@ def test_the_divergence_is_that_at_the_depth_of_the_work() -> None:
     assert (beyond["kld_mean"], beyond["kld_depth"]) == (0.009, None)
 
 
+def test_a_pair_is_judged_by_depth_where_another_one_is() -> None:
+    """q8_0 was scored by llama-perplexity only: of the depth of the work nothing is known of it."""
+    scored = by_position((2 * K, 0.004), (16 * K, 0.004))
+    damage = [*DAMAGE[:2], quality_row("q4_0", "q4_0", 0.009, by_position=scored)]
+    rows = {pair_of(row): row for row in advised(THREE, damage, changed(highest_kld=0.01, depth=2 * K))}
+    assert rows["q8_0"]["missing"] == ["its KL divergence with 3K in the cache"]
+    assert (rows["q8_0"]["verdict"], rows["q8_0"]["kld_mean"], rows["q8_0"]["kld_depth"]) == (
+        "no data",
+        None,
+        None,
+    )
+    # f16 is 0 from itself at any depth.
+    assert {rows[pair]["verdict"] for pair in ("f16", "q4_0")} <= {
+        "pick",
+        "feasible",
+        "not told from the best",
+    }
+    assert rows["f16"]["kld_mean"] == 0.0
+
+
+def test_divergences_at_a_depth_are_of_windows_of_one_context() -> None:
+    def cell(n_ctx: int, kld: float) -> Row:
+        return quality_row("q4_0", "q4_0", kld, n_ctx=n_ctx, by_position=by_position((K, kld), (4 * K, kld)))
+
+    both, long_only = [cell(8 * K, 0.01), cell(32 * K, 0.02)], [cell(32 * K, 0.03)]
+    q8_0, q4_0, q5_1 = (Pair.parse(name) for name in ("q8_0", "q4_0", "q5_1"))
+
+    def values(cells: dict[Pair, list[Row]]) -> dict[Pair, float]:
+        return {pair: round(found.value, 9) for pair, found in klds_at_depth(cells, 2 * K).items()}
+
+    assert values({q8_0: both, q4_0: both}) == {q8_0: 0.01, q4_0: 0.01}
+    assert values({q8_0: both, q4_0: long_only}) == {q8_0: 0.02, q4_0: 0.03}
+    assert values({q8_0: both, q4_0: both, q5_1: [quality_row("q5_1", "q5_1", 0.1)]}) == {
+        q8_0: 0.01,
+        q4_0: 0.01,
+    }
+    assert values({}) == {}
+
+
 def test_between_parts_the_error_is_no_smaller_than_theirs() -> None:
     cell = quality_row("q4_0", "q4_0", 0.009, by_position=by_position((1024.0, 0.01), (3072.0, 0.03)))
-    found = kld_at_depth([cell], 2048)
+    found = kld_at_depth(cell, 2048)
     assert found is not None and found.half is not None
     assert found.value == pytest.approx(0.02) and found.half == pytest.approx(0.002)
-    assert kld_at_depth([cell], 1023) is None and kld_at_depth([cell], 3073) is None
-    assert kld_at_depth([quality_row("q4_0", "q4_0", 0.009)], 2048) is None
+    assert kld_at_depth(cell, 1023) is None and kld_at_depth(cell, 3073) is None
+    assert kld_at_depth(quality_row("q4_0", "q4_0", 0.009), 2048) is None
     unknown = [
         part | {"kld_mean_low": None, "kld_mean_high": None}
         for part in by_position((1024, 0.01), (3072, 0.03))
     ]
-    assert kld_at_depth([quality_row("q4_0", "q4_0", 0.009, by_position=unknown)], 2048) is None
+    assert kld_at_depth(quality_row("q4_0", "q4_0", 0.009, by_position=unknown), 2048) is None
 
 
 def test_a_divergence_that_is_too_high_is_not_feasible_and_what_would_change_it_is_said() -> None:

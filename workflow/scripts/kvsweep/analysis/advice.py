@@ -13,8 +13,8 @@ the decode curve behind the prompt (``curves``). A pair is
 Of the feasible ones those that are not told from the quickest are the answer (``best``): the pick if it is one, else a
 choice that the data leave open, with what would decide it. With one round of speeds, or published ones, no pair is told
 from another. For the goal ``context`` the answer is what was measured deepest, in either phase. A KL divergence is the
-one with the prompt in the cache where the scorer measured around it (``kld_at_depth``), else that at the largest
-context that was scored; that f16/f16 has none against itself needs no measurement.
+one with the prompt in the cache where the scorer measured around it for any pair (``kld_at_depth``), else, for all,
+that of whole windows at the largest context that was scored; that f16/f16 has none against itself needs no measurement.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 from kvsweep.analysis.best import is_over_rounds, not_told_from_best, summed, what_decides
 from kvsweep.analysis.candidates import SetUp, set_ups
-from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge, ranked
+from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge_all, ranked
 from kvsweep.analysis.would_change import would_change
 from kvsweep.numbers import format_number
 from kvsweep.study.config import Workload
@@ -48,7 +48,7 @@ def advice(
 
 
 def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
-    judgements = [judge(candidate, workload, set_up.memory) for candidate in set_up.candidates]
+    judgements = judge_all(set_up.candidates, workload, set_up.memory)
     order = ranked(judgements, workload)
     best = _best(order, workload)
     shared = {
@@ -119,6 +119,8 @@ def _row(one: Judgement) -> dict[str, Any]:
 def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Workload) -> str:
     if workload.goal == "context":
         text = f"measured to {format_count(one.reach or 0)}"
+        if one.recommended is not None:
+            text += f"; {format_count(one.recommended)} fit into memory"
         if rank == 1 and len(order) == 1:
             return f"the only feasible one: {text}"
         alone = [other.reach for other in order].count(order[0].reach) == 1

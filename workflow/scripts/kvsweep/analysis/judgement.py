@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.analysis.candidates import Candidate
 from kvsweep.analysis.curves import Duration
-from kvsweep.analysis.estimates import Value
-from kvsweep.analysis.kld_at_depth import kld_at_depth
+from kvsweep.analysis.estimates import Value, exactly
+from kvsweep.analysis.kld_at_depth import klds_at_depth
 from kvsweep.analysis.memory import SetUpMemory
 from kvsweep.numbers import format_number, format_with_error
 from kvsweep.study.config import Workload
+from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.units import format_bytes, format_count
 
 Row = Mapping[str, Any]
@@ -36,14 +37,42 @@ class Judgement:
     reach: int | None = None  # goal context: the deepest depth that counts
     kld: Value | None = None
     kld_depth: int | None = None  # tokens in the cache that it is of; None: a whole window
+    recommended: int | None = (
+        None  # goal context: what fits by its memory, and no more than the model was trained for
+    )
 
     @property
     def request(self) -> Duration | None:
         return None if self.prefill is None or self.decode is None else self.prefill + self.decode
 
 
-def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) -> Judgement:
-    """Whether a pair can do it, and how long a request takes."""
+def judge_all(
+    candidates: Sequence[Candidate], workload: Workload, memory: SetUpMemory | None
+) -> list[Judgement]:
+    """Whether each pair can do it, and how long a request takes.
+
+    All are judged by the same kind of KL divergence: with the prompt in the cache where that is known of any pair
+    (answers are made of what is predicted behind the prompt), else by that of whole windows. For the goal ``context``
+    the cache is as full as it was measured.
+    """
+    answer = workload.depth + workload.prompt_tokens
+    if workload.goal == "context":
+        trained = None if memory is None else memory.n_ctx_train
+        answer = max((one.reach_to(trained) or 0 for one in candidates), default=0)
+    at_depth = klds_at_depth({one.pair: one.scored for one in candidates}, answer)
+    if not any(pair != BASELINE_PAIR for pair in at_depth):
+        return [_judge(one, workload, memory, one.kld, None) for one in candidates]
+    known = at_depth | ({} if BASELINE_PAIR in at_depth else {BASELINE_PAIR: exactly(0.0)})
+    return [_judge(one, workload, memory, known.get(one.pair), answer) for one in candidates]
+
+
+def _judge(
+    candidate: Candidate,
+    workload: Workload,
+    memory: SetUpMemory | None,
+    kld: Value | None,
+    kld_depth: int | None,
+) -> Judgement:
     start = workload.depth
     answer = start + workload.prompt_tokens
     end = answer + workload.generated_tokens
@@ -73,12 +102,10 @@ def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) 
             prefill = candidate.prefill.duration(start, answer)
         if not candidate.decode.gap(answer, end):
             decode = candidate.decode.duration(answer, end)
-    # Answers are made of what is predicted behind the prompt.
-    at_depth = kld_at_depth(candidate.scored, answer)
-    kld, kld_depth = (candidate.kld, None) if at_depth is None else (at_depth, answer)
     if workload.highest_kld is not None:
         if kld is None:
-            missing.append(KL_DIVERGENCE + _because(candidate, "kld"))
+            where = "" if kld_depth is None else f" with {format_count(kld_depth)} in the cache"
+            missing.append(KL_DIVERGENCE + where + _because(candidate, "kld"))
         else:
             _judge_kld(kld, workload.highest_kld, against, missing)
     context = reach if of_context else end
@@ -91,7 +118,17 @@ def judge(candidate: Candidate, workload: Workload, memory: SetUpMemory | None) 
             against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
     verdict = NOT_FEASIBLE if against else NO_DATA if missing else FEASIBLE
     why = "; ".join(against) if against else f"not known: {'; '.join(missing)}" if missing else ""
-    return Judgement(candidate, verdict, why, tuple(missing), prefill, decode, needed, reach, kld, kld_depth)
+    of = kld_depth if kld is not None else None
+    recommended = _recommended(candidate, workload, memory) if of_context and memory is not None else None
+    return Judgement(
+        *(candidate, verdict, why, tuple(missing), prefill, decode, needed, reach, kld, of, recommended)
+    )
+
+
+def _recommended(candidate: Candidate, workload: Workload, memory: SetUpMemory) -> int | None:
+    size = memory.available if workload.memory_bytes is None else workload.memory_bytes
+    largest = None if size is None else memory.largest_context(candidate.pair, size)
+    return None if largest is None else memory.recommended(largest)
 
 
 def _judge_kld(kld: Value, limit: float, against: list[str], missing: list[str]) -> None:
@@ -120,6 +157,7 @@ def ranked(judgements: Iterable[Judgement], workload: Workload) -> list[Judgemen
             feasible,
             key=lambda one: (
                 -(one.reach or 0),
+                -(one.recommended or 0),
                 unknown if one.kld is None else one.kld.value,
                 one.candidate.decode.at(one.reach or 0) or unknown,
             ),

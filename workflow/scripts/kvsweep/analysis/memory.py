@@ -159,6 +159,13 @@ class SetUpMemory:
         assert needs is not None and next_needs is not None
         return Largest(low * PADDED_CELLS, needs, not next_needs.is_beyond)
 
+    def recommended(self, largest: Largest) -> int | None:
+        """What fits, and no more than the model was trained for; None where it is not known whether more fits."""
+        trained = self.n_ctx_train
+        if not largest.is_known and (trained is None or largest.context < trained):
+            return None
+        return largest.context if trained is None else min(largest.context, trained)
+
     def _compute_at(self, pair: Pair, context: int) -> tuple[int | None, str | None]:
         """Bytes of the compute buffers, and where they come from: ``log``, or the pair whose log says it."""
         own = self._compute.get(pair)
@@ -377,8 +384,7 @@ def _largest(set_up: SetUpMemory, pair: Pair, size: int, origin: str, edge: str 
         notes.insert(0, f"compute buffers are not known beyond {format_count(context)} tokens, which fit")
     if trained is not None and context > trained:
         notes.insert(0, f"beyond the {format_count(trained)} that the model was trained for")
-    if largest.is_known or (trained is not None and context >= trained):
-        found["recommended_context"] = context if trained is None else min(context, trained)
+    found["recommended_context"] = set_up.recommended(largest)
     return found | {"note": "; ".join(notes) or None}
 
 

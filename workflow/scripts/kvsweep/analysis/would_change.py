@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from kvsweep.analysis.candidates import SetUp
-from kvsweep.analysis.judgement import KL_DIVERGENCE, NO_DATA, Judgement, judge, ranked, seconds_of
+from kvsweep.analysis.judgement import KL_DIVERGENCE, NO_DATA, Judgement, judge_all, ranked, seconds_of
 from kvsweep.numbers import format_number
 from kvsweep.study.config import Workload
 from kvsweep.units import format_bytes, format_count
@@ -34,7 +34,7 @@ def would_change(
 
 
 def _best(set_up: SetUp, workload: Workload) -> Judgement | None:
-    order = ranked((judge(one, workload, set_up.memory) for one in set_up.candidates), workload)
+    order = ranked(judge_all(set_up.candidates, workload, set_up.memory), workload)
     return order[0] if order else None
 
 

@@ -175,7 +175,7 @@ def _figures(row: Row) -> str:
     if row["goal"] != "context" and row["request_seconds"] is not None:
         parts.append(f"{_seconds(row)} s a request")
     if row["kld_mean"] is not None:
-        where = f" at {format_count(row['kld_depth'])}" if row["kld_depth"] is not None else ""
+        where = f" with {format_count(row['kld_depth'])} in the cache" if row["kld_depth"] is not None else ""
         parts.append(f"mean KLD {format_number(row['kld_mean'], 3)} nats{where}")
     if row["bits_per_value"] is not None:
         parts.append(f"{format_number(row['bits_per_value'], 4)} bits per value")
