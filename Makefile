@@ -35,27 +35,28 @@ $(call pinned,dev):
 	$(PIP) -r requirements/dev.txt
 	@rm -f .venv/dev-* && touch $@
 
+# exec: what ends make (a scheduler, a shutdown) reaches Snakemake and not only a shell around it.
 demo: setup
-	$(BIN)/snakemake --configfile examples/demo.yaml $(IN_STUDY)
+	exec $(BIN)/snakemake --configfile examples/demo.yaml $(IN_STUDY)
 	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 # A study of your own: make run CONFIG=my.yaml
 run: setup
-	$(BIN)/snakemake $(CONFIGURED) $(IN_STUDY)
+	exec $(BIN)/snakemake $(CONFIGURED) $(IN_STUDY)
 	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 paper: setup
-	$(BIN)/snakemake $(IN_STUDY)
+	exec $(BIN)/snakemake $(IN_STUDY)
 	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 # What kvsweep says of the published numbers alone: no engine, no model, under a minute. Works while a run is measuring.
 published: setup
-	$(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- results/published/report.html
+	exec $(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- results/published/report.html
 	@echo "The report: $(abspath $(RESULTS))/published/report.html"
 
 # CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
 plan: setup
-	$(BIN)/snakemake --nolock --quiet all $(CONFIGURED) $(IN_STUDY) -- plan
+	exec $(BIN)/snakemake --nolock --quiet all $(CONFIGURED) $(IN_STUDY) -- plan
 
 # How far a run has come, from another terminal while it runs.
 status: setup

@@ -66,6 +66,19 @@ class Place:
             text=True,
         )
 
+    def make(self, **environment: str) -> subprocess.Popen[str]:
+        """``make run``, without a look at what is installed."""
+        return subprocess.Popen(
+            [
+                *("make", "--directory", ROOT, "--assume-old", "setup", f"BIN={Path(sys.executable).parent}"),
+                *("run", f"CONFIG={self.root / 'study.yaml'}", f"STUDY={self.root}"),
+            ],
+            env=os.environ | {"STAND_IN_COUNT": str(self.root / "starts")} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def run(self, *options: str, study: str = "study.yaml") -> str:
         process = self.start(*options, study=study)
         said, _ = process.communicate(timeout=300)
@@ -263,15 +276,19 @@ def test_what_has_to_be_measured_again_is_measured_again(place: Place) -> None:
 # -- signals ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_to_snakemake_alone_ends_the_run_at_once_and_loses_nothing(
-    place: Place, signum: signal.Signals
+@pytest.mark.parametrize(
+    ("start", "signum"),
+    [(Place.start, signal.SIGTERM), (Place.start, signal.SIGHUP), (Place.make, signal.SIGTERM)],
+    ids=["SIGTERM to Snakemake", "SIGHUP to Snakemake", "SIGTERM to make"],
+)
+def test_a_signal_to_one_process_ends_the_run_at_once_and_loses_nothing(
+    place: Place, start: Callable[..., subprocess.Popen[str]], signum: signal.Signals
 ) -> None:
     """As a scheduler, a shutdown or a closed terminal sends it; the engine would run for an hour."""
     finished = measured(place)
     cell = place.results / "throughput" / "stand-in" / "tiny" / "d0" / "k-q8_0" / "v-q8_0"
     shutil.rmtree(cell)
-    process = place.start(STAND_IN="hang")
+    process = start(place, STAND_IN="hang")
     place.wait_for_engine(1)
     sent_at = time.monotonic()
     process.send_signal(signum)
