@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from kvsweep.engine import build as engine_build
-from kvsweep.engine.build import collect, first_error, manifest
+from kvsweep.engine import build_manifest
+from kvsweep.engine.build import collect, first_error
+from kvsweep.engine.build_manifest import manifest
 from kvsweep.errors import KvsweepError
 from kvsweep.study.config import Engine
 from support import STAND_IN
@@ -230,10 +232,10 @@ def test_programs_and_shared_libraries_are_collected(tmp_path: Path) -> None:
 def test_the_compiler(tmp_path: Path) -> None:
     compiler = script(tmp_path / "c++", "echo 'c++ (Debian) 14.2'; echo 'Copyright'")
     (tmp_path / "CMakeCache.txt").write_text(f"A:STRING=1\nCMAKE_CXX_COMPILER:FILEPATH={compiler}\n")
-    assert engine_build.compiler_used(tmp_path) == "c++ (Debian) 14.2"
+    assert build_manifest.compiler_used(tmp_path) == "c++ (Debian) 14.2"
     # What a compiler says in another language need not be UTF-8.
     script(tmp_path / "c++", "printf 'c++ 14 (f\\374r alle)\\n'")
-    assert engine_build.compiler_used(tmp_path) == "c++ 14 (f\N{REPLACEMENT CHARACTER}r alle)"
+    assert build_manifest.compiler_used(tmp_path) == "c++ 14 (f\N{REPLACEMENT CHARACTER}r alle)"
 
 
 def test_flags_of_the_shell_are_a_part_of_what_was_built(
@@ -247,7 +249,7 @@ def test_flags_of_the_shell_are_a_part_of_what_was_built(
 
     def configured(name: str) -> str | None:
         engine_build.build(tmp_path, tmp_path / name, {}, ["all"], 1, tmp_path / "log", lambda _line: None)
-        return engine_build.compiler_used(tmp_path / name)
+        return build_manifest.compiler_used(tmp_path / name)
 
     for name in ("CXXFLAGS", "LDFLAGS"):
         monkeypatch.delenv(name, raising=False)
@@ -304,5 +306,5 @@ def test_a_program_that_does_not_run(tmp_path: Path) -> None:
 
 def test_a_program_is_asked_with_the_engines_environment(tmp_path: Path) -> None:
     program = script(tmp_path / "program", 'echo "$TURBO_X $1"')
-    assert engine_build.run_for_text(program, {"TURBO_X": "7"}, "--help") == "7 --help\n"
+    assert build_manifest.run_for_text(program, {"TURBO_X": "7"}, "--help") == "7 --help\n"
     assert "TURBO_X" not in os.environ

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from kvsweep.engine import build as engine_build
+from kvsweep.engine import build_manifest
 from support import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
@@ -107,7 +108,7 @@ def test_what_an_engine_offers_is_found_when_its_build_is_configured(
     llama_h: str, features: dict[str, bool], tmp_path: Path
 ) -> None:
     assert build(tmp_path, llama_h) is None
-    assert engine_build.scorer_of(tmp_path / "build" / "bin", {}, None) == {"features": features}
+    assert build_manifest.scorer_of(tmp_path / "build" / "bin", {}, None) == {"features": features}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_an_engine_without_what_it_needs_is_built_without_a_scorer(
 ) -> None:
     missing = build(tmp_path, llama_h)
     assert missing is not None and missing.startswith(sentence)
-    assert engine_build.scorer_of(tmp_path / "build" / "bin", {}, missing) == {"missing": missing}
+    assert build_manifest.scorer_of(tmp_path / "build" / "bin", {}, missing) == {"missing": missing}
 
 
 def test_an_engine_that_breaks_the_scorer_is_an_engine_all_the_same(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_an_engine_that_breaks_the_scorer_is_an_engine_all_the_same(tmp_path: Pa
 
 
 def test_ready_made_binaries_have_none(tmp_path: Path) -> None:
-    assert engine_build.scorer_of(tmp_path, {}, None) == {
+    assert build_manifest.scorer_of(tmp_path, {}, None) == {
         "missing": f"{tmp_path} has no program kvsweep-scorer"
     }
 

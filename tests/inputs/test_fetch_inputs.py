@@ -21,7 +21,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.inputs import download
 from kvsweep.inputs import fetch as inputs
 from kvsweep.inputs.model_header import read_header
-from kvsweep.measure import engine_run
+from kvsweep.measure import verified
 from kvsweep.study.origin import Origin
 from server import COMMIT, Page, Server, hub_pages, serving, sha256
 from support import ROOT, SCRIPTS, STAND_IN, TINY, Done, run_in_this_process, write_model
@@ -102,7 +102,7 @@ def test_a_model_from_an_address(server: Server, place: Place, model: bytes) -> 
     assert made["path"] == str(place.model_json.parent / "fetched" / "tiny.gguf")
     assert made["source"] == {"url": f"{server.address}/models/tiny.gguf?..."}
     assert "SECRET" not in done.stderr + place.model_json.read_text()
-    assert engine_run.load_model(place.model_json) == made
+    assert verified.load_model(place.model_json) == made
     # The manifest is made anew without fetching or reading the file again.
     place.model_json.unlink()
     again = place.model(origin, "--sha256", sha256(model))
@@ -138,10 +138,10 @@ def test_a_fetched_model_that_is_gone_or_changed(server: Server, place: Place, m
     path = place.model_json.parent / "fetched" / "tiny.gguf"
     path.write_bytes(model + b"x")
     with pytest.raises(KvsweepError, match="the model changed since"):
-        engine_run.load_model(place.model_json)
+        verified.load_model(place.model_json)
     path.unlink()
     with pytest.raises(KvsweepError) as caught:
-        engine_run.load_model(place.model_json)
+        verified.load_model(place.model_json)
     assert str(caught.value) == f"{path}: the model is gone; remove {place.model_json} to get it again."
 
 
@@ -151,7 +151,7 @@ def test_a_text_from_an_address(server: Server, place: Place) -> None:
     made = read(place.corpus_json)
     assert (made["sha256"], made["archive_sha256"]) == (sha256(TEXT), None)
     assert Path(made["path"]).read_bytes() == TEXT
-    assert engine_run.load_corpus(place.corpus_json) == made
+    assert verified.load_corpus(place.corpus_json) == made
 
 
 # -- Hugging Face -----------------------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_wikitext_2_as_llama_cpp_gets_it(server: Server, place: Place) -> None:
     assert (made["sha256"], made["archive_sha256"]) == (sha256(TEXT), sha256(archive))
     assert made["source"] == {"huggingface": DATA, "member": MEMBER}
     assert Path(made["path"]).read_bytes() == TEXT
-    assert engine_run.load_corpus(place.corpus_json) == made
+    assert verified.load_corpus(place.corpus_json) == made
     assert sorted(path.name for path in place.corpus_json.parent.iterdir()) == [
         "archive-checksum.json", "checksum.json", "corpus.json", "fetched", "text.txt",
     ]  # fmt: skip
@@ -455,7 +455,7 @@ def test_a_split_model(place: Place, tmp_path: Path) -> None:
         for path in paths
     ]
     assert (made["n_parameters"], made["weight_type"], made["n_layers"]) == (3 * 4 * 32, "F16", 4)
-    assert engine_run.load_model(place.model_json) == made
+    assert verified.load_model(place.model_json) == made
 
 
 def test_the_documented_command_gives_a_split_models_sha256(tmp_path: Path) -> None:
@@ -473,13 +473,13 @@ def test_a_part_that_changed_or_is_gone(place: Place, tmp_path: Path, number: in
     content = paths[number].read_bytes()
     paths[number].write_bytes(content + b"x")
     with pytest.raises(KvsweepError) as caught:
-        engine_run.load_model(place.model_json)
+        verified.load_model(place.model_json)
     assert str(caught.value) == (
         f"{paths[number]}: the model changed since {place.model_json} was written; run the workflow again."
     )
     paths[number].unlink()
     with pytest.raises(KvsweepError) as caught:
-        engine_run.load_model(place.model_json)
+        verified.load_model(place.model_json)
     assert str(caught.value) == (
         f"{paths[number]}: the model is gone; put it back, or correct its path in the configuration."
     )
@@ -553,7 +553,7 @@ def test_all_parts_are_fetched_and_each_only_once(
     ]
     made = read(place.model_json)
     assert [Path(part["path"]).name for part in made["parts"]] == [path.name for path in paths]
-    assert engine_run.load_model(place.model_json) == made
+    assert verified.load_model(place.model_json) == made
 
 
 def test_where_a_file_lies(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.machine.conditions import Conditions
 from kvsweep.machine.description import Machine
 from kvsweep.machine.other_work import OtherWork
-from kvsweep.measure import engine_run
+from kvsweep.measure import engine_run, second_names, verified
 from kvsweep.measure.engine_run import Subject, keep, keep_skipped, killed_for_memory, run_engine
 from kvsweep.measure.process import ProcessRecord
 from kvsweep.measure.record import read_recorded
@@ -110,7 +110,8 @@ def test_the_record_is_written_last(subject: Subject, monkeypatch: pytest.Monkey
         files = [file.name for file in path.parent.iterdir() if file.is_file()]
         there[path.parent] = sorted(name for name in files if name != ".runner")
 
-    monkeypatch.setattr(engine_run, "write_json", look)
+    for module in (engine_run, second_names):
+        monkeypatch.setattr(module, "write_json", look)
     keep(subject, [attempt(subject, "print('one')")])
     spare = subject.directory / ".finished"
     assert list(there) == [spare, subject.directory]
@@ -181,9 +182,9 @@ def test_a_skipped_cell_is_a_record_too(subject: Subject) -> None:
 
 
 def test_what_is_as_its_manifest_says(workplace: Workplace) -> None:
-    assert engine_run.load_engine(workplace.build_json)["engine"] == "stand-in"
-    assert engine_run.load_model(workplace.model_json)["model"] == "tiny"
-    assert engine_run.load_corpus(workplace.corpus_json)["corpus"] == "text"
+    assert verified.load_engine(workplace.build_json)["engine"] == "stand-in"
+    assert verified.load_model(workplace.model_json)["model"] == "tiny"
+    assert verified.load_corpus(workplace.corpus_json)["corpus"] == "text"
 
 
 def test_another_binary(workplace: Workplace, tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_another_binary(workplace: Workplace, tmp_path: Path) -> None:
         (tmp_path / name).write_text("another program")
     workplace.build_json.write_text(json.dumps(build | {"directory": str(tmp_path)}))
     with pytest.raises(KvsweepError) as caught:
-        engine_run.load_engine(workplace.build_json)
+        verified.load_engine(workplace.build_json)
     assert str(caught.value) == (
         f"{tmp_path}/llama-bench: the engine's file changed since {workplace.build_json} was written; remove that file "
         "to go on with the changed engine, which measures everything of it again."
@@ -201,7 +202,7 @@ def test_another_binary(workplace: Workplace, tmp_path: Path) -> None:
     with pytest.raises(
         KvsweepError, match=r"llama-bench: the engine's file is gone; remove .* to build it again"
     ):
-        engine_run.load_engine(workplace.build_json)
+        verified.load_engine(workplace.build_json)
 
 
 @pytest.mark.parametrize("what", ["model", "corpus"])
@@ -210,7 +211,7 @@ def test_another_model_or_corpus(workplace: Workplace, tmp_path: Path, what: str
     values = json.loads(manifest.read_text())
     path = tmp_path / "file"
     manifest.write_text(json.dumps(values | {"path": str(path)}))
-    load = engine_run.load_model if what == "model" else engine_run.load_corpus
+    load = verified.load_model if what == "model" else verified.load_corpus
     with pytest.raises(KvsweepError) as caught:
         load(manifest)
     assert str(caught.value) == (
@@ -230,4 +231,4 @@ def test_no_manifest(workplace: Workplace) -> None:
     with pytest.raises(
         KvsweepError, match=r"build\.json: this file is missing; run the workflow again to make it\."
     ):
-        engine_run.load_engine(workplace.build_json)
+        verified.load_engine(workplace.build_json)

@@ -13,9 +13,9 @@ import pytest
 from kvsweep.files import sha256
 from kvsweep.machine.other_work import OtherWork
 from kvsweep.measure import clock
-from kvsweep.measure.engine_run import drop_spare
 from kvsweep.measure.progress import RUNNING
 from kvsweep.measure.record import read_recorded
+from kvsweep.measure.second_names import drop_spare
 from support import SCRIPTS, Workplace, measure, run_json
 
 

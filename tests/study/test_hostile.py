@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kvsweep.engine import build, commands, source
+from kvsweep.engine import build, build_manifest, commands, source
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs import package_index
 from kvsweep.study.config import Study, parse_study
@@ -157,13 +157,15 @@ def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str
         for engine in study.engines.values():
             with pytest.raises(KvsweepError):  # the recorder brings no source
                 if engine.source_kind == "path":
-                    build.manifest(engine, Path("/b", engine.source["path"]), backend="cpu", commit=None, options={},
-                                   compiler=None)  # fmt: skip
+                    ready = Path("/b", engine.source["path"])
+                    build_manifest.manifest(
+                        engine, ready, backend="cpu", commit=None, options={}, compiler=None
+                    )
                 source.fetch(engine, directory / "source", "engines.e.source")
             options = build.cmake_options("cpu", {}, engine.cmake)
             tree = Path("/source", engine.source.get("tree", ""))
             build.build(tree, Path("/build"), options, engine.programs, 1, directory / "log", lambda _: None)
-            build.run_for_text(Path("/bin/llama-bench"), engine.env, "--help")
+            build_manifest.run_for_text(Path("/bin/llama-bench"), engine.env, "--help")
             for model in study.models.values():
                 for pair in engine.pairs:
                     request = commands.BenchRequest(0, 1, 1, 1)

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from kvsweep.engine.log import last_line
+from kvsweep.engine.messages import last_line
 from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.measure.record import how_it_ended
 from kvsweep.tables import status

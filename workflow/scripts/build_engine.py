@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kvsweep.engine import backends
+from kvsweep.engine import backends, build_manifest
 from kvsweep.engine import build as engine_build
 from kvsweep.engine import source as engine_source
 from kvsweep.engine.identity import MEASURING, SCORER, engine_identity
@@ -49,7 +49,7 @@ def take_ready(engine: Engine, base: Path) -> dict[str, object]:
     directory = base / Path(engine.source["path"]).expanduser()
     if not directory.is_dir():
         raise KvsweepError(f"engines.{engine.name}.source.path: there is no directory {directory}.")
-    return engine_build.manifest(
+    return build_manifest.manifest(
         engine,
         directory,
         backend=engine.backend,
@@ -131,13 +131,13 @@ def build_from_source(
     else:
         for name in (*programs, *(() if missing or "scorer" in before else (SCORER,))):
             shutil.copy2(build_directory / "bin" / name, binaries / name)
-    manifest = engine_build.manifest(
+    manifest = build_manifest.manifest(
         engine,
         binaries,
         backend=backend,
         commit=source.commit,
         options=options,
-        compiler=engine_build.compiler_used(build_directory),
+        compiler=build_manifest.compiler_used(build_directory),
         no_scorer=missing,
     )
     if before is not None:

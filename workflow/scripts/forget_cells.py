@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
-from kvsweep.measure.engine_run import drop_spare
+from kvsweep.measure.second_names import drop_spare
 from kvsweep.plan.forget import NAMES, parse_selection, select, why_nothing
 from kvsweep.program import run_program, say
 from kvsweep.tables.raw_cells import RawCell, find_cells, read_raw_cell

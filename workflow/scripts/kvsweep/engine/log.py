@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from kvsweep.engine.cache_line import known, kv_cache, kv_self_size, padded_number
 from kvsweep.engine.logged import EngineContext, EngineLog, KvCache
 from kvsweep.engine.messages import STAMP, plain
 from kvsweep.errors import UnparsableOutput
@@ -43,17 +44,6 @@ def parse_engine_log(text: str) -> EngineLog:
 
 _STAMP = re.compile(STAMP + r"(\w+)")
 
-# Numbers keep their leading blanks, so that one that lost a digit is too short for its column.
-_KV_SIZE = re.compile(
-    r"size = ([ \d]{4,}\.\d\d) MiB \(([ \d]{6,}) cells, ([ \d]{3,}) layers, ([ \d]{2,})(?:/(\d+))? seqs\),"
-    r" K \((\w+)\): ([ \d]{4,}\.\d\d) MiB, V \((\w+)\): ([ \d]{4,}\.\d\d) MiB"
-)
-# One line for all layers: ik_llama.cpp, and llama.cpp until 2025-04. An MLA model's K is called c^KV there, and the
-# transposed copy of it kv^T.
-_KV_SELF_SIZE = re.compile(
-    r"KV self size  = ([ \d]{4,}\.\d\d) MiB, (?:K|c\^KV) \((\w+)\): ([ \d]{4,}\.\d\d) MiB, "
-    r"(?:(?:V|kv\^T) \((\w+)\): ([ \d]{4,}\.\d\d) MiB|kv\^T: not used)"
-)
 _HADAMARD = re.compile(r"([kv])_cache_hadam = ([01])")
 _KV_LABEL = re.compile(r"creating +(\S.*?) KV cache(?:, size = \d+ cells)?")
 _RECURRENT = re.compile(r"size = ([ \d]{4,}\.\d\d) MiB \(.* cells, .* layers, .* seqs.*\), R \(\w+\): .*")
@@ -186,10 +176,10 @@ class _Reader:
             self._context().devices.append(device[1])
         elif message.startswith("size = "):
             context = self._context()
-            context.add(_kv_cache(message, context.label))
+            context.add(kv_cache(message, context.label))
             context.label = None
         elif message.startswith(("attn_rot_", "n_rot_")):
-            which, rotated = _known(_KV_ROTATION, message).groups()
+            which, rotated = known(_KV_ROTATION, message).groups()
             context = self._context()
             context.rotations[which].append(rotated != "0")
             if len(context.rotations[which]) > len(context.kv_caches):
@@ -197,7 +187,7 @@ class _Reader:
         elif buffer := _KV_BUFFER.fullmatch(message):
             self._context().buffers.append(buffer[1])
         elif message.startswith(_KV_UPGRADE_START):
-            self.upgrades[_known(_KV_UPGRADE, message)[0]] = None
+            self.upgrades[known(_KV_UPGRADE, message)[0]] = None
 
     def creating(self, message: str) -> None:
         if label := _KV_LABEL.fullmatch(message):
@@ -205,7 +195,7 @@ class _Reader:
 
     def recurrent(self, message: str) -> None:
         if state := _RECURRENT.fullmatch(message):
-            self._context().recurrent = _padded(state[1], 7)
+            self._context().recurrent = padded_number(state[1], 7)
 
     def context(self, message: str) -> None:
         if message == "constructing llama_context":
@@ -220,7 +210,7 @@ class _Reader:
             said = flash_attn[1] or flash_attn[2]
             self._context().flash_attn = None if said == "auto" else said in ("enabled", "1")
         elif message.startswith("graph") and "splits" in message:
-            first, first_decode, second, second_decode = _known(_SPLITS, message).groups()
+            first, first_decode, second, second_decode = known(_SPLITS, message).groups()
             prefill = int(first or second)
             self._context().splits.append((prefill, int(first_decode or second_decode or prefill)))
         elif buffer := _COMPUTE_BUFFER.fullmatch(message):
@@ -234,7 +224,7 @@ class _Reader:
             context = self._context()
             if context.kv_caches:
                 raise UnparsableOutput(f"the log repeats a line about the KV cache: {message!r}")
-            context.add(_kv_self_size(message, context.parameters.get("n_ctx")))
+            context.add(kv_self_size(message, context.parameters.get("n_ctx")))
         elif hadamard := _HADAMARD.fullmatch(message):
             self._context().hadamard[hadamard[1]] = hadamard[2] == "1"
         elif self.contexts:
@@ -280,57 +270,3 @@ _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
     "set_n_threads": _Reader.n_threads,
     "system_info": _Reader.n_threads,
 }
-
-
-def _kv_cache(message: str, label: str | None) -> KvCache:
-    size, cells, layers, n_seq, n_stream, type_k, k_size, type_v, v_size = _known(_KV_SIZE, message).groups()
-    return KvCache(
-        size_mib=_padded(size, 7),
-        cells=int(_padded(cells, 6)),
-        layers=int(_padded(layers, 3)),
-        n_seq=int(_padded(n_seq, 2)),
-        n_stream=int(n_stream) if n_stream else None,
-        type_k=type_k,
-        k_mib=_padded(k_size, 7),
-        type_v=type_v,
-        v_mib=_padded(v_size, 7),
-        label=label,
-    )
-
-
-def _kv_self_size(message: str, n_ctx: int | None) -> KvCache:
-    size, type_k, k_size, type_v, v_size = _known(_KV_SELF_SIZE, message).groups()
-    if n_ctx is None:
-        raise UnparsableOutput("the log tells the size of a KV cache before the length of its context")
-    k_mib = _padded(k_size, 7)
-    return KvCache(
-        size_mib=_padded(size, 7),
-        cells=n_ctx,
-        layers=None,
-        n_seq=None,
-        n_stream=None,
-        type_k=type_k,
-        k_mib=k_mib,
-        type_v=type_v or type_k,
-        v_mib=_padded(v_size, 7) if v_size else 0.0,
-    )
-
-
-def _padded(printed: str, width: int) -> float:
-    """A number printed at ``width``, or longer and without blanks. Exact for the integers of a log."""
-    digits = printed.lstrip(" ")
-    if " " in digits or not digits or (len(printed) != width and (len(printed) < width or printed != digits)):
-        raise UnparsableOutput(f"{printed!r} is not a number as wide as the engine prints it")
-    return float(digits)
-
-
-def _known(pattern: re.Pattern[str], message: str) -> re.Match[str]:
-    match = pattern.fullmatch(message)
-    if match is None:
-        raise UnparsableOutput(f"the log has a line of unknown form: {message!r}")
-    return match
-
-
-def last_line(text: str) -> str | None:
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)

@@ -19,7 +19,9 @@ from kvsweep.measure import engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import Progress, count_done
 from kvsweep.measure.record import DONE
+from kvsweep.measure.second_names import restore_finished
 from kvsweep.measure.takeover import Claim
+from kvsweep.measure.verified import load_engine, load_model
 from kvsweep.program import say
 from kvsweep.study.arguments import Arguments, arguments_of
 from kvsweep.units import format_count, format_duration
@@ -32,14 +34,14 @@ ATTEMPTS = 3
 def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
     """Verify engine and model and say what the cell is."""
     own = ("n_ctx", "chunks", "depth", "prompt", "generate", "repetitions")
-    build = engine_run.load_engine(arguments.engine)
+    build = load_engine(arguments.engine)
     directory = arguments.results / arguments.cell
     return Subject(
         directory=directory,
         claim=Claim(directory),
         build_json=arguments.engine,
         build=build,
-        model=engine_run.load_model(arguments.model),
+        model=load_model(arguments.model),
         machine=this_machine(arguments.nodes.get("machine") or arguments.machine),
         cell={
             "kind": arguments.kind,
@@ -67,7 +69,7 @@ def shared_threads(found: Mapping[str, Any]) -> int | None:
 
 def kept_from_before(subject: Subject, command: Sequence[str]) -> bool:
     """Whether an earlier run had finished this cell, which Snakemake did not book or was not sure of."""
-    if not engine_run.restore_finished(subject, command):
+    if not restore_finished(subject.directory, subject.describe(command)):
         return False
     say("  had been finished before; kept")
     return True

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import math
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,62 +14,17 @@ from typing import Any
 from kvsweep.engine.environment import engine_environment
 from kvsweep.engine.identity import measuring_files
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, partial, read_json, sha256, sha256_once, write_json, write_text
+from kvsweep.files import make_directory, partial, sha256, write_json, write_text
 from kvsweep.machine.conditions import Conditions
 from kvsweep.machine.description import Machine, load_average, read_out_of_memory_kills
 from kvsweep.machine.other_work import OtherWork
 from kvsweep.measure.process import ProcessRecord, run
-from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT, read_recorded
+from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT
+from kvsweep.measure.second_names import drop_spare, spare
 from kvsweep.measure.takeover import Claim
-from kvsweep.study.split_models import checksum_memory
-
-_SPARE = ".finished"
-# What may differ between two descriptions of the same measurement. The engine's files say more than their manifest.
-_NOT_THE_CELL = ("machine", "time_limit_seconds", "build_sha256")
 
 # Ends of an engine that somebody else decided on.
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
-
-
-def load_engine(build_json: Path) -> dict[str, Any]:
-    """build.json, after making sure that its binaries are still the ones it describes."""
-    build: dict[str, Any] = read_json(build_json)
-    for name, digest in build["files"].items():
-        path = Path(build["directory"], name)
-        if not path.is_file():
-            raise KvsweepError(f"{path}: the engine's file is gone; remove {build_json} to build it again.")
-        if sha256_once(path, build_json.parent / "checksums" / f"{name}.json") != digest:
-            raise KvsweepError(
-                f"{path}: the engine's file changed since {build_json} was written; remove that file to go on with "
-                "the changed engine, which measures everything of it again."
-            )
-    return build
-
-
-def load_model(model_json: Path) -> dict[str, Any]:
-    """model.json, after making sure that the model, of a split one each part, is still the one it describes."""
-    return _load_input(model_json, "model")
-
-
-def load_corpus(corpus_json: Path) -> dict[str, Any]:
-    """corpus.json, after making sure that the text is still the one it describes."""
-    return _load_input(corpus_json, "corpus")
-
-
-def _load_input(manifest: Path, what: str) -> dict[str, Any]:
-    values: dict[str, Any] = read_json(manifest)
-    for file in values.get("parts") or [values]:
-        path = Path(file["path"])
-        if not path.is_file():
-            act = "put it back, or correct its path in the configuration"
-            if "path" not in values.get("source", {"path": ""}):
-                act = f"remove {manifest} to get it again"
-            raise KvsweepError(f"{path}: the {what} is gone; {act}.")
-        if sha256_once(path, checksum_memory(manifest.parent, path)) != file["sha256"]:
-            raise KvsweepError(
-                f"{path}: the {what} changed since {manifest} was written; run the workflow again."
-            )
-    return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,58 +199,9 @@ def keep(
         **process,
         "streams": streams,
     }
-    _spare(subject.directory, [*beside, *(stream["name"] for stream in streams)], record)
+    spare(subject.directory, [*beside, *(stream["name"] for stream in streams)], record)
     write_json(subject.directory / "run.json", record)
     subject.claim.release()
-
-
-def _spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
-    """Second names for a finished cell's files, complete before run.json is.
-
-    Snakemake removes the outputs of a job that it was killed before it could book, which may be a finished one.
-    """
-    drop_spare(directory)
-    spare = directory / _SPARE
-    make_directory(spare)
-    try:
-        for name in names:
-            (spare / name).hardlink_to(directory / name)
-    except OSError:  # a file system without hard links: such a cell is measured again
-        drop_spare(directory)
-        return
-    write_json(spare / "run.json", record)
-
-
-def drop_spare(directory: Path) -> None:
-    """Remove a cell's second names: it is to be measured again."""
-    shutil.rmtree(directory / _SPARE, ignore_errors=True)
-
-
-def restore_finished(subject: Subject, command: Sequence[str]) -> bool:
-    """Whether this cell had been finished before, by the same engine, model and command. Then its files are back.
-
-    They are gone because Snakemake removes the outputs of a job that it starts, or that it could not book. Of a cell
-    that is to be measured again for certain the second names were dropped when the run started.
-    """
-    directory = subject.directory
-    if (directory / "run.json").exists():
-        return False
-    try:
-        found = read_recorded(directory / _SPARE).run
-    except KvsweepError:
-        return False
-    wanted = subject.describe(command)
-    # Of files the contents count, which are compared by their checksums.
-    for one in (found, wanted):
-        one["command"] = [Path(word).name if word.startswith("/") else word for word in one["command"]]
-    if any(found.get(key) != value for key, value in wanted.items() if key not in _NOT_THE_CELL):
-        return False
-    for file in sorted((directory / _SPARE).iterdir(), key=lambda path: path.name == "run.json"):
-        beside = partial(directory / file.name)
-        beside.unlink(missing_ok=True)
-        beside.hardlink_to(file)
-        beside.replace(directory / file.name)
-    return True
 
 
 def keep_skipped(

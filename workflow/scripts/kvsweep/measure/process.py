@@ -7,7 +7,6 @@ other end of a pipe, does it when the runner was killed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -18,32 +17,21 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, cast
 
 import psutil
 
 from kvsweep.errors import Interrupted, KvsweepError
-from kvsweep.files import not_writable
 from kvsweep.measure import clock
 from kvsweep.measure.pauses import Pauses
 from kvsweep.measure.record import DONE, TIME_LIMIT
+from kvsweep.measure.signals import ending_signals
+from kvsweep.measure.streams import Stream, StreamRecord, output
 
-_TAIL_BYTES = 64 * 1024
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
 _KILL_SECONDS = 30
 # What a server has to end by itself.
 _LEAVE_SECONDS = 5
-
-
-@dataclass(frozen=True)
-class StreamRecord:
-    """What was kept of one output stream. ``left_out_bytes`` were dropped from its middle at the cap."""
-
-    name: str
-    size_bytes: int
-    left_out_bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -84,9 +72,9 @@ def run(
     be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the process ``workflow_pid``, for which the cell is
     run, is gone; the engine is ended before that.
     """
-    with _signals() as signals, _guard() as watch, ExitStack() as files:
+    with ending_signals() as signals, _guard() as watch, ExitStack() as files:
         paths = [path for path in (stdout, stderr) if path is not None]
-        outputs = [files.enter_context(_output(path)) for path in paths]
+        outputs = [files.enter_context(output(path)) for path in paths]
         started_at = datetime.now(UTC)
         start, start_with_sleep = clock.awake_seconds(), clock.with_sleep_seconds()
         try:
@@ -113,7 +101,7 @@ def run(
 
         pipes = [pipe for pipe in (engine.stdout, engine.stderr) if pipe is not None]
         streams = [
-            _Stream(pipe, file, path, stream_limit_bytes)
+            Stream(pipe, file, path, stream_limit_bytes)
             for pipe, file, path in zip(pipes, outputs, paths, strict=True)
         ]
         waiter = threading.Thread(target=wait, daemon=True)
@@ -173,64 +161,6 @@ def run(
     )
 
 
-class _Stream(threading.Thread):
-    """Copies a pipe to a file: the first part up to the limit as it comes, and the last part of what is beyond."""
-
-    def __init__(self, pipe: IO[bytes], file: IO[bytes], path: Path, limit_bytes: int) -> None:
-        super().__init__(daemon=True)
-        self._pipe, self._file, self._path = pipe, file, path
-        self._limit = max(limit_bytes - _TAIL_BYTES, _TAIL_BYTES)
-        self._seen, self._kept, self._tail = 0, 0, b""
-        self._hash = hashlib.sha256()
-        self.error: KvsweepError | None = None
-
-    def run(self) -> None:
-        descriptor = self._pipe.fileno()
-        while chunk := os.read(descriptor, 65536):
-            self._seen += len(chunk)
-            room = self._limit - self._kept
-            if self.error is None and room > 0:
-                self._keep(chunk[:room])
-            self._tail = (self._tail + chunk[max(room, 0) :])[-_TAIL_BYTES:]
-        self._pipe.close()
-
-    def finish(self) -> None:
-        """Write what was held back, with a line that says how much is missing."""
-        if self._tail:
-            left_out = self._seen - self._kept - len(self._tail)
-            if left_out > 0:
-                self._keep(f"\n[kvsweep: {left_out} bytes left out here]\n".encode())
-            self._left_out = max(left_out, 0)
-            self._keep(self._tail)
-            self._tail = b""
-        else:
-            self._left_out = 0
-        if self.error is not None:
-            raise self.error
-
-    def record(self) -> StreamRecord:
-        return StreamRecord(self._path.name, self._kept, self._left_out, self._hash.hexdigest())
-
-    def _keep(self, data: bytes) -> None:
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self.error = not_writable(self._path, error)
-            return
-        self._hash.update(data)
-        self._kept += len(data)
-
-
-def _output(path: Path) -> IO[bytes]:
-    """Opened without a buffer: a full disk is noticed where it is written to, not when the file is closed."""
-    try:
-        return cast(IO[bytes], path.open("wb", buffering=0))
-    except OSError as error:
-        raise not_writable(path, error) from error
-
-
 @contextmanager
 def _guard() -> Iterator[Callable[[int], None]]:
     """A process that kills the group it is told of when this one disappears without having said so.
@@ -262,48 +192,6 @@ def _guard() -> Iterator[Callable[[int], None]]:
         with suppress(OSError):
             pipe.close()
         guard.wait()
-
-
-class _Signals:
-    """Signals that end the runner. They wait until the engine can be ended: one in between must not lose it."""
-
-    def __init__(self) -> None:
-        self._raise = False
-        self.came: int | None = None
-
-    def handle(self, signum: int, _frame: object) -> None:
-        self.came = self.came or signum
-        if self._raise:
-            self._raise = False
-            raise Interrupted(signum)
-
-    def raise_now(self) -> None:
-        """Raise Interrupted where a signal has come, and as soon as one comes."""
-        self._raise = True
-        if self.came is not None:
-            self._raise = False
-            raise Interrupted(self.came)
-
-    def hold(self) -> None:
-        self._raise = False
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    signals = _Signals()
-    before = {}
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # What is ignored stays ignored: that is how nohup works.
-        if signal.getsignal(signum) not in (signal.SIG_IGN, None):
-            before[signum] = signal.signal(signum, signals.handle)
-    try:
-        yield signals
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-    # One that came while the engine was being ended anyway.
-    if signals.came is not None:
-        raise Interrupted(signals.came)
 
 
 def _signal_group(group: int, signum: signal.Signals) -> None:

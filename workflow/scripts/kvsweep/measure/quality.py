@@ -13,7 +13,7 @@ from typing import Any
 
 from kvsweep.engine import baseline_file, commands
 from kvsweep.engine.failures import first_line
-from kvsweep.engine.log import last_line
+from kvsweep.engine.messages import last_line
 from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.engine.perplexity_output import chunks_done, parse_kl
 from kvsweep.engine.perplexity_results import ClosingStatisticsMissing
@@ -34,6 +34,8 @@ from kvsweep.measure.cell import (
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import tail
 from kvsweep.measure.record import how_it_ended
+from kvsweep.measure.second_names import drop_spare
+from kvsweep.measure.verified import load_corpus
 from kvsweep.program import say
 from kvsweep.units import format_bytes, format_duration
 
@@ -44,7 +46,7 @@ LATENCY_SECONDS = 60
 
 
 def baseline(arguments: argparse.Namespace) -> None:
-    corpus = engine_run.load_corpus(arguments.corpus)
+    corpus = load_corpus(arguments.corpus)
     subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
     n_ctx, chunks, n_vocab = arguments.n_ctx, arguments.chunks, subject.model["n_vocab"]
     logits = subject.directory / "logits.kld"
@@ -114,7 +116,7 @@ def check_baseline_run(
 
 
 def quality(arguments: argparse.Namespace) -> None:
-    corpus = engine_run.load_corpus(arguments.corpus)
+    corpus = load_corpus(arguments.corpus)
     subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
     n_ctx, chunks, pair = arguments.n_ctx, arguments.chunks, arguments.pair
     try:
@@ -123,10 +125,10 @@ def quality(arguments: argparse.Namespace) -> None:
         # Its run.json goes too, so that the next run makes it again.
         arguments.logits.unlink(missing_ok=True)
         arguments.logits.with_name("run.json").unlink(missing_ok=True)
-        engine_run.drop_spare(arguments.logits.parent)
+        drop_spare(arguments.logits.parent)
         raise
     # That this cell was started proves the baseline booked; a second name would keep its disk space from being freed.
-    engine_run.drop_spare(arguments.logits.parent)
+    drop_spare(arguments.logits.parent)
     announce(arguments, f"quality of {pair} at context {n_ctx}")
     command = commands.kl_divergence(
         subject.program("llama-perplexity"), request(arguments, subject, corpus), pair, arguments.logits

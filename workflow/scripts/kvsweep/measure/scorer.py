@@ -29,8 +29,10 @@ from kvsweep.machine.free_memory import available_memory_bytes
 from kvsweep.measure import engine_run
 from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.process import ProcessRecord, StreamRecord
+from kvsweep.measure.process import ProcessRecord
 from kvsweep.measure.progress import listed_cells, tail
+from kvsweep.measure.streams import StreamRecord
+from kvsweep.measure.verified import load_corpus
 from kvsweep.program import say
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, bits_per_value
 from kvsweep.study.positions import Positions
@@ -42,7 +44,7 @@ _SHARE_OF_MEMORY = 0.8
 
 
 def scorer(arguments: argparse.Namespace) -> None:
-    corpus = engine_run.load_corpus(arguments.corpus)
+    corpus = load_corpus(arguments.corpus)
     positions = Positions.parse(arguments.positions)
     subject = prepare(
         arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], positions=str(positions)

@@ -25,10 +25,11 @@ from kvsweep.inputs.model_header import has_chat_template
 from kvsweep.measure import engine_run
 from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
 from kvsweep.measure.engine_run import Subject
-from kvsweep.measure.process import StreamRecord
+from kvsweep.measure.streams import StreamRecord
 from kvsweep.measure.tasks import recall, tool_call, trajectory
 from kvsweep.measure.tasks.item import Item, prompt_identity
 from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered, address_in
+from kvsweep.measure.verified import load_corpus
 from kvsweep.study.tasks import SERVER
 from kvsweep.units import format_duration
 
@@ -50,7 +51,7 @@ _SAME = (
 
 def task(arguments: argparse.Namespace) -> None:
     definition: dict[str, Any] = arguments.definition
-    corpus = engine_run.load_corpus(arguments.corpus) if arguments.corpus else None
+    corpus = load_corpus(arguments.corpus) if arguments.corpus else None
     of_text = {} if corpus is None else {"corpus": corpus["corpus"], "corpus_sha256": corpus["sha256"]}
     subject = prepare(arguments, task=arguments.task, definition=definition, **of_text)
     program = server_of(subject)

@@ -1,0 +1,116 @@
+"""What build.json says of an engine: everything that makes it what it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from kvsweep.engine.build import first_line_of
+from kvsweep.engine.environment import engine_environment
+from kvsweep.engine.help_text import accepted_cache_types, verbose_arguments
+from kvsweep.engine.identity import SCORER, address_of, engine_files, engine_identity
+from kvsweep.engine.source import describe
+from kvsweep.errors import KvsweepError, UnparsableOutput
+from kvsweep.files import sha256
+from kvsweep.study.config import Engine
+
+_FLAGS = re.compile(
+    r"^(CMAKE_(?:C|CXX|CUDA|HIP|OBJC|EXE_LINKER|SHARED_LINKER)_FLAGS):\w+=[ \t]*(\S.*?)\s*$", re.MULTILINE
+)
+
+
+def manifest(
+    engine: Engine,
+    binaries: Path,
+    *,
+    backend: str,
+    commit: str | None,
+    options: Mapping[str, str],
+    compiler: str | None,
+    no_scorer: str | None = None,
+) -> dict[str, object]:
+    """What build.json says: everything that makes this engine what it is, and nothing that changes by itself.
+
+    ``no_scorer`` says why the engine has no scorer, where that is known.
+    """
+    missing = [name for name in engine.programs if not (binaries / name).is_file()]
+    if missing:
+        raise KvsweepError(f"engines.{engine.name}: {binaries} has no program {missing[0]!r}.")
+    shown = run_for_text(binaries / "llama-perplexity", engine.env, "--help")
+    try:
+        types = accepted_cache_types(shown)
+    except UnparsableOutput:
+        said = (shown.strip() or "nothing").splitlines()[-1]
+        raise KvsweepError(
+            f"engines.{engine.name}: {binaries / 'llama-perplexity'} --help does not list its cache types; "
+            f"its last line is: {said}"
+        ) from None
+    version = run_for_text(binaries / "llama-perplexity", engine.env, "--version")
+    files = engine_files(binaries, (*engine.programs, SCORER))
+    return {
+        "format": 1,
+        "engine": engine.name,
+        "definition": engine_identity(engine),
+        "programs": list(engine.programs),
+        "source_kind": engine.source_kind,
+        "source": describe(engine),
+        "address": address_of(engine),
+        "commit": commit,
+        "backend": backend,
+        "cmake_options": [f"{name}={value}" for name, value in options.items()],
+        "compiler": compiler,
+        "environment": engine.env,
+        "arguments": engine.arguments.as_dict(),
+        "directory": str(binaries.resolve()),
+        "files": {file.name: sha256(file) for file in files},
+        "scorer": scorer_of(binaries, engine.env, no_scorer),
+        "cache_types": None if types is None else list(types),
+        "log_arguments": list(verbose_arguments(shown)),
+        "version": next((line.strip() for line in version.splitlines() if line.startswith("version")), None),
+    }
+
+
+def scorer_of(binaries: Path, environment: Mapping[str, str], missing: str | None) -> dict[str, object]:
+    """What build.json says of the scorer: what this engine's llama.h offers it, or why it is missing."""
+    program = binaries / SCORER
+    if not program.is_file():
+        return {"missing": missing or f"{binaries} has no program {SCORER}"}
+    shown = run_for_text(program, environment, "--features")
+    try:
+        return {"features": json.loads(shown)}
+    except json.JSONDecodeError:
+        raise KvsweepError(f"{program} --features: printed no JSON but {shown.strip()[:200]!r}.") from None
+
+
+def compiler_used(build_directory: Path) -> str | None:
+    """The compiler's own version, and the flags that it was given beyond llama.cpp's, from CMake's cache.
+
+    CMake takes flags from the shell's CXXFLAGS, CFLAGS, CUDAFLAGS, LDFLAGS when it configures a build.
+    """
+    cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
+    match = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.MULTILINE)
+    version = first_line_of(match[1], "--version") if match else None
+    flags = [f"{name}={value}" for name, value in _FLAGS.findall(cache)]
+    return "; ".join([version, *flags]) if version else None
+
+
+def run_for_text(program: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """What a program prints, on both streams. Raises KvsweepError if it cannot be started."""
+    try:
+        done = subprocess.run(
+            [str(program), *arguments],
+            env=engine_environment(os.environ, environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KvsweepError(f"{program}: cannot be run ({error}).") from error
+    return done.stdout
