@@ -78,13 +78,16 @@ slice: setup
 check-slice: setup
 	$(BIN)/python workflow/scripts/check_slice.py "$(FILE)"
 
-# Everything that needs neither an engine nor a cluster.
-check: setup-dev lint
-	$(BIN)/pytest -q -m "not engine and not cluster"
+# Everything that needs neither an engine nor a cluster: side by side, a file of tests on each core.
+SIDE_BY_SIDE := $(BIN)/pytest -n logical --dist loadfile -m "not engine and not cluster"
 
-# Everything: the demo is the end-to-end test.
+check: setup-dev lint
+	$(SIDE_BY_SIDE) -q
+
+# Everything: the demo is the end-to-end test, and what it measures has the machine for itself.
 test: setup-dev lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "engine or cluster"
+	$(SIDE_BY_SIDE)
 
 lint: setup-dev
 	$(BIN)/ruff check
