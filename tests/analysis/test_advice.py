@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kvsweep.analysis.advice import advice
-from kvsweep.analysis.best import told_quicker, what_decides
+from kvsweep.analysis.best import interval_of, told_quicker, what_decides
 from kvsweep.analysis.curves import Curve, Duration, along
 from kvsweep.analysis.estimates import of_rounds
 from kvsweep.analysis.kld_at_depth import kld_at_depth, klds_at_depth
@@ -21,7 +21,7 @@ from kvsweep.tables.published import read_published
 from kvsweep.tables.rows import as_table
 from scipy import stats
 from support import ROOT
-from synthetic_tables import in_rounds, model_row, quality_row, study, throughput_row, unmeasured
+from synthetic_tables import in_rounds, model_row, quality_row, rounds_at, study, throughput_row, unmeasured
 
 Row = dict[str, Any]
 K, GIB = 1024, 2**30
@@ -92,6 +92,18 @@ def test_lines_beyond_the_points_never_fall() -> None:
 
 
 # --- one workload -------------------------------------------------------------------------------------------
+
+
+def test_no_time_of_a_request_begins_below_0() -> None:
+    # Two rounds of which one took twice as long: Student's interval of the times themselves would.
+    cells = over_rounds(
+        rounds_at("f16", "f16", [50.0, 25.0], 0) + rounds_at("f16", "f16", [50.0, 25.0], 4096)
+    )
+    request = Curve(cells).duration(0, 1024)
+    assert request.half is not None and request.half > request.seconds
+    low, high = interval_of(request)
+    assert low is not None and high is not None and 0 < low < request.seconds < high
+    assert low * high == pytest.approx(request.seconds**2)
 
 
 def test_the_quickest_feasible_pair() -> None:

@@ -34,6 +34,20 @@ def test_values_are_rounded_to_their_error(value, error, text):
     assert format_with_error(value, error) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "least", "most", "text"),
+    [
+        (0.12, 0.19, 0.0, math.inf, "0.12 [0, 0.31]"),
+        (3e-7, 9e-7, 0.0, math.inf, "(3.0 [0, 12.0])e−7"),
+        (99.9, 0.25, 0.0, 100.0, "99.90 [99.65, 100.00]"),
+        (0.12, 0.02, 0.0, math.inf, "0.120 ± 0.020"),
+        (-1e-3, 2e-3, 0.0, math.inf, "−0.0010 ± 0.0020"),  # printed below 0: the interval says no less
+    ],
+)
+def test_no_interval_holds_what_cannot_be(value, error, least, most, text):
+    assert format_with_error(value, error, least, most) == text
+
+
 @given(value=st.floats(-1e6, 1e6), error=st.floats(1e-9, 1e5))
 def test_rounding_never_moves_a_value_by_more_than_a_twentieth_of_its_error(value, error):
     text = format_with_error(value, error).replace("−", "-").replace(",", "")

@@ -36,11 +36,14 @@ def format_number(value: float | None, significant: int = 6) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def format_with_error(value: float | None, error: float | None) -> str:
+def format_with_error(
+    value: float | None, error: float | None, least: float = -math.inf, most: float = math.inf
+) -> str:
     """`82.91 ± 0.41`: the value rounded to its error, the error to two significant digits.
 
     An unknown error is an en dash (`82.9 ± –`), an unknown value nothing but an en dash. Where there would be
-    many zeros, the power of ten is set apart: `(1.20 ± 0.12)e−7`.
+    many zeros, the power of ten is set apart: `(1.20 ± 0.12)e−7`. Where value ± error is partly beyond the
+    ``least`` or the ``most`` that there can be, what is left of the interval: `0.12 [0, 0.31]`.
     """
     if value is None or not math.isfinite(value):
         return ABSENT
@@ -51,9 +54,13 @@ def format_with_error(value: float | None, error: float | None) -> str:
     largest = max(abs(value), error)
     if largest < 1e-4:
         exponent = math.floor(math.log10(largest))
-        scaled = format_with_error(value / 10.0**exponent, error / 10.0**exponent)
+        scaled = format_with_error(*(one / 10.0**exponent for one in (value, error, least, most)))
         return f"({scaled})e{exponent}".replace("-", "−")
     decimals = _decimals_for(error)
+    low, high = value - error, value + error
+    if least <= value <= most and (low < least or high > most):
+        ends = [_fixed(end, decimals) if end else "0" for end in (max(low, least), min(high, most))]
+        return f"{_fixed(value, decimals)} [{', '.join(ends)}]"
     return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
 
 

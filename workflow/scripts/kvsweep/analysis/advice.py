@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kvsweep.analysis.best import is_over_rounds, not_told_from_best, summed, what_decides
+from kvsweep.analysis.best import interval_of, is_over_rounds, not_told_from_best, summed, what_decides
 from kvsweep.analysis.candidates import SetUp, set_ups
 from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge_all, ranked
 from kvsweep.analysis.would_change import would_change
@@ -97,14 +97,14 @@ def _decides(best: Sequence[Judgement], others: int, workload: Workload, set_up:
 
 def _row(one: Judgement) -> dict[str, Any]:
     request, kld = one.request, one.kld
-    half = request.half if request else None
+    low, high = interval_of(request) if request else (None, None)
     return {
         "ctk": one.candidate.pair.ctk,
         "ctv": one.candidate.pair.ctv,
         "missing": list(one.missing),
         "request_seconds": request and request.seconds,
-        "request_seconds_low": request.seconds - half if request and half is not None else None,
-        "request_seconds_high": request.seconds + half if request and half is not None else None,
+        "request_seconds_low": low,
+        "request_seconds_high": high,
         "prefill_seconds": one.prefill and one.prefill.seconds,
         "decode_seconds": one.decode and one.decode.seconds,
         "kld_mean": kld and kld.value,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kvsweep.analysis.curves import Duration
-from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of
+from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of, in_log
 from kvsweep.numbers import format_number
 from kvsweep.statistics import student_t_quantile
 from kvsweep.units import format_duration
@@ -79,6 +79,19 @@ def request_over_rounds(request: Duration) -> Mapping[int, float]:
     terms = [(weight, value.rounds) for weight, value in request.terms if value.rounds is not None]
     common = set.intersection(*(set(values) for _, values in terms)) if terms else set()
     return {r: math.fsum(weight * values[r] for weight, values in terms) for r in sorted(common)}
+
+
+def interval_of(request: Duration) -> tuple[float, float] | tuple[None, None]:
+    """Ends of the 95 % interval of a time, in seconds; None where no error is known.
+
+    Over rounds it is that of the logarithm, as of a speed: with few rounds another one would begin below 0.
+    """
+    seconds, value = request.seconds, summed(request).terms[0][1]
+    in_logs = error_of([in_log(1.0, value)]) if is_over_rounds(request) else None
+    if in_logs is not None:
+        return seconds * math.exp(-in_logs.half), seconds * math.exp(in_logs.half)
+    half = request.half
+    return (None, None) if half is None else (max(seconds - half, 0.0), seconds + half)
 
 
 def summed(request: Duration) -> Duration:

@@ -309,20 +309,20 @@ def gap(a: Value, b: Value) -> Gap:
     )
     if found.ratio is None or a.value <= 0 or b.value <= 0:
         return found
-    in_log = error_of([_in_log(1, a), _in_log(-1, b)])
-    assert in_log is not None
+    logs = error_of([in_log(1, a), in_log(-1, b)])
+    assert logs is not None
     if a.rounds is not None and b.rounds is not None:
-        found = found._replace(t=in_log.t(math.log(found.ratio)), freedom=in_log.freedom)
+        found = found._replace(t=logs.t(math.log(found.ratio)), freedom=logs.freedom)
     # Beyond this the relative errors are so large that the ratio says nothing.
-    if in_log.half > 20:
+    if logs.half > 20:
         return found
     assert found.ratio is not None
     return found._replace(
-        ratio_low=found.ratio * math.exp(-in_log.half), ratio_high=found.ratio * math.exp(in_log.half)
+        ratio_low=found.ratio * math.exp(-logs.half), ratio_high=found.ratio * math.exp(logs.half)
     )
 
 
-def _in_log(sign: float, value: Value) -> tuple[float, Value]:
+def in_log(sign: float, value: Value) -> tuple[float, Value]:
     """The logarithm of a value, as a term of a sum."""
     if value.rounds is None:
         return sign / value.value, value

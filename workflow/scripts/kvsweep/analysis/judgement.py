@@ -139,7 +139,7 @@ def _judge_kld(kld: Value, limit: float, against: list[str], missing: list[str])
             f"its KL divergence, {format_number(kld.value, 3)}, is above {format_number(limit, 3)}"
         )
     elif kld.value + half > limit:
-        shown = format_with_error(kld.value, half)
+        shown = format_with_error(kld.value, half, least=0.0)
         missing.append(f"{KL_DIVERGENCE}, {shown}, is not told from {format_number(limit, 3)}")
 
 

@@ -90,9 +90,7 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
                 "ctv": ctv,
                 "status": status,
                 "reason": reason,
-                **_with_error(
-                    "kld_mean", *grid.combination({pair: 1.0} if pair in grid.kld else {}), pair in grid.kld
-                ),
+                **_own(grid, pair),
                 **_parts(grid, pair, from_k.get(ctk), from_v.get(ctv)),
             }
 
@@ -103,9 +101,17 @@ def _kld(row: Row) -> Value | None:
     return quality_of(row, "kld_mean") or (None if kld is None else exactly(kld))
 
 
-def _with_error(name: str, value: float, error: Error | None, known: bool = True) -> dict[str, Any]:
-    if not known:
+def _own(grid: _Grid, pair: Pair) -> dict[str, Any]:
+    """A cell's own divergence; no interval of one that is not negative begins below 0."""
+    if pair not in grid.kld:
         return {}
+    found = _with_error("kld_mean", *grid.combination({pair: 1.0}))
+    if found["kld_mean"] >= 0 and "kld_mean_low" in found:
+        found["kld_mean_low"] = max(found["kld_mean_low"], 0.0)
+    return found
+
+
+def _with_error(name: str, value: float, error: Error | None) -> dict[str, Any]:
     found: dict[str, Any] = {name: value}
     if error is not None:
         found |= {

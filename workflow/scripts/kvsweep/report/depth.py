@@ -42,7 +42,7 @@ def _kld(row: Row | None) -> Entry:
         return Entry(ABSENT)
     high = row["kld_mean_high"]
     half = None if high is None else high - row["kld_mean"]
-    return Entry(format_with_error(row["kld_mean"], half), value=row["kld_mean"])
+    return Entry(format_with_error(row["kld_mean"], half, least=0.0), value=row["kld_mean"])
 
 
 def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:

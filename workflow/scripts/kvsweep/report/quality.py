@@ -77,6 +77,13 @@ def _quality_line(row: Row, control: Row | None) -> tuple[Entry, ...]:
     )
 
 
+_POSSIBLE = {
+    "kld_mean": (0.0, math.inf),
+    "ppl": (1.0, math.inf),
+    "top1_agreement": (0.0, 100.0),
+}  # as it is shown
+
+
 def with_half(row: Row, column: str, unit: str = "") -> Entry:
     """A value ± half of its 95 % interval, a share in percent; a dagger where tokens are taken as independent."""
     value = quality_of(row, column)
@@ -86,7 +93,8 @@ def with_half(row: Row, column: str, unit: str = "") -> Entry:
         value = Value(row["ppl"], row["ppl_stderr"], kind=BY_TOKEN)  # of published ones, too
     half, kind = half_width([(1, value)])
     factor = 100 if column == "top1_agreement" else 1
-    text = format_with_error(factor * value.value, None if half is None else factor * half)
+    possible = _POSSIBLE.get(column, (-math.inf, math.inf))
+    text = format_with_error(factor * value.value, None if half is None else factor * half, *possible)
     by_token = kind == BY_TOKEN and column != "ppl"
     return Entry(text + unit + (" †" if by_token else ""), value=value.value)
 
@@ -121,6 +129,8 @@ def _notes(lines: Sequence[Sequence[Entry]]) -> Iterable[str]:
             "± is half of the 95 % interval: Student's t over the windows, with half a printed digit. Of PPL and "
             "PPL − PPL(base) it takes tokens as independent; compare pairs by the ln PPL ratio, which is paired."
         )
+    if any("[" in entry.text for entry in entries):
+        yield "[ ] is what is left of the interval where part of it would be a value that cannot be."
     if any(map(is_by_token, entries)):
         yield BY_TOKEN_NOTE
     if NO_DIFFERENCE in findings:
