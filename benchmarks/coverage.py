@@ -19,7 +19,7 @@ import argparse
 import math
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
@@ -27,9 +27,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
+from kvsweep.analysis.best import interval_of
 from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.curves import Curve
 from kvsweep.analysis.estimates import Gap, gap, quality_of
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER, over_rounds, speeds
 from kvsweep.statistics import window_stderr, window_values
 from kvsweep.tables.quality_schemas import QUALITY
@@ -40,6 +42,7 @@ Row = dict[str, Any]
 BETWEEN = {"decode": 0.05, "prefill": 0.02}  # standard deviations, as fractions of the time
 WITHIN = {"decode": 0.01, "prefill": 0.005}
 ROUND = 0.10
+AT_ONCE = 100  # trials
 N_TOKENS = {"decode": 128, "prefill": 512}
 SET_UP = {
     "source": "measured",
@@ -93,36 +96,54 @@ def cell(name: str, depth: int, phase: str, round_: int, rates: list[float]) -> 
     }
 
 
-def run(
+def runs(
+    chance: random.Random,
+    trials: int,
+    seconds: Callable[[str, int], float],
+    phase: str,
+    n_rounds: int,
+    pairs: Collection[str] = ("f16", "q8_0"),
+    depths: Collection[int] = (0,),
+    first_takes: float = 1.0,
+) -> Iterator[list[Row]]:
+    """Cells over rounds as the analysis makes them, of a machine for each trial; ``seconds`` is the true time of a
+    token of a pair at a depth."""
+    for trial in range(0, trials, AT_ONCE):
+        rows = [
+            row | {"machine": f"m{number}"}
+            for number in range(trial, min(trial + AT_ONCE, trials))
+            for row in one_run(chance, seconds, phase, n_rounds, pairs, depths, first_takes)
+        ]
+        yield from by_columns(over_rounds(rows), ["machine"]).values()
+
+
+def one_run(
     chance: random.Random,
     seconds: Callable[[str, int], float],
     phase: str,
     n_rounds: int,
-    pairs: Iterable[str] = ("f16", "q8_0"),
-    depths: Iterable[int] = (0,),
-    repetitions: int = 3,
-    first_takes: float = 1.0,
+    pairs: Collection[str],
+    depths: Collection[int],
+    first_takes: float,
 ) -> list[Row]:
-    """Cells over rounds as the analysis makes them; ``seconds`` is the true time of a token of a pair at a depth."""
     rows = []
     for round_ in range(1, n_rounds + 1):
         slow = math.exp(chance.gauss(0, ROUND))
         for name in pairs:
             for depth in depths:
                 process = slow * seconds(name, depth) * math.exp(chance.gauss(0, BETWEEN[phase]))
-                times = [process * math.exp(chance.gauss(0, WITHIN[phase])) for _ in range(repetitions)]
+                times = [process * math.exp(chance.gauss(0, WITHIN[phase])) for _ in range(3)]
                 times[0] *= first_takes
                 rows.append(cell(name, depth, phase, round_, [1 / time for time in times]))
-    return over_rounds(rows)
+    return rows
 
 
 def ratios(chance: random.Random, trials: int, phase: str, n_rounds: int) -> Tally:
     """A pair that is 4 % slower than f16, and one that is as fast."""
     tally = Tally(f"{phase}, ratio to f16, {n_rounds} rounds")
     true = {"f16": 1.0, "q8_0": 1.0, "q4_0": 1.04}
-    for _ in range(trials):
-        rows = speeds(run(chance, lambda name, _: 0.01 * true[name], phase, n_rounds, true))
-        found = {row["ctk"]: row for row in rows}
+    for cells in runs(chance, trials, lambda name, _: 0.01 * true[name], phase, n_rounds, true):
+        found = {row["ctk"]: row for row in speeds(cells)}
         other, same = found["q4_0"], found["q8_0"]
         tally.covered.append(other["ratio_low"] <= 1 / 1.04 <= other["ratio_high"])
         tally.widths.append((other["ratio_high"] - other["ratio_low"]) / 2)
@@ -130,10 +151,10 @@ def ratios(chance: random.Random, trials: int, phase: str, n_rounds: int) -> Tal
     return tally
 
 
-def one_round(chance: random.Random, trials: int, phase: str) -> Tally:
+def one_round(chance: random.Random, trials: int, phase: str, n_rounds: int = 1) -> Tally:
     tally = Tally(f"{phase}, 1 round: no interval, nothing told")
-    for _ in range(trials // 10):
-        _, other = speeds(run(chance, lambda *_: 0.01, phase, 1))
+    for cells in runs(chance, trials // 10, lambda *_: 0.01, phase, n_rounds):
+        _, other = speeds(cells)
         assert other["ratio_low"] is None and other["verdict"] == ONE_ROUND
         tally.told.append(other["verdict"] in (FASTER, SLOWER))
     return tally
@@ -141,8 +162,7 @@ def one_round(chance: random.Random, trials: int, phase: str) -> Tally:
 
 def rates(chance: random.Random, trials: int, phase: str, n_rounds: int) -> Tally:
     tally = Tally(f"{phase}, tokens/s, {n_rounds} rounds")
-    for _ in range(trials):
-        row = speeds(run(chance, lambda *_: 0.01, phase, n_rounds, ["f16"]))[0]
+    for (row,) in runs(chance, trials, lambda *_: 0.01, phase, n_rounds, ["f16"]):
         tally.covered.append(row["tokens_per_second_low"] <= 100 <= row["tokens_per_second_high"])
     return tally
 
@@ -151,8 +171,8 @@ def first_repetitions(chance: random.Random, trials: int, n_rounds: int) -> Tall
     """A run of seven pairs whose first repetitions take 15 % longer: the rates of the others are the truth."""
     tally = Tally(f"prefill, first repetition 15 % slower, {n_rounds} rounds")
     pairs = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
-    for _ in range(trials // 4):
-        rows = speeds(run(chance, lambda *_: 0.01, "prefill", n_rounds, pairs, first_takes=1.15))
+    for cells in runs(chance, trials, lambda *_: 0.01, "prefill", n_rounds, pairs, first_takes=1.15):
+        rows = speeds(cells)
         low, high = (rows[0][f"tokens_per_second_{end}"] for end in ("low", "high"))
         tally.covered.append(low <= 100 <= high)
         tally.told += [row["verdict"] in (FASTER, SLOWER) for row in rows[1:2]]
@@ -162,15 +182,19 @@ def first_repetitions(chance: random.Random, trials: int, n_rounds: int) -> Tall
 def durations(chance: random.Random, trials: int, n_rounds: int) -> Tally:
     """The time of an answer of 2,000 tokens over a curve of three depths, and of two equal pairs' difference."""
     tally = Tally(f"decode, time of a request, {n_rounds} rounds")
-    for _ in range(trials):
-        rows = run(chance, lambda _, depth: 0.01 + 1e-6 * depth, "decode", n_rounds, depths=(0, 2048, 8192))
+
+    def seconds(_name: str, depth: int) -> float:
+        return 0.01 + 1e-6 * depth
+
+    for rows in runs(chance, trials, seconds, "decode", n_rounds, depths=(0, 2048, 8192)):
         first, second = (
             Curve(row for row in rows if row["ctk"] == name).duration(1000, 3000) for name in ("f16", "q8_0")
         )
         apart = first - second
-        assert first.half is not None and apart.half is not None
+        low, high = interval_of(first)
+        assert low is not None and high is not None and apart.half is not None
         true = 2000 * 0.01 + 1e-6 * (3000**2 - 1000**2) / 2
-        tally.covered.append(abs(first.seconds - true) <= first.half)
+        tally.covered.append(low <= true <= high)
         tally.told.append(abs(apart.seconds) > apart.half)
     return tally
 
@@ -183,14 +207,14 @@ def crossings(chance: random.Random, trials: int, n_rounds: int) -> Tally:
     def seconds(name: str, depth: int) -> float:
         return 0.01 + 1e-6 * depth if name == "f16" else 0.012 + (1e-6 - 0.002 / 8192) * depth
 
-    for _ in range(trials // 4):
-        found = crossovers(run(chance, seconds, "decode", n_rounds, depths=depths))
+    for rows in runs(chance, trials, seconds, "decode", n_rounds, depths=depths):
+        found = crossovers(rows)
         # Where none is found, the fit does not say where it could be.
         tally.covered.append(
             any(r.get("depth") is not None and r["depth_low"] <= 8192 <= r["depth_high"] for r in found)
         )
-        same = crossovers(run(chance, lambda _, d: 0.01 + 1e-6 * d, "decode", n_rounds, depths=depths))
-        tally.told.append(any(row["verdict"] == "crosses" for row in same))
+    for rows in runs(chance, trials, lambda _, d: 0.01 + 1e-6 * d, "decode", n_rounds, depths=depths):
+        tally.told.append(any(row["verdict"] == "crosses" for row in crossovers(rows)))
     return tally
 
 
@@ -246,20 +270,30 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=2000, help="draws of each line")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=("speed", "work", "quality"), help="a third of the lines")
     arguments = parser.parse_args()
     chance, trials = random.Random(arguments.seed), arguments.trials
-    for phase in ("prefill", "decode"):
-        print(one_round(chance, trials, phase).line(), flush=True)
-        for n_rounds in (2, 3, 5, 10):
-            print(ratios(chance, trials, phase, n_rounds).line(), flush=True)
-            print(rates(chance, trials, phase, n_rounds).line(), flush=True)
-    for n_rounds in (2, 3, 5, 10):
-        print(first_repetitions(chance, trials, n_rounds).line(), flush=True)
-        print(durations(chance, trials, n_rounds).line(), flush=True)
-        print(crossings(chance, trials, n_rounds).line(), flush=True)
-    for kld in (0.01, 0.00002):  # of q4_0; where printing rounds off
-        for n_windows in (4, 8, 16, 32, 64, 128):
-            print(windows(chance, trials, n_windows, kld).line(), flush=True)
+    lines: dict[str, Iterator[Tally]] = {
+        "speed": (
+            tally(chance, trials, phase, n_rounds)
+            for phase in ("prefill", "decode")
+            for n_rounds in (1, 2, 3, 5, 10)
+            for tally in ((ratios, rates) if n_rounds > 1 else (one_round,))
+        ),
+        "work": (
+            tally(chance, trials, n_rounds)
+            for n_rounds in (2, 3, 5, 10)
+            for tally in (first_repetitions, durations, crossings)
+        ),
+        "quality": (
+            windows(chance, trials, n_windows, kld)
+            for kld in (0.01, 0.00002)  # of q4_0; where printing rounds off
+            for n_windows in (4, 8, 16, 32, 64, 128)
+        ),
+    }
+    for name, tallies in lines.items():
+        for tally in tallies if arguments.only in (None, name) else ():
+            print(tally.line(), flush=True)
 
 
 if __name__ == "__main__":
