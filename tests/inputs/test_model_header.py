@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs.model_header import read_header
+from kvsweep.inputs.short_reader import ShortReader
 from support import TINY, write_model
 
 HYBRID = {
@@ -114,3 +116,38 @@ def test_a_key_that_is_needed(tmp_path: Path, lacks: str) -> None:
 def test_a_vocabulary_is_needed(tmp_path: Path) -> None:
     values = {name: value for name, value in TINY.items() if name != "llama.vocab_size"}
     assert "lacks 'tokenizer.ggml.tokens'" in sentence(write_model(tmp_path / "m.gguf", values=values))
+
+
+LONG = 5000
+LISTS = {
+    "tokenizer.ggml.tokens": ["a" * (n % 7) for n in range(LONG)],
+    "tokenizer.ggml.scores": [float(n) for n in range(LONG)],
+    "tokenizer.ggml.token_type": list(range(LONG)),
+    "tokenizer.ggml.merges": ["a b"] * (LONG + 1),
+}
+
+
+def test_the_items_of_long_lists_are_not_read_one_by_one(tmp_path: Path) -> None:
+    """What stands behind them is, and it is what llama.cpp's own reader says."""
+    values = {name: value for name, value in (LISTS | TINY).items() if name != "llama.vocab_size"}
+    path = write_model(tmp_path / "m.gguf", values=values)
+    short, whole = ShortReader(path), GGUFReader(path)
+    assert list(short.fields) == list(whole.fields)
+    for name, field in whole.fields.items():
+        assert len(short.fields[name].data) == len(field.data), name
+        if name in LISTS:
+            assert len(short.fields[name].parts) < 10
+        else:
+            assert short.fields[name].contents() == field.contents()
+    assert [one.name for one in short.tensors] == [one.name for one in whole.tensors]
+    assert read_header(path, "models.m.path").n_vocab == LONG
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_long_list_that_is_cut(tmp_path: Path, name: str) -> None:
+    path = write_model(tmp_path / "m.gguf", values={**TINY, **LISTS})
+    content = path.read_bytes()
+    start = content.index(name.encode())
+    for length in (start + len(name) + 20, start + len(name) + 2000):
+        path.write_bytes(content[:length])
+        assert "is cut short or damaged" in sentence(path)

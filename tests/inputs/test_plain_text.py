@@ -56,6 +56,18 @@ def tarred() -> bytes:
         (PROSE[:-2] + b"\xf0\x9f", f"is not UTF-8 text (near byte {len(PROSE)}); save it as UTF-8, or name a "
          "plain text."),
         (b"", "is empty; name a text."),
+        (b"a" * 9000, "is the character 'a' again and again; name a text."),
+        (b"\n" * 9000, "is the character '\\n' again and again; name a text."),
+        (b"\0" * 9000, "has a zero byte at 0, as no text has; name a plain text."),
+        (b"\x1b[31mred\x1b[0m" * 900, "has 1800 control or replacement characters among 10800, as no text has; name a "
+         "plain text."),
+        (("Gr\ufffd\ufffde" * 900).encode(), "has 1800 control or replacement characters among 4500, as no text has; "
+         "name a plain text."),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is the pointer of a file that git-lfs has not "
+         "fetched; fetch the file (git lfs pull)."),
+        (b"{\\rtf1 text}", "is an RTF document; save it as plain UTF-8."),
+        (b"%!PS-Adobe-3.0", "is a PostScript file; name a plain text."),
+        (PROSE.decode().encode("utf-16-be"), "is UTF-16 text; save it as UTF-8."),
     ],
 )  # fmt: skip
 def test_what_is_no_text_is_said_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def read_header(path: Path, where: str) -> ModelHeader:
     readers = [_open(part, where) for part in paths]
     _check_parts(paths, readers, where)
     first = readers[0].fields
-    # The tokenizer's lists are long and only the number of tokens is needed: decoding them takes seconds.
+    # Of the tokenizer's lists only the number of tokens is needed.
     values = {n: field.contents() for n, field in first.items() if not n.startswith("tokenizer.")}
     if _TOKENS in first:
         values[_TOKENS] = len(first[_TOKENS].data)
@@ -142,10 +142,10 @@ def _open(path: Path, where: str) -> Any:
     if magic != b"GGUF":
         raise KvsweepError(f"{where}: {path} is not a GGUF file (it starts with {magic!r}).")
     # Only here: it takes a tenth of a second, and most who ask have the model's manifest.
-    from gguf import GGUFReader
+    from kvsweep.inputs.short_reader import ShortReader
 
     try:
-        return GGUFReader(path)
+        return ShortReader(path)
     except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
         raise KvsweepError(
             f"{where}: {path} is cut short or damaged ({size} bytes; its header promises more: {error}); "

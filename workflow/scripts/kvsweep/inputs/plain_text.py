@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
@@ -22,6 +23,12 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "is a PDF file; save its text as plain UTF-8"),
     (b"GGUF", "is a model file (GGUF); name a text"),
     (b"PAR1", "is a Parquet table; write its text column into a plain file"),
+    (
+        b"version https://git-lfs",
+        "is the pointer of a file that git-lfs has not fetched; fetch the file (git lfs pull)",
+    ),
+    (b"{\\rtf", "is an RTF document; save it as plain UTF-8"),
+    (b"%!PS", "is a PostScript file; name a plain text"),
     (b"\x89PNG", "is a picture (PNG); name a text"),
     (b"\xff\xfe\x00\x00", "is UTF-32 text; save it as UTF-8"),
     (b"\x00\x00\xfe\xff", "is UTF-32 text; save it as UTF-8"),
@@ -29,6 +36,10 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"\xfe\xff", "is UTF-16 text; save it as UTF-8"),
 )
 _PAGE = (b"<!doctype html", b"<html")
+# What a terminal or a program was told, and what stands for a character that could not be read.
+_NO_WRITING = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufffd]")
+# Some stand in good texts.
+_MOST_OF_THEM, _MOST_SHARE = 100, 0.01
 
 
 def check_text(path: Path, where: str) -> None:
@@ -42,6 +53,8 @@ def check_text(path: Path, where: str) -> None:
 
 
 def _problem(path: Path) -> str | None:
+    characters: set[str] = set()
+    number = strange = 0
     decoder, done_bytes = codecs.getincrementaldecoder("utf-8")(), 0
     try:
         with path.open("rb") as file:
@@ -61,14 +74,23 @@ def _problem(path: Path) -> str | None:
             while chunk := file.read(_CHUNK_BYTES):
                 if b"\0" in chunk:
                     at = done_bytes + chunk.index(b"\0")
-                    wide = start[1::2].count(0) > len(start) // 8 or start[::2].count(0) > len(start) // 8
+                    # Of every two bytes of Latin text one is zero.
+                    wide = any(half.count(0) > len(half) // 4 for half in (start[1::2], start[::2]))
+                    wide = wide and start.count(0) < len(start)
                     kind = "is UTF-16 text" if wide else f"has a zero byte at {at}, as no text has"
                     return f"{kind}; save it as UTF-8" if wide else f"{kind}; name a plain text"
-                decoder.decode(chunk)
+                text = decoder.decode(chunk)
+                number += len(text)
+                strange += len(_NO_WRITING.findall(text))
+                characters |= set(text)
                 done_bytes += len(chunk)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         return f"is not UTF-8 text (near byte {done_bytes + error.start}); save it as UTF-8, or name a plain text"
     except OSError as error:
         raise not_readable(path, error) from error
+    if len(characters) == 1 and number > 1:
+        return f"is the character {characters.pop()!r} again and again; name a text"
+    if strange > max(_MOST_OF_THEM, number * _MOST_SHARE):
+        return f"has {strange} control or replacement characters among {number}, as no text has; name a plain text"
     return None
