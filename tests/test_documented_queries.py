@@ -24,11 +24,16 @@ QUESTIONS = ("cost", "speed", "failed")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study with its tables, and with a cell that failed."""
+    """A study with its tables, in two rounds, and with a cell that failed."""
     place = tmp_path_factory.mktemp("queries")
     recorded_study.of_the_study(place)
     path = place / "results" / "tables" / "throughput.parquet"
     rows = pq.read_table(path).to_pylist()
+    rows += [
+        row | {"round": 2, "tokens_per_second": row["tokens_per_second"] * (1 + number % 5)}
+        for number, row in enumerate(rows)
+        if row["source"] == "measured" and row["tokens_per_second"] is not None
+    ]
     failed = next(row for row in rows if row["pair"] != "f16" and row["source"] == "measured")
     failed |= {"status": "oom", "reason": "memory ran out", "tokens_per_second": None}
     pq.write_table(as_table(rows, TABLES["throughput"]), path)
@@ -60,6 +65,8 @@ def test_three_libraries_give_the_same_answers(place: Path, monkeypatch: pytest.
             for own, other in zip(found, pandas, strict=True):
                 assert own == pytest.approx(other, nan_ok=True), (library, question)
     assert {row[-1] for row in answers["pandas"]["speed"] if row[-2] == "f16"} == {1.0}
+    speeds = [row[:-1] for row in answers["pandas"]["speed"]]
+    assert len(set(speeds)) == len(speeds), "a pair is there once, whatever the rounds"
 
 
 @pytest.mark.parametrize("name", [*TABLES, *ANALYSIS])
