@@ -571,7 +571,8 @@ WRONG: list[tuple[Config, str]] = [
     ),
     (
         changed("models", "tiny", to={"url": "https://me:secret@example.org/tiny.gguf"}),
-        "models.tiny.url: user name and password would end up in the results; write them into ~/.netrc instead.",
+        "models.tiny.url: user name, password or token would end up in the results; write them into ~/.netrc, or fetch "
+        "the file yourself.",
     ),
     (
         changed("models", "tiny", to={"huggingface": HUB | {"revision": "main"}}),

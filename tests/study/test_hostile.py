@@ -264,6 +264,8 @@ TOKEN = "ghp_SECRETSECRETSECRETSECRETSECRETSECRET"
 GIVEN_AWAY = [
     *(f"{scheme}://{user}@example.org/x" for user in PASSWORDS for scheme in ("https", "HTTPS", "http")),
     f"https://example.org/{TOKEN}/x", f"https://example.org/x?token={TOKEN}", "https://example.org:SECRET/x",
+    *(f"https://example.org/x{before}{name}=SECRET" for before in ("?", "?a=1&", "#", ";")
+      for name in ("token", "X-Amz-Signature", "X-Amz-Security-Token", "sig", "api_key", "AWSAccessKeyId", "key")),
     "https://me:SECRET＠example.org/x", "https:/me:SECRET@example.org/x", "https://example.org\\@SECRET/x",
 ]  # fmt: skip
 

@@ -18,11 +18,16 @@ _TOKEN = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|ptt)-[\w-]{16,}|hf_[A-Za-z0-9]{20,}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16})"
 )
+# In a query, whose names are the server's own: token=, X-Amz-Signature=, sig=, api_key=.
+_IN_A_QUERY = re.compile(
+    r"(?i)([?&;#](?:[\w.-]*(?:token|secret|passw|signature|credential|api[_-]?key|access[_-]?key|auth)[\w.-]*"
+    r"|sig|key|pwd)=)[^&;#\s'\"]+"
+)
 
 
 def has_secret(address: str) -> bool:
     """Whether a user, password or token stands in an address, also in one that is not well formed."""
-    if _TOKEN.search(address):
+    if _TOKEN.search(address) or _IN_A_QUERY.search(address):
         return True
     for match in _SECRET.finditer(address):
         scheme, separator, user = match[0].rpartition("@")[0].partition("://")
@@ -33,7 +38,9 @@ def has_secret(address: str) -> bool:
 
 def without_secrets(text: str) -> str:
     """A message, in which somebody else may have repeated an address."""
-    return _TOKEN.sub("...", _SECRET.sub("...@", text)) if has_secret(text) else text
+    return (
+        _IN_A_QUERY.sub(r"\1...", _TOKEN.sub("...", _SECRET.sub("...@", text))) if has_secret(text) else text
+    )
 
 
 def without_proxies(text: str, environment: Mapping[str, str]) -> str:

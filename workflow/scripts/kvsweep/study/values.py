@@ -100,7 +100,7 @@ def _clean(text: str) -> str:
     return text
 
 
-_NO_SECRETS = "user name and password would end up in the results; write them into ~/.netrc instead"
+_NO_SECRETS = "user name, password or token would end up in the results; write them into ~/.netrc, or fetch the file yourself"
 
 
 # These turn the direction of writing, so that what is read is not what is there; FFFE and FFFF no XML file may have.
