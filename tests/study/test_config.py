@@ -572,7 +572,7 @@ WRONG: list[tuple[Config, str]] = [
     (
         changed("models", "tiny", to={"url": "https://me:secret@example.org/tiny.gguf"}),
         "models.tiny.url: user name, password or token would end up in the results; write them into ~/.netrc, or fetch "
-        "the file yourself.",
+        "the file.",
     ),
     (
         changed("models", "tiny", to={"huggingface": HUB | {"revision": "main"}}),

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from kvsweep.engine.backends import choose_backend
-from kvsweep.files import read_json, sha256, write_json
+from kvsweep.files import read_manifest, sha256, write_json
 from kvsweep.inputs.fetch import local_path
 from kvsweep.inputs.model_header import ModelHeader, from_manifest, read_header
 from kvsweep.machine.description import gpu_limit_bytes, memory_bytes, this_machine
@@ -90,10 +90,8 @@ def read_known(study: Study, results: Path, base: Path) -> Known:
 
 def backend(study: Study, engine: str, results: Path) -> str:
     """The back end of the built engine, or the one that would be built."""
-    manifest = results / "engines" / engine / "build.json"
-    if manifest.is_file():
-        return str(read_json(manifest)["backend"])
-    return choose_backend(study.engines[engine].backend)
+    built = read_manifest(results / "engines" / engine / "build.json") or {}
+    return str(built.get("backend") or choose_backend(study.engines[engine].backend))
 
 
 def read_models(study: Study, results: Path, base: Path) -> dict[str, ModelFile]:
@@ -110,12 +108,13 @@ def read_models(study: Study, results: Path, base: Path) -> dict[str, ModelFile]
 
 def header_of(model: Model, path: Path, size_bytes: int, results: Path) -> ModelHeader:
     """From the model's manifest if that is of this file: a large vocabulary takes long to read."""
-    manifest = results / "models" / model.name / "model.json"
-    if manifest.is_file():
-        values = read_json(manifest)
-        header = from_manifest(values)
-        if header is not None and (values["path"], values["size_bytes"]) == (str(path.resolve()), size_bytes):
-            return header
+    values = read_manifest(results / "models" / model.name / "model.json") or {}
+    header = from_manifest(values)
+    if header is not None and (values.get("path"), values.get("size_bytes")) == (
+        str(path.resolve()),
+        size_bytes,
+    ):
+        return header
     say(f"reading the header of {path}")
     return read_header(path, f"models.{model.name}.{model.origin.kind}")
 
@@ -138,13 +137,11 @@ def read_curves(study: Study, results: Path, cells: dict[str, RawCell]) -> dict[
     }
     curves: dict[tuple[str, str, Pair], Curve] = {}
     for engine, model, pair in unfinished:
-        build, manifest = (
-            results / "engines" / engine / "build.json",
-            results / "models" / model / "model.json",
-        )
-        if build.is_file() and manifest.is_file():
+        build = results / "engines" / engine / "build.json"
+        manifest = read_manifest(results / "models" / model / "model.json") or {}
+        if build.is_file() and "sha256" in manifest:
             curves[engine, model, pair] = measured_curve(
-                results / "throughput" / engine / model, pair, sha256(build), read_json(manifest)["sha256"]
+                results / "throughput" / engine / model, pair, sha256(build), manifest["sha256"]
             )
     return curves
 

@@ -12,13 +12,13 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json
 from kvsweep.measure.progress import RUNNING
 from kvsweep.measure.record import read_recorded
-from kvsweep.plan.last_run import last_configuration
+from kvsweep.plan.last_run import last_study
 from kvsweep.plan.overview import Finished, Running, as_text, result_of
 from kvsweep.plan.plan import Known, make_plan
 from kvsweep.plan.rename import check_finished
 from kvsweep.program import run_program
 from kvsweep.study.cells import BaselineRun, Cell, all_cells, baseline_runs
-from kvsweep.study.config import Study, parse_study
+from kvsweep.study.config import Study
 from kvsweep.tables.raw_cells import DAMAGED
 from make_plan import read_known
 
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results: Path = arguments.results
     check_finished(results)
-    study = parse_study(last_configuration(results))
+    study = last_study(results)
     known = read_known(study, results, arguments.base)
     text = as_text(
         make_plan(study, known),

@@ -16,7 +16,7 @@ from kvsweep.plan.names import measured_as, new_names
 from kvsweep.plan.rename import can_be_renamed, measured_cells
 from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell, all_cells
-from kvsweep.study.config import Study, parse_study
+from kvsweep.study.config import ConfigError, Study, parse_study
 
 _MOST_REASONS = 3
 
@@ -29,12 +29,29 @@ def last_configuration(results: Path) -> Mapping[str, Any]:
     for name, key in ((LAST_RUN, "configuration"), ("config.json", None)):
         if (results / name).is_file():
             found = read_json(results / name)
-            configuration: Mapping[str, Any] = found[key] if key else found
-            return configuration
+            if key and isinstance(found, dict):
+                found = found.get(key)
+            if not isinstance(found, dict):
+                raise KvsweepError(
+                    f"{results / name}: holds no configuration; remove the file and start a run again."
+                )
+            return found
     raise KvsweepError(
         f"{results}: no run was started here yet; start one with snakemake, or name the directory of another study: "
         "make status STUDY=directory."
     )
+
+
+def last_study(results: Path) -> Study:
+    """What was asked for last. Raises KvsweepError where there is none, and where this kvsweep refuses it."""
+    configuration = last_configuration(results)
+    try:
+        return parse_study(configuration)
+    except ConfigError as error:
+        raise KvsweepError(
+            f"{results}: the configuration of the last run is not valid any more: {error} "
+            "Correct your file and start a run or make a plan with it; what was measured stays."
+        ) from None
 
 
 def begin(

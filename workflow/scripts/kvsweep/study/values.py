@@ -100,7 +100,9 @@ def _clean(text: str) -> str:
     return text
 
 
-_NO_SECRETS = "user name, password or token would end up in the results; write them into ~/.netrc, or fetch the file yourself"
+_NO_SECRETS = (
+    "user name, password or token would end up in the results; write them into ~/.netrc, or fetch the file"
+)
 
 
 # These turn the direction of writing, so that what is read is not what is there; FFFE and FFFF no XML file may have.
