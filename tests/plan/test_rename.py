@@ -173,6 +173,7 @@ def test_an_interrupted_renaming_is_finished_by_the_same_command(
         ("MODEL=m", "write the old name, a colon and another, new name"),
         ("MODEL=m:m", "write the old name, a colon and another, new name"),
         ("MODEL=m:../x", "MODEL: '../x' is not valid here; write letters"),
+        ("MODEL=m:CON", "MODEL: 'CON' is no name of a directory on Windows"),
         ("MODEL=m:-x", "MODEL: '-x' is not valid here; write letters"),
         ("MODEL=m:\x1b[31m", " is not valid here; write letters"),
         ("MACHINE=mine:\x1b[31m", "has the control character"),

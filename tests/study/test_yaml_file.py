@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.study.complaints import ConfigError
 from kvsweep.study.yaml_file import parse_yaml, read_configuration, read_yaml
-from support import ROOT, SCRIPTS
+from support import ROOT, SCRIPTS, run_program
 
 
 def bomb(levels: int, of: str) -> str:
@@ -154,6 +154,18 @@ def test_the_profiles_have_a_configuration_read_here_before_snakemake_reads_it(
     said = f"kvsweep: error: {hostile}, line 1: a configuration is no template; remove __use_yte__.\n"
     assert done.returncode == 1 and done.stderr.endswith(said), done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("option", ["--directory", "-d", "--directory="])
+@pytest.mark.parametrize("place", ["file", "file/inside", "/proc/none/such"])
+def test_a_study_s_directory_that_is_none(option: str, place: str, tmp_path: Path) -> None:
+    """Snakemake says nothing of it with --quiet all, as make plan has it."""
+    (tmp_path / "file").touch()
+    path = str(tmp_path / place)
+    given = [option + path] if option.endswith("=") else [option, path]
+    done = run_program("check_config.py", *given)
+    assert done.returncode == 1 and done.stderr.startswith(f"kvsweep: error: {path}: "), done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_target_behind_the_configuration_is_no_second_one() -> None:

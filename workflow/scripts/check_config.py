@@ -15,6 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from kvsweep.errors import KvsweepError
+from kvsweep.files import make_directory
 from kvsweep.program import run_program
 from kvsweep.study.complaints import ConfigError
 from kvsweep.study.yaml_file import read_configuration
@@ -30,6 +32,19 @@ def main() -> None:
                 f"snakemake --configfile {files[0]} -- {name}."
             )
         read_configuration(path)
+    for name in working_directories(sys.argv[1:]):
+        path = Path(name).expanduser()
+        if path.exists() and not path.is_dir():
+            raise KvsweepError(f"{path}: is a file; name a directory for the study (STUDY=, --directory).")
+        make_directory(path)
+
+
+def working_directories(arguments: Sequence[str]) -> Iterator[str]:
+    """What stands behind --directory: Snakemake makes it, and where it cannot it says so in a traceback, or nothing."""
+    for index, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in ("--directory", "-d"):
+            yield from [value] if equals else arguments[index + 1 : index + 2]
 
 
 def configuration_files(arguments: Sequence[str]) -> Iterator[str]:

@@ -17,6 +17,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="a slice: an archive or a directory")
     place: Path = parser.parse_args().file
+    if not place.name:
+        raise KvsweepError("which slice? Give its path: make check-slice FILE=results/slice-....zip.")
     if not place.exists():
         raise KvsweepError(f"{place}: is not there; give the path of a slice with FILE=.")
     try:

@@ -133,12 +133,25 @@ class _Form:
         return {**handler(inner), "pattern": f"^{self.pattern}$", "maxLength": self.most}
 
 
+# As names of files these are devices, whatever stands behind a dot.
+_DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+
+def _no_device(name: str) -> str:
+    if name.endswith(".") or _DEVICES.fullmatch(name):
+        raise Complaint(
+            f"{name!r} is no name of a directory on Windows, where a slice may be read; rename it"
+        )
+    return name
+
+
 # Names are names of directories, which have at most 255 bytes.
 Name = Annotated[
     str,
     _Form(
         "[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', the first a letter or digit", 100
     ),
+    AfterValidator(_no_device),
 ]
 Variable = Annotated[str, _Form("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_', the first no digit", 255)]
 Sha256 = Annotated[str, _Form("[0-9a-f]{64}", "64 hexadecimal digits in lower case")]
@@ -175,20 +188,7 @@ def _no_twins(entries: dict[str, T]) -> dict[str, T]:
     return entries
 
 
-# As names of files these are devices, whatever stands behind a dot.
-_DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
-
-
-def _no_devices(entries: dict[str, T]) -> dict[str, T]:
-    for name in entries:
-        if name.endswith(".") or _DEVICES.fullmatch(name):
-            raise Complaint(
-                f"{name!r} is no name of a directory on Windows, where a slice may be read; rename it"
-            )
-    return entries
-
-
-Named = Annotated[dict[Name, T], AfterValidator(_no_twins), AfterValidator(_no_devices)]
+Named = Annotated[dict[Name, T], AfterValidator(_no_twins)]
 _COMMIT = Schema({"type": "string", "pattern": "^[0-9a-f]{40}$"})
 
 
