@@ -27,7 +27,7 @@ from kvsweep.plan.overview import as_text
 from kvsweep.plan.plan import Plan, make_plan
 from kvsweep.plan.rename import Renaming, rename
 from kvsweep.plan.warnings import warnings
-from kvsweep.study.cells import BaselineRun, ThroughputCell
+from kvsweep.study.cells import BaselineRun, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.config import Study, parse_study
 from make_plan import read_known
 
@@ -35,6 +35,15 @@ PAIRS = ("f16", "q8_0", "q8_0/turbo4")
 
 
 def configuration(**changes: Any) -> dict[str, Any]:
+    """Where ``every_kind`` is asked for also rounds, the scorer and a task."""
+    if changes.pop("every_kind", False):
+        config = configuration(
+            **{key: value for key, value in changes.items() if key not in ("rounds", "items")}
+        )
+        config["quality"]["method"] = {1024: ["perplexity", "scorer"]}
+        config["throughput"]["rounds"] = changes.get("rounds", 2)
+        config["tasks"] = {"r": {"kind": "recall", "contexts": [512], "items": changes.get("items", 2)}}
+        return config
     asked = {"pairs": 2, "chunks": 8, "repetitions": 2, "cell_hours": 1.0, "skip": True, "knob": 0} | changes
     return {
         "engines": {
@@ -87,6 +96,8 @@ def record_of(run: Run, study: Study, ended: str) -> dict[str, Any]:
         assert asked is not None
         lengths = {name: getattr(asked, name) for name in ("prompt", "generate", "repetitions")}
         record |= {"kind": "throughput", "depth": run.depth, **lengths}
+    elif isinstance(run, TaskCell):
+        record |= {"kind": "task", "task": run.task, "definition": study.tasks[run.task].definition}
     else:
         assert study.quality is not None
         record |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx}
@@ -141,10 +152,10 @@ class History:
         plan, to_do = self.plan(), self.to_do()
         assert {item.run for item in plan.to_do} == set(to_do)
         said = as_text(plan, [], [], datetime.now(UTC))
-        for kind, items in (
-            ("throughput", [i for i in plan.cells if isinstance(i.run, ThroughputCell)]),
-            ("quality", [i for i in plan.cells if not isinstance(i.run, ThroughputCell)]),
-        ):
+        for kind, of_kind in (("throughput", ThroughputCell), ("quality", QualityCell), ("tasks", TaskCell)):
+            items = [item for item in plan.cells if isinstance(item.run, of_kind)]
+            if kind == "tasks" and not items:
+                continue
             done = len([item for item in items if item.run not in to_do])
             assert f"{kind + ':':12} {done} of {len(items)} done" in said
         cells = sum(not isinstance(run, BaselineRun) for run in to_do)
@@ -161,7 +172,7 @@ class History:
 
 STEPS = st.one_of(
     st.tuples(
-        st.just("run"), st.integers(0, 12), st.sampled_from(["crashed", "crashed", "timeout", "skipped"])
+        st.just("run"), st.integers(0, 20), st.sampled_from(["crashed", "crashed", "timeout", "skipped"])
     ),
     st.tuples(st.just("forget"), st.integers(0, 3), st.integers(0, 99)),
     st.tuples(st.just("damage"), st.sampled_from(["", "[1]", '{"engine": "e"', "{}"]), st.integers(0, 99)),
@@ -178,6 +189,9 @@ STEPS = st.one_of(
                 {"cell_hours": 24.0},
                 {"skip": False},
                 {"knob": 1},
+                {"rounds": 1},
+                {"rounds": 3},
+                {"items": 3},
                 {},
             ]
         ),
@@ -190,6 +204,7 @@ STEPS = st.one_of(
 def test_all_count_the_same_over_any_history(steps: list[tuple[str, Any, Any]]) -> None:
     with ExitStack() as stack:
         history = History(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        history.config = configuration(every_kind=True)
         history.agree()
         for what, how, more in steps:
             records = sorted(history.results.rglob("run.json"))
@@ -200,7 +215,7 @@ def test_all_count_the_same_over_any_history(steps: list[tuple[str, Any, Any]]) 
                     for run in history.to_do()[:how]:  # and then it is killed
                         history.measure(run, more)
                 case "configure":
-                    history.config = configuration(**how)
+                    history.config = configuration(every_kind=True, **how)
                 case "forget":
                     of_cells = [path for path in records if "baseline" not in path.parts]
                     for path in random.Random(more).sample(of_cells, min(how, len(of_cells))):
