@@ -57,7 +57,7 @@ def main() -> None:
     for note in of_another_study(study, results, known.now):
         say(note)
     write_json(results / "plan.json", as_json(plan))
-    say(f"every cell with its figures: {results / 'plan.json'}")
+    say(f"every cell with its figures: {(results / 'plan.json').resolve()}")
 
 
 def read_known(study: Study, results: Path, base: Path) -> Known:
