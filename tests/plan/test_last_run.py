@@ -31,10 +31,10 @@ def test_damaged_notes(name: str, content: str, tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_older_kvsweep_accepted(tmp_path: Path) -> None:
-    refused = STUDY | {"models": {"aux": {"url": "https://example.org/x?token=SECRET"}}}
+    refused = STUDY | {"models": {"m": {"url": "https://example.org/x?token=SECRET"}}}
     write_json(tmp_path / "last-run.json", {"format": 1, "configuration": refused})
     with pytest.raises(
-        KvsweepError, match=r"is not valid any more: models\.aux\.url: .*; what was measured stays"
+        KvsweepError, match=r"is not valid any more: models\.m\.url: .*; what was measured stays"
     ) as raised:
         last_study(tmp_path)
     assert "SECRET" not in str(raised.value)
