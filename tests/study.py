@@ -155,7 +155,9 @@ class _Jobs(logging.Handler):
         if getattr(getattr(record, "event", None), "value", None) == "job_info":
             rule, wildcards = record.rule_name, dict(record.wildcards or {})  # type: ignore[attr-defined]
             wildcards.pop("root", None)  # the tables of what was measured, or of the published numbers
-            later = wildcards.pop("round", "")  # the first round has no name
+            # Neither the first round nor an engine's own f16 has a name.
+            later = wildcards.pop("round", "") or wildcards.pop("against", "")
+            wildcards.pop("against", None)
             names = CELL_RULES.get(rule, ())
             assert set(names) == set(wildcards), f"{rule}: wildcards {set(wildcards)}"
             self.jobs.add(job(rule, *(wildcards[name] for name in names), *filter(None, [later.rstrip("/")])))

@@ -255,6 +255,20 @@ CONTRACT = [
         | {job("quality_cell", "ready", m, c, 1024, "f16", "f16") for m in MODELS for c in CORPORA},
         keys=("engines.*.contexts[]",),
     ),
+    Line("the f16 of the only engine with quality cells", value("quality.reference", "built"), set()),
+    Line(
+        "the f16 of another engine",
+        lambda place: changed(
+            changed(place.configuration, "engines.ready.contexts", [1024]), "quality.reference", "built"
+        ),
+        # Its baselines are written as for a new pair, where they were removed; here they are there.
+        {
+            job("quality_cell", "ready", m, c, 1024, "f16", "f16", "against-built")
+            for m in MODELS
+            for c in CORPORA
+        },
+        keys=("quality.reference",),
+    ),
     # -- engines, models, texts added ----------------------------------------------------------------------------------
     Line(
         "an engine added",
@@ -608,6 +622,8 @@ def plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[Job, str]:
                 name = job("baseline", *values)
             else:
                 later = [f"round-{cell['round']}"] if cell.get("round", 1) > 1 else []
+                if cell.get("reference", cell["engine"]) != cell["engine"]:
+                    later = [f"against-{cell['reference']}"]
                 kind = "scorer" if cell.get("method") == "scorer" else cell["kind"].removesuffix("s")
                 name = job(f"{kind}_cell", *values, cell["ctk"], cell["ctv"], *later)
             found[name] = cell["reason"]

@@ -1,7 +1,9 @@
 """The program that measures a cell, with an engine that prints what real ones printed once."""
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,9 @@ from kvsweep.measure import clock
 from kvsweep.measure.progress import RUNNING
 from kvsweep.measure.record import read_recorded
 from kvsweep.measure.second_names import drop_spare
+from kvsweep.study.cells import QualityCell
+from kvsweep.study.pairs import Pair
+from kvsweep.tables.raw_cells import find_cells, read_raw_cell
 from support import SCRIPTS, Workplace, measure, run_json
 
 
@@ -53,6 +58,41 @@ def test_a_quality_cell(with_baseline: Workplace) -> None:
     run = run_json(cell)
     assert (run["kind"], run["corpus"], run["n_ctx"], run["chunks"]) == ("quality", "text", 1024, 8)
     assert run["corpus_sha256"] == json.loads(with_baseline.corpus_json.read_text())["sha256"]
+
+
+def test_a_quality_cell_against_the_f16_of_another_engine(with_baseline: Workplace) -> None:
+    """Its record says whose; that of a cell against its own says nothing, as ever."""
+    assert measure(with_baseline.quality_command("q8_0/turbo4")).returncode == 0
+    own = run_json(with_baseline.quality("q8_0/turbo4"))
+    assert "reference" not in own
+    other = with_baseline.results / "baseline" / "other" / "tiny" / "text" / "c1024"
+    other.parent.mkdir(parents=True)
+    shutil.copytree(with_baseline.baseline, other)
+    written = run_json(other) | {"engine": "other", "engine_files": {"llama-perplexity": "ab" * 32}}
+    (other / "run.json").write_text(json.dumps(written))
+    cell = QualityCell("stand-in", "tiny", "text", 1024, Pair("q8_0", "turbo4"), reference="other")
+    swapped = {
+        with_baseline.quality("q8_0/turbo4").relative_to(with_baseline.results).as_posix(): str(
+            cell.directory
+        ),
+        str(with_baseline.baseline / "logits.kld"): str(other / "logits.kld"),
+    }
+    command = [swapped.get(str(word), word) for word in with_baseline.quality_command("q8_0/turbo4")]
+    done = measure([*command, "--reference", "other"])
+    assert (done.returncode, "against other's f16 (stand-in, tiny)" in done.stderr) == (0, True), done.stderr
+    recorded = read_recorded(with_baseline.results / cell.directory)
+    assert recorded.run["reference"]["engine"] == "other"
+    assert recorded.run["reference"]["engine_files"] == {"llama-perplexity": "ab" * 32}
+    (raw,) = (
+        read_raw_cell(found, place) for found, place in find_cells(with_baseline.results) if found == cell
+    )
+    assert raw.status == "measured"
+    moved = (
+        with_baseline.results / cell.directory.parent.parent.parent / "against-third" / "k-q8_0" / "v-turbo4"
+    )
+    shutil.copytree(with_baseline.results / cell.directory, moved)
+    third = dataclasses.replace(cell, reference="third")
+    assert "says reference 'other', its path says 'third'" in str(read_raw_cell(third, moved).reason)
 
 
 def test_a_baseline(with_baseline: Workplace) -> None:

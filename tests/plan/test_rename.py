@@ -118,6 +118,26 @@ def test_a_name_is_changed_wherever_it_stands(results: Path, text: str, moved: A
         assert after["last-run.json"]["configuration"]["machine"] == "new"
 
 
+def test_an_engine_whose_f16_others_are_compared_with(results: Path) -> None:
+    place = results / "quality/e2/m/other/c512/against-e/k-f16/v-f16"
+    record = {
+        "kind": "quality",
+        "engine": "e2",
+        "corpus": "other",
+        "reference": {"engine": "e", "engine_files": {}},
+    }
+    write_json(place / "run.json", record)
+    last = json.loads((results / "last-run.json").read_text())
+    last["configuration"]["quality"] = {"reference": "e"}
+    write_json(results / "last-run.json", last)
+    rename(asked("ENGINE=e:new"), results)
+    after = tree(results)
+    moved = after["quality/e2/m/other/c512/against-new/k-f16/v-f16/run.json"]
+    assert moved == {**record, "reference": {"engine": "new", "engine_files": {}}}
+    assert not any("against-e/" in path for path in after)
+    assert after["last-run.json"]["configuration"]["quality"] == {"reference": "new"}
+
+
 class Killed(BaseException):
     """As by kill -9, between two steps."""
 

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kvsweep.engine.identity import engine_identity
 from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256
-from kvsweep.study.cells import quality_cells
+from kvsweep.plan.changes import change
+from kvsweep.plan.current import Current, EngineNow
+from kvsweep.study.cells import QualityCell, quality_cells
 from kvsweep.study.config import parse_study
+from kvsweep.study.pairs import Pair
 from small_study import (
     BASELINE,
     BUILD,
@@ -172,3 +176,27 @@ def test_local_inputs_that_are_not_there(place: Path) -> None:
     assert standing(place).missing_inputs(["m"], ["c"]) == [
         f"models.m.path: there is no file {place}/models/m.gguf"
     ]
+
+
+def test_a_cell_stands_as_long_as_the_engine_of_its_f16_does() -> None:
+    """Against the f16 of another engine it is measured again where that engine is another one."""
+    cell = QualityCell("fork", "m", "t", 512, Pair("q8_0", "q8_0"), reference="mainline")
+    study = parse_study(
+        {
+            "engines": {name: {"source": {"path": name}} for name in ("fork", "mainline")},
+            "models": {"m": {"path": "m.gguf"}},
+            "corpora": {"t": {"path": "t.txt"}},
+            "pairs": ["q8_0"],
+            "quality": {"contexts": [512], "chunks": 8, "reference": "mainline"},
+        }
+    )
+    assert cell in quality_cells(study)
+    files = {"llama-perplexity": "1" * 64}
+    now = Current({name: EngineNow(engine_identity(study.engines[name]), files) for name in study.engines})
+    of_engine = {"engine_definition": engine_identity(study.engines["fork"]), "engine_files": files}
+    record = {**of_engine, "reference": {"engine": "mainline", **of_engine}}
+    assert change(cell, record, study, now) is None
+    other = {**of_engine, "engine_files": {"llama-perplexity": "2" * 64}}
+    found = change(cell, {**record, "reference": {"engine": "mainline", **other}}, study, now)
+    assert found is not None
+    assert found.reason == "reference mainline: engine changed: other contents of llama-perplexity"

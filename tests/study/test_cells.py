@@ -1,9 +1,12 @@
 """The cells of a study, and where their files lie."""
 
+import dataclasses
+
 import pytest
 from kvsweep.study import cells
 from kvsweep.study.config import parse_study
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.raw_cells import identity
 
 STUDY = parse_study(
     {
@@ -111,6 +114,21 @@ def test_one_baseline_for_each_engine_and_context() -> None:
         "baseline/mainline/tiny/text/c512",
         "baseline/mainline/tiny/text/c4096",
     ]
+
+
+def test_one_f16_for_several_engines() -> None:
+    study = dataclasses.replace(STUDY, quality=dataclasses.replace(STUDY.quality, reference="mainline"))
+    found = [cell for cell in cells.quality_cells(study) if cell.n_ctx == 512]
+    assert [str(cell.directory) for cell in found] == [
+        "quality/fork/tiny/text/c512/against-mainline/k-f16/v-f16",
+        "quality/fork/tiny/text/c512/against-mainline/k-q8_0/v-turbo4",
+        # What was measured against its own f16 lies where it lay.
+        "quality/mainline/tiny/text/c512/k-f16/v-f16",
+        "quality/mainline/tiny/text/c512/k-q4_0/v-q4_0",
+    ]
+    assert str(found[1]) == "quality q8_0/turbo4 at context 512 against mainline's f16 (fork, tiny, text)"
+    assert [identity(str(cell.directory)) for cell in found] == found
+    assert {run.engine for run in cells.baseline_runs(study)} == {"mainline"}
 
 
 @pytest.mark.parametrize("section", ["quality", "throughput"])

@@ -80,6 +80,19 @@ def changed(*path: str | int, to: Any) -> Config:
     return result
 
 
+def with_two_engines(method: Any, contexts: list[Any] | None) -> Config:
+    """The f16 of ``fork`` is the reference of ``other``; ``contexts`` are the reference's own."""
+    result = changed(
+        "quality", to={"contexts": [512, "4K"], "chunks": 16, "method": method, "reference": "fork"}
+    )
+    fork = {
+        key: value for key, value in result["engines"]["fork"].items() if key not in ("contexts", "arguments")
+    }
+    given = {} if contexts is None else {"contexts": contexts}
+    result["engines"] = {"fork": {**fork, **given}, "other": {"source": {"path": "elsewhere"}}}
+    return result
+
+
 def without(*path: str) -> Config:
     result: Config = copy.deepcopy(VALID)
     *parents, last = path
@@ -660,6 +673,30 @@ WRONG: list[tuple[Config, str]] = [
     (
         changed("quality", "chunks", to={512: 64, "4K": 8, True: 4}),
         "quality.chunks.True: True is not a number of tokens.",
+    ),
+    (
+        changed("quality", "reference", to="mainlin"),
+        f"quality.reference: there is no engine 'mainlin'; engines has {', '.join(VALID['engines'])}.",
+    ),
+    *(
+        (
+            with_two_engines(method=method, contexts=contexts),
+            f"quality.reference: {sentence}",
+        )
+        for method, contexts, sentence in [
+            (
+                {"4K": "scorer"},
+                None,
+                "at context 4K the scorer compares other with its own f16, in one process, and cannot take that of "
+                "fork; measure this context by perplexity alone, or leave reference out.",
+            ),
+            (
+                "perplexity",
+                [512],
+                "fork does not run context 4K, and other does; add it to engines.fork.contexts, or leave it out of "
+                "engines.other.contexts.",
+            ),
+        ]
     ),
 ]
 

@@ -15,6 +15,13 @@ def test_llama_perplexity_goes_first_where_both_measured() -> None:
     assert one_method([*both, *deep]) == [both[0], *deep]
 
 
+def test_a_slice_with_two_references_is_compared_by_its_own() -> None:
+    own = [row(4096, pair, "perplexity") | {"reference": "x"} for pair in ("f16", "q8_0")]
+    others = [one | {"reference": "mainline"} for one in own]
+    assert one_method([*others, *own]) == own
+    assert one_method(others) == others
+
+
 def test_rows_from_before_there_was_a_scorer_all_stay() -> None:
     old = [row(4096, "f16", None), row(4096, "q8_0", None)]
     assert one_method(old) == old

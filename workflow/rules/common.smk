@@ -15,6 +15,8 @@ wildcard_constraints:
     task=r"[^/]+",
     # The first round has no directory of its own: there cells lay before there were rounds.
     round=r"(round-\d+/)?",
+    # A cell that is compared with the f16 of another engine than its own; the others lie where they lay before that.
+    against=r"(against-[^/]+/)?",
     # Where a set of tables and the report on it lie: all that was measured, or the published numbers alone.
     root=r"results(/published)?",
 
@@ -78,6 +80,7 @@ def quality_cell_of(wildcards):
         wildcards.corpus,
         int(wildcards.n_ctx),
         pair_of(wildcards),
+        reference=wildcards.get("against", "")[len("against-") : -1] or None,
     )
 
 

@@ -39,11 +39,11 @@ rule quality_cell:
         quality_inputs,
         ancient(quality_logits),
     output:
-        run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
-        stdout="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",
-        stderr="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stderr.log",
+        run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/run.json",
+        stdout="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/stdout.log",
+        stderr="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/stderr.log",
     log:
-        "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
+        "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}{ctk}-{ctv}.log",
     priority: quality_priority
     conda:
         "../envs/kvsweep.yaml"
@@ -57,10 +57,11 @@ rule quality_cell:
     shell:
         measuring(
             "quality",
-            "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} k={wildcards.ctk} v={wildcards.ctv}",
-            "--pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/k-$k/v-$v "
+            "engine={wildcards.engine} model={wildcards.model} corpus={wildcards.corpus} n_ctx={wildcards.n_ctx} k={wildcards.ctk} v={wildcards.ctv} against={wildcards.against} r={wildcards.against}; "
+            "r=${{r#against-}} r=${{r%/}}",
+            "--pair $k/$v --cell quality/$engine/$model/$corpus/c$n_ctx/${{against}}k-$k/v-$v "
             "--engine results/engines/$engine/build.json --model results/models/$model/model.json "
             "--corpus results/corpora/$corpus/corpus.json "
-            "--logits results/baseline/$engine/$model/$corpus/c$n_ctx/logits.kld --n-ctx $n_ctx "
+            "--logits results/baseline/${{r:-$engine}}/$model/$corpus/c$n_ctx/logits.kld ${{r:+--reference $r}} --n-ctx $n_ctx "
             "--chunks {params.chunks}",
         )

@@ -103,6 +103,7 @@ def parse_arguments() -> argparse.Namespace:
             kind.add_argument("--positions", required=True, help="what is scored of a window: half, or BxN")
         if name == "quality":
             kind.add_argument("--logits", type=Path, required=True, help="the baseline's log-probabilities")
+            kind.add_argument("--reference", help="the engine that wrote them, where that is another one")
     return parser.parse_args()
 
 

@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kvsweep.analysis.reference import reference_engine
 from kvsweep.tables.row import SCORED, SET_UP, Row, problem_with
 
 AGREES, DISAGREES, NOT_COMPARABLE = "agrees", "disagrees", "not comparable"
@@ -67,6 +68,8 @@ def _compared(printed: Row, scored: Row, control: Row | None) -> dict[str, Any]:
 
 
 def _not_comparable(printed: Row, scored: Row) -> str | None:
+    if (other := reference_engine(printed)) is not None:
+        return f"llama-perplexity compared with the f16 of {other}, the scorer with the engine's own"
     if printed["chunks"] != scored["chunks"]:
         return f"{printed['chunks']} windows by llama-perplexity, {scored['chunks']} by the scorer"
     if scored["positions"] != "half":

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from kvsweep.analysis.reference import reference_engine
 from kvsweep.tables.published import LIKELY_COMMIT
 
 Row = Mapping[str, Any]
@@ -159,10 +160,9 @@ OWN = "its own"
 
 def reference_of(row: Row) -> str | None:
     """Whose f16 a row's divergence is from: ``its own`` or the other engine's name; None where that is not known."""
-    reference = row.get("reference")
-    if reference is None:
+    if row.get("reference") is None:
         return None
-    return OWN if reference == row["engine"] else str(reference)
+    return reference_engine(row) or OWN
 
 
 def _command(ours: Row, theirs: Row) -> Iterable[Check]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kvsweep.analysis.comparable import set_ups_differ
+from kvsweep.analysis.reference import reference_engine
 from kvsweep.tables.row import SCORED, SET_UP, Row, is_published
 
 # --- which rows may stand side by side ----------------------------------------------------------------------
@@ -92,8 +93,17 @@ def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
     shared = [column for column in subject if column not in varying and column != "model_sha256"]
     return Comparison(
         describe(next(iter(by_key)), shared) if by_key else "",
-        tuple(Group(describe(key, naming), tuple(group)) for key, group in by_key.items()),
+        tuple(
+            Group(f"{describe(key, naming)}{_against(group[0])}", tuple(group))
+            for key, group in by_key.items()
+        ),
     )
+
+
+def _against(row: Row) -> str:
+    """Whose f16 the numbers are from, where it is not the engine's own."""
+    other = reference_engine(row) if "engine" in row else None
+    return "" if other is None else f" · from the f16 of {other}"
 
 
 # What must be equal for published rows to stand in the same panel as ours: the rest is what is compared.

@@ -33,8 +33,17 @@ def kld_error(row: Row) -> float | None:
 
 
 def is_control(row: Row) -> bool:
-    """Whether the row is f16 against its own stored baseline: what the method shows where nothing changed."""
-    return pair_of(row) == BASELINE_PAIR
+    """Whether the row is f16 against its own stored baseline: what the method shows where nothing changed.
+
+    Against the f16 of another engine it is a result like any other: what the build itself changes.
+    """
+    return pair_of(row) == BASELINE_PAIR and reference_engine(row) is None
+
+
+def reference_engine(row: Row) -> str | None:
+    """The engine whose f16 the row is compared with, where that is another one than its own."""
+    reference: str | None = row.get("reference")
+    return None if reference == row["engine"] else reference
 
 
 def control_of(rows: Sequence[Row]) -> Row | None:

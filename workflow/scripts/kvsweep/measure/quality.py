@@ -19,7 +19,7 @@ from kvsweep.engine.perplexity_output import chunks_done, parse_kl
 from kvsweep.engine.perplexity_results import ClosingStatisticsMissing
 from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import KvsweepError
-from kvsweep.files import partial
+from kvsweep.files import partial, read_json
 from kvsweep.machine import cluster_job
 from kvsweep.measure import engine_run
 from kvsweep.measure.cell import (
@@ -117,7 +117,8 @@ def check_baseline_run(
 
 def quality(arguments: argparse.Namespace) -> None:
     corpus = load_corpus(arguments.corpus)
-    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
+    other = reference(arguments)
+    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], **other)
     n_ctx, chunks, pair = arguments.n_ctx, arguments.chunks, arguments.pair
     try:
         await_baseline(arguments.logits, n_ctx, chunks, subject.model["n_vocab"])
@@ -129,7 +130,8 @@ def quality(arguments: argparse.Namespace) -> None:
         raise
     # That this cell was started proves the baseline booked; a second name would keep its disk space from being freed.
     drop_spare(arguments.logits.parent)
-    announce(arguments, f"quality of {pair} at context {n_ctx}")
+    against = f" against {other['reference']['engine']}'s f16" if other else ""
+    announce(arguments, f"quality of {pair} at context {n_ctx}{against}")
     command = commands.kl_divergence(
         subject.program("llama-perplexity"), request(arguments, subject, corpus), pair, arguments.logits
     )
@@ -153,6 +155,15 @@ def quality(arguments: argparse.Namespace) -> None:
         break
     report_end(arguments, summary or "no result", subject, attempts[-1])
     engine_run.keep(subject, attempts)
+
+
+def reference(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What run.json says of the engine whose f16 the cell is compared with: nothing where that is its own."""
+    if arguments.reference is None:
+        return {}
+    written = read_json(arguments.logits.with_name("run.json"))
+    same = ("engine", "engine_definition", "engine_files")
+    return {"reference": {name: written.get(name) for name in same}}
 
 
 def await_baseline(logits: Path, n_ctx: int, chunks: int, n_vocab: int) -> None:

@@ -39,6 +39,7 @@ def change(run: Cell | BaselineRun, record: Record, study: Study, now: Current) 
         inputs["corpus"] = now.corpora.get(corpus)
     reason = (
         _engine_change(record, now.engines.get(run.engine))
+        or _reference_change(run, record, now)
         or next(filter(None, (_input_change(what, record, one) for what, one in inputs.items())), None)
         or _request_change(run, record, study)
         or (
@@ -104,6 +105,14 @@ def _engine_change(record: Record, now: EngineNow | None) -> str | None:
         other = sorted(name for name in {*files, *now.files} if files.get(name) != now.files.get(name))
         changes.append(f"other contents of {', '.join(other[:3])}{', ...' if len(other) > 3 else ''}")
     return f"engine changed: {'; '.join(changes)}" if changes else None
+
+
+def _reference_change(run: Cell | BaselineRun, record: Record, now: Current) -> str | None:
+    """Of the engine whose f16 the cell was compared with, where that is another one."""
+    if not isinstance(run, QualityCell) or run.reference is None:
+        return None
+    found = _engine_change(record["reference"], now.engines.get(run.reference))
+    return None if found is None else f"reference {run.reference}: {found}"
 
 
 def _source_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -185,6 +194,7 @@ def _aspects(cell: Cell) -> Iterator[tuple[tuple[object, ...], str]]:
     if isinstance(cell, QualityCell):
         kind = (*kind, cell.corpus)
         yield kind, "new corpus"
+        yield (*kind, "reference", cell.reference), f"not yet against {cell.reference or 'its own'}'s f16"
         yield (*kind, "context", cell.n_ctx), f"new context {format_count(cell.n_ctx)}"
     elif isinstance(cell, TaskCell):
         yield (*kind, "task", cell.task), f"new task {cell.task}"

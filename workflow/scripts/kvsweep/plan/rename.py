@@ -6,6 +6,7 @@ stands in a journal until it is done, so that the same command finishes an inter
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -88,6 +89,8 @@ def rename(asked: Renaming, results: Path) -> int:
     build_sha256 = _rename_manifest(asked, results)
     for directory in list(_directories(results, asked.kind, asked.old)):
         directory.rename(directory.with_name(asked.new))
+    for directory in list(_compared_with(results, asked)):
+        directory.rename(directory.with_name(f"against-{asked.new}"))
     renamed = [path for path in list(_records(results)) if _rename_record(path, asked, build_sha256)]
     _rename_in_last_run(asked, results)
     (results / JOURNAL).unlink()
@@ -149,6 +152,12 @@ def _directories(results: Path, kind: str, name: str) -> Iterator[Path]:
                     yield parent / name
 
 
+def _compared_with(results: Path, asked: Renaming) -> Iterator[Path]:
+    """The directories of cells that are compared with the f16 of an engine that is not their own."""
+    if asked.kind == "ENGINE":
+        yield from results.glob(f"quality/*/*/*/c*/against-{glob.escape(asked.old)}")
+
+
 def _has_corpus(directory: Path) -> bool:
     """Whether the third level is a text's here: for speed it is a depth."""
     first = next(directory.rglob("run.json"), None)
@@ -199,8 +208,14 @@ def _rename_record(path: Path, asked: Renaming, build_sha256: tuple[str, str] | 
         record["machine"]["name"] = asked.new
     else:
         key = asked.kind.lower()
+        reference = record.get("reference") if asked.kind == "ENGINE" else None
+        is_reference = isinstance(reference, dict) and reference.get("engine") == asked.old
+        if is_reference:
+            reference["engine"] = asked.new
         if record.get(key) != asked.old:
-            return record.get(key) == asked.new
+            if is_reference:
+                write_json(path, record)
+            return is_reference or record.get(key) == asked.new
         record[key] = asked.new
         if build_sha256 is not None and record.get("build_sha256") == build_sha256[0]:
             record["build_sha256"] = build_sha256[1]
@@ -228,4 +243,7 @@ def _rename_in_last_run(asked: Renaming, results: Path) -> None:
             asked.new if name == asked.old else name: value
             for name, value in configuration.get(section, {}).items()
         }
+        quality = configuration.get("quality") or {}
+        if asked.kind == "ENGINE" and quality.get("reference") == asked.old:
+            quality["reference"] = asked.new
     write_json(results / LAST_RUN, last)

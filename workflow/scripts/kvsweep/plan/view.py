@@ -82,6 +82,7 @@ def _as_row(item: Item, known: Known) -> dict[str, Any]:
             row |= {"kind": "throughput", "depth": run.depth, "round": run.round}
         case QualityCell():
             row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx, "method": run.method}
+            row |= {"reference": run.reference or run.engine}
         case TaskCell():
             row |= {"kind": "tasks", "task": run.task}
         case BaselineRun():

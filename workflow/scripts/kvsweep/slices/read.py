@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kvsweep.engine.family import family_of
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import as_recorded
 from kvsweep.slices.archive import Contents, open_slice
@@ -26,7 +28,7 @@ from kvsweep.slices.cells import (
 )
 from kvsweep.slices.given import member_of, read_apart
 from kvsweep.slices.layout import LIMITS, Limits, Refused
-from kvsweep.slices.vetting import CELL, problem_with, with_plain_quotes
+from kvsweep.slices.vetting import CELL, problem_of_text, problem_with, with_plain_quotes
 from kvsweep.study.cells import Cell
 from kvsweep.tables.published import OtherRows
 from kvsweep.tables.raw_cells import check_identity
@@ -37,6 +39,7 @@ from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 
 RAW, GIVEN = "raw", "tables"
 TABLES_OF_SET_UP = ("engines", "models", "machines")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # What anything of a stranger's may be where it is not what it should be.
 _NO_RECORD = (
     *(KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError, ArithmeticError),
@@ -110,7 +113,8 @@ def rows_in(contents: Contents, limits: Limits = LIMITS, read_tables: ReadTables
     rows["machines"] = [row for one in machines.values() for row in one.rows()]
     for table, made in rows.items():
         raw = {_cell_of(row, table) for row in made}
-        others = [row for row in given.get(table, ()) if _cell_of(row, table) not in raw]
+        there = [manifests.complete(row, table) for row in given.get(table, ())]
+        others = [row for row in there if _cell_of(row, table) not in raw]
         rows[table] = [row | {"made_from": RAW} for row in made] + [
             row | {"made_from": GIVEN} for row in others
         ]
@@ -175,6 +179,24 @@ class _Manifests:
     def model(self, model: str) -> dict[str, Any]:
         return self._get(f"models/{model}/model.json")
 
+    def complete(self, row: Row, table: str) -> Row:
+        """A row of the slice's tables with what those of an older kvsweep did not say and its manifests do. Raises
+        Refused."""
+        if table not in ("throughput", "quality"):
+            return row
+        said: Row = {}
+        build = f"engines/{row['engine']}/build.json"
+        if build in self._contents.names:
+            said["engine_family"] = _family(self._get(build))
+        if table == "quality":
+            # Before there was another reference it was the engine's own.
+            said["reference"] = row["engine"]
+            text = f"corpora/{row['corpus']}/corpus.json"
+            digest = self._get(text).get("sha256") if text in self._contents.names else None
+            if isinstance(digest, str) and _SHA256.fullmatch(digest):
+                said["corpus_sha256"] = digest
+        return row | {name: value for name, value in said.items() if row.get(name) is None}
+
     def rows(self, table: str) -> list[Row]:
         """The rows of the engines or models that cells named."""
         row_of = engine_row if table == "engines" else model_row
@@ -190,6 +212,15 @@ class _Manifests:
                 raise Refused(f"{name}: is missing, and there are cells of it.")
             self._read[name] = self._contents.read_json(name)
         return self._read[name]
+
+
+def _family(build: Mapping[str, Any]) -> str | None:
+    """The family of a stranger's build; None where what it says is none."""
+    try:
+        found = family_of(build)
+    except _NO_RECORD:
+        return None
+    return None if found is None or problem_of_text(found) is not None else found
 
 
 @dataclass

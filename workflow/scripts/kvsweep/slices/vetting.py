@@ -31,7 +31,7 @@ _IDENTITY = ("engine", "engine_commit", "backend", "machine", "model", "model_sh
 # What two rows of a table may not share.
 CELL = {
     "throughput": (*_IDENTITY, "ctk", "ctv", "depth", "phase", "n_tokens", "round"),
-    "quality": (*_IDENTITY, "ctk", "ctv", "corpus", "n_ctx", "method"),
+    "quality": (*_IDENTITY, "ctk", "ctv", "corpus", "n_ctx", "method", "reference"),
     "tasks": (*_IDENTITY, "ctk", "ctv", "task"),
     "task_items": (*_IDENTITY, "ctk", "ctv", "task", "item"),
     "models": ("model", "model_sha256"),

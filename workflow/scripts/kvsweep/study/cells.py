@@ -41,7 +41,10 @@ class ThroughputCell:
 
 @dataclass(frozen=True)
 class QualityCell:
-    """Perplexity and KL divergence of one pair at one context (tokens), by llama-perplexity or by the scorer."""
+    """Perplexity and KL divergence of one pair at one context (tokens), by llama-perplexity or by the scorer.
+
+    ``reference`` is the engine whose f16 it is compared with, where that is another one.
+    """
 
     engine: str
     model: str
@@ -49,25 +52,29 @@ class QualityCell:
     n_ctx: int
     pair: Pair
     method: str = "perplexity"
+    reference: str | None = None
 
     @property
     def directory(self) -> PurePosixPath:
+        """Against its own f16 a cell lies where it lay before there were others."""
         return PurePosixPath(
             "scorer" if self.method == "scorer" else "quality",
             self.engine,
             self.model,
             self.corpus,
             f"c{self.n_ctx}",
+            *([f"against-{self.reference}"] if self.reference else []),
             f"k-{self.pair.ctk}",
             f"v-{self.pair.ctv}",
         )
 
     @property
     def baseline(self) -> BaselineRun:
-        return BaselineRun(self.engine, self.model, self.corpus, self.n_ctx)
+        return BaselineRun(self.reference or self.engine, self.model, self.corpus, self.n_ctx)
 
     def __str__(self) -> str:
         by = " by the scorer" if self.method == "scorer" else ""
+        by += f" against {self.reference}'s f16" if self.reference else ""
         return (
             f"quality {self.pair} at context {format_count(self.n_ctx)}{by} "
             f"({self.engine}, {self.model}, {self.corpus})"
@@ -147,7 +154,7 @@ def in_order(study: Study) -> list[ThroughputCell]:
 
 def quality_cells(study: Study) -> list[QualityCell]:
     return [
-        QualityCell(engine.name, model, corpus, n_ctx, pair, method)
+        QualityCell(engine.name, model, corpus, n_ctx, pair, method, reference_of(study, engine.name))
         for engine in study.engines.values()
         for model in study.models
         for corpus in study.corpora
@@ -155,6 +162,12 @@ def quality_cells(study: Study) -> list[QualityCell]:
         for method in (study.quality.methods[n_ctx] if study.quality else ())
         for pair in quality_pairs(engine)
     ]
+
+
+def reference_of(study: Study, engine: str) -> str | None:
+    """The engine whose f16 an engine's pairs are compared with, where that is another one."""
+    reference = study.quality.reference if study.quality else None
+    return None if reference == engine else reference
 
 
 def baseline_runs(study: Study) -> list[BaselineRun]:

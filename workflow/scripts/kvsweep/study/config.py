@@ -91,12 +91,14 @@ class Corpus:
 class Quality:
     """``chunks`` windows are scored at each context of ``contexts`` (tokens), by each of its ``methods``.
 
-    ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half.
+    ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half. ``reference``
+    is the engine whose f16 all pairs of all engines are compared with; None: of each engine its own.
     """
 
     chunks: dict[int, int]
     methods: dict[int, tuple[str, ...]]
     positions: dict[int, Positions]
+    reference: str | None = None
 
     @property
     def contexts(self) -> tuple[int, ...]:
@@ -173,9 +175,12 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     quality = _quality(asked.quality, corpora)
     throughput = asked.throughput if asked.throughput and asked.throughput.depths else None
     tasks = _tasks(asked, corpora)
+    engines = {name: _engine(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()}
+    if quality is not None:
+        _check_reference(quality, engines)
     return Study(
         machine=asked.machine,
-        engines={name: _engine(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()},
+        engines=engines,
         models={name: Model(name, model.origin, model.sha256) for name, model in asked.models.items()},
         corpora=corpora,
         quality=quality,
@@ -459,8 +464,34 @@ def _quality(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> Quali
                 f"quality.chunks, which need {needed} (one token a byte)."
             )
     return Quality(
-        *({context: one[context] for context in asked.contexts} for one in (chunks, methods, positions))
+        *({context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)),
+        reference=asked.reference,
     )
+
+
+def _check_reference(quality: Quality, engines: Mapping[str, Engine]) -> None:
+    """Another engine's f16 is a file of log-probabilities: one that has to be written, and that the scorer has not."""
+    if quality.reference is None:
+        return
+    if quality.reference not in engines:
+        raise ConfigError(
+            f"quality.reference: there is no engine {quality.reference!r}; engines has {', '.join(engines)}."
+        )
+    written = engines[quality.reference].contexts
+    for engine in engines.values():
+        for context in engine.contexts if engine.name != quality.reference else ():
+            if "scorer" in quality.methods[context]:
+                raise ConfigError(
+                    f"quality.reference: at context {format_count(context)} the scorer compares {engine.name} with its "
+                    f"own f16, in one process, and cannot take that of {quality.reference}; measure this context by "
+                    "perplexity alone, or leave reference out."
+                )
+            if context not in written:
+                raise ConfigError(
+                    f"quality.reference: {quality.reference} does not run context {format_count(context)}, and "
+                    f"{engine.name} does; add it to engines.{quality.reference}.contexts, or leave it out of "
+                    f"engines.{engine.name}.contexts."
+                )
 
 
 def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: Positions) -> None:

@@ -326,6 +326,10 @@ class QualityEntry(Section):
         description="what the scorer scores of a window: half (the second half, as llama-perplexity does) or blocks "
         "spread over all of it, BLOCKSxTOKENS such as 16x256; at every context or by context, at those not named half",
     )
+    reference: Optional[Name] = Field(
+        default=None,
+        description="engine whose f16 every engine's pairs are compared with; each engine's own if absent",
+    )
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -22,7 +22,9 @@ DAMAGED = "damaged"
 OUTCOMES = (*STATUSES, DAMAGED)
 
 _THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/(?:round-([2-9]|[1-9]\d+)/)?d(\d+)/k-([^/]+)/v-([^/]+)")
-_QUALITY = re.compile(r"(quality|scorer)/([^/]+)/([^/]+)/([^/]+)/c(\d+)/k-([^/]+)/v-([^/]+)")
+_QUALITY = re.compile(
+    r"(quality|scorer)/([^/]+)/([^/]+)/([^/]+)/c(\d+)/(?:against-([^/]+)/)?k-([^/]+)/v-([^/]+)"
+)
 _TASKS = re.compile(r"tasks/([^/]+)/([^/]+)/([^/]+)/k-([^/]+)/v-([^/]+)")
 
 # A status rests on what the engine printed; its build and the model's shape only fill other columns.
@@ -68,9 +70,9 @@ def identity(directory: str) -> Cell | None:
         engine, model, round_, depth, ctk, ctv = match.groups()
         return ThroughputCell(engine, model, int(depth), Pair(ctk, ctv), int(round_ or 1))
     if match := _QUALITY.fullmatch(directory):
-        kind, engine, model, corpus, n_ctx, ctk, ctv = match.groups()
+        kind, engine, model, corpus, n_ctx, reference, ctk, ctv = match.groups()
         method = "scorer" if kind == "scorer" else "perplexity"
-        return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv), method)
+        return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv), method, reference)
     if match := _TASKS.fullmatch(directory):
         engine, model, task, ctk, ctv = match.groups()
         return TaskCell(engine, model, task, Pair(ctk, ctv))
@@ -84,6 +86,7 @@ def find_cells(results: Path) -> Iterator[tuple[Cell, Path]]:
         f"throughput/*/*/{depths}",
         f"throughput/*/*/round-*/{depths}",
         "quality/*/*/*/c*/k-*/v-*",
+        "quality/*/*/*/c*/against-*/k-*/v-*",
         "scorer/*/*/*/c*/k-*/v-*",
         "tasks/*/*/*/k-*/v-*",
     ):
@@ -145,8 +148,15 @@ def check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
             "kind": "scorer" if cell.method == "scorer" else "quality",
             "corpus": cell.corpus,
             "n_ctx": cell.n_ctx,
+            "reference": cell.reference,
         }
     for key, value in expected.items():
-        found = run.get("round", 1) if key == "round" else run[key]  # the first round's records do not say it
+        match key:
+            case "round":
+                found = run.get("round", 1)  # the first round's records do not say it
+            case "reference":
+                found = (run.get("reference") or {}).get("engine")  # nor do those against their own f16
+            case _:
+                found = run[key]
         if found != value:
             raise KvsweepError(f"{directory / 'run.json'}: says {key} {found!r}, its path says {value!r}.")

@@ -65,9 +65,16 @@ def problem_with(
 
 def one_method(rows: Iterable[_Row]) -> list[_Row]:
     """Rows of quality in which no pair stands twice: where a context was measured by llama-perplexity and by the
-    scorer, those of llama-perplexity, so that all pairs of a context are compared by one method."""
+    scorer, those of llama-perplexity, so that all pairs of a context are compared by one method. Likewise those against
+    the engine's own f16 where there are others, against another engine's."""
     rows = list(rows)
     same = (*SET_UP, *SCORED)
+    own = {tuple(row[name] for name in same) for row in rows if row.get("reference") in (None, row["engine"])}
+    rows = [
+        row
+        for row in rows
+        if row.get("reference") in (None, row["engine"]) or tuple(row[name] for name in same) not in own
+    ]
     by_tool = {tuple(row[name] for name in same) for row in rows if row.get("method") != "scorer"}
     return [
         row

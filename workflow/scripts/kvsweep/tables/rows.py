@@ -138,7 +138,7 @@ def quality_row(
     row = common(cell, recorded, build)
     row |= {"method": cell.method, "positions": run.get("positions", "half")}
     row |= {"corpus": cell.corpus, "n_ctx": cell.n_ctx, "chunks": run["chunks"]}
-    row |= {"corpus_sha256": run.get("corpus_sha256"), "reference": cell.engine}
+    row |= {"corpus_sha256": run.get("corpus_sha256"), **_reference(cell, run)}
     row |= {"n_ctx_train": model.get("n_ctx_train"), "engine_family": family_of(build)}
     if found is not None and problem is None:
         row |= outcome(MEASURED) | found
@@ -149,6 +149,14 @@ def quality_row(
         row |= what_ran(contexts[-1], model)
         row |= where_it_ran(contexts[-1], log, recorded, build, model)
     return row
+
+
+def _reference(cell: QualityCell, run: Mapping[str, Any]) -> Row:
+    """Whose f16 the divergence is from; every cell's own before there was another."""
+    if cell.reference is None:
+        return {"reference": cell.engine}
+    source = ((run["reference"].get("engine_definition") or {}).get("source") or {}).get("git") or {}
+    return {"reference": cell.reference, "reference_commit": source.get("commit")}
 
 
 def _printed(recorded: Recorded) -> Row:
