@@ -75,6 +75,30 @@ def _comparisons() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _across() -> list[dict[str, Any]]:
+    there = {f"other_{name}": value for name, value in SET_UP.items()}
+    there |= {"other_source": "slice:attic", "other_machine": "NVIDIA H200", "other_backend": "cuda"}
+    beside = ["back end: ours metal, theirs cuda", "machine: ours Apple M5 Max 128GB, theirs NVIDIA H200"]
+    same = there | {"reference": "each its own f16", "comparable": True, "prevents": []}
+    same |= {"differs": beside, "unknown": []}
+    windows = "windows: ours 16, theirs 4"
+    return [
+        answer(
+            "across", **same, ctk="q8_0", ctv="q8_0", depth=64 * K, phase="decode", quantity="speed relative to f16",
+            unit="", value=0.968, other_value=1.012, ratio=0.9565, ratio_low=0.94, ratio_high=0.973,
+            interval="95 % of both, in quadrature",
+        ),
+        answer(
+            "across", **same, **SCORED, ctk="q8_0", ctv="q8_0", quantity="top1_agreement", unit="fraction", value=0.986,
+            other_value=0.984, ratio=1.002,
+        ),
+        answer(
+            "across", **same | {"comparable": False, "prevents": [windows], "differs": [windows, *beside]}, **SCORED,
+            ctk="q4_0", ctv="q4_0", quantity="kld_mean", unit="nats", value=0.126, other_value=0.105,
+        ),
+    ]  # fmt: skip
+
+
 def _head_to_head() -> list[dict[str, Any]]:
     duel = {
         "order": 1,
@@ -348,6 +372,7 @@ def answers() -> dict[str, pa.Table]:
     rows = {
         **speed_of(in_rounds(study()["throughput"].to_pylist())),
         "comparisons": _comparisons(),
+        "across": _across(),
         "head_to_head": _head_to_head(),
         "pareto": _pareto(),
         "k_or_v": _k_or_v(),

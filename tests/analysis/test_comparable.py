@@ -120,9 +120,15 @@ def test_each_against_its_own_f16_is_the_same_reference() -> None:
     ]
     assert comparability(QUALITY, mainline).comparable
     against_mainline = QUALITY | {"reference": "mainline"}
-    found = comparability(against_mainline, mainline)
+    assert comparability(against_mainline, mainline).comparable  # mainline's own is the one of both
+    found = comparability(against_mainline, QUALITY)
     assert found.prevents == ["f16 of reference: ours mainline, theirs its own"]
-    assert comparability(against_mainline, mainline, "ppl").comparable  # a perplexity is from no f16
+    assert comparability(against_mainline, QUALITY, "ppl").comparable  # a perplexity is from no f16
+    elsewhere = against_mainline | ELSEWHERE
+    assert comparability(against_mainline, elsewhere).comparable is None  # which mainline, nobody says
+    commits = [{"reference_commit": commit} for commit in ("one", "two")]
+    assert comparability(against_mainline | commits[0], elsewhere | commits[0]).comparable
+    assert comparability(against_mainline | commits[0], elsewhere | commits[1]).comparable is False
 
 
 def test_a_command_that_is_none_says_nothing() -> None:

@@ -117,6 +117,7 @@ def test_one_baseline_for_each_engine_and_context() -> None:
 
 
 def test_one_f16_for_several_engines() -> None:
+    assert STUDY.quality is not None
     study = dataclasses.replace(STUDY, quality=dataclasses.replace(STUDY.quality, reference="mainline"))
     found = [cell for cell in cells.quality_cells(study) if cell.n_ctx == 512]
     assert [str(cell.directory) for cell in found] == [

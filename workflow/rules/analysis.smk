@@ -43,6 +43,7 @@ rule answers:
             "speed.parquet",
             "repetitions.parquet",
             "comparisons.parquet",
+            "across.parquet",
             "head_to_head.parquet",
             "pareto.parquet",
             "k_or_v.parquet",

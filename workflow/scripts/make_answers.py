@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from kvsweep.analysis.across import across
 from kvsweep.analysis.agreement import agreement
 from kvsweep.analysis.comparisons import compare
 from kvsweep.analysis.crossovers import crossovers
@@ -42,6 +43,7 @@ def main() -> None:
     throughput = over_rounds(throughput)
     write_answers(tables, "speed", speeds(throughput))
     write_answers(tables, "comparisons", [*compare(throughput), *compare(quality)])
+    write_answers(tables, "across", across(throughput, quality))
     write_answers(tables, "head_to_head", head_to_head(throughput, quality, models))
     write_answers(tables, "pareto", pareto(throughput, quality, models, arguments.pareto_depth))
     write_answers(tables, "k_or_v", k_or_v(quality))

@@ -107,13 +107,17 @@ def set_ups_differ(ours: Row, theirs: Row) -> list[str]:
 
 
 def _set_up(ours: Row, theirs: Row) -> Iterable[Check]:
-    by_hash, by_name = (_check(ours, theirs, "model", name) for name in ("model_sha256", "model"))
-    yield _by_hash(by_hash, by_name)
+    yield model_check(ours, theirs)
     yield _check(ours, theirs, "engine family", "engine_family")
     if "n_ctx" in ours and "corpus" in ours:
         text, name = (_check(ours, theirs, "text", column) for column in ("corpus_sha256", "corpus"))
         yield _by_hash(text, name)
         yield _check(ours, theirs, "context", "n_ctx")
+
+
+def model_check(ours: Row, theirs: Row) -> Check:
+    """Whether two rows are of the same file."""
+    return _by_hash(*(_check(ours, theirs, "model", name) for name in ("model_sha256", "model")))
 
 
 def _by_hash(by_hash: Check, by_name: Check) -> Check:
@@ -150,9 +154,17 @@ def _effective_pair(ours: Row, theirs: Row) -> Check:
 
 
 def _reference(ours: Row, theirs: Row) -> Check:
-    """Each cell's own f16 on both sides, or that of the same other engine."""
+    """Each cell's own f16 on both sides, or that of the same engine."""
     mine, other = (reference_of(row) for row in (ours, theirs))
-    return Check("f16 of reference", None if None in (mine, other) else mine == other, mine, other)
+    same: bool | None = mine == other
+    if None in (mine, other):
+        same = None
+    elif (mine, other) != (OWN, OWN):
+        same = ours["reference"] == theirs["reference"]
+        if same and ours["source"] != theirs["source"]:  # of another study the name alone proves nothing
+            commits = [_commit_of_reference(row) for row in (ours, theirs)]
+            same = None if None in commits else commits[0] == commits[1]
+    return Check("f16 of reference", same, mine, other)
 
 
 OWN = "its own"
@@ -163,6 +175,10 @@ def reference_of(row: Row) -> str | None:
     if row.get("reference") is None:
         return None
     return reference_engine(row) or OWN
+
+
+def _commit_of_reference(row: Row) -> object:
+    return row.get("engine_commit" if reference_of(row) == OWN else "reference_commit")
 
 
 def _command(ours: Row, theirs: Row) -> Iterable[Check]:

@@ -1,8 +1,8 @@
 """The columns of the tables that answer questions: made from the measured tables, never from raw records.
 
-No row mixes two set-ups (``tables/row.py``), except ``comparisons``, which is about just that. A row whose cell ran as
-another pair, or whose work left the device, is never used as the pair that was asked for. Intervals hold 95 % unless
-the column ``interval`` says otherwise.
+No row mixes two set-ups (``tables/row.py``), except those of ``comparisons`` and ``across``, which are about just that.
+A row whose cell ran as another pair, or whose work left the device, is never used as the pair that was asked for.
+Intervals hold 95 % unless the column ``interval`` says otherwise.
 """
 
 from __future__ import annotations
@@ -59,6 +59,36 @@ comparable | flag | | whether model, text, context, windows, the pair that ran a
 differs | texts | | what differs, each with both sides: 'machine: ours X, theirs Y'
 unknown | texts | | what may differ, because a side does not say
 prevents | texts | | those of differs that have to agree
+""",
+)
+
+ACROSS = as_schema(
+    SET_UP,
+    """
+other_source | text | | the set-up that it is beside: measured, published:NAME or slice:NAME
+other_engine | text | | its engine
+other_engine_commit | text | | commit of its source; null where not known
+other_backend | text | | its back end
+other_machine | text | | its machine
+other_model | text | | its name of the model
+other_model_sha256 | text | | sha256 of its GGUF file
+""",
+    SCORED,
+    ASKED_PAIR,
+    """
+depth | integer | tokens | depth of a throughput cell; null for quality
+phase | text | | prefill or decode; null for quality
+quantity | text | | speed relative to f16, kld_mean or top1_agreement
+unit | text | | unit of value and other_value; empty for a plain ratio
+reference | text | | which f16 the two values are from: each its own, or that of the engine of quality.reference
+value | real | see unit | in this set-up
+other_value | real | see unit | in the other one
+ratio± | real | | value / other_value; null where the two are not comparable
+interval | text | | what the interval is made of
+comparable | flag | | as in the table comparisons
+prevents | texts | | what has to agree and does not, each with both sides
+differs | texts | | all that differs, each with both sides
+unknown | texts | | what may differ, because a side does not say
 """,
 )
 
@@ -196,6 +226,7 @@ ANALYSIS: dict[str, pa.Schema] = {
     "speed": SPEED,
     "repetitions": REPETITIONS,
     "comparisons": COMPARISONS,
+    "across": ACROSS,
     "head_to_head": HEAD_TO_HEAD,
     "pareto": PARETO,
     "k_or_v": K_OR_V,

@@ -208,10 +208,9 @@ def _rename_record(path: Path, asked: Renaming, build_sha256: tuple[str, str] | 
         record["machine"]["name"] = asked.new
     else:
         key = asked.kind.lower()
-        reference = record.get("reference") if asked.kind == "ENGINE" else None
-        is_reference = isinstance(reference, dict) and reference.get("engine") == asked.old
+        is_reference = asked.kind == "ENGINE" and _reference(record).get("engine") == asked.old
         if is_reference:
-            reference["engine"] = asked.new
+            record["reference"]["engine"] = asked.new
         if record.get(key) != asked.old:
             if is_reference:
                 write_json(path, record)
@@ -221,6 +220,12 @@ def _rename_record(path: Path, asked: Renaming, build_sha256: tuple[str, str] | 
             record["build_sha256"] = build_sha256[1]
     write_json(path, record)
     return True
+
+
+def _reference(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a record says of the engine whose f16 the cell was compared with, where that is another one."""
+    found = record.get("reference")
+    return found if isinstance(found, dict) else {}
 
 
 def _machine(record: Mapping[str, Any] | None) -> str | None:

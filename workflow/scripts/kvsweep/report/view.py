@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
+from kvsweep.report.across import across_sections
 from kvsweep.report.answer import Answers, answers
 from kvsweep.report.answers import task_sections
 from kvsweep.report.cells import Evidence, quality_status, throughput_status
@@ -69,6 +70,7 @@ class View:
     claims: tuple[Section, ...]
     duels: tuple[Section, ...]
     comparisons: tuple[Section, ...]
+    across: tuple[Section, ...]
     status: tuple[Section, ...]
     cells: tuple[Cell, ...]  # the evidence, by the number that an entry of `status` has as target
     engines: tuple[Row, ...]
@@ -106,6 +108,7 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
         claims=tuple(claim_sections(rows["claims"])),
         duels=tuple(duel_sections(rows["head_to_head"])),
         comparisons=tuple(comparison_sections(rows["comparisons"])),
+        across=tuple(across_sections(rows["across"])),
         status=status,
         cells=tuple(evidence.cells),
         engines=tuple(rows["engines"]),

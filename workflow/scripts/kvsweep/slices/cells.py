@@ -75,4 +75,12 @@ def _place(cell: Cell) -> tuple[Any, ...]:
             return ("throughput", cell.engine, cell.model, cell.round, cell.depth, *pair)
         case TaskCell():
             return ("tasks", cell.engine, cell.model, cell.task, *pair)
-    return (f"quality {cell.method}", cell.engine, cell.model, cell.corpus, cell.n_ctx, cell.reference or "", *pair)
+    return (
+        f"quality {cell.method}",
+        cell.engine,
+        cell.model,
+        cell.corpus,
+        cell.n_ctx,
+        cell.reference or "",
+        *pair,
+    )

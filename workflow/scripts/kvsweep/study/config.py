@@ -463,10 +463,10 @@ def _quality(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> Quali
                 f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
                 f"quality.chunks, which need {needed} (one token a byte)."
             )
-    return Quality(
-        *({context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)),
-        reference=asked.reference,
+    windows, by, scored = (
+        {context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)
     )
+    return Quality(windows, by, scored, asked.reference)
 
 
 def _check_reference(quality: Quality, engines: Mapping[str, Engine]) -> None:

@@ -9,6 +9,7 @@ ANALYSIS = (
     "speed",
     "repetitions",
     "comparisons",
+    "across",
     "head_to_head",
     "pareto",
     "k_or_v",

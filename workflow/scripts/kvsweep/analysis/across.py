@@ -1,0 +1,131 @@
+"""The same cell on two machines, engines or slices: how it stands on each of them against its own f16.
+
+Speeds of two machines are compared as multiples of each one's own f16 at the same depth, divergences as each one's
+distance from its own f16, or from that of the engine of ``quality.reference``. Two cells that are not comparable
+(``comparable.py``) have a row that says why, and no ratio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from kvsweep.analysis.comparable import Comparability, comparability, model_check
+from kvsweep.analysis.estimates import gap, quality_of
+from kvsweep.analysis.reference import reference_engine
+from kvsweep.analysis.set_ups import by_columns
+from kvsweep.analysis.speed import against
+from kvsweep.study.pairs import BASELINE_PAIR
+from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
+
+Row = Mapping[str, Any]
+
+RELATIVE_SPEED = "speed relative to f16"
+UNITS = {RELATIVE_SPEED: "", "kld_mean": "nats", "top1_agreement": "fraction"}
+_BOTH = "95 % of both, in quadrature"
+
+
+def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Rows of the table ``across``: of cells of ``speed.over_rounds``, and of quality by one method.
+
+    What was measured here comes first, what others published last; published numbers are not compared with each other.
+    """
+    relative = [(row, found) for row, found in _relative(speeds) if found]
+    ratios = {id(row): found for row, found in relative}
+    for ours, theirs in _couples([row for row, _ in relative], ("ctk", "ctv", "depth", "phase")):
+        found = comparability(ours, theirs)
+        one, other = ratios[id(ours)], ratios[id(theirs)]
+        values = {"value": one["ratio"], "other_value": other["ratio"]}
+        yield _row(ours, theirs, RELATIVE_SPEED, found) | values | _of_ratios(found, one, other)
+    for ours, theirs in _couples([row for row in quality if _counts(row)], ("ctk", "ctv", "n_ctx")):
+        for quantity in ("kld_mean", "top1_agreement"):
+            here, there = (quality_of(row, quantity) for row in (ours, theirs))
+            if here is None or there is None:
+                continue
+            found = comparability(ours, theirs, quantity)
+            between = gap(here, there)
+            ends = ("ratio", "ratio_low", "ratio_high", "interval")
+            ratio = {} if found.comparable is False else {name: getattr(between, name) for name in ends}
+            yield (
+                _row(ours, theirs, quantity, found)
+                | {"value": here.value, "other_value": there.value}
+                | ratio
+            )
+
+
+def _relative(cells: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Each pair's speed against f16 of its own set-up, phase and depth."""
+    for alike in by_columns(cells, (*SET_UP, "phase", "n_tokens", "depth")).values():
+        sound = [row for row in alike if _counts(row)]
+        base = next((row for row in sound if pair_of(row) == BASELINE_PAIR), None)
+        for row in sound:
+            yield row, against(row, base)
+
+
+def _counts(row: Row) -> bool:
+    return problem_with(row, fallback=True) is None
+
+
+def _couples(rows: Iterable[Row], cell: Sequence[str]) -> Iterator[tuple[Row, Row]]:
+    """Two rows each of one cell of one model and two set-ups."""
+    for alike in by_columns(rows, cell).values():
+        alike.sort(key=_place)
+        for ours, theirs in combinations(alike, 2):
+            apart = any(ours[name] != theirs[name] for name in SET_UP)
+            if apart and not is_published(ours) and model_check(ours, theirs).same is not False:
+                yield ours, theirs
+
+
+def _place(row: Row) -> int:
+    return 0 if row["source"] == "measured" else 2 if is_published(row) else 1
+
+
+def _of_ratios(found: Comparability, one: Row, other: Row) -> dict[str, Any]:
+    """One relative speed over another: they have no round in common, so that their errors are independent."""
+    if found.comparable is False:
+        return {}
+    ratio = one["ratio"] / other["ratio"]
+    ends = [_half_in_log(side) for side in (one, other)]
+    if None in ends:
+        return {"ratio": ratio}
+    half = math.hypot(*(end for end in ends if end is not None))
+    return {
+        "ratio": ratio,
+        "ratio_low": ratio * math.exp(-half),
+        "ratio_high": ratio * math.exp(half),
+        "interval": _BOTH,
+    }
+
+
+def _half_in_log(row: Row) -> float | None:
+    low, high = row["ratio_low"], row["ratio_high"]
+    return None if low is None or high is None else math.log(high / low) / 2
+
+
+def _row(ours: Row, theirs: Row, quantity: str, found: Comparability) -> dict[str, Any]:
+    return {
+        **{name: ours[name] for name in (*SET_UP, "ctk", "ctv")},
+        **{f"other_{name}": theirs[name] for name in SET_UP},
+        **{name: ours.get(name) for name in ("corpus", "n_ctx", "depth", "phase")},
+        "quantity": quantity,
+        "unit": UNITS[quantity],
+        "comparable": found.comparable,
+        "prevents": found.prevents,
+        "differs": found.differs,
+        "unknown": found.unknown,
+        "reference": _reference(ours, theirs),
+    }
+
+
+def _reference(ours: Row, theirs: Row) -> str:
+    """Which f16 the two values are from, for a person."""
+    engines = [reference_engine(row) or str(row["engine"]) for row in (ours, theirs)]
+    if all(reference_engine(row) is None for row in (ours, theirs)):
+        return "each its own f16"
+    return (
+        f"the f16 of {engines[0]}"
+        if engines[0] == engines[1]
+        else f"the f16 of {engines[0]} and of {engines[1]}"
+    )

@@ -1,0 +1,85 @@
+"""The same cells on two machines, engines or slices, each against its own f16."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kvsweep.analysis.across import RELATIVE_SPEED
+from kvsweep.analysis.groups import SUBJECT
+from kvsweep.analysis.set_ups import by_columns
+from kvsweep.numbers import format_number
+from kvsweep.report.parts import Entry, Grid, Section, plural
+from kvsweep.study.pairs import Pair
+from kvsweep.tables.row import Row
+from kvsweep.units import format_count
+
+COLUMNS = ("cell", "here", "there", "here / there")
+MOST_LINES = 60  # of two set-ups; the others stand in the table's file
+_OTHER = tuple(f"other_{name}" for name in SUBJECT)
+
+
+def across_sections(across: Sequence[Row]) -> Iterable[Section]:
+    """A table for each two set-ups that have cells in common; what sets them apart stands below it."""
+    for rows in by_columns(across, (*SUBJECT, *_OTHER)).values():
+        first = rows[0]
+        title = f"{_named(first, '')} (here) beside {_named(first, 'other_')} (there)"
+        shown = [row for row in rows if row["comparable"] is not False]
+        refused = Counter(text for row in rows for text in row["prevents"] or ())
+        summary = f"{plural(len(rows), 'number')} in common, {len(shown)} comparable as far as is known"
+        lines = tuple(map(_line, shown[:MOST_LINES]))
+        notes = tuple(_notes(rows, refused, len(shown)))
+        yield Section(
+            title, (Grid("Each against its f16", COLUMNS, lines, of_numbers=False, notes=notes),), summary
+        )
+
+
+def _named(row: Row, side: str) -> str:
+    parts = [row[f"{side}{name}"] for name in ("engine", "machine", "model")]
+    source = row[f"{side}source"]
+    return " · ".join(str(part) for part in (*parts, None if source == "measured" else source) if part)
+
+
+def _notes(rows: Sequence[Row], refused: Counter[str], shown: int) -> Iterable[str]:
+    if refused:
+        what = "; ".join(text for text, _ in refused.most_common(4))
+        yield f"Not compared: {plural(len(rows) - shown, 'number')}, because of {what}."
+    if shown:
+        yield f"Divergences and speeds are from {'; '.join(sorted({row['reference'] for row in rows}))}."
+    beside = Counter(
+        text for row in rows for text in row["differs"] or () if text not in (row["prevents"] or ())
+    )
+    if beside:
+        yield f"What also differs: {'; '.join(text for text, _ in beside.most_common(8))}."
+    unknown = sorted({text for row in rows for text in row["unknown"] or ()})
+    if unknown:
+        yield f"What may differ, because a side does not say: {', '.join(unknown)}."
+    if shown > MOST_LINES:
+        yield f"{shown - MOST_LINES:,} more rows in across.parquet."
+
+
+def _line(row: Row) -> tuple[Entry, ...]:
+    ratio = format_number(row["ratio"], 4)
+    if row["ratio_low"] is not None and row["ratio_high"] is not None:
+        ratio += f" [{format_number(row['ratio_low'], 4)}, {format_number(row['ratio_high'], 4)}]"
+    return (
+        Entry(_cell(row)),
+        *(_value(row, side) for side in ("value", "other_value")),
+        Entry(ratio, value=row["ratio"]),
+    )
+
+
+def _value(row: Row, side: str) -> Entry:
+    factor = {RELATIVE_SPEED: 100, "top1_agreement": 100}.get(row["quantity"], 1)
+    unit = "" if factor == 1 else " %"
+    return Entry(f"{format_number(factor * row[side], 4)}{unit}", value=row[side])
+
+
+def _cell(row: Row) -> str:
+    what = {RELATIVE_SPEED: "speed, % of f16", "kld_mean": "mean KLD, nats", "top1_agreement": "same top-1"}
+    where = (
+        f"{row['phase']} at {format_count(row['depth'])}"
+        if row["phase"] is not None
+        else f"context {format_count(row['n_ctx'])}"
+    )
+    return f"{Pair(row['ctk'], row['ctv'])}, {where}, {what[row['quantity']]}"
