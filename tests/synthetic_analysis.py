@@ -99,6 +99,17 @@ def _across() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _bandwidth() -> list[dict[str, Any]]:
+    peak = {"depth_from": 0, "depth_to": 64 * K, "peak_gigabytes_per_second": 614.0}
+    return [
+        answer("bandwidth", **peak, ctk="f16", ctv="f16", cache_bytes=1_342_177_280, seconds=0.0046,
+               gigabytes_per_second=291.8, share=0.475),
+        answer("bandwidth", **peak, ctk="q8_0", ctv="q8_0", cache_bytes=713_031_680, seconds=0.0051,
+               gigabytes_per_second=139.8, share=0.228),
+        answer("bandwidth", **peak, ctk="q8_0", ctv="turbo4", cache_bytes=534_773_760, seconds=-0.0001),
+    ]  # fmt: skip
+
+
 def _head_to_head() -> list[dict[str, Any]]:
     duel = {
         "order": 1,
@@ -373,6 +384,7 @@ def answers() -> dict[str, pa.Table]:
         **speed_of(in_rounds(study()["throughput"].to_pylist())),
         "comparisons": _comparisons(),
         "across": _across(),
+        "bandwidth": _bandwidth(),
         "head_to_head": _head_to_head(),
         "pareto": _pareto(),
         "k_or_v": _k_or_v(),

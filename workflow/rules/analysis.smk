@@ -75,13 +75,18 @@ rule memory:
     input:
         tables=TABLES,
     output:
-        multiext("{root}/tables/", "memory.parquet", "largest_context.parquet"),
+        multiext(
+            "{root}/tables/",
+            "memory.parquet",
+            "bandwidth.parquet",
+            "largest_context.parquet",
+        ),
     log:
         "{root}/logs/memory.log",
     conda:
         "../envs/kvsweep.yaml"
     params:
-        code=code("make_memory.py"),
+        code=code("make_memory.py", BASE / "resources" / "bandwidths.csv"),
         memories=json.dumps(STUDY.analysis.memories),
     shell:
         command(

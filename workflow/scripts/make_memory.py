@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Works out what each cell needs in memory, and the largest context that fits."""
+"""Works out what each cell needs in memory, the largest context that fits, and how fast a cache is read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
+from kvsweep.analysis.bandwidth import bandwidth, read_bandwidths
 from kvsweep.analysis.memory import largest_contexts, memory
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.storage import write_answers
@@ -23,7 +24,9 @@ def main() -> None:
     arguments = parser.parse_args()
     tables: Path = arguments.tables
     throughput, models = over_rounds(read_rows(tables, "throughput")), read_rows(tables, "models")
-    write_answers(tables, "memory", memory(throughput, models))
+    needed = list(memory(throughput, models))
+    write_answers(tables, "memory", needed)
+    write_answers(tables, "bandwidth", bandwidth(throughput, needed, read_bandwidths()))
     write_answers(
         tables, "largest_context", largest_contexts(throughput, models, json.loads(arguments.memories))
     )

@@ -114,6 +114,20 @@ surprise | text | | 'ran out although it fits' or 'ran although it does not fit'
 """,
 )
 
+BANDWIDTH = as_schema(
+    SET_UP,
+    ASKED_PAIR,
+    """
+depth_from | integer | tokens | the pair's shallowest depth
+depth_to | integer | tokens | a deeper one
+cache_bytes | integer | bytes | what the cache grows by between them, of which each token of decode reads all
+seconds | real | s | by how much a token of decode takes longer; not above 0 where it does not
+gigabytes_per_second | real | GB/s | cache_bytes over seconds; null where a token does not take longer
+peak_gigabytes_per_second | real | GB/s | of the machine's memory (resources/bandwidths.csv); null where it is not known
+share | real | | gigabytes_per_second over the peak
+""",
+)
+
 LARGEST_CONTEXT = as_schema(
     SET_UP,
     ASKED_PAIR,
@@ -232,6 +246,7 @@ ANALYSIS: dict[str, pa.Schema] = {
     "k_or_v": K_OR_V,
     "crossovers": CROSSOVERS,
     "memory": MEMORY,
+    "bandwidth": BANDWIDTH,
     "largest_context": LARGEST_CONTEXT,
     "advice": ADVICE,
     "depth": DEPTH,

@@ -116,6 +116,16 @@ FIGURES: dict[str, Entry] = {
         "the pair from f16. Open dots come from one round, which tells nothing from f16. Fallback cells are left out.",
         "No pair was measured beside f16 at the same depth in the same round.",
     ),
+    "speed_across": Entry(
+        "speed",
+        "speed",
+        "Speed relative to each machine's own f16",
+        "Where several machines or engines of one family have a model in common: each pair's speed as a share of the "
+        "same machine's and engine's f16, at the deepest of the depths that most of them have. Bars hold 95 % over "
+        "rounds; open marks come from one round or are as published. What else sets each two apart stands under "
+        "Machines and engines.",
+        "",
+    ),
     "prefill_by_depth": Entry(
         "speed",
         "speed",

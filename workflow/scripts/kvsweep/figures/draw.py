@@ -11,7 +11,19 @@ import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from kvsweep.figures import answers, crossovers, depth, k_or_v, memory, pareto, quality, ratios, speed, style
+from kvsweep.figures import (
+    answers,
+    crossovers,
+    depth,
+    k_or_v,
+    machines,
+    memory,
+    pareto,
+    quality,
+    ratios,
+    speed,
+    style,
+)
 from kvsweep.figures.drawing import Drawing
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.files import complete_or_absent
@@ -27,6 +39,7 @@ DRAWERS: dict[str, Callable[[Sequence[Row]], Drawing]] = {
     "tail_by_mean": depth.tail_by_mean,
     "right_by_context": answers.right_by_context,
     "speed_ratios": ratios.speed_ratios,
+    "speed_across": machines.speed_across,
     "prefill_by_depth": speed.prefill_by_depth,
     "decode_by_depth": speed.decode_by_depth,
     "prefill_relative": speed.prefill_relative,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
-from kvsweep.numbers import ABSENT
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
@@ -18,7 +18,10 @@ SIZE_NOTES = (
 )
 
 
-def memory_sections(memory: Sequence[Row], largest_context: Sequence[Row]) -> Iterable[Section]:
+def memory_sections(
+    memory: Sequence[Row], largest_context: Sequence[Row], bandwidth: Sequence[Row] = ()
+) -> Iterable[Section]:
+    rates = dict(by_set_up(bandwidth, _SET_UP))
     sizes = dict(by_set_up(memory, _SET_UP))
     limits = dict(by_set_up(largest_context, _SET_UP))
     for title in dict.fromkeys((*sizes, *limits)):
@@ -27,6 +30,8 @@ def memory_sections(memory: Sequence[Row], largest_context: Sequence[Row]) -> It
             grids += _limits(limits[title])
         if any(row["kv_bytes"] is not None for row in sizes.get(title, ())):
             grids.append(_sizes(sizes[title]))
+        if title in rates:
+            grids.append(_rates(rates[title]))
         surprises = [row for row in sizes.get(title, ()) if row["surprise"]]
         if surprises:
             grids.append(_surprises(surprises))
@@ -42,6 +47,34 @@ def _sizes(rows: Sequence[Row]) -> Grid:
         lines.append((Entry(str(pair)), *(_size(cells.get(depth)) for depth in depths)))
     return Grid(
         "KV cache by depth", ("pair \\ depth", *map(format_count, depths)), tuple(lines), notes=SIZE_NOTES
+    )
+
+
+def _rates(rows: Sequence[Row]) -> Grid:
+    """How fast a fuller cache is read, to each pair's deepest depth, beside what the memory can do."""
+    peak = rows[0]["peak_gigabytes_per_second"]
+    lines = []
+    for pair, own in by_pair(rows).items():
+        row = max(own, key=lambda row: int(row["depth_to"]))
+        rate, share = row["gigabytes_per_second"], row["share"]
+        lines.append(
+            (
+                Entry(str(pair)),
+                Entry(f"{format_count(row['depth_from'])} to {format_count(row['depth_to'])}"),
+                Entry(ABSENT if rate is None else format_number(rate, 3), value=rate),
+                Entry(ABSENT if share is None else f"{format_number(100 * share, 2)} %", value=share),
+            )
+        )
+    of_machine = (
+        f"Peak of this machine's memory: {format_number(peak, 4)} GB/s (resources/bandwidths.csv)."
+        if peak
+        else "The bandwidth of this machine's memory is not known."
+    )
+    return Grid(
+        "How fast decode reads a fuller cache",
+        ("pair", "from depth to depth", "GB/s", "of the peak"),
+        tuple(lines),
+        notes=(f"Bytes that the cache grows by over the time that a token takes longer. {of_machine}",),
     )
 
 

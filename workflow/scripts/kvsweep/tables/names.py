@@ -15,6 +15,7 @@ ANALYSIS = (
     "k_or_v",
     "crossovers",
     "memory",
+    "bandwidth",
     "largest_context",
     "advice",
     "depth",

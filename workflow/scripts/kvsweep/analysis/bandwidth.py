@@ -1,0 +1,76 @@
+"""Decode beside the bandwidth of the machine's memory: how fast a fuller cache is read.
+
+Each token of decode reads the whole cache once. Of two depths of one pair the time per token differs by what it takes
+to read the cache between them; the weights, which are read at both, cancel, so that this needs to know nothing of a
+model but its cache and holds for a mixture of experts, too. Near the peak fewer bits are faster in proportion; far
+below it something else than reading limits, such as the arithmetic of a type.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kvsweep.analysis.set_ups import by_columns
+from kvsweep.errors import KvsweepError
+from kvsweep.tables.row import SET_UP, problem_with
+
+Row = Mapping[str, Any]
+
+FILE = Path(__file__).parents[4] / "resources" / "bandwidths.csv"
+# What may stand behind a chip's name in a machine's: its memory. With ``Max`` or ``Ti`` it would be another chip.
+_MEMORY = r"(?:[ -]+\d+ ?GB)?"
+
+
+def read_bandwidths(path: Path = FILE) -> dict[str, float]:
+    """Peak GB/s by chip. Raises KvsweepError for a table that is none."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {line["chip"]: float(line["gigabytes_per_second"]) for line in csv.DictReader(file)}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise KvsweepError(f"{path}: is no table of chip and gigabytes_per_second ({error}).") from None
+
+
+def bandwidth_of(machine: str | None, known: Mapping[str, float]) -> float | None:
+    """GB/s of the machine of this name; None where its chip is not in the table, or there are several."""
+    found = [chip for chip in known if machine and re.fullmatch(re.escape(chip) + _MEMORY, machine)]
+    return known[found[0]] if found else None
+
+
+def bandwidth(
+    cells: Iterable[Row], memory: Iterable[Row], known: Mapping[str, float]
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table ``bandwidth``: each pair's shallowest decode beside each deeper one.
+
+    ``cells`` are those of ``speed.over_rounds``, ``memory`` rows of the table of that name, ``known`` GB/s by chip.
+    """
+    sizes = {_cell(row): row["kv_bytes"] for row in memory if row["kv_bytes"] is not None}
+    decode = (row for row in cells if row["phase"] == "decode" and problem_with(row) is None)
+    for own in by_columns(decode, (*SET_UP, "n_tokens", "ctk", "ctv")).values():
+        sized = sorted((row for row in own if _cell(row) in sizes), key=lambda row: float(row["depth"]))
+        for row in sized[1:]:
+            yield _between(sized[0], row, sizes, known)
+
+
+def _between(shallow: Row, deep: Row, sizes: Mapping[Any, int], known: Mapping[str, float]) -> dict[str, Any]:
+    size = sizes[_cell(deep)] - sizes[_cell(shallow)]
+    seconds = 1 / deep["tokens_per_second"] - 1 / shallow["tokens_per_second"]
+    rate = size / seconds / 1e9 if seconds > 0 and size > 0 else None
+    peak = bandwidth_of(deep["machine"], known)
+    return {
+        **{name: deep[name] for name in (*SET_UP, "ctk", "ctv")},
+        "depth_from": shallow["depth"],
+        "depth_to": deep["depth"],
+        "cache_bytes": size,
+        "seconds": seconds,
+        "gigabytes_per_second": rate,
+        "peak_gigabytes_per_second": peak,
+        "share": None if rate is None or peak is None else rate / peak,
+    }
+
+
+def _cell(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in (*SET_UP, "ctk", "ctv", "depth"))
