@@ -367,7 +367,7 @@ CONTRACT = [
                     "answer_tokens",
                     "chat",
                 ),
-                *("questions[]", "tools", "corpus", "tokens"),
+                *("questions[]", "alike", "tools", "corpus", "tokens"),
             )
         ),
     ),
@@ -550,6 +550,7 @@ CONTRACT = [
             f"workloads.*.{key}"
             for key in (
                 *("title", "goal", "depth", "prompt_tokens", "generated_tokens", "memory", "highest_kld"),
+                "least_recall",
             )
         ),
     ),

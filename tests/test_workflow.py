@@ -52,7 +52,7 @@ def jobs(output: str) -> dict[str, int]:
         ("examples/cluster.yaml", 2 * 3 * 2, 2 * 3, 2),
         ("examples/newest.yaml", 4 * 2, 4, 1),
         ("examples/small-models.yaml", (12 + 9) * 2 * 3 * 3, (12 + 9 + 9) * 2 * 4, 0),
-        ("examples/tasks.yaml", 0, 4, 1),
+        ("examples/tasks.yaml", 4 * 3 * 2, 4, 1),
     ],
 )
 def test_what_would_run(

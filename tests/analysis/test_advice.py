@@ -13,11 +13,14 @@ from kvsweep.analysis.best import interval_of, told_quicker, what_decides
 from kvsweep.analysis.curves import Curve, Duration, along
 from kvsweep.analysis.estimates import of_rounds
 from kvsweep.analysis.kld_at_depth import kld_at_depth, klds_at_depth
+from kvsweep.analysis.recall_at_depth import recall_at_depth
 from kvsweep.analysis.schemas import ADVICE
 from kvsweep.analysis.speed import over_rounds
+from kvsweep.statistics import wilson
 from kvsweep.study.config import Workload, parse_workloads
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import read_published
+from kvsweep.tables.row import SET_UP
 from kvsweep.tables.rows import as_table
 from scipy import stats
 from support import ROOT
@@ -318,6 +321,99 @@ def test_each_set_up_by_itself(column: str) -> None:
     rows = advised([*THREE, *[row | {column: "another"} for row in speeds("q4_0", 9000, 900)]], DAMAGE)
     assert {row[column] for row in rows} == {THREE[0][column], "another"}
     assert pair_of(rows[0]) == "f16"
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def recalled(pair: str, right: dict[int, int], items: int = 100, **more: Any) -> list[Row]:
+    """Of the table task_shares: how many of ``items`` answers are right at each context."""
+    of = {name: THREE[0][name] for name in SET_UP} | {"ctk": pair, "ctv": pair}
+    return [
+        of
+        | {"task": "recall", "kind": "recall", "question": "one", "context": context, "items": items}
+        | {"right": n}
+        | more
+        for context, n in right.items()
+    ]
+
+
+def advised_with(shares: list[Row], tasks: Iterable[Row] = (), **asked: Any) -> dict[str, Row]:
+    work = changed(least_recall=0.9, **asked)
+    rows = advice(over_rounds(THREE), DAMAGE, [model_row()], [work], shares, tasks)
+    return {pair_of(row): row for row in as_table(rows, ADVICE).to_pylist()}
+
+
+def test_a_pair_recalls_enough_too_little_or_nobody_knows() -> None:
+    rows = advised_with(
+        [*recalled("f16", {9 * K: 100}), *recalled("q8_0", {9 * K: 92}), *recalled("q4_0", {9 * K: 60})]
+    )
+    assert {pair: row["verdict"] for pair, row in rows.items()} == {
+        "f16": "pick",
+        "q8_0": "undecided",
+        "q4_0": "not feasible",
+    }
+    assert rows["q8_0"]["why"] == "its recall at 9K, 92 % [85, 95.9], is not told from 90 %"
+    assert rows["q4_0"]["why"] == "its recall at 9K, 60 % [50.2, 69.1], is below 90 %"
+    assert (rows["q8_0"]["rank"], rows["q8_0"]["missing"]) == (None, [])
+    assert (rows["f16"]["recall"], rows["f16"]["least_recall"]) == (1.0, 0.9)
+    assert rows["f16"]["recall_low"] == pytest.approx(0.963, abs=0.001)
+
+
+@pytest.mark.parametrize("contexts", [(512,), (512, 8 * K), (10 * K, 16 * K)])
+def test_recall_that_was_not_asked_at_the_depth_of_the_work_is_not_known(contexts: tuple[int, ...]) -> None:
+    """8K in the cache and a prompt of 1K: neither longer contexts alone nor shorter ones say anything."""
+    rows = advised_with(recalled("f16", dict.fromkeys(contexts, 100)))
+    shown = {512: "512", 8 * K: "8K", 10 * K: "10K", 16 * K: "16K"}
+    asked = ", ".join(shown[context] for context in contexts)
+    assert rows["f16"]["verdict"] == "no data"
+    assert rows["f16"]["why"] == f"not known: its recall at 9K (asked at {asked})"
+    assert rows["q8_0"]["why"] == "not known: its recall at 9K"
+    assert rows["f16"]["recall"] is None
+
+
+def test_between_two_contexts_the_interval_is_no_narrower_than_theirs() -> None:
+    found = recall_at_depth(recalled("f16", {8 * K: 100, 10 * K: 80}), 9 * K)
+    of_all, of_most = (wilson(right, 100) for right in (100, 80))
+    assert found is not None and found.answers == 100
+    assert found[:3] == pytest.approx([(a + b) / 2 for a, b in zip(of_all, of_most, strict=True)])
+
+
+def test_questions_of_a_task_count_together_and_the_worst_of_several_tasks() -> None:
+    both = [*recalled("f16", {K: 50}, 50), *recalled("f16", {K: 20}, 50, question="count")]
+    assert recall_at_depth(both, K) == (*wilson(70, 100), 100)
+    worse = recalled("f16", {512: 10, 4 * K: 10}, task="another")
+    found = recall_at_depth([*both, *worse, *recalled("f16", {K: 0}, kind="tool-call", task="third")], K)
+    assert found is not None and found.value == pytest.approx(0.1)
+    # A trajectory is neither right nor wrong.
+    assert (
+        recall_at_depth(recalled("f16", {K: 0}) and [recalled("f16", {K: 0})[0] | {"right": None}], K) is None
+    )
+
+
+def test_why_there_is_no_recall() -> None:
+    (lost,) = recalled("q8_0", {9 * K: 0}, status="oom", reason="no memory")
+    lost = unmeasured(THREE[0], "oom", "no memory") | lost
+    row = advised_with(recalled("f16", {9 * K: 100}), [lost])["q8_0"]
+    assert row["why"] == "not known: its recall at 9K (oom)"
+
+
+def test_what_recall_would_change() -> None:
+    """q4_0 is the quickest where 4 answers of 5 are enough; q8_0, if the data left that open, would not be quicker."""
+    shares = [*recalled("f16", {9 * K: 100}), *recalled("q8_0", {9 * K: 92})]
+    assert (
+        advised_with(shares)["f16"]["would_change"] is None
+        or "recall" not in advised_with(shares)["f16"]["would_change"]
+    )
+    work: dict[str, Any] = {"prompt_tokens": 2 * K, "generated_tokens": 64}
+    answers = [*recalled("f16", {10 * K: 100}), *recalled("q4_0", {10 * K: 80})]
+    said = advised_with(answers, **work)["f16"]["would_change"]
+    assert "if a recall of 80 % is acceptable: q4_0" in said
+    answers = [*recalled("f16", {10 * K: 100}), *recalled("q4_0", {10 * K: 92})]
+    said = advised_with(answers, **work)["f16"]["would_change"]
+    assert "if q4_0's recall is not below 90 %: it (" in said
+    said = advised_with(answers[:1], **work)["f16"]["would_change"]
+    assert "if q4_0's recall, not measured, is not below 90 %: it (" in said
 
 
 def test_the_largest_context_that_was_scored_counts() -> None:

@@ -134,7 +134,7 @@ def test_advice_of_one_round_tells_nobody_apart(tables: Tables, name: str) -> No
         assert row["request_seconds"] == pytest.approx(requests[pair], rel=1e-6)
         value, half = summed({pair: 1.0}, 1024)
         over, under = value - half > work["highest_kld"], value + half <= work["highest_kld"]
-        expected = "not feasible" if over else "not told from the best" if under else "no data"
+        expected = "not feasible" if over else "not told from the best" if under else "undecided"
         assert row["verdict"] == expected
     ranked = [
         pair for pair in sorted(rows, key=lambda pair: rows[pair].get("rank", 99)) if "rank" in rows[pair]

@@ -740,6 +740,28 @@ def test_without_a_pick_nothing_is_recommended():
     assert "RAG: no recommendation. no decode at 64K was measured" in markdown_of(advice=[row])
 
 
+def test_a_recall_that_was_asked_for_stands_beside_every_pair():
+    shared = {"workload": "rag", "title": "RAG", "least_recall": 0.9}
+    rows = [
+        answer(
+            "advice", **shared, verdict="pick", rank=1, ctk="f16", ctv="f16", why="fast",
+            recall=0.97, recall_low=0.915, recall_high=0.99,
+        ),
+        answer(
+            "advice", **shared, verdict="undecided", ctk="q4_0", ctv="q4_0", why="its recall is not told from 90 %",
+            recall=0.92, recall_low=0.85, recall_high=0.959,
+        ),
+        answer("advice", **shared, verdict="no data", ctk="q8_0", ctv="q8_0", why="not known: its recall at 9K"),
+    ]  # fmt: skip
+    words = words_of(advice=rows)
+    assert "recall of 90 % or more" in words and "recall 97 % [91.5, 99]" in words
+    (answers,) = view_of(tables_with(advice=rows)).answers
+    grid = answers.workloads[0].ranking
+    place = grid.columns.index("recall, %")
+    assert [row[place].text for row in grid.rows] == ["97 [91.5, 99]", "92 [85, 95.9]", "–"]
+    assert [row[1].text for row in grid.rows] == ["pick", "undecided", "no data"]
+
+
 def test_set_ups_with_an_answer_come_before_those_without():
     rows = [
         answer("advice", workload="rag", verdict="no data", why="nothing", engine="a"),

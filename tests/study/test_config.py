@@ -196,8 +196,9 @@ def test_the_workloads_that_ship_are_those_of_the_study() -> None:
     assert [workload.goal for workload in workloads.values()].count("context") == 1
     # A configuration's own replace them all.
     mine = {"depth": "8K", "prompt_tokens": 512, "generated_tokens": 64, "memory": "24G", "highest_kld": 0.01}
+    mine |= {"least_recall": 0.95}
     assert parse_study(VALID | {"workloads": {"mine": mine}}).workloads == {
-        "mine": config.Workload("mine", "mine", "seconds", 8192, 512, 64, 24 * 2**30, 0.01)
+        "mine": config.Workload("mine", "mine", "seconds", 8192, 512, 64, 24 * 2**30, 0.01, 0.95)
     }
     assert parse_study(VALID | {"workloads": {}}).workloads == {}
 
@@ -213,6 +214,9 @@ def test_the_workloads_that_ship_are_those_of_the_study() -> None:
             "workloads.mine.goal: 'second' is not known; the nearest valid one is 'seconds'.",
         ),
         ({"highest_kld": 0}, "workloads.mine.highest_kld: must be more than 0, found 0."),
+        ({"least_recall": 95}, "workloads.mine.least_recall: must be less than 1, found 95."),
+        ({"least_recall": 1}, "workloads.mine.least_recall: must be less than 1, found 1."),
+        ({"least_recall": "95 %"}, "workloads.mine.least_recall: expected a number, found '95 %'."),
         ({"deph": 1}, "workloads.mine.deph: unknown key; the nearest valid one is 'depth'."),
         (
             {"prompt_tokens": 0, "generated_tokens": 0},

@@ -99,6 +99,8 @@ rule advice:
     """Says which pair is best for which work."""
     input:
         tables=TABLES,
+        tasks="{root}/tables/tasks.parquet",
+        answers="{root}/tables/task_shares.parquet",
     output:
         "{root}/tables/advice.parquet",
     log:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from kvsweep.analysis.advice import advice
 from kvsweep.analysis.speed import over_rounds
-from kvsweep.analysis.storage import write_answers
+from kvsweep.analysis.storage import read_table, write_answers
 from kvsweep.analysis.workloads import deepest_measured, up_to
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
+from kvsweep.tables import storage
 from kvsweep.tables.row import is_published
+from kvsweep.tables.schemas import TASKS
 from kvsweep.tables.storage import read_rows
 
 
@@ -33,7 +35,9 @@ def main() -> None:
         throughput, quality = (
             [row for row in rows if not is_published(row)] for rows in (throughput, quality)
         )
-    rows = advice(over_rounds(throughput), quality, models, workloads.values())
+    shares = read_table(tables, "task_shares").to_pylist()
+    tasks = storage.read_table(tables, "tasks", if_absent=TASKS).to_pylist()
+    rows = advice(over_rounds(throughput), quality, models, workloads.values(), shares, tasks)
     write_answers(tables, "advice", rows)
     for row in rows:
         if row["verdict"] == "pick":

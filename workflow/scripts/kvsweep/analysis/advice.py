@@ -4,9 +4,10 @@ The time of a request is that of its prompt, read off the prefill curve from ``d
 the decode curve behind the prompt (``curves``). A pair is
 
 - **feasible** if both curves reach that far, its KL divergence is known where a highest one is given and is below it
-  beyond its error, no cell ran out of memory on the way, it fits into the memory where a size is given, and the model
-  was trained for that context;
+  beyond its error, so is its recall where a least one is given and is above it, no cell ran out of memory on the way,
+  it fits into the memory where a size is given, and the model was trained for that context;
 - **not feasible** if one of these is measured to be otherwise;
+- **undecided** if all is known, but an interval holds the limit that was given;
 - **no data** if one of these is not known. What is missing is listed, and the pair is not ranked, however likely it
   looks.
 
@@ -15,6 +16,7 @@ choice that the data leave open, with what would decide it. With one round of sp
 from another. For the goal ``context`` the answer is what was measured deepest, in either phase. A KL divergence is the
 one with the prompt in the cache where the scorer measured around it for any pair (``kld_at_depth``), else, for all,
 that of whole windows at the largest context that was scored; that f16/f16 has none against itself needs no measurement.
+A recall is that of the tasks of its kind with as long a prompt (``recall_at_depth``).
 """
 
 from __future__ import annotations
@@ -35,13 +37,21 @@ PICK, UNDECIDED = "pick", "not told from the best"
 
 
 def advice(
-    throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row], workloads: Iterable[Workload]
+    throughput: Iterable[Row],
+    quality: Iterable[Row],
+    models: Iterable[Row],
+    workloads: Iterable[Workload],
+    shares: Iterable[Row] = (),
+    tasks: Iterable[Row] = (),
 ) -> list[dict[str, Any]]:
-    """Rows of the table ``advice``: each workload and pair of each set-up, the best first; of cells over rounds."""
+    """Rows of the table ``advice``: each workload and pair of each set-up, the best first; of cells over rounds.
+
+    ``shares``, ``tasks``: the tables task_shares and tasks.
+    """
     workloads = list(workloads)
     return [
         row
-        for set_up in set_ups(throughput, quality, models)
+        for set_up in set_ups(throughput, quality, models, shares, tasks)
         for workload in workloads
         for row in _rows(set_up, workload)
     ]
@@ -64,6 +74,7 @@ def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
         if workload.memory_bytes is not None
         else set_up.memory and set_up.memory.available,
         "highest_kld": workload.highest_kld,
+        "least_recall": workload.least_recall,
         "goal": workload.goal,
     }
     for rank, one in enumerate(order, start=1):
@@ -96,7 +107,7 @@ def _decides(best: Sequence[Judgement], others: int, workload: Workload, set_up:
 
 
 def _row(one: Judgement) -> dict[str, Any]:
-    request, kld = one.request, one.kld
+    request, kld, recall = one.request, one.kld, one.recall
     low, high = interval_of(request) if request else (None, None)
     return {
         "ctk": one.candidate.pair.ctk,
@@ -113,6 +124,9 @@ def _row(one: Judgement) -> dict[str, Any]:
         "needed_bytes": one.needed,
         "largest_depth": one.candidate.deepest,
         "rounds": request and request.rounds,
+        "recall": recall and recall.value,
+        "recall_low": recall and recall.low,
+        "recall_high": recall and recall.high,
     }
 
 

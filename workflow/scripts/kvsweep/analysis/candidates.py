@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kvsweep.analysis.curves import Curve
@@ -17,6 +17,7 @@ from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with
 from kvsweep.units import format_count
 
 Row = Mapping[str, Any]
+_OF_PAIR = (*SET_UP, "ctk", "ctv")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Candidate:
     decode: Curve
     kld: Value | None
     scored: Sequence[Row]  # its cells of quality of all contexts that count as the pair's
+    asked: Sequence[Row]  # its rows of the table task_shares
     bits: float | None
     first_oom: int | None  # tokens: the shallowest depth at which a cell ran out of memory
     problems: Mapping[str, str]  # what: why its cells do not count as this pair's
@@ -57,11 +59,21 @@ class SetUp:
     seconds_of_round: float | None  # wall time of the processes of one round; None where nobody knows
 
 
-def set_ups(throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[Row]) -> list[SetUp]:
-    """Every set-up of the two tables, for each corpus that it has been scored on."""
+def set_ups(
+    throughput: Iterable[Row],
+    quality: Iterable[Row],
+    models: Iterable[Row],
+    shares: Iterable[Row] = (),
+    tasks: Iterable[Row] = (),
+) -> list[SetUp]:
+    """Every set-up of the first two tables, for each corpus that it has been scored on.
+
+    ``shares``, ``tasks``: the tables task_shares and tasks.
+    """
     throughput, quality, models = list(throughput), list(quality), list(models)
     find = model_of(models)
     speeds, scores = by_columns(throughput, SET_UP), by_columns(quality, SET_UP)
+    asked, task_cells = by_columns(shares, _OF_PAIR), by_columns(tasks, _OF_PAIR)
     found = []
     for key in dict.fromkeys([*speeds, *scores]):
         cells, scored = speeds.get(key, []), scores.get(key, [])
@@ -70,7 +82,17 @@ def set_ups(throughput: Iterable[Row], quality: Iterable[Row], models: Iterable[
         for corpus, rows in (by_columns(scored, ("corpus",)) or {(None,): []}).items():
             n_ctx = max((row["n_ctx"] for row in rows), default=None)
             at_n_ctx = [row for row in rows if row["n_ctx"] == n_ctx]
-            candidates = _candidates(cells, at_n_ctx, rows, find)
+            candidates = [
+                replace(
+                    one,
+                    asked=asked.get((*key, one.pair.ctk, one.pair.ctv), ()),
+                    problems={
+                        **one.problems,
+                        **_problems_of_recall(task_cells.get((*key, one.pair.ctk, one.pair.ctv), ())),
+                    },
+                )
+                for one in _candidates(cells, at_n_ctx, rows, find)
+            ]
             found.append(
                 SetUp(
                     dict(zip(SET_UP, key, strict=True)), corpus[0], n_ctx, candidates, memory, _round(cells)
@@ -122,6 +144,7 @@ def _candidates(
                 decode=curves.get("decode", Curve([])),
                 kld=kld,
                 scored=anywhere.get(key, []),
+                asked=(),
                 bits=bits[0][0] if bits else None,
                 first_oom=min(
                     (r["depth"] for r in rows if r["status"] == "oom" and "phase" in r), default=None
@@ -147,3 +170,8 @@ def _problems(rows: Sequence[Row], quality: Row | None) -> dict[str, str]:
         if problem is not None:
             found["kld"] = str(problem)
     return found
+
+
+def _problems_of_recall(cells: Iterable[Row]) -> dict[str, str]:
+    problems = [problem_with(row) for row in cells if row["kind"] == "recall"]
+    return next(({"recall": str(problem)} for problem in problems if problem is not None), {})

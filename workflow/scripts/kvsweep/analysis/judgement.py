@@ -11,6 +11,13 @@ from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import Value, exactly
 from kvsweep.analysis.kld_at_depth import klds_at_depth
 from kvsweep.analysis.memory import SetUpMemory
+from kvsweep.analysis.recall_at_depth import (
+    Recall,
+    contexts_asked,
+    format_recall,
+    format_share,
+    recall_at_depth,
+)
 from kvsweep.numbers import format_number, format_with_error
 from kvsweep.study.config import Workload
 from kvsweep.study.pairs import BASELINE_PAIR
@@ -19,8 +26,8 @@ from kvsweep.units import format_bytes, format_count
 Row = Mapping[str, Any]
 
 
-FEASIBLE, NOT_FEASIBLE, NO_DATA = "feasible", "not feasible", "no data"
-KL_DIVERGENCE = "its KL divergence"  # among what is missing
+FEASIBLE, NOT_FEASIBLE, OPEN, NO_DATA = "feasible", "not feasible", "undecided", "no data"
+KL_DIVERGENCE, RECALL = "its KL divergence", "its recall"  # among what is missing
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Judgement:
     verdict: str
     why: str
     missing: tuple[str, ...] = ()
+    unclear: tuple[str, ...] = ()  # what was measured, but not told from its limit
     prefill: Duration | None = None
     decode: Duration | None = None
     needed: int | None = None
@@ -40,6 +48,7 @@ class Judgement:
     recommended: int | None = (
         None  # goal context: what fits by its memory, and no more than the model was trained for
     )
+    recall: Recall | None = None
 
     @property
     def request(self) -> Duration | None:
@@ -78,6 +87,7 @@ def _judge(
     end = answer + workload.generated_tokens
     of_context = workload.goal == "context"
     against, missing = [], []
+    unclear: list[str] = []
     trained = None if memory is None else memory.n_ctx_train
     reach, needed = candidate.reach_to(trained), None
     if trained is not None and end > trained:
@@ -107,7 +117,14 @@ def _judge(
             where = "" if kld_depth is None else f" with {format_count(kld_depth)} in the cache"
             missing.append(KL_DIVERGENCE + where + _because(candidate, "kld"))
         else:
-            _judge_kld(kld, workload.highest_kld, against, missing)
+            _judge_kld(kld, workload.highest_kld, against, unclear)
+    full = reach if of_context and reach is not None else answer
+    recall = recall_at_depth(candidate.asked, full)
+    if workload.least_recall is not None:
+        if recall is None:
+            missing.append(_no_recall(candidate, full))
+        else:
+            _judge_recall(recall, full, workload.least_recall, against, unclear)
     context = reach if of_context else end
     needs = memory.needs(candidate.pair, context) if memory is not None and context is not None else None
     needed = needs.total if needs is not None else None
@@ -116,12 +133,26 @@ def _judge(
             missing.append("size of weights or KV cache")
         elif needed > workload.memory_bytes:
             against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
-    verdict = NOT_FEASIBLE if against else NO_DATA if missing else FEASIBLE
-    why = "; ".join(against) if against else f"not known: {'; '.join(missing)}" if missing else ""
+    verdict = NOT_FEASIBLE if against else NO_DATA if missing else OPEN if unclear else FEASIBLE
+    why = "; ".join(against or unclear)
+    if missing and not against:
+        why = f"not known: {'; '.join(missing)}"
     of = kld_depth if kld is not None else None
     recommended = _recommended(candidate, workload, memory) if of_context and memory is not None else None
     return Judgement(
-        *(candidate, verdict, why, tuple(missing), prefill, decode, needed, reach, kld, of, recommended)
+        candidate,
+        verdict,
+        why,
+        missing=tuple(missing),
+        unclear=tuple(unclear),
+        prefill=prefill,
+        decode=decode,
+        needed=needed,
+        reach=reach,
+        kld=kld,
+        kld_depth=of,
+        recommended=recommended,
+        recall=recall,
     )
 
 
@@ -131,7 +162,7 @@ def _recommended(candidate: Candidate, workload: Workload, memory: SetUpMemory) 
     return None if largest is None else memory.recommended(largest)
 
 
-def _judge_kld(kld: Value, limit: float, against: list[str], missing: list[str]) -> None:
+def _judge_kld(kld: Value, limit: float, against: list[str], unclear: list[str]) -> None:
     """Above or below the limit beyond its error; else it is not known on which side it lies."""
     half = kld.half or 0.0
     if kld.value - half > limit:
@@ -140,7 +171,22 @@ def _judge_kld(kld: Value, limit: float, against: list[str], missing: list[str])
         )
     elif kld.value + half > limit:
         shown = format_with_error(kld.value, half, least=0.0)
-        missing.append(f"{KL_DIVERGENCE}, {shown}, is not told from {format_number(limit, 3)}")
+        unclear.append(f"{KL_DIVERGENCE}, {shown}, is not told from {format_number(limit, 3)}")
+
+
+def _judge_recall(recall: Recall, depth: int, limit: float, against: list[str], unclear: list[str]) -> None:
+    shown = f"{RECALL} at {format_count(depth)}, {format_recall(recall)}"
+    if recall.high < limit:
+        against.append(f"{shown}, is below {format_share(limit)}")
+    elif recall.low < limit:
+        unclear.append(f"{shown}, is not told from {format_share(limit)}")
+
+
+def _no_recall(candidate: Candidate, depth: int) -> str:
+    """Which recall there is instead; with none of this pair, why."""
+    asked = contexts_asked(candidate.asked)
+    known = f" (asked at {', '.join(map(format_count, asked))})" if asked else _because(candidate, "recall")
+    return f"{RECALL} at {format_count(depth)}{known}"
 
 
 def _because(candidate: Candidate, *what: str) -> str:

@@ -163,7 +163,7 @@ highest_kld | real | nats | highest acceptable mean KL divergence; null: any
 goal | text | | what decides the rank: seconds per request, or context: the largest that is shown to run
 rank | integer | | 1 is the quickest or deepest; null for a pair that is not feasible or has no data
 verdict | text | | pick: the only one that no other is told to be better than; not told from the best: one of several;
-    feasible: another is told to be better; not feasible; no data
+    feasible: another is told to be better; not feasible; undecided: an interval holds the limit; no data
 """,
     ASKED_PAIR,
     """
@@ -181,6 +181,9 @@ decides | text | | what would tell the best ones apart, and how long that takes;
 rounds | integer | | rounds in which all of the request was measured; null for published numbers
 kld_depth | integer | tokens | tokens in the cache that kld_mean is of, by the scorer; null: it is of whole windows of
     n_ctx
+least_recall | real | fraction | least acceptable share of right answers; null: any
+recall± | real | fraction | share of right answers of the tasks of kind recall at depth + prompt_tokens; null where none was
+    asked
 """,
 )
 

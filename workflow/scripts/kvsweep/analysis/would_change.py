@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from kvsweep.analysis.candidates import SetUp
-from kvsweep.analysis.judgement import KL_DIVERGENCE, NO_DATA, Judgement, judge_all, ranked, seconds_of
+from kvsweep.analysis.judgement import (
+    KL_DIVERGENCE,
+    NO_DATA,
+    OPEN,
+    RECALL,
+    Judgement,
+    judge_all,
+    ranked,
+    seconds_of,
+)
+from kvsweep.analysis.recall_at_depth import format_share
 from kvsweep.numbers import format_number
 from kvsweep.study.config import Workload
 from kvsweep.units import format_bytes, format_count
@@ -25,6 +35,7 @@ def would_change(
     pick = order[0]
     said = [
         *_other_kld(pick, workload, set_up),
+        *_other_recall(pick, workload, set_up),
         *_other_memory(pick, order, workload, set_up),
         *(_other_depth(pick, workload, set_up) if workload.goal != "context" else []),
         *(_other_mix(pick, order, workload, set_up) if workload.goal != "context" else []),
@@ -50,6 +61,13 @@ def _other_kld(pick: Judgement, workload: Workload, set_up: SetUp) -> Iterable[s
         stricter = _best(set_up, replace(workload, highest_kld=(own.value - (own.half or 0.0)) * (1 - 1e-9)))
         if stricter is not None:
             yield f"if the KL divergence has to be below {format_number(own.value, 3)}: {stricter.candidate.pair}"
+
+
+def _other_recall(pick: Judgement, workload: Workload, set_up: SetUp) -> Iterable[str]:
+    if workload.least_recall is not None:
+        free = _best(set_up, replace(workload, least_recall=None))
+        if free is not None and free.candidate.pair != pick.candidate.pair and free.recall is not None:
+            yield f"if a recall of {format_share(free.recall.value)} is acceptable: {free.candidate.pair}"
 
 
 def _other_memory(
@@ -107,15 +125,17 @@ def _other_mix(
 
 
 def _not_measured(pick: Judgement, judgements: Sequence[Judgement], workload: Workload) -> Iterable[str]:
-    """Pairs without data that would win by what is known of them."""
+    """Pairs that would win by what is known of them, if one thing that is not known or not decided is well."""
+    limits = {
+        KL_DIVERGENCE: f"is not above {format_number(workload.highest_kld or 0.0, 3)}",
+        RECALL: f"is not below {format_share(workload.least_recall or 0.0)}",
+    }
     for one in judgements:
-        if one.verdict != NO_DATA or one.request is None or not one.missing:
+        open_ = one.missing + one.unclear
+        if one.verdict not in (NO_DATA, OPEN) or one.request is None or len(open_) != 1:
             continue
-        if (
-            one.missing[0].startswith(KL_DIVERGENCE)
-            and len(one.missing) == 1
-            and seconds_of(one) < seconds_of(pick)
-        ):
-            limit = format_number(workload.highest_kld or 0.0, 3)
-            seconds = format_number(seconds_of(one), 3)
-            yield f"if {one.candidate.pair}'s KL divergence, not measured, is not above {limit}: it ({seconds} s)"
+        for what, well in limits.items():
+            if open_[0].startswith(what) and seconds_of(one) < seconds_of(pick):
+                name = what.removeprefix("its ") + (", not measured," if one.missing else "")
+                seconds = format_number(seconds_of(one), 3)
+                yield f"if {one.candidate.pair}'s {name} {well}: it ({seconds} s)"

@@ -111,7 +111,12 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
     best = [row for row in ranked if row["verdict"] == UNDECIDED]
     first = pick or next(iter(best), None)
     work = (rows[0]["title"] or rows[0]["workload"]) + (f" (KLD from {text})" if text else "")
+    columns: tuple[str, ...] = RANKING_COLUMNS
     lines = tuple(_line(row) for row in ranked if row["ctk"] is not None)
+    if any(row["recall"] is not None for row in ranked):
+        recalls = [_recall_entry(row) for row in ranked if row["ctk"] is not None]
+        columns = (*columns[:-1], "recall, %", columns[-1])
+        lines = tuple((*line[:-1], one, line[-1]) for line, one in zip(lines, recalls, strict=True))
     return Answer(
         work=work,
         request=_request(rows[0]),
@@ -121,7 +126,7 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
         undecided=_names(best),
         decides=(best[0]["decides"] or "") if best else "",
         would_change=(pick["would_change"] or "") if pick else "",
-        ranking=Grid(f"All pairs for {work}", RANKING_COLUMNS, lines),
+        ranking=Grid(f"All pairs for {work}", columns, lines),
     )
 
 
@@ -165,6 +170,8 @@ def _request(row: Row) -> str:
         parts.append(f"{format_count(row['generated_tokens'])} tokens generated")
     if row["highest_kld"] is not None:
         parts.append(f"mean KLD up to {format_number(row['highest_kld'])} nats")
+    if row["least_recall"] is not None:
+        parts.append(f"recall of {_percent(row['least_recall'])} or more")
     if row["memory_bytes"] is not None:
         parts.append(f"{format_bytes(row['memory_bytes'])} of memory")
     return ", ".join(parts)
@@ -177,9 +184,24 @@ def _figures(row: Row) -> str:
     if row["kld_mean"] is not None:
         where = f" with {format_count(row['kld_depth'])} in the cache" if row["kld_depth"] is not None else ""
         parts.append(f"mean KLD {format_number(row['kld_mean'], 3)} nats{where}")
+    if row["recall"] is not None:
+        parts.append(f"recall {_recall(row)}")
     if row["bits_per_value"] is not None:
         parts.append(f"{format_number(row['bits_per_value'], 4)} bits per value")
     return ", ".join(parts)
+
+
+def _percent(share: float) -> str:
+    return f"{format_number(100 * share, 3)} %"
+
+
+def _recall(row: Row) -> str:
+    low, high = (format_number(100 * row[f"recall_{end}"], 3) for end in ("low", "high"))
+    return f"{_percent(row['recall'])} [{low}, {high}]"
+
+
+def _recall_entry(row: Row) -> Entry:
+    return Entry(ABSENT if row["recall"] is None else _recall(row).replace(" %", ""), value=row["recall"])
 
 
 def _seconds(row: Row) -> str:

@@ -145,6 +145,8 @@ def _said(kind: str, found: object, context: Mapping[str, Any], key: object) -> 
             return f"must be at least {context['ge']:g}, found {shown(found)}"
         case "greater_than":
             return f"must be more than {context['gt']:g}, found {shown(found)}"
+        case "less_than":
+            return f"must be less than {context['lt']:g}, found {shown(found)}"
         case "less_than_equal" if isinstance(found, int):
             return f"must be at most {context['le']:g}, found {shown(found)}"
         case "less_than_equal" | "finite_number":

@@ -107,7 +107,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Workload:
-    """What somebody does with a model; tokens, bytes and nats. ``goal`` is seconds (of a request) or context."""
+    """What somebody does with a model; tokens, bytes, nats, a share. ``goal`` is seconds (of a request) or context."""
 
     name: str
     title: str
@@ -117,6 +117,7 @@ class Workload:
     generated_tokens: int
     memory_bytes: int | None
     highest_kld: float | None
+    least_recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,7 @@ def _workloads(entries: Mapping[str, WorkloadEntry] | None) -> dict[str, Workloa
             generated_tokens=entry.generated_tokens,
             memory_bytes=entry.memory,
             highest_kld=entry.highest_kld,
+            least_recall=entry.least_recall,
         )
         for name, entry in entries.items()
     }

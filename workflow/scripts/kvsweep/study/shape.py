@@ -45,6 +45,7 @@ from kvsweep.study.values import (
     Revision,
     Setting,
     Sha256,
+    Share,
     SlicePath,
     Some,
     Text,
@@ -373,6 +374,11 @@ class WorkloadEntry(Section):
     )
     highest_kld: Optional[Amount] = Field(
         default=None, description="highest acceptable mean KL divergence, in nats; any if absent"
+    )
+    least_recall: Optional[Share] = Field(
+        default=None,
+        description="least acceptable share of right answers of the tasks of kind recall, at depth and "
+        "prompt_tokens; any if absent",
     )
 
     def __post_init__(self) -> None:

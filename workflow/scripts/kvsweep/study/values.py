@@ -79,6 +79,8 @@ Natural = Annotated[int, Strict(), Field(ge=0, le=_MOST)]
 Positive = Annotated[int, Strict(), Field(ge=1, le=_MOST)]
 # Allows nothing whose seconds or bytes are too many for a float.
 Amount = Annotated[float, Strict(), Field(gt=0, le=1e12, allow_inf_nan=False)]
+# A share that some number of answers can show; none shows that all are right.
+Share = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 Tokens = Annotated[int, PlainValidator(_tokens), Schema({"type": ["integer", "string"]})]
 Memory = Annotated[int, PlainValidator(_bytes), Schema({"type": "string", "minLength": 1})]
