@@ -79,8 +79,13 @@ def task(arguments: argparse.Namespace) -> None:
     spool = Spool(subject, program)
     client = Client(subject.directory / LOG, spool, items, definition["seed"], answer_seconds)
     before = len(spool.lines)
-    attempt = run(arguments, subject, command, LOG, describe_items(spool, arguments.n_items), client.is_done)
-    client.leave()
+    try:
+        attempt = run(
+            arguments, subject, command, LOG, describe_items(spool, arguments.n_items), client.is_done
+        )
+    finally:
+        client.leave()
+    client.raise_error()
     seconds = math.fsum(json.loads(line)["seconds"] for line in spool.lines)
     summary = f"{len(spool.lines)} of {arguments.n_items} items answered"
     report_end(arguments, summary, subject, attempt, LOG)
@@ -187,15 +192,17 @@ class Client:
             self._thread.start()
         if self._thread.is_alive():
             return False
-        if self._error is not None:
-            raise self._error
+        self.raise_error()
         return True
 
     def leave(self) -> None:
-        """After the server has ended."""
+        """After the server has ended: nobody is asked any more."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+
+    def raise_error(self) -> None:
+        """What went wrong on this side."""
         if self._error is not None:
             raise self._error
 
