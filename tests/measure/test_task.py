@@ -13,6 +13,7 @@ import psutil
 import pytest
 from kvsweep.files import sha256
 from kvsweep.measure.record import read_recorded
+from kvsweep.measure.tasks import recall
 from kvsweep.study.cells import TaskCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
@@ -106,6 +107,39 @@ def test_pairs_are_asked_the_same(place: Workplace) -> None:
     assert len({item["prompt_sha256"] for item in of_f16}) == 6
     assert row(place, "q8_0")["effective_ctk"] == "q8_0"
     assert row(place, "q8_0")["right"] < 6
+
+
+class Letters:
+    """One byte is one token."""
+
+    def tokens(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def in_template(self, message: str) -> str:
+        return message
+
+
+def test_facts_about_names_that_are_alike() -> None:
+    """The same fact is asked for with and without them; each is told of a name that differs in one letter or digit."""
+    definition = RECALL | {"questions": ["one"], "items": 20}
+    for plain, item in zip(
+        recall.items(definition, Letters(), False),
+        recall.items(definition | {"alike": 5}, Letters(), False),
+        strict=True,
+    ):
+        assert (item.key, item.expected, item.said) == (plain.key, plain.expected, plain.said)
+        prompt, without = str(item.prompt()), str(plain.prompt())
+        assert prompt.splitlines()[-1] == without.splitlines()[-1]
+        assert prompt.count(item.expected[0]) == without.count(item.expected[0]) == 1
+        told = {sentence.strip() for sentence in prompt.split(".")} - {
+            sentence.strip() for sentence in without.split(".")
+        }
+        assert len(told) >= 5 and len(prompt) <= 1024 - 64
+
+
+def test_no_more_facts_are_alike_than_there_are_names() -> None:
+    definition = RECALL | {"questions": ["one"], "items": 20, "alike": 10**6, "contexts": [8192]}
+    assert all(len(item.prompt()) <= 8192 for item in recall.items(definition, Letters(), False))
 
 
 @pytest.mark.parametrize(("definition", "right"), [(TOOL_CALL, 3), (TRAJECTORY, None)])

@@ -73,6 +73,10 @@ class RecallEntry(_Answered):
         default=("one", "several", "chain", "count"),
         description="one fact, several under one name, a chain of three, how often something was said",
     )
+    alike: Optional[Positive] = Field(
+        default=None,
+        description="one: facts of the same kind about names that differ in one letter or digit; none if absent",
+    )
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)

@@ -5,7 +5,7 @@ Nothing of it can be known, and what is asked for has to be told from what is al
 
 | question | planted | asked for |
 |---|---|---|
-| one | one fact | its value |
+| one | one fact; beside it as many as ``alike`` says about names that differ in one letter or digit | its value |
 | several | four facts of one person | all four values |
 | chain | three, each about the person that the one before names | the last person |
 | count | the same sight at two to nine places | how many they were |
@@ -25,6 +25,8 @@ from kvsweep.inputs.demo_text import KINDS, Draw, compose_full_name, compose_nam
 from kvsweep.measure.tasks.item import Item, Words, fitted, placed
 
 _VALUES, _LINKS = 4, 3
+# Letters and digits that take each other's place in a name: those of the text's own syllables.
+_ALIKE = ("bdklmnrt", "aeio", "123456789")
 _ASK = "Read the text. Then answer the question about it.\n\n{text}\n\nQuestion: {question}\n{form}"
 _SHORT = "Answer with the answer alone, without a sentence around it."
 # Longest text a token can stand for; beyond it a prompt is shorter than it could be.
@@ -32,12 +34,22 @@ _MOST_BYTES_PER_TOKEN = 8
 
 
 class _Planted:
-    """What a question is about: ``facts`` in the order in which they are told, ``lead`` how an answer begins."""
+    """What a question is about: ``facts`` in the order in which they are told, ``lead`` how an answer begins.
+
+    ``alike`` makes as many facts about others, which are told anywhere.
+    """
 
     def __init__(
-        self, facts: Sequence[str], question: str, lead: str, expected: list[str], form: str = _SHORT
+        self,
+        facts: Sequence[str],
+        question: str,
+        lead: str,
+        expected: list[str],
+        form: str = _SHORT,
+        alike: Callable[[int], list[str]] | None = None,
     ) -> None:
         self.facts, self.question, self.lead, self.expected, self.form = facts, question, lead, expected, form
+        self.alike = alike
 
 
 def items(definition: dict[str, Any], words: Words, chat: bool) -> Iterator[Item]:
@@ -68,6 +80,8 @@ def _item(
     if len(planted.facts) > 1:
         places = sorted(draw() for _ in planted.facts)
     facts = list(zip(places, planted.facts, strict=True))
+    if planted.alike is not None:
+        facts += [(draw(), fact) for fact in planted.alike(definition.get("alike", 0))]
 
     def make(n_bytes: int) -> str:
         ends = list(accumulate(map(len, background)))
@@ -110,9 +124,34 @@ def _one(draw: Draw, text: str) -> _Planted:
     subject = _new(kind.compose_name, draw, text)
     value = _new(relation.compose_value, draw, text)
     question, lead = relation.recalled[0].partition("{v}")[0].rsplit("? ", 1)
-    told = relation.told[0].format(s=subject, v=value)
-    question = question.format(s=subject) + "?"
-    return _Planted([told[0].upper() + told[1:]], question, lead, [value])
+
+    def tell(name: str, fact: str) -> str:
+        told = relation.told[0].format(s=name, v=fact)
+        return told[0].upper() + told[1:]
+
+    def alike(most: int) -> list[str]:
+        values = [value]
+        names = sorted(_names_like(subject, text), key=lambda _: draw())[:most]
+        for _ in names:
+            values.append(_new(relation.compose_value, draw, text + " ".join(values)))
+        return [tell(name, other) for name, other in zip(names, values[1:], strict=True)]
+
+    return _Planted([tell(subject, value)], question.format(s=subject) + "?", lead, [value], alike=alike)
+
+
+def _names_like(name: str, text: str) -> list[str]:
+    """Names that differ in one letter or digit, of those that the text does not have."""
+    begin = next(place for place, letter in enumerate(name) if letter.isupper() or letter.isdigit())
+    return [
+        other
+        for place, letter in enumerate(name)
+        for group in _ALIKE
+        if place >= begin and letter.lower() in group
+        for one in group
+        if one != letter.lower()
+        and (other := name[:place] + (one.upper() if letter.isupper() else one) + name[place + 1 :])
+        not in text
+    ]
 
 
 def _several(draw: Draw, text: str) -> _Planted:
