@@ -182,8 +182,8 @@ rounds | integer | | rounds in which all of the request was measured; null for p
 kld_depth | integer | tokens | tokens in the cache that kld_mean is of, by the scorer; null: it is of whole windows of
     n_ctx
 least_recall | real | fraction | least acceptable share of right answers; null: any
-recall± | real | fraction | share of right answers of the tasks of kind recall at depth + prompt_tokens; null where none was
-    asked
+recall± | real | fraction | share of right answers of the tasks of kind recall at depth + prompt_tokens; null where none
+    was asked
 """,
 )
 
