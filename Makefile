@@ -10,7 +10,7 @@ CONFIGURED := $(if $(CONFIG),--configfile "$(CONFIG)")
 pinned = .venv/$(1)-$(firstword $(shell cksum requirements/$(1).txt))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: setup setup-dev setup-cluster demo run paper published plan status forget rename slice check-slice test check lint schema requirements
+.PHONY: setup setup-dev setup-cluster demo run paper published study plan status forget rename slice check-slice export test check lint schema requirements
 
 # What running needs. Tests and a cluster add theirs.
 setup: $(call pinned,run)
@@ -54,6 +54,11 @@ published: setup
 	exec $(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- results/published/report.html
 	@echo "The report: $(abspath $(RESULTS))/published/report.html"
 
+# The report behind docs/study.md, from the slices in examples/slices alone: no engine, no model, under a minute.
+study: setup
+	$(BIN)/snakemake --nolock --configfile examples/small-models.yaml $(IN_STUDY) -- results/study/report.html
+	@echo "The report: $(abspath $(RESULTS))/study/report.html"
+
 # CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
 plan: setup
 	exec $(BIN)/snakemake --nolock --quiet all $(CONFIGURED) $(IN_STUDY) -- plan
@@ -77,6 +82,10 @@ slice: setup
 # What a taker will see of a slice: make check-slice FILE=results/slice-....zip
 check-slice: setup
 	$(BIN)/python workflow/scripts/check_slice.py "$(FILE)"
+
+# For other tools: every table as CSV, and speeds as llama-bench's database; SLICE=file of a slice instead of this study.
+export: setup
+	$(BIN)/python workflow/scripts/export_tables.py --results "$(RESULTS)" $(if $(SLICE),--slice "$(SLICE)")
 
 # Everything that needs neither an engine nor a cluster: side by side, a file of tests on each core.
 SIDE_BY_SIDE := $(BIN)/pytest -n logical --dist loadfile -m "not engine and not cluster"
