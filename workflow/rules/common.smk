@@ -17,8 +17,9 @@ wildcard_constraints:
     round=r"(round-\d+/)?",
     # A cell that is compared with the f16 of another engine than its own; the others lie where they lay before that.
     against=r"(against-[^/]+/)?",
-    # Where a set of tables and the report on it lie: all that was measured, or the published numbers alone.
-    root=r"results(/published)?",
+    # Where a set of tables and the report on it lie: all that was measured, the published numbers or kvsweep's own
+    # slices alone.
+    root=r"results(/published|/study)?",
 
 
 BASE, RESULTS = Path(workflow.basedir), Path("results")
@@ -115,6 +116,10 @@ def published_files():
         for path in sorted(directory.iterdir())
         if path.suffix in (".csv", ".yaml", ".json")
     ]
+
+
+# The slices in examples/slices, by name.
+SHIPPED = {path.stem: str(path) for path in sorted(BASE.glob("examples/slices/*.zip"))}
 
 
 def slice_places():

@@ -10,6 +10,7 @@ localrules:
     study,
     tables,
     published_tables,
+    shipped_tables,
 
 
 rule study:
@@ -77,4 +78,27 @@ rule published_tables:
         command(
             "make_tables.py",
             "--results results/published --only-published",
+        )
+
+
+rule shipped_tables:
+    """Writes the tables of the slices that kvsweep ships alone: their report (docs/study.md) needs no engine."""
+    input:
+        SHIPPED.values(),
+    output:
+        expand(
+            "results/study/tables/{table}.parquet",
+            table=MEASURED,
+        ),
+    log:
+        "results/logs/study-tables.log",
+    conda:
+        "../envs/kvsweep.yaml"
+    params:
+        code=code("make_tables.py", *published_files()),
+        slices=json.dumps(SHIPPED),
+    shell:
+        command(
+            "make_tables.py",
+            "--results results/study --only-slices --slices {params.slices:q}",
         )

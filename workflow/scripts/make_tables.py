@@ -53,20 +53,23 @@ def main() -> None:
     parser.add_argument(
         "--only-published", action="store_true", help="make the tables of the published numbers alone"
     )
+    parser.add_argument(
+        "--only-slices",
+        action="store_true",
+        help="make the tables of slices alone: nothing was measured here",
+    )
     arguments = parser.parse_args()
     results: Path = arguments.results
     published = read_published(arguments.published)
-    others = [published]
-    if arguments.only_published:
-        for name in schemas.TABLES:
-            write(results, name, of_others(name, others))
-        return
-    others = [] if arguments.others == "none" else [published]
     slices = [
         read_slice(name, bring_slice(name, one, results / "slices" / name, say, arguments.base))
         for name, one in parse_slices(json.loads(arguments.slices)).items()
     ]
-    others += slices
+    if arguments.only_published or arguments.only_slices:
+        for name in schemas.TABLES:
+            write(results, name, of_others(name, [published] if arguments.only_published else slices))
+        return
+    others = [*([] if arguments.others == "none" else [published]), *slices]
     study = parse_study(read_json(results / "config.json"))
     build_paths = {name: results / "engines" / name / "build.json" for name in study.engines}
     model_paths = {name: results / "models" / name / "model.json" for name in study.models}

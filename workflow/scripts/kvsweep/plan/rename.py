@@ -28,7 +28,9 @@ _PLACES = {
     "CORPUS": ("corpora", "corpus.json", 2),
 }
 KINDS = (*_PLACES, "MACHINE")
-_NO_MEASUREMENTS = ("engines", "models", "corpora", "tables", "figures", "logs", "parsed", "published")
+_NO_MEASUREMENTS = (
+    *("engines", "models", "corpora", "tables", "figures", "logs", "parsed", "published", "study"),
+)
 
 
 @dataclass(frozen=True)
