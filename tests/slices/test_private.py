@@ -67,11 +67,61 @@ def test_tokens(secret: str, around: str) -> None:
         "llama-cli -hft s3cr3t-value",
         "https://ann:s3cr3t-value@x.org/a.gguf",
         "git+https://s3cr3t-value@x.org/a",
+        "HF_TOKEN='s3cr3t-value'",
+        'export HF_TOKEN = "s3cr3t-value"',
+        "hf_token: s3cr3t-value",
+        "api_key: s3cr3t-value",
+        '{\\"api_key\\": \\"s3cr3t-value\\"}',
+        "aws_secret_access_key = s3cr3t-value",
+        "password: s3cr3t-value",
+        "pwd=s3cr3t-value",
+        "auth=s3cr3t-value&session_id=s3cr3t-value",
+        "?u=x%26access_token%3Ds3cr3t-value%26y",
+        "Authorization%3A%20Bearer%20s3cr3t-value",
+        "bearer%20s3cr3t-value",
+        "?from=https%3A%2F%2Fann%3As3cr3t-value%40x.org%2Fa",
         "-----BEGIN OPENSSH PRIVATE KEY-----\ns3cr3t-value\n-----END OPENSSH PRIVATE KEY-----",
     ],
 )
 def test_what_is_called_a_secret(text: str) -> None:
     assert "s3cr3t-value" not in Private().text(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print_info: EOS token             = 2 '</s>'",
+        "load: control token:      1 '<s>' is not marked as EOG",
+        "print_info: max token length      = 93",
+        "llama_model_loader: - kv  21: tokenizer.ggml.bos_token_id u32 = 1",
+        "load: token to piece cache size = 0.1713 MB",
+        "The password of Koko is 73035.",
+    ],
+)
+def test_what_an_engine_says_of_tokens_stays(line: str) -> None:
+    assert Private().text(line) == line
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/home/ann smith/x",
+        "/home/ann\\ smith/x",
+        "file:///home/ann%20smith/x",
+        "?path=%2Fhome%2Fann%20smith%2Fx",
+        "\\/home\\/ann smith\\/x",
+        "/srv/of smith/x",
+        "/srv/of\\ smith/x",
+        "file:///srv/of%20smith/x",
+    ],
+)
+def test_a_path_as_a_shell_an_address_and_json_write_it(path: str) -> None:
+    found = Private(homes=["/home/ann smith"], places={"/srv/of smith": "/models"}).text(path)
+    assert "smith" not in found and found.endswith("x")
+
+
+def test_an_address_of_mail_in_an_address() -> None:
+    assert Private().text("?to=ann%40example.org&x") == "?to=user@host&x"
 
 
 def test_secrets_of_a_record() -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 REMOVED = "REMOVED"
 USER, HOST = "user", "host"
@@ -33,7 +34,8 @@ _SHORTEST = 3
 _END = r"(?![A-Za-z0-9_.-])"
 _HOME = re.compile(
     r"((?<![\w.-])(?:/var|/usr|/export|/mnt/[a-z]|/private|/System/Volumes/Data|/nfs|/net|/host)?/(?:home|Users)/"
-    r"|(?<![\w.-])/(?:run/)?media/|[A-Za-z]:(?:\\{1,4}|/)Users(?:\\{1,4}|/)|%2[Ff](?:home|Users)%2[Ff])"
+    r"|(?<![\w.-])/(?:run/)?media/|[A-Za-z]:(?:\\{1,4}|/)[Uu]sers(?:\\{1,4}|/)|%2[Ff](?:home|Users)%2[Ff]"
+    r"|\\{1,2}/(?:home|Users)\\{1,2}/|\\{1,2}u002[Ff](?:home|Users)\\{1,2}u002[Ff])"
     r"(?!Shared(?![\w.-]))([^/\\\s\"'<>|:;,%()\[\]{}=]+)"
 )
 _ROOT = re.compile(r"(?<![\w./-])/(?:var/)?root(?=[/\s\"':;,)\]]|$)")
@@ -41,17 +43,23 @@ _MAC_TEMPORARY = re.compile(r"(/var/folders/)[\w+]{2}/[\w+-]+")
 _OF_A_HOME = re.compile(r"~[A-Za-z_][\w.-]*(?=/)")
 
 _SECRET_NAME = (
-    r"(?:token|secret|passw(?:or)?d|(?:api|access|private)[_-]?key|credentials?|signature|(?<![a-z])sig)"
+    r"(?:token|secret|passw(?:or)?d|pwd|passphrase|(?:api|access|private)[_-]?key|credentials?|signature|(?<![a-z])sig"
+    r"|(?<![a-z])auth|session_?id)"
 )
+# Names that say nothing else, also where there are spaces behind them.
+_SURE_NAME = r"(?:secret|passw(?:or)?d|passphrase|(?:api|access|private|secret)[_-]?key|credentials?)"
+# Between a name and its value, in an assignment, JSON, a header or an address, with its quotes.
+_IS = r"(?:\\?[\"'])?(?:=|%3D|:(?!/)|%3A)\s*(?:\\?[\"'])?"
+_VALUE = r"[^\s\"'&;,\\]+"
 _SECRETS = (
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
         REMOVED,
     ),
-    (re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+"), rf"\1{REMOVED}"),
+    (re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*(?:[:=]|%3A)\s*[\"']?)[^\r\n\"']+"), rf"\1{REMOVED}"),
     (re.compile(r"(?i)\b((?:set-)?cookie\s*:\s*)[^\r\n\"']+"), rf"\1{REMOVED}"),
     (re.compile(r"(?i)\b((?:x-)?(?:api-key|auth-token)\s*:\s*)[^\s\"']+"), rf"\1{REMOVED}"),
-    (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{REMOVED}"),
+    (re.compile(r"(?i)\b(bearer(?:\s|\+|%20)+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{REMOVED}"),
     (
         re.compile(
             r"\b(?:hf_[A-Za-z0-9]{6,}|api_org_[A-Za-z0-9]{6,}|gh[pousr]_[A-Za-z0-9]{6,}|github_pat_\w{6,}"
@@ -62,19 +70,26 @@ _SECRETS = (
         REMOVED,
     ),
     (re.compile(r"(://)[^\s'\"/@]+@"), rf"\1{REMOVED}@"),
-    (
-        re.compile(rf"(?i)({_SECRET_NAME}(?:=|[\"']\s*:\s*[\"']))[^\s\"'&;,]+"),
-        rf"\1{REMOVED}",
-    ),
+    (re.compile(r"(?i)(%3A%2F%2F)(?:(?!%2F|%40)[^\s'\"/@&])+%40"), rf"\1{REMOVED}%40"),
+    (re.compile(rf"(?i)({_SECRET_NAME}{_IS})(?!\d+(?!\S)){_VALUE}"), rf"\1{REMOVED}"),
+    (re.compile(rf"(?i)({_SURE_NAME}\s*{_IS}){_VALUE}"), rf"\1{REMOVED}"),
+    # Of a model's tokens a log says "EOS token = 1" and "control token: 1": a variable's name is written otherwise.
+    (re.compile(rf"(\b[A-Z0-9]+_(?:TOKEN|KEY|AUTH)\s*{_IS}){_VALUE}"), rf"\1{REMOVED}"),
     (re.compile(rf"(?i)((?<!\S)--?(?:[a-z-]*{_SECRET_NAME}|hft)\s+)[^\s\"']+"), rf"\1{REMOVED}"),
 )
 _SECRET_KEY = re.compile(rf"(?i)^(?:[\w-]*[_-])?{_SECRET_NAME}$")
 _SECRET_OPTION = re.compile(rf"(?i)^--?(?:[a-z-]*{_SECRET_NAME}|hft)$")
 _DEVICE = re.compile(r"\b((?:GPU|MIG)-)[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _AT = re.compile(
-    r"(?<![\w.+@-])(?!git@|user@host|REMOVED@)[\w.+-]+@[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*"
+    r"(?<![\w.+@%-])(?!git@|user@host|REMOVED@)[\w.+-]+(?:@|%40)[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*"
 )
 _LOCAL = re.compile(r"(?<![\w./-])[A-Za-z0-9][\w-]*\.(?:local|lan|internal)(?![\w.-])")
+
+
+def _in_all_forms(path: str) -> str:
+    """A pattern of a path as it stands, and as a shell, an address and JSON write it."""
+    forms = (path, path.replace(" ", "\\ "), quote(path), quote(path, safe=""), path.replace("/", "\\/"))
+    return f"(?:{'|'.join(map(re.escape, dict.fromkeys(forms)))})"
 
 
 def users_in(texts: Iterable[str]) -> set[str]:
@@ -105,10 +120,10 @@ class Private:
         self._rules: list[tuple[str, re.Pattern[str], str]] = []
         for place, shown in sorted((places or {}).items(), key=lambda one: (-len(one[0]), one[0])):
             if len(place) > 1:
-                self._add(PLACES, re.escape(place.rstrip("/")) + r"(?![\w-])", shown)
+                self._add(PLACES, _in_all_forms(place.rstrip("/")) + r"(?![\w-])", shown)
         for home in sorted({home.rstrip("/") for home in homes}, key=lambda home: (-len(home), home)):
             if len(home) > 1:
-                self._add(HOMES, re.escape(home) + r"(?![\w-])", f"/home/{USER}")
+                self._add(HOMES, _in_all_forms(home) + r"(?![\w-])", f"/home/{USER}")
         self._rules += [(SECRETS, pattern, shown) for pattern, shown in _SECRETS]
         self._rules += [
             (HOMES, _HOME, rf"\1{USER}"),
