@@ -54,7 +54,7 @@ published: setup
 	exec $(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- results/published/report.html
 	@echo "The report: $(abspath $(RESULTS))/published/report.html"
 
-# The report behind docs/study.md, from the slices in examples/slices alone: no engine, no model, under a minute.
+# The report behind docs/study.md, from the slices in examples/slices alone: no engine, no model.
 study: setup
 	$(BIN)/snakemake --nolock --configfile examples/small-models.yaml $(IN_STUDY) -- results/study/report.html
 	@echo "The report: $(abspath $(RESULTS))/study/report.html"
