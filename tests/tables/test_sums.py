@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,19 @@ def test_sums_of_other_windows_are_no_result(tmp_path: Path) -> None:
     asked = replace(cell, run=cell.run | {"chunks": 3}, sums=sums_of(cell))
     with pytest.raises(UnparsableOutput, match="not of the windows and positions that were asked for"):
         columns_of(asked)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("kld", 1e308), ("kld", float("inf")), ("ln_ppl_ratio", float("inf")), ("window_tokens", 0)],
+)
+def test_numbers_that_no_window_has_are_an_error_and_no_warning(
+    tmp_path: Path, key: str, value: float
+) -> None:
+    cell = scored_cell(tmp_path, lambda *_: 1.0, windows=2)
+    found = sums_of(cell)
+    for part in found["parts"]:
+        part[key] = value if key == "window_tokens" else [value, -value]
+    with warnings.catch_warnings(), pytest.raises(ArithmeticError):
+        warnings.simplefilter("error")
+        columns_of(replace(cell, sums=found))

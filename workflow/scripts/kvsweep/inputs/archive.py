@@ -18,10 +18,9 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent, not_readable, not_writable
 from kvsweep.units import format_bytes
 
-_DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
-    NotImplementedError,  # a compression that Python does not know
-)
+# What Python raises where a zip archive is damaged; the last one for a compression that it does not know.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+_DAMAGED = (*DAMAGED_ZIP, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError)
 
 
 def extract(archive: Path, member: str, target: Path, where: str) -> None:

@@ -10,7 +10,6 @@ import os
 import stat
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_readable
+from kvsweep.inputs.archive import DAMAGED_ZIP
 from kvsweep.slices.layout import (
     LIMITS,
     MANIFEST,
@@ -36,15 +36,8 @@ from kvsweep.units import format_bytes
 _END, _END_BYTES = b"PK\x05\x06", 22
 _LARGE = b"PK\x06\x07"  # of archives with more than a slice has
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    struct.error,
-    ValueError,
-    RuntimeError,
-)
+# A stranger's archive may be damaged in ways that no broken download is.
+_DAMAGED = (*DAMAGED_ZIP, struct.error, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)

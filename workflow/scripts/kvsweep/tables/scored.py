@@ -53,7 +53,9 @@ def columns_of(recorded: Recorded) -> dict[str, Any]:
     if _PROBLEM in recorded.sums:
         raise UnparsableOutput(str(recorded.sums[_PROBLEM]))
     _check_failure(recorded)
-    found, run = columns(recorded.sums), recorded.run
+    # They may be a stranger's, and numbers of any size.
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        found, run = columns(recorded.sums), recorded.run
     asked = (run["chunks"], Positions.parse(run["positions"]).scored(run["n_ctx"]))
     if (len(found["kld_windows"]), found["window_tokens"]) != asked:
         raise UnparsableOutput("the sums are not of the windows and positions that were asked for")
