@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import recorded_study
 from kvsweep.slices.given import read_all
-from kvsweep.slices.layout import FORMAT
+from kvsweep.slices.layout import FORMAT, is_member
 from kvsweep.slices.read import read_slice
+from kvsweep.study.cells import QualityCell
+from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import OtherRows
 from support import TESTS
 
@@ -70,3 +72,10 @@ def test_engines_and_machines_are_those_of_the_cells(attic: OtherRows) -> None:
     ]
     (machine,) = attic.machines
     assert (machine["cells"], machine["hosts"], machine["made_from"]) == (10, ["host-1"], "raw")
+
+
+@pytest.mark.parametrize("reference", [None, "fork"])
+@pytest.mark.parametrize("file", ["run.json", "stdout.log", "stderr.log", "sums.json"])
+def test_every_file_of_a_cell_of_the_scorer_may_be_in_a_slice(reference: str | None, file: str) -> None:
+    cell = QualityCell("mainline", "tiny", "text", 512, Pair("q8_0", "q4_0"), "scorer", reference)
+    assert is_member(f"{cell.directory}/{file}")

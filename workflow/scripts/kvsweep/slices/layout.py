@@ -27,7 +27,7 @@ _MEMBER = re.compile(
     rf"|engines/{_NAME}/build\.json|models/{_NAME}/model\.json|corpora/{_NAME}/corpus\.json"
     rf"|(?:quality|scorer)/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/(?:against-{_NAME}/)?{_PAIR}/"
     r"(?:run\.json|stdout\.log|stderr\.log)"
-    rf"|scorer/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/{_PAIR}/sums\.json"
+    rf"|scorer/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/(?:against-{_NAME}/)?{_PAIR}/sums\.json"
     rf"|tasks/{_NAME}/{_NAME}/{_NAME}/{_PAIR}/(?:run\.json|items\.jsonl|server\.log)"
     rf"|throughput/{_NAME}/{_NAME}/(?:round-(?:[2-9]|[1-9][0-9]{{1,5}})/)?d(?:0|[1-9][0-9]{{0,9}})/{_PAIR}/(?:run\.json|bench\.jsonl|stderr\.log)"
 )
