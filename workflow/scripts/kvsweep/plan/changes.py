@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kvsweep.plan.current import Current, EngineNow, InputNow
 from kvsweep.study.arguments import Arguments
-from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell, limit_hours
 from kvsweep.study.config import Limits, Study
 from kvsweep.units import format_count, format_duration
 
@@ -45,7 +45,7 @@ def change(run: Cell | BaselineRun, record: Record, study: Study, now: Current) 
         or (
             None
             if isinstance(run, BaselineRun)
-            else limit_change(record, study.limits, _answer_seconds(run, study))
+            else limit_change(record, study.limits, limit_hours(study, run), _answer_seconds(run, study))
         )
     )
     if reason is not None:
@@ -70,9 +70,14 @@ def corpus_of(run: Cell | BaselineRun, study: Study) -> str | None:
     return run.corpus
 
 
-def limit_change(record: Record, limits: Limits, answer_seconds: float | None = None) -> str | None:
-    """Why a cell that was stopped or skipped because of a limit would come further under the limits as they are now."""
-    seconds = limits.cell_hours * 3600
+def limit_change(
+    record: Record, limits: Limits, hours: float | None = None, answer_seconds: float | None = None
+) -> str | None:
+    """Why a cell that was stopped or skipped because of a limit would come further under the limits as they are now.
+
+    ``hours`` is the limit of its engine process, where that is not the one of ``limits``.
+    """
+    seconds = (limits.cell_hours if hours is None else hours) * 3600
     if record.get("skipped"):
         predicted = record.get("predicted_seconds")
         if not limits.skip:

@@ -28,7 +28,7 @@ from kvsweep.plan.needs import (
     perplexity_estimate,
     request_of,
 )
-from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell, limit_hours
 from kvsweep.study.config import ConfigError, Study
 from kvsweep.study.pairs import BASELINE_PAIR
 
@@ -64,7 +64,7 @@ def request(study: Study, run: Cell | BaselineRun, results: Path) -> Request:
         backend = _backend(results / "engines" / run.engine / "build.json")
         memory = _megabytes(needs.memory_bytes(backend) * _MEMORY_FACTOR + _MEMORY_MORE)
         disk = _megabytes(needs.disk_bytes + _DISK_MORE)
-    limit = study.limits.cell_hours * 3600
+    limit = limit_hours(study, run) * 3600
     seconds = _seconds(study, run, results)
     asked = limit if seconds is None else min(limit, seconds * _TIME_FACTOR)
     return Request(memory, disk, math.ceil((asked + _TIME_MORE_SECONDS) / 60))

@@ -32,6 +32,7 @@ from kvsweep.study.cells import (
     TaskCell,
     ThroughputCell,
     baseline_runs,
+    limit_hours,
     task_cells,
 )
 from kvsweep.study.cells import quality_cells as quality_cells_of
@@ -129,19 +130,18 @@ class Plan:
         """Of everything that has an estimate; none takes longer than the time limit."""
         left_out = {item.run for item in self.skipped}
         return math.fsum(
-            min(item.estimate.seconds, self.limit_seconds)
+            min(item.estimate.seconds, limit_hours(self.study, item.run) * 3600)
             for item in self.to_do
             if item.estimate is not None and item.run not in left_out
         )
 
     @property
-    def limit_seconds(self) -> float:
-        return self.study.limits.cell_hours * 3600
-
-    @property
     def longest_seconds(self) -> float:
         """Nothing can take longer: every engine process is ended at its time limit."""
-        return (len(self.to_do) - len(self.skipped)) * self.limit_seconds
+        left_out = {item.run for item in self.skipped}
+        return math.fsum(
+            limit_hours(self.study, item.run) * 3600 for item in self.to_do if item.run not in left_out
+        )
 
 
 def make_plan(study: Study, known: Known) -> Plan:

@@ -25,12 +25,14 @@ from kvsweep.plan.changes import corpus_of
 from kvsweep.plan.counts import Run
 from kvsweep.study.cells import (
     QualityCell,
+    TaskCell,
     baseline_runs,
     quality_cells,
     task_cells,
     throughput_cells,
 )
 from kvsweep.study.config import Engine, Study, check_engine_accepts
+from kvsweep.study.tasks import harness_definition
 
 Manifest = Mapping[str, Any]
 
@@ -118,6 +120,8 @@ class StudyOnDisk:
             self._path("engines", run.engine, "build.json"),
             self._path("models", run.model, "model.json"),
         ]
+        if isinstance(run, TaskCell) and self.study.tasks[run.task].harness is not None:
+            found.append(self._path("harness", f"{run.task}.json"))
         if (corpus := corpus_of(run, self.study)) is not None:
             found.append(self._path("corpora", corpus, "corpus.json"))
         if isinstance(run, QualityCell) and run.method == "perplexity":
@@ -166,6 +170,18 @@ class StudyOnDisk:
                 is_as(made, self.now.corpora[name], corpus.sha256)
                 and corpus.archive_sha256 in (None, made.get("archive_sha256"))
                 and self._lies_at(source_of(made), corpus.origin.path if corpus.origin else None)
+            ),
+        )
+
+    def harness(self, task: str) -> list[str]:
+        asked = self.study.tasks[task]
+        assert asked.harness is not None
+        definition = json.loads(harness_definition(asked))
+        return self._unless(
+            self._path("harness", f"{task}.json"),
+            lambda made: (
+                made.get("definition") == definition
+                and all(Path(made[name]).exists() for name in ("aider", "exercises", "python") if made[name])
             ),
         )
 

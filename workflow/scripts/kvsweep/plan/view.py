@@ -10,8 +10,10 @@ from kvsweep.engine import sizes
 from kvsweep.inputs.model_header import ModelHeader
 from kvsweep.plan.plan import Item, Known, Plan
 from kvsweep.plan.warnings import number, warnings
+from kvsweep.study import polyglot
 from kvsweep.study.cells import BaselineRun, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, nominal_bits
+from kvsweep.study.tasks import Task
 from kvsweep.units import format_bytes, format_count, format_duration, parse_count
 
 ABSENT = "–"
@@ -112,7 +114,7 @@ def _as_row(item: Item, known: Known) -> dict[str, Any]:
 def as_text(plan: Plan, machine: str) -> str:
     """The plan for a person: totals, one table for each engine and model, what will not fit, how long it will take."""
     groups = [(engine, model) for engine in plan.study.engines for model in plan.study.models]
-    lines = [*_totals(plan), _machine(plan, machine)]
+    lines = [*_totals(plan), *_off(plan), _machine(plan, machine)]
     if plan.known.models:
         lines += [
             "",
@@ -304,7 +306,39 @@ def _task_lines(plan: Plan, engine: str, model: str) -> list[str]:
             + (f", {format_bytes(disk)} of disk" if disk is not None else "")
             + f", {sum(item.done for item in items)}/{len(items)} done"
         )
+        if task.kind == "aider-polyglot":
+            lines.append(f"    {_what_exercises_take(task, items)}")
     return lines
+
+
+def _what_exercises_take(task: Task, items: list[Item]) -> str:
+    """Of exercises in programming, which take most of a day: said before it starts."""
+    by_language = polyglot.by_language(task.definition["exercises"])
+    what = ", ".join(f"{language} {n}" for language, n in sorted(by_language.items()))
+    if any(item.estimate for item in items if not item.done) or all(item.done for item in items):
+        return what
+    return f"{what}; {_at_the_studys_pace(task)}, at most {task.cell_hours:g} h"
+
+
+def _at_the_studys_pace(task: Task) -> str:
+    least, most = (format_duration(task.n_items * seconds) for seconds in polyglot.STUDY_SECONDS)
+    all_of_them = f"{polyglot.STUDY_HOURS[0]} to {polyglot.STUDY_HOURS[1]} h for all 225"
+    return f"{least} to {most} a pair at the study's pace (M5 Max, {all_of_them})"
+
+
+def _off(plan: Plan) -> list[str]:
+    """The tasks that the configuration has and does not want asked."""
+    return [
+        f"off:         task {task.name} ({task.kind}, {number(task.n_items, 'item')} a pair"
+        + (f", {_at_the_studys_pace(task)}" if task.harness else "")
+        + f"); tasks.{task.name}.enabled turns it on"
+        for task in plan.study.tasks_off.values()
+    ]
+
+
+def _own_limits(plan: Plan) -> str:
+    names = [task.name for task in plan.study.tasks.values() if task.cell_hours is not None]
+    return f" (task {', '.join(names)}: as it says itself)" if names else ""
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
@@ -337,6 +371,6 @@ def _time(plan: Plan) -> list[str]:
         # Only where nothing better is known: beside an estimate it would frighten for nothing.
         lines.append(
             f"time: at most {format_duration(plan.longest_seconds)}, because each run is ended after "
-            f"{plan.study.limits.cell_hours:g} h"
+            f"{plan.study.limits.cell_hours:g} h" + _own_limits(plan)
         )
     return lines

@@ -175,6 +175,12 @@ def baseline_runs(study: Study) -> list[BaselineRun]:
     return list(dict.fromkeys(cell.baseline for cell in quality_cells(study) if cell.method == "perplexity"))
 
 
+def limit_hours(study: Study, run: Cell | BaselineRun) -> float:
+    """How long the engine process of ``run`` may take."""
+    own = study.tasks[run.task].cell_hours if isinstance(run, TaskCell) else None
+    return study.limits.cell_hours if own is None else own
+
+
 def task_cells(study: Study) -> list[TaskCell]:
     """Each task by itself, f16/f16 first, which the others are compared with."""
     return [

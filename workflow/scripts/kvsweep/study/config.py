@@ -152,6 +152,8 @@ class Study:
     analysis: Analysis
     published: bool | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
+    # By name, those that the configuration has and does not want asked.
+    tasks_off: dict[str, Task] = field(default_factory=dict)
 
     @property
     def others(self) -> str:
@@ -175,7 +177,8 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     }
     quality = _quality(asked.quality, corpora)
     throughput = asked.throughput if asked.throughput and asked.throughput.depths else None
-    tasks = _tasks(asked, corpora)
+    named = _tasks(asked, corpora)
+    tasks = {name: task for name, task in named.items() if asked.tasks[name].enabled}
     engines = {name: _engine(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()}
     if quality is not None:
         _check_reference(quality, engines)
@@ -192,6 +195,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         analysis=Analysis(asked.analysis.pareto_depth, asked.analysis.memories),
         published=asked.published,
         tasks=tasks,
+        tasks_off={name: task for name, task in named.items() if name not in tasks},
     )
 
 
@@ -317,6 +321,8 @@ def quality_pairs(engine: Engine) -> tuple[Pair, ...]:
 
 def task_pairs(engine: Engine, task: Task) -> tuple[Pair, ...]:
     """The engine's pairs that a task is asked with, and f16/f16 first, which they are compared with."""
+    if task.engines is not None and engine.name not in task.engines:
+        return ()
     asked = [pair for pair in engine.pairs if task.pairs is None or pair in task.pairs]
     return tuple(dict.fromkeys((BASELINE_PAIR, *asked))) if asked else ()
 
@@ -399,6 +405,8 @@ def _check_arguments(engine: Engine, quality: Quality | None) -> None:
 def _check_server(engine: Engine, tasks: Iterable[Task]) -> None:
     """Arguments are those of llama-bench and llama-perplexity: the server is another program."""
     for task in tasks:
+        if not task_pairs(engine, task):
+            continue
         given = [engine.arguments, *(engine.pair_arguments.get(pair) for pair in task_pairs(engine, task))]
         if any(one and one.as_dict() for one in given):
             raise ConfigError(
@@ -418,6 +426,12 @@ def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Tas
             raise ConfigError(
                 f"tasks.{task.name}.corpus: there is no {task.corpus!r} in corpora, which has {has}."
             )
+        for index, engine in enumerate(task.engines or ()):
+            if engine not in asked.engines:
+                has = ", ".join(asked.engines)
+                raise ConfigError(
+                    f"tasks.{task.name}.engines.{index}: there is no {engine!r} in engines, which has {has}."
+                )
         for index, pair in enumerate(task.pairs or ()):
             if pair != BASELINE_PAIR and pair not in everywhere:
                 raise ConfigError(

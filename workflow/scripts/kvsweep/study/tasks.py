@@ -7,40 +7,77 @@ tables/task_scores.py.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
+from kvsweep.study import polyglot
 from kvsweep.study.complaints import Complaint, unknown
 from kvsweep.study.pairs import Pair
 from kvsweep.study.section import CHECKED, Section
-from kvsweep.study.values import Amount, Flag, Name, Natural, Optional, Positive, Some, Tokens, Types
+from kvsweep.study.values import (
+    Amount,
+    Flag,
+    GitAddress,
+    Name,
+    Natural,
+    Optional,
+    Positive,
+    Some,
+    Text,
+    Tokens,
+    Types,
+)
 
 SERVER = "llama-server"
 # Of a prompt: room for a template and a question.
 _SHORTEST = 256
 
 Question = Literal["one", "several", "chain", "count"]
+Language = Literal["cpp", "go", "java", "javascript", "python", "rust"]
+EditFormat = Literal["diff", "diff-fenced", "udiff", "whole"]
+Confinement = Literal["auto", "bubblewrap", "docker", "podman"]
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
-class _Asked(Section):
+class _AnyTask(Section):
     """What all kinds have."""
+
+    enabled: Flag = Field(default=True, description="whether it is asked at all")
+    engines: Optional[Some[Name]] = Field(default=None, description="the engines to ask; all if absent")
+    pairs: Optional[Some[Types]] = Field(
+        default=None, description="the pairs of an engine to ask with, beside f16; all if absent"
+    )
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What items follow from."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, config=CHECKED, kw_only=True)
+class _Asked(_AnyTask):
+    """What the kinds have whose items kvsweep makes."""
 
     contexts: Some[Tokens] = Field(description="lengths of prompt and answer together, in tokens")
     items: Positive = Field(default=50, description="items at each context, of each kind of question")
     seed: Natural = Field(default=1, description="another number gives other items")
-    pairs: Optional[Some[Types]] = Field(
-        default=None, description="the pairs of an engine to ask with, beside f16; all if absent"
-    )
     answer_minutes: Amount = Field(default=60.0, description="longest time that one answer may take")
 
     @property
     def answer(self) -> int:
         """Tokens of an answer, at most."""
         raise NotImplementedError
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        asked = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        for key in ("enabled", "engines", "pairs", "answer_minutes"):
+            asked.pop(key, None)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
 
     def __post_init__(self) -> None:
         for index, context in enumerate(self.contexts):
@@ -97,7 +134,76 @@ class TrajectoryEntry(_Asked):
         return self.tokens
 
 
-_KINDS = ("recall", "tool-call", "trajectory")
+@dataclass(frozen=True, config=CHECKED, kw_only=True)
+class AiderPolyglotEntry(_AnyTask):
+    kind: Literal["aider-polyglot"] = Field(
+        description="exercises in programming: Aider's own harness, and tests of what the model wrote in a sandbox"
+    )
+    context: Tokens = Field(default=32768, description="length of prompt and answer together, in tokens")
+    languages: Some[Language] = Field(
+        default=("cpp", "go", "java", "javascript", "python", "rust"),
+        description="languages of the exercises",
+    )
+    exercises: Optional[Some[Text]] = Field(
+        default=None,
+        description="exercises by name, as wordy or python/wordy; all of the languages if absent",
+    )
+    edit_format: EditFormat = Field(default="diff", description="how the model is to write its changes")
+    tries: Positive = Field(
+        default=2, description="tries at an exercise; after the first with what tests said"
+    )
+    answer_tokens: Positive = Field(
+        default=8192, description="longest answer; an exercise has one or more a try"
+    )
+    seed: Natural = Field(default=1, description="the server's seed")
+    thinking: Optional[Flag] = Field(
+        default=None, description="tells the chat template of a model that can whether to think aloud first"
+    )
+    exercise_minutes: Amount = Field(default=60.0, description="longest time that one exercise may take")
+    cell_hours: Amount = Field(
+        default=48.0, description="time limit of a pair's server, instead of that of limits"
+    )
+    sandbox: Confinement = Field(
+        default="auto",
+        description="what runs the harness and what a model wrote; the first that works here, if auto",
+    )
+    image: Text = Field(
+        default=polyglot.IMAGE, description="of docker or podman: an image that has aider's tools"
+    )
+    aider: GitAddress = Field(
+        default=polyglot.AIDER, description="repository of the harness, or a copy of it"
+    )
+    polyglot: GitAddress = Field(
+        default=polyglot.EXERCISES, description="repository of the exercises, or a copy of it"
+    )
+
+    def __post_init__(self) -> None:
+        if self.context < self.answer_tokens + _SHORTEST:
+            raise Complaint(
+                f"{self.context} tokens leave less than {_SHORTEST} for the prompt beside an answer of "
+                f"{self.answer_tokens}; write a longer one",
+                "context",
+            )
+        polyglot.chosen(self.languages, self.exercises)
+
+    @property
+    def answer(self) -> int:
+        return self.answer_tokens
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        same = ("kind", "edit_format", "tries", "answer_tokens", "seed")
+        return {
+            **{name: getattr(self, name) for name in same},
+            **({} if self.thinking is None else {"thinking": self.thinking}),
+            "contexts": [self.context],
+            "exercises": polyglot.chosen(self.languages, self.exercises),
+            "aider_commit": polyglot.AIDER_COMMIT,
+            "exercises_commit": polyglot.EXERCISES_COMMIT,
+        }
+
+
+_KINDS = ("recall", "tool-call", "trajectory", "aider-polyglot")
 
 
 def _has_kind(value: Any) -> Any:
@@ -114,7 +220,8 @@ TaskEntry = Annotated[
     Annotated[
         Annotated[RecallEntry, Tag("recall")]
         | Annotated[ToolCallEntry, Tag("tool-call")]
-        | Annotated[TrajectoryEntry, Tag("trajectory")],
+        | Annotated[TrajectoryEntry, Tag("trajectory")]
+        | Annotated[AiderPolyglotEntry, Tag("aider-polyglot")],
         Discriminator(lambda value: value["kind"] if isinstance(value, Mapping) else "recall"),
     ],
     BeforeValidator(_has_kind),
@@ -122,8 +229,22 @@ TaskEntry = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
+class Harness:
+    """Somebody else's program that asks the items: where it comes from, and the sandbox that it runs in."""
+
+    sandbox: str
+    image: str
+    aider: str
+    polyglot: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
-    """A task of a study. ``definition`` is what its items follow from; ``pairs`` None: an engine's own."""
+    """A task of a study. ``definition`` is what its items follow from; ``pairs`` None: an engine's own; ``engines``
+    None: all.
+
+    ``answer_minutes`` is for an answer, of a harness for an item; ``cell_hours`` None: as ``limits`` say.
+    """
 
     name: str
     definition: dict[str, Any]
@@ -131,6 +252,9 @@ class Task:
     answer_minutes: float
     answer_tokens: int
     corpus: str | None
+    cell_hours: float | None = None
+    harness: Harness | None = None
+    engines: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -144,20 +268,24 @@ class Task:
     @property
     def n_items(self) -> int:
         asked = self.definition
+        if "exercises" in asked:
+            return len(asked["exercises"])
         return int(asked["items"]) * len(asked["contexts"]) * len(asked.get("questions", [""]))
+
+
+def harness_definition(task: Task) -> str:
+    """What makes a harness ready for a task, as JSON."""
+    assert task.harness is not None
+    return json.dumps({**dataclasses.asdict(task.harness), "exercises": task.definition["exercises"]})
 
 
 def task_of(name: str, entry: Any) -> Task:
     """``entry`` is one of the classes above."""
-    asked = {key: value for key, value in dataclasses.asdict(entry).items() if value is not None}
-    for key in ("pairs", "answer_minutes"):
-        asked.pop(key, None)
-    definition = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
-    return Task(
-        name,
-        definition,
-        entry.pairs,
-        entry.answer_minutes,
-        entry.answer,
-        getattr(entry, "corpus", None),
-    )
+    if isinstance(entry, AiderPolyglotEntry):
+        harness = Harness(entry.sandbox, entry.image, entry.aider, entry.polyglot)
+        minutes, hours, corpus = entry.exercise_minutes, entry.cell_hours, None
+    else:
+        harness, minutes, hours = None, entry.answer_minutes, None
+        corpus = getattr(entry, "corpus", None)
+    pairs, engines = entry.pairs, entry.engines
+    return Task(name, entry.definition, pairs, minutes, entry.answer, corpus, hours, harness, engines)

@@ -1,0 +1,62 @@
+"""Aider Polyglot: which exercises it has, and which commits of the harness and of the exercises kvsweep runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from kvsweep.study.complaints import Complaint
+
+AIDER = "https://github.com/Aider-AI/aider"
+AIDER_COMMIT = "5dc9490bb35f9729ef2c95d00a19ccd30c26339c"
+EXERCISES = "https://github.com/Aider-AI/polyglot-benchmark"
+EXERCISES_COMMIT = "7e0611e77b54e2dea774cdc0aa00cf9f7ed6144f"
+# What all exercises took in the study, a pair, in hours, and one of them in seconds.
+STUDY_HOURS = (6, 12)
+STUDY_SECONDS = tuple(hours * 3600 / 225 for hours in STUDY_HOURS)
+# The image that aider's own benchmark/docker_build.sh makes.
+IMAGE = "aider-benchmark"
+
+_FILE = Path(__file__).parents[4] / "resources" / "polyglot" / "exercises.txt"
+
+
+@cache
+def all_exercises() -> tuple[str, ...]:
+    """``python/wordy``, ... of the exercises' commit, in the order in which they are run."""
+    return tuple(_FILE.read_text(encoding="utf-8").split())
+
+
+def language_of(exercise: str) -> str:
+    return exercise.split("/")[0]
+
+
+def chosen(languages: Iterable[str], names: Iterable[str] | None) -> list[str]:
+    """The exercises of some languages, or those of them that are named, as ``wordy`` or ``python/wordy``.
+
+    Raises Complaint for a name that is none of theirs.
+    """
+    wanted = set(languages)
+    there = [one for one in all_exercises() if language_of(one) in wanted]
+    if names is None:
+        return there
+    found: set[str] = set()
+    for index, name in enumerate(names):
+        own = [one for one in there if name in (one, one.split("/")[1])]
+        if not own:
+            known = [*there, *(one.split("/")[1] for one in there)]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = (
+                f"the nearest is {near[0]!r}" if near else "resources/polyglot/exercises.txt has their names"
+            )
+            raise Complaint(
+                f"{name!r} is no exercise in {', '.join(sorted(wanted))}; {hint}", f"exercises.{index}"
+            )
+        found.update(own)
+    return [one for one in there if one in found]
+
+
+def by_language(exercises: Iterable[str]) -> Counter[str]:
+    return Counter(map(language_of, exercises))
