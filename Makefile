@@ -10,7 +10,7 @@ CONFIGURED := $(if $(CONFIG),--configfile "$(CONFIG)")
 pinned = .venv/$(1)-$(firstword $(shell cksum requirements/$(1).txt))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: setup setup-dev setup-cluster demo run paper published study plan status forget rename slice check-slice export test check lint schema requirements
+.PHONY: setup setup-dev setup-cluster demo run paper published study plan status forget rename slice check-slice export test test-harness check lint schema requirements
 
 # What running needs. Tests and a cluster add theirs.
 setup: $(call pinned,run)
@@ -98,6 +98,15 @@ test: setup-dev lint
 	$(BIN)/pytest -m "engine or cluster"
 	$(SIDE_BY_SIDE)
 
+# The real harness of Aider Polyglot in the sandbox that this machine has; installs 850 MB under results/harness first.
+AIDER ?= https://github.com/Aider-AI/aider
+POLYGLOT ?= https://github.com/Aider-AI/polyglot-benchmark
+TRIED = ["python/beer-song", "python/grep", "python/proverb", "python/wordy"]
+HARNESS = {"sandbox": "auto", "image": "aider-benchmark", "aider": "$(AIDER)", "polyglot": "$(POLYGLOT)", "exercises": $(TRIED)}
+test-harness: setup-dev
+	$(BIN)/python workflow/scripts/make_harness.py --name tests --definition '$(HARNESS)' --harness-json results/harness/tests.json
+	$(BIN)/pytest -m harness
+
 lint: setup-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -111,6 +120,6 @@ schema: setup
 
 # Pins every package anew; needs uv.
 requirements:
-	cd requirements && for name in run cluster dev; do \
+	cd requirements && for name in run cluster dev harness; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt || exit 1; \
 	done

@@ -7,9 +7,10 @@ import importlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,11 @@ def run_make(*targets: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *targets], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
     )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        signal.sigtimedwait([], 0.05)
+    raise AssertionError("waited for a minute")

@@ -19,7 +19,7 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TASK_ITEMS, TASKS
-from support import SCRIPTS, STAND_IN, Done, Workplace, measure, run_json
+from support import SCRIPTS, STAND_IN, Done, Workplace, measure, run_json, wait_for
 
 RECALL = {
     **{"contexts": [1024], "items": 2, "seed": 1, "kind": "recall", "answer_tokens": 64},
@@ -246,14 +246,6 @@ def test_a_killed_runner_leaves_its_answers_and_no_server(place: Workplace, tmp_
     assert (row(place)["status"], row(place)["right"]) == ("measured", 6)
     assert run_json(cell(place))["items_before"] == 3
     assert not spool.exists()
-
-
-def wait_for(condition: Any) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        signal.sigtimedwait([], 0.05)
-    raise AssertionError("waited for a minute")
 
 
 def test_what_was_answered_with_another_model_is_asked_again(place: Workplace, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ engine: Any = importlib.import_module("engine")
 # Of the start, and of an answer.
 FAULTS = {
     *("oom", "bad-port", "sigkill"),
-    *("dies", "error", "nothing", "endless", "no-utf8", "no-json", "hangs", "closes", "surrogate"),
+    *("dies", "no-room", "error", "nothing", "endless", "no-utf8", "no-json", "hangs", "closes", "surrogate"),
 }
 ASKED = dict(zip(sys.argv[1:], [*sys.argv[2:], ""], strict=True))
 FAULT = os.environ.get("STAND_IN", "")
@@ -50,11 +50,48 @@ class Handler(BaseHTTPRequestHandler):
                 self.say({"prompt": f"<user>{asked['messages'][0]['content']}<model>"})
             case "/completion":
                 self.complete(asked)
+            case "/v1/chat/completions":
+                self.chat(asked)
+
+    def chat(self, asked: dict[str, Any]) -> None:
+        """Of exercises STAND_IN_EXERCISES says by name what happens, as JSON; the others are not solved."""
+        text = "\n".join(message["content"] for message in asked["messages"])
+        does = json.loads(os.environ.get("STAND_IN_EXERCISES", "{}"))
+        name = next((one for one in does if f"{one.replace('-', '_')}.py" in text), "")
+        what = does.get(name, "fail")
+        # Of the second try the tests' words are part.
+        if what == "fail-once":
+            what = "solve" if "See the testing errors above" in text else "fail"
+        if what == "hangs-later":
+            what = "hangs" if "See the testing errors above" in text else "fail"
+        if "STAND_IN_COUNT" in os.environ:
+            with Path(os.environ["STAND_IN_COUNT"]).open("a") as file:
+                file.write(f"{name}\n")
+        if what in FAULTS:
+            self.fail(what)
+            return
+        path = f"{name.replace('-', '_')}.py"
+        code = "def nothing():\n    return 0\n"
+        if what == "solve":
+            solutions = os.environ.get("STAND_IN_SOLUTIONS")
+            code = "solved" if solutions is None else Path(solutions, name, ".meta", "example.py").read_text()
+        answer = f"{path}\n```python\n{code}```\n"
+        if what == "malformed":
+            answer = f"{path}\n<<<<<<< SEARCH\nno such line\n=======\n{code}>>>>>>> REPLACE\n"
+        message = {"role": "assistant", "content": answer}
+        self.say(
+            {
+                **{"id": "a", "object": "chat.completion", "created": 1, "model": "stand-in"},
+                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                "usage": {"prompt_tokens": len(text), "completion_tokens": len(answer), "total_tokens": 1},
+                "timings": {"prompt_ms": 2.0, "predicted_ms": 1.0},
+            }
+        )
 
     def complete(self, asked: dict[str, Any]) -> None:
         at, STATE["items"] = STATE["items"], STATE["items"] + 1
         if FAULT and at == int(os.environ.get("STAND_IN_AT", "0")):
-            self.fail()
+            self.fail(FAULT)
             return
         prompt = asked["prompt"]
         text = answer(prompt) if isinstance(prompt, str) else "abcdefgh"
@@ -71,8 +108,11 @@ class Handler(BaseHTTPRequestHandler):
             }
         )
 
-    def fail(self) -> None:
-        match FAULT:
+    def fail(self, fault: str) -> None:
+        match fault:
+            case "no-room":
+                said = "the request exceeds the available context size"
+                self.say({"error": {"message": said, "code": 400, "type": "exceed_context_size_error"}}, 400)
             case "dies":
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "error":

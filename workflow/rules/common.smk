@@ -231,6 +231,10 @@ def task_request(wildcards):
         if task.corpus
         else ""
     )
+    if task.harness:
+        text += f" --harness results/harness/{shlex.quote(wildcards.task)}.json"
+    if task.cell_hours:
+        text += f" --cell-hours {task.cell_hours}"  # the last one counts
     return f"--definition {shlex.quote(json.dumps(task.definition))} --n-items {task.n_items}{text}"
 
 

@@ -54,6 +54,10 @@ def task_inputs(wildcards):
     return needs(task_cell_of(wildcards))
 
 
+def harness_inputs(wildcards):
+    return STANDING.harness(wildcards.task)
+
+
 def engine_inputs(wildcards):
     return STANDING.engine(wildcards.engine)
 

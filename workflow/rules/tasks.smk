@@ -1,11 +1,40 @@
-# Needs: an engine with llama-server, a model's manifest, the text of a task that has one. Makes: one record for each
-# task and pair, with the answers to its items.
+# Needs: an engine with llama-server, a model's manifest, the text of a task that has one, and the harness of one that
+# somebody else asks. Makes: one record for each task and pair, with the answers to its items.
 
+
+from kvsweep.study.tasks import harness_definition
 
 # No param: how long an answer may take changes no finished cell.
 ANSWER_MINUTES = literal(
     json.dumps({name: task.answer_minutes for name, task in STUDY.tasks.items()})
 )
+
+
+# It fetches, which the nodes of a cluster often cannot.
+localrules:
+    harness,
+
+
+rule harness:
+    """Makes the harness of a task ready, with its packages and its sandbox, and tries the exercises' own solutions."""
+    input:
+        harness_inputs,
+    output:
+        "results/harness/{task}.json",
+    log:
+        "results/logs/harness/{task}.log",
+    priority: 1_000_000_000
+    conda:
+        "../envs/kvsweep.yaml"
+    # Two of them would make the same environment.
+    threads: cores_here()
+    params:
+        definition=lambda wildcards: harness_definition(STUDY.tasks[wildcards.task]),
+    shell:
+        command(
+            "make_harness.py",
+            "--name {wildcards.task} --definition {params.definition:q} --harness-json {output:q}",
+        )
 
 
 rule task_cell:

@@ -13,6 +13,7 @@ from pathlib import Path
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.measure.second_names import drop_spare
+from kvsweep.measure.tasks.spool import SPOOL
 from kvsweep.plan.forget import NAMES, parse_selection, select, why_nothing
 from kvsweep.program import run_program, say
 from kvsweep.tables.raw_cells import RawCell, find_cells, read_raw_cell
@@ -71,7 +72,8 @@ def remove_record(directory: Path, results: Path) -> None:
         record.unlink()
         drop_spare(directory)
         for path in sorted(directory.iterdir()):
-            if path.is_symlink() or not path.is_dir():
+            # Of a task that did not come to its end the answers that it has are good.
+            if path.name != SPOOL and (path.is_symlink() or not path.is_dir()):
                 path.unlink()
         for empty in (directory, *directory.parents):
             if empty == results or any(empty.iterdir()):

@@ -95,6 +95,7 @@ def parse_arguments() -> argparse.Namespace:
                 help="longest time that an answer may take, by task, as JSON; 60 minutes if absent",
             )
             kind.add_argument("--corpus", type=Path, help="corpus.json of the text that it is of, if it is")
+            kind.add_argument("--harness", type=Path, help="manifest of the harness that asks, if one does")
         else:
             kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
             kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvsweep.addresses import shown_address, without_secrets
+from kvsweep.addresses import shown_address
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, not_writable
+from kvsweep.files import not_writable
 from kvsweep.inputs import package_index
+from kvsweep.inputs.git_tree import fetch_commit
 from kvsweep.study.config import Engine
-from kvsweep.study.values import GIT_SCHEMES
-
-_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
 
 @dataclass(frozen=True)
@@ -35,10 +30,7 @@ def fetch(engine: Engine, directory: Path, where: str, base: Path = Path()) -> S
     KvsweepError.
     """
     if engine.source_kind == "git":
-        url = engine.source["url"]
-        path = Path(base, Path(url).expanduser()).absolute()
-        local = {"url": str(path)} if ":" not in url or path.is_dir() else {}
-        return _fetch_git(engine.source | local, directory, where)
+        return _fetch_git(engine.source, directory, where, base)
     return _fetch_pypi(engine.source, directory, where)
 
 
@@ -52,51 +44,9 @@ def describe(engine: Engine) -> str:
     return source["path"]
 
 
-def _fetch_git(source: dict[str, str], directory: Path, where: str) -> Source:
-    if shutil.which("git") is None:
-        raise KvsweepError(
-            f"{where}.git: git is needed to fetch the source and is not installed; install git."
-        )
-    commit, url = source["commit"], source["url"]
-    make_directory(directory)
-    _git(directory, "init", "--quiet")
-    done = _git(directory, "fetch", "--depth", "1", "--", url, commit, check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip() or "git said nothing").splitlines()[-1]
-        raise KvsweepError(
-            f"{where}.git: {shown_address(url)} does not give commit {commit} ({without_secrets(said)}); check both."
-        )
-    _git(directory, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
-    found = _git(directory, "rev-parse", "HEAD").stdout.strip()
-    if found != commit:
-        raise KvsweepError(
-            f"{where}.git.commit: asked for {commit}, the source gave {found}; write a full commit."
-        )
-    return Source(_tree(directory, source, f"{where}.git"), commit)
-
-
-def _git(directory: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    # Set where kvsweep runs inside a git hook, they would name another repository.
-    inherited = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
-    environment = {
-        **inherited,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_CEILING_DIRECTORIES": str(directory.parent),
-        # Of an address that slipped through, and of one that a server sends on to: no helper is started for it.
-        "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES),
-    }
-    done = subprocess.run(
-        ["git", "-C", str(directory), *arguments],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-        check=False,
-    )
-    if check and done.returncode != 0:
-        said = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise KvsweepError(f"git {arguments[0]} failed in {directory}: {said}")
-    return done
+def _fetch_git(source: dict[str, str], directory: Path, where: str, base: Path = Path()) -> Source:
+    fetch_commit(source["url"], source["commit"], directory, f"{where}.git", base)
+    return Source(_tree(directory, source, f"{where}.git"), source["commit"])
 
 
 def _fetch_pypi(source: dict[str, str], directory: Path, where: str) -> Source:

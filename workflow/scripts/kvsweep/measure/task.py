@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,40 +18,34 @@ from typing import Any
 
 from kvsweep.engine import commands
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, not_writable, partial, sha256, write_text
+from kvsweep.files import read_json, sha256
 from kvsweep.inputs.model_header import has_chat_template
 from kvsweep.measure import engine_run
 from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
 from kvsweep.measure.engine_run import Subject
-from kvsweep.measure.streams import StreamRecord
 from kvsweep.measure.tasks import recall, tool_call, trajectory
-from kvsweep.measure.tasks.item import Item, prompt_identity
+from kvsweep.measure.tasks.item import Item, Record, prompt_identity
+from kvsweep.measure.tasks.polyglot import Crashed, Exercise, Harness
 from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered, address_in
+from kvsweep.measure.tasks.spool import Spool
 from kvsweep.measure.verified import load_corpus
+from kvsweep.program import say
 from kvsweep.study.tasks import SERVER
 from kvsweep.units import format_duration
 
-ITEMS, LOG = "items.jsonl", "server.log"
-_SPOOL = ".items"
+LOG = "server.log"
 _POLL_SECONDS = 0.1
 # A server that closed a connection and does not answer for so long is given up.
 _LOST_SECONDS = 20.0
-_SAME = (
-    "engine_files",
-    "server_sha256",
-    "model_sha256",
-    "environment",
-    "definition",
-    "corpus_sha256",
-    "chat",
-)
 
 
 def task(arguments: argparse.Namespace) -> None:
     definition: dict[str, Any] = arguments.definition
     corpus = load_corpus(arguments.corpus) if arguments.corpus else None
     of_text = {} if corpus is None else {"corpus": corpus["corpus"], "corpus_sha256": corpus["sha256"]}
-    subject = prepare(arguments, task=arguments.task, definition=definition, **of_text)
+    manifest = read_json(arguments.harness) if arguments.harness else None
+    of_harness = {} if manifest is None else {"harness": manifest["identity"]}
+    subject = prepare(arguments, task=arguments.task, definition=definition, **of_text, **of_harness)
     program = server_of(subject)
     chat = definition.get("chat", has_chat_template(Path(subject.model["path"])))
     subject.cell["chat"] = chat
@@ -66,7 +58,7 @@ def task(arguments: argparse.Namespace) -> None:
         return
     text = None if corpus is None else Path(corpus["path"]).read_text(encoding="utf-8", errors="replace")
 
-    def items(server: Server) -> Iterator[Item]:
+    def items_of(server: Server) -> Iterator[Item]:
         match definition["kind"]:
             case "recall":
                 return recall.items(definition, server, chat)
@@ -77,7 +69,10 @@ def task(arguments: argparse.Namespace) -> None:
 
     answer_seconds = 60.0 * arguments.answer_minutes.get(arguments.task, 60.0)
     spool = Spool(subject, program)
-    client = Client(subject.directory / LOG, spool, items, definition["seed"], answer_seconds)
+    ask: Ask = Questions(spool, items_of, definition["seed"])
+    if manifest is not None:
+        ask = Exercises(spool, Harness.of(manifest), definition, answer_seconds)
+    client = Client(subject.directory / LOG, answer_seconds, ask)
     before = len(spool.lines)
     try:
         attempt = run(
@@ -103,7 +98,7 @@ def task(arguments: argparse.Namespace) -> None:
         "answer_took_too_long": client.took_too_long,
     }
     engine_run.keep(subject, [attempt], more=more)
-    spool.remove()
+    spool.leave(arguments.n_items)
 
 
 def server_of(subject: Subject) -> Path:
@@ -115,68 +110,15 @@ def server_of(subject: Subject) -> Path:
     return subject.program(SERVER)
 
 
-class Spool:
-    """The answers of a cell that is not finished: what they are of in the first line, then an item a line."""
-
-    def __init__(self, subject: Subject, program: Path) -> None:
-        self._path, self._cell = subject.directory / _SPOOL, subject.directory
-        described = {**subject.describe([]), "server_sha256": sha256(program)}
-        identity = {name: described.get(name) for name in _SAME} | {"machine": subject.machine.name}
-        self.lines: list[str] = []
-        first = json.dumps(identity, sort_keys=True)
-        try:
-            found = self._path.read_bytes().decode("utf-8", errors="replace").splitlines(keepends=True)
-        except OSError:
-            found = []
-        # Of a line that was being written something is missing.
-        whole = [line.rstrip("\n") for line in found if line.endswith("\n")]
-        if whole[:1] == [first]:
-            self.lines = whole[1:]
-        make_directory(self._cell)
-        write_text(self._path, "".join(f"{line}\n" for line in (first, *self.lines)))
-
-    def answered(self) -> set[str]:
-        return {json.loads(line)["item"] for line in self.lines}
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Raises KvsweepError where it cannot be written."""
-        line = json.dumps(record, ensure_ascii=True)
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise not_writable(self._path, error) from error
-        self.lines.append(line)
-
-    def keep(self) -> StreamRecord:
-        """Make the cell's file of it, which has no name yet."""
-        data = "".join(f"{line}\n" for line in self.lines).encode()
-        beside = partial(self._cell / ITEMS)
-        try:
-            beside.write_bytes(data)
-        except OSError as error:
-            raise not_writable(beside, error) from error
-        return StreamRecord(beside.name, len(data), 0, hashlib.sha256(data).hexdigest())
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
+# Asks what is left to ask, as long as the second says that it is not over. Raises Lost or TookTooLong.
+Ask = Callable[[Server, Callable[[], bool]], None]
 
 
 class Client:
     """Asks the server beside the thread that watches it."""
 
-    def __init__(
-        self,
-        log: Path,
-        spool: Spool,
-        items: Callable[[Server], Iterator[Item]],
-        seed: int,
-        answer_seconds: float,
-    ) -> None:
-        self._log, self._spool, self._items = log, spool, items
-        self._seed, self._answer_seconds = seed, answer_seconds
+    def __init__(self, log: Path, answer_seconds: float, ask: Ask) -> None:
+        self._log, self._answer_seconds, self._ask = log, answer_seconds, ask
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -208,7 +150,12 @@ class Client:
 
     def _run(self) -> None:
         try:
-            self._ask_all()
+            while (address := address_in(self._log)) is None:
+                if self._over.wait(_POLL_SECONDS):
+                    raise Lost
+            server = Server(address, self._answer_seconds)
+            server.wait_until_ready(self._over.is_set)
+            self._ask(server, self._over.is_set)
         except Lost:
             pass  # how the server ended says why
         except TookTooLong:
@@ -216,19 +163,21 @@ class Client:
         except BaseException as error:  # for the thread that can stop the run
             self._error = error
 
-    def _ask_all(self) -> None:
-        while (address := address_in(self._log)) is None:
-            if self._over.wait(_POLL_SECONDS):
-                raise Lost
-        server = Server(address, self._answer_seconds)
-        server.wait_until_ready(self._over.is_set)
+
+class Questions:
+    """One item after the other: a prompt, and the answer to it."""
+
+    def __init__(self, spool: Spool, items: Callable[[Server], Iterator[Item]], seed: int) -> None:
+        self._spool, self._items, self._seed = spool, items, seed
+
+    def __call__(self, server: Server, is_over: Callable[[], bool]) -> None:
         answered = self._spool.answered()
         for item in self._items(server):
             if item.key not in answered:
-                self._spool.add(self._answer(server, item))
+                self._spool.add(self._answer(server, item, is_over))
 
-    def _answer(self, server: Server, item: Item) -> dict[str, Any]:
-        record: dict[str, Any] = {
+    def _answer(self, server: Server, item: Item, is_over: Callable[[], bool]) -> Record:
+        record: Record = {
             **{"item": item.key, "context": item.context, "question": item.question},
             **{"expected": item.expected, **item.said},
         }
@@ -243,19 +192,42 @@ class Client:
         except (Unanswered, ValueError) as error:
             record |= {"answer": None, "problem": str(error)}
         except Lost:
-            if not self._is_back(server):
+            if not server.is_back(is_over):
                 raise
             record |= {"answer": None, "problem": "the server closed the connection"}
         return record | {"seconds": round(time.monotonic() - start, 3)}
 
-    def _is_back(self, server: Server) -> bool:
-        """Whether the server answers again, after it closed a connection."""
-        until = time.monotonic() + _LOST_SECONDS
+
+class Exercises:
+    """One exercise after the other, each in a sandbox. One that crashed the harness is tried once more at the end."""
+
+    def __init__(self, spool: Spool, harness: Harness, definition: dict[str, Any], seconds: float) -> None:
+        self._spool, self._harness, self._definition, self._seconds = spool, harness, definition, seconds
+
+    def __call__(self, server: Server, is_over: Callable[[], bool]) -> None:
+        answered = self._spool.answered()
+        left = [name for name in self._definition["exercises"] if name not in answered]
+        crashed = []
+        for name in left:
+            record = self._asked(name, server, is_over)
+            if "crashed" in record:
+                say(f"  {name}: {record['problem']}; tried once more at the end")
+                crashed.append(name)
+            else:
+                self._spool.add(record)
+        for name in crashed:
+            self._spool.add(self._asked(name, server, is_over))
+
+    def _asked(self, name: str, server: Server, is_over: Callable[[], bool]) -> Record:
+        exercise = Exercise(name, self._definition, server, is_over, self._seconds)
         try:
-            server.wait_until_ready(lambda: self._over.is_set() or time.monotonic() > until)
+            return exercise.run(self._harness)
+        except Crashed as error:
+            return exercise.without_answer(str(error)) | {"crashed": True}
         except Lost:
-            return False
-        return True
+            if not server.is_back(is_over):
+                raise
+            return exercise.without_answer("the server closed the connection")
 
 
 def describe_items(spool: Spool, n_items: int) -> Callable[[Path, float], str | None]:

@@ -23,7 +23,11 @@ _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 MOST_ANSWER_BYTES = 4 * 2**20
 _MOST_LOG_BYTES = 2**20
 _POLL_SECONDS = 0.1
+# A server that closed a connection and does not answer for so long is given up.
+_LOST_SECONDS = 20.0
 _CONNECT_SECONDS = 10.0
+# What the server calls it where a prompt is longer than the context.
+_NO_ROOM = "exceed_context_size_error"
 
 
 class Unanswered(Exception):
@@ -77,8 +81,18 @@ class Server:
             time.sleep(_POLL_SECONDS)
         raise Lost
 
+    def is_back(self, is_over: Callable[[], bool]) -> bool:
+        """Whether the server answers again, after it closed a connection."""
+        until = time.monotonic() + _LOST_SECONDS
+        try:
+            self.wait_until_ready(lambda: is_over() or time.monotonic() > until)
+        except Lost:
+            return False
+        return True
+
     def tokens(self, text: str) -> list[int]:
-        found = self._post("tokenize", {"content": text, "add_special": True, "parse_special": True})
+        asked = {"content": text, "add_special": True, "parse_special": True}
+        found = _read(*self._post("tokenize", asked))
         return _whole_numbers(found.get("tokens"))
 
     def in_template(self, message: str) -> str:
@@ -87,7 +101,7 @@ class Server:
             "messages": [{"role": "user", "content": message}],
             "chat_template_kwargs": {"enable_thinking": False},
         }
-        found = self._post("apply-template", asked).get("prompt")
+        found = _read(*self._post("apply-template", asked)).get("prompt")
         if not isinstance(found, str):
             raise Unanswered("no prompt came from the model's chat template")
         return found
@@ -99,7 +113,7 @@ class Server:
             **{"temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "cache_prompt": False},
             **{"return_tokens": True, "stream": False},
         }
-        found = self._post("completion", asked)
+        found = _read(*self._post("completion", asked))
         text = found.get("content")
         if not isinstance(text, str):
             raise Unanswered("the server's answer has no text")
@@ -117,16 +131,42 @@ class Server:
             _seconds(timings.get("predicted_ms")),
         )
 
-    def _post(self, endpoint: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Unanswered, Lost or TookTooLong."""
-        until = time.monotonic() + self._answer_seconds
+    def chat(
+        self, messages: list[dict[str, str]], n_predict: int, seed: int, thinking: bool | None, seconds: float
+    ) -> tuple[int, dict[str, Any]]:
+        """The likeliest next message, in the form of OpenAI's API, with HTTP's status: 200, or 400 where the messages
+        and the answer do not fit into the context."""
+        asked = {
+            **{"messages": messages, "max_tokens": n_predict, "seed": seed, "stream": False},
+            **{"temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "cache_prompt": False},
+            **({} if thinking is None else {"chat_template_kwargs": {"enable_thinking": thinking}}),
+        }
+        data, status = self._post("v1/chat/completions", asked, seconds)
+        if status == 400:
+            error = _json(data).get("error")
+            if isinstance(error, dict) and error.get("type") == _NO_ROOM:
+                return status, {"error": error}
+        found = _read(data, status)
+        message = _message_in(found)
+        if message.get("content") is None and isinstance(message.get("reasoning_content"), str):
+            message["content"] = ""  # it thought until it was cut off
+        if not isinstance(message.get("content"), str):
+            raise Unanswered("the server's answer has no text")
+        return status, found
+
+    def _post(
+        self, endpoint: str, asked: Mapping[str, Any], seconds: float | None = None
+    ) -> tuple[bytes, int]:
+        """What came, and HTTP's status. Raises Unanswered, Lost or TookTooLong."""
+        seconds = self._answer_seconds if seconds is None else seconds
+        until = time.monotonic() + seconds
         data = bytearray()
         try:
             with self._session.post(
                 f"{self._address}/{endpoint}",
                 json=asked,
                 stream=True,
-                timeout=(_CONNECT_SECONDS, self._answer_seconds),
+                timeout=(_CONNECT_SECONDS, seconds),
                 allow_redirects=False,
             ) as answer:
                 for piece in answer.iter_content(65536):
@@ -142,7 +182,23 @@ class Server:
             raise TookTooLong from None
         except (requests.RequestException, OSError):
             raise Lost from None
-        return _read(bytes(data), status)
+        return bytes(data), status
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _message_in(found: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        message = found["choices"][0]["message"]
+    except (KeyError, IndexError, TypeError):
+        return {}
+    return message if isinstance(message, dict) else {}
 
 
 def _read(data: bytes, status: int) -> dict[str, Any]:

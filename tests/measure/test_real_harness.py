@@ -1,0 +1,137 @@
+"""The real harness on real exercises in a real sandbox, with a stand-in for the server: make test-harness."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kvsweep.files import sha256
+from kvsweep.measure.record import read_recorded
+from kvsweep.measure.tasks.polyglot import Harness
+from kvsweep.measure.tasks.sandbox import Confined
+from kvsweep.study.cells import TaskCell
+from kvsweep.study.pairs import Pair
+from kvsweep.tables import task_rows
+from support import ROOT, STAND_IN, Done, Workplace, measure, run_json
+
+MANIFEST = ROOT / "results" / "harness" / "tests.json"
+pytestmark = [
+    pytest.mark.harness,
+    pytest.mark.skipif(not MANIFEST.is_file(), reason="the harness is not installed: make test-harness"),
+]
+
+
+@pytest.fixture
+def place(workplace: Workplace) -> Workplace:
+    build = json.loads(workplace.build_json.read_text())
+    build["files"]["llama-server"] = sha256(STAND_IN / "llama-server")
+    build["programs"].append("llama-server")
+    workplace.build_json.write_text(json.dumps(build))
+    return workplace
+
+
+def run(place: Workplace, does: dict[str, str], edit_format: str = "whole", minutes: float = 5) -> Done:
+    names = [f"python/{name}" for name in does]
+    definition = {
+        **{"kind": "aider-polyglot", "contexts": [32768], "exercises": names, "edit_format": edit_format},
+        **{"tries": 2, "answer_tokens": 2048, "seed": 1},
+    }
+    manifest = json.loads(MANIFEST.read_text())
+    solutions = Path(manifest["exercises"], "python", "exercises", "practice")
+    command = [
+        *("task", "--results", place.results, "--cell", "tasks/stand-in/tiny/p/k-f16/v-f16"),
+        *("--engine", place.build_json, "--model", place.model_json, "--pair", "f16", "--task", "p"),
+        *("--definition", json.dumps(definition), "--n-items", str(len(names)), "--cell-hours", "1"),
+        *("--answer-minutes", json.dumps({"p": minutes}), "--log-mebibytes", "1", "--harness", MANIFEST),
+    ]
+    environment = {"STAND_IN_EXERCISES": json.dumps(does), "STAND_IN_SOLUTIONS": str(solutions)}
+    return measure(command, environment)
+
+
+def tables(place: Workplace) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    build, model = (json.loads(path.read_text()) for path in (place.build_json, place.model_json))
+    of = TaskCell("stand-in", "tiny", "p", Pair.parse("f16"))
+    recorded = read_recorded(place.results / of.directory)
+    items = task_rows.item_rows(of, recorded, build, model)
+    return task_rows.task_row(of, recorded, build, model), {
+        item["item"].removeprefix("python/"): item for item in items
+    }
+
+
+def test_some_are_solved(place: Workplace) -> None:
+    does = {"wordy": "solve", "beer-song": "fail", "grep": "fail-once", "proverb": "no-room"}
+    done = run(place, does)
+    assert done.returncode == 0, done.stderr
+    row, items = tables(place)
+    assert (row["status"], row["right"], row["right_at_once"], row["harness_version"]) == (
+        "measured",
+        2,
+        1,
+        "0.86.2",
+    )
+    passed = {name: item["passed_at"] for name, item in items.items()}
+    assert passed == {"wordy": 1, "beer-song": None, "grep": 2, "proverb": None}
+    assert "def answer(question)" in items["wordy"]["answer"]
+    assert items["proverb"]["refused"] == 2
+
+
+def test_malformed_edits(place: Workplace) -> None:
+    assert run(place, {"wordy": "malformed"}, edit_format="diff").returncode == 0
+    row, items = tables(place)
+    assert (row["status"], row["right"]) == ("measured", 0)
+    assert items["wordy"]["malformed_edits"] > 0
+
+
+def test_a_server_that_dies_or_hangs(place: Workplace) -> None:
+    assert run(place, {"wordy": "solve", "grep": "dies"}).returncode == 0
+    row, _ = tables(place)
+    assert (row["status"], row["answered"]) == ("crashed", 1)
+    # The finished exercise is not run again.
+    record = place.results / "tasks/stand-in/tiny/p/k-f16/v-f16"
+    (record / "run.json").unlink()
+    (record / ".finished" / "run.json").unlink()
+    assert run(place, {"wordy": "solve", "grep": "hangs"}, minutes=1.5).returncode == 0
+    row, _ = tables(place)
+    assert (row["status"], row["answered"]) == ("timeout", 1)
+    assert run_json(record)["items_before"] == 1
+
+
+HOSTILE = """\
+import os, pathlib, socket
+def answer(question):
+    seen = {p for p in ("/home", "/root", "/etc/shadow", "/var", "%s") if os.path.exists(p) and os.listdir(p)}
+    try:
+        socket.create_connection(("1.1.1.1", 53), timeout=2)
+        seen.add("network")
+    except OSError:
+        pass
+    for path in ("/aider/x", "/exercises/x", "/usr/x"):
+        try:
+            pathlib.Path(path).write_text("x")
+            seen.add(path)
+        except OSError:
+            pass
+    raise SystemError(sorted(seen))
+"""
+
+
+def test_what_a_model_wrote_sees_no_file_and_no_network() -> None:
+    """What it saw is what it raises, which the tests print and the harness hands to the model for the next try."""
+    harness = Harness.of(json.loads(MANIFEST.read_text()))
+    code = HOSTILE % ROOT
+    said = []
+    with Confined(harness.sandbox, harness.places) as inside:
+        inside.send({"exercise": "python/wordy", "edit_format": "whole", "tries": 2, "answer_tokens": 100})
+        while (message := inside.receive(300)) and "ask" in message:
+            said.append(json.dumps(message["ask"]["messages"]))
+            choice = {"role": "assistant", "content": f"wordy.py\n```python\n{code}```\n"}
+            body = {
+                **{"id": "a", "object": "chat.completion", "created": 1, "model": "m"},
+                "choices": [{"index": 0, "finish_reason": "stop", "message": choice}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            }
+            inside.send({"status": 200, "body": body})
+    assert len(said) == 2
+    assert "SystemError: []" in said[1]

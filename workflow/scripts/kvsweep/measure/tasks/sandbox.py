@@ -1,0 +1,208 @@
+"""Where code is run that a model wrote: in bubblewrap, docker or podman, without a network or this machine's files.
+
+What is inside talks to who started it through stdin and stdout, a JSON object a line, and ends when that one is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import threading
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from kvsweep.errors import KvsweepError
+
+KINDS = ("bubblewrap", "docker", "podman")
+PROGRAMS = {"bubblewrap": "bwrap", "docker": "docker", "podman": "podman"}
+# Of one line from inside: a request with all messages of an exercise, or a result.
+MOST_LINE_BYTES = 8 * 2**20
+_SCRATCH_BYTES, _MEMORY_BYTES, _PROCESSES = 2 * 2**30, 6 * 2**30, 1024
+_INSIDE = Path(__file__).parents[3] / "inside_sandbox.py"
+# Of this machine, where programs and what they need lie: compilers and languages are run where they were installed.
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/npm-install")
+_SETTINGS = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "ssl", "java")
+_PATH = "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"
+_CHECK_SECONDS, _END_SECONDS = 60, 10
+
+
+class Sandbox(NamedTuple):
+    """``image`` is None for bubblewrap, which has no other programs than this machine's."""
+
+    kind: str
+    program: str
+    image: str | None
+
+
+class Places(NamedTuple):
+    """What a sandbox has to read: the harness, the exercises, and for bubblewrap the Python that has its packages."""
+
+    aider: Path
+    exercises: Path
+    python: Path | None
+    base: Path | None
+
+
+def find(asked: str, image: str, where: str) -> Sandbox:
+    """The sandbox of a kind, or for ``auto`` the first that works here. Raises KvsweepError, which names ``where``."""
+    why = []
+    for kind in KINDS if asked == "auto" else (asked,):
+        program = shutil.which(PROGRAMS[kind])
+        problem = "not installed" if program is None else _problem(kind, program, image)
+        if problem is None:
+            assert program is not None
+            return Sandbox(kind, program, None if kind == "bubblewrap" else image)
+        why.append(f"{PROGRAMS[kind]}: {problem}")
+    raise KvsweepError(
+        f"{where}.sandbox: no sandbox works here ({'; '.join(why)}), and nothing that a model wrote is run outside "
+        f"one; install bubblewrap, or start docker or podman and give it the image {image} (docs/polyglot.md)."
+    )
+
+
+def _problem(kind: str, program: str, image: str) -> str | None:
+    """Why a sandbox does not work here; None if it does."""
+    command = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
+    if kind != "bubblewrap":
+        command = [program, "image", "inspect", "--format", "{{.Id}}", image]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_CHECK_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    return None if done.returncode == 0 else (said[-1].strip() if said else f"exit status {done.returncode}")
+
+
+def command(sandbox: Sandbox, places: Places, name: str) -> list[str]:
+    """``name`` is the container's, by which it can be ended."""
+    if sandbox.kind == "bubblewrap":
+        return _bubblewrap(sandbox, places)
+    mounts = {places.aider: "/aider", places.exercises: "/exercises", _INSIDE: "/inside.py"}
+    return [
+        *(sandbox.program, "run", "--rm", "--interactive", "--name", name, "--network", "none"),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(_PROCESSES)),
+        *("--memory", str(_MEMORY_BYTES), "--oom-score-adj", "1000", "--pull", "never"),
+        *("--tmpfs", f"/scratch:exec,mode=1777,size={_SCRATCH_BYTES}"),
+        *(word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")),
+        *("--entrypoint", "python3", str(sandbox.image), "/inside.py"),
+    ]
+
+
+def _bubblewrap(sandbox: Sandbox, places: Places) -> list[str]:
+    assert places.python is not None
+    assert places.base is not None
+    environment = places.python.parents[1]
+    readable = [*_SYSTEM, *(f"/etc/{name}" for name in _SETTINGS), str(environment), str(places.base)]
+    return [
+        *(sandbox.program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
+        *("--setenv", "PATH", f"{places.python.parent}:{_PATH}"),
+        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+        *("--size", str(_SCRATCH_BYTES), "--tmpfs", "/scratch"),
+        *(word for path in readable for word in ("--ro-bind-try", path, path)),
+        *("--ro-bind", str(places.aider), "/aider", "--ro-bind", str(places.exercises), "/exercises"),
+        *("--ro-bind", str(_INSIDE), "/inside.py", str(places.python), "/inside.py"),
+    ]
+
+
+class Confined:
+    """What runs inside a sandbox, from its start to its end."""
+
+    def __init__(self, sandbox: Sandbox, places: Places) -> None:
+        self._sandbox, self._name = sandbox, f"kvsweep-{uuid.uuid4().hex}"
+        try:
+            self._process = subprocess.Popen(
+                command(sandbox, places, self._name),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # Not of the terminal: Ctrl-C is for the runner to act on.
+                start_new_session=True,
+                env={
+                    name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ
+                },
+            )
+        except OSError as error:
+            raise KvsweepError(f"{sandbox.program}: cannot be started ({error.strerror}).") from error
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._said = b""
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._read, self._hear)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Confined:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for pipe in (self._process.stdin,):
+            with suppress(OSError):
+                assert pipe is not None
+                pipe.close()  # what is inside ends with it
+        if self._process.poll() is None:
+            self._process.kill()  # bubblewrap takes all that is inside along
+            if self._sandbox.kind != "bubblewrap":
+                self._end_container()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+
+    def _end_container(self) -> None:
+        """The client of a container that is killed leaves the container."""
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [self._sandbox.program, "rm", "--force", self._name],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_CHECK_SECONDS,
+                check=False,
+            )
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """What is not read any more is lost: how it ended says why."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def receive(self, seconds: float) -> dict[str, Any] | None:
+        """The next message; an empty one where none has come in ``seconds``, None where none comes any more."""
+        try:
+            line = self._lines.get(timeout=seconds)
+        except queue.Empty:
+            return {}
+        if line is None:
+            return None
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) and found else None
+
+    def last_words(self) -> str:
+        """How it ended, and the last line that it said of itself."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self._threads[1].join(_END_SECONDS)
+        said = self._said.decode("utf-8", errors="replace").strip().splitlines()
+        return f"exit status {self._process.returncode}" + (f": {said[-1][:300]}" if said else "")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with suppress(ValueError):  # closed meanwhile
+            while line := self._process.stdout.readline(MOST_LINE_BYTES):
+                self._lines.put(line if line.endswith(b"\n") else None)
+        self._lines.put(None)
+
+    def _hear(self) -> None:
+        assert self._process.stderr is not None
+        with suppress(ValueError):
+            while piece := self._process.stderr.read1(65536):  # type: ignore[attr-defined]
+                self._said = (self._said + piece)[-65536:]
