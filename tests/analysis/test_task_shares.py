@@ -45,6 +45,30 @@ def test_a_pair_that_loses_many_items_is_worse() -> None:
     assert found["verdict"] == WORSE
 
 
+def test_exercises_are_counted_after_the_first_try_and_after_all() -> None:
+    """Whatever their language; an exercise is right after all tries if it is right after one."""
+    tries = {"r": 1, "s": 2, "w": None}
+    rows = []
+    for pair, letters in (("f16", "rrsw"), ("q4_0", "rsww")):
+        for item, letter in zip(items(pair, letters, kind="aider-polyglot"), letters, strict=True):
+            language = "python" if item["item"] in "01" else "rust"
+            rows.append(item | {"question": language, "passed_at": tries[letter], "right": letter != "w"})
+    found = task_shares([cell("f16"), cell("q4_0")], rows)
+    right = {(row["ctk"], row["question"]): (row["right"], row["items"]) for row in found}
+    assert right == {
+        **{("f16", "first try"): (2, 4), ("f16", "all tries"): (3, 4)},
+        **{("q4_0", "first try"): (1, 4), ("q4_0", "all tries"): (2, 4)},
+    }
+
+
+def test_what_was_published_stands_by_itself() -> None:
+    share = {"items": 225, "right": 140, "share": 0.622, "share_low": 0.557, "share_high": 0.683}
+    theirs = cell("q8_0") | share | {"source": "published:x", "kind": "aider-polyglot", "n_ctx": None}
+    (row,) = task_shares([theirs], [])
+    pa.Table.from_pylist([row], schema=TASK_SHARES)
+    assert (row["share"], row["context"], row.get("verdict")) == (0.622, None, None)
+
+
 def test_what_is_not_shown_says_what_could_have_been() -> None:
     found = shares(items("f16", "r" * 38 + "w" * 2), items("q8_0", "r" * 37 + "w" * 3))
     assert found["q8_0"]["verdict"] == NOT_SHOWN

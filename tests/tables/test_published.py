@@ -19,7 +19,7 @@ from kvsweep.tables.published import (
 )
 from kvsweep.tables.quality_schemas import QUALITY
 from kvsweep.tables.rows import as_table
-from kvsweep.tables.schemas import THROUGHPUT
+from kvsweep.tables.schemas import TASKS, THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
 from support import ROOT, of_source
 
@@ -46,6 +46,26 @@ def test_what_is_no_number_has_no_rounding(text: str) -> None:
 def cell(rows: tuple[dict[str, Any], ...], name: str) -> dict[str, Any]:
     (row,) = (row for row in rows if name_of(row) == name)
     return row
+
+
+def test_the_studys_exercises_with_their_interval() -> None:
+    (row,) = STUDY.tasks
+    as_table([row], TASKS)
+    assert (row["kind"], row["ctk"], row["ctv"], row["items"]) == ("aider-polyglot", "q8_0", "q8_0", 225)
+    assert (row["share"], row["share_rounding"], row["right"]) == (0.622, 0.0005, 140)
+    # Wilson's interval by its formula.
+    p, n, z = 140 / 225, 225, 1.959963984540054
+    middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    assert row["share_low"] == pytest.approx((middle - half) / (1 + z * z / n), abs=1e-9)
+    assert row["share_high"] == pytest.approx((middle + half) / (1 + z * z / n), abs=1e-9)
+
+
+def test_a_share_that_no_number_of_items_is(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "published")
+    path = tmp_path / "published" / "tasks.csv"
+    path.write_text(path.read_text().replace("225,0.622", "225,0.620"))
+    with pytest.raises(KvsweepError, match=r"no number of 225 items is a share of 0\.62\."):
+        read_published(tmp_path / "published")
 
 
 def test_the_study_as_rows_of_the_tables() -> None:

@@ -3,7 +3,8 @@
 A task's items are compared at each context and for each kind of question. Where the exact test of McNemar shows a
 difference among all comparisons of the table (q below 0.05, Benjamini and Hochberg) it is called so. Where it does not,
 ``detectable`` says which difference would have been shown. A trajectory is right or wrong nowhere: of it the share of
-f16's tokens is given, and where the median one leaves f16's.
+f16's tokens is given, and where the median one leaves f16's. Exercises have several tries: the shares after the first
+and after the last stand side by side.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ from kvsweep.analysis.many import q_values
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.statistics import detectable_difference, mcnemar, paired_difference, wilson
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import SET_UP, pair_of, problem_with
+from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
 from kvsweep.tables.task_scores import agreement
 
 Row = Mapping[str, Any]
 
 WORSE, BETTER, NOT_SHOWN = "worse than f16", "better than f16", "no difference shown"
 _FALSE_DISCOVERIES = 0.05
+EXERCISES = "aider-polyglot"
 
 
 def task_shares(cells: Iterable[Row], items: Iterable[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``task_shares``, of the cells that were measured as the pair that they are."""
-    counts = {_cell(row) for row in cells if problem_with(row) is None}
+    cells = list(cells)
+    counts = {_cell(row) for row in cells if problem_with(row) is None and not is_published(row)}
     found: list[dict[str, Any]] = []
     same = (*SET_UP, "task", "kind", "context", "question")
-    for key, rows in by_columns([row for row in items if _cell(row) in counts], same).items():
+    counted = [one for row in items if _cell(row) in counts for one in _as_asked(row)]
+    for key, rows in by_columns(counted, same).items():
         by_pair = by_columns(rows, ("ctk", "ctv"))
         base = {row["item"]: row for row in by_pair.get((BASELINE_PAIR.ctk, BASELINE_PAIR.ctv), ())}
         for own in by_pair.values():
@@ -42,7 +46,21 @@ def task_shares(cells: Iterable[Row], items: Iterable[Row]) -> list[dict[str, An
             row["verdict"] = NOT_SHOWN
             if q < _FALSE_DISCOVERIES:
                 row["verdict"] = BETTER if row["difference"] > 0 else WORSE
-    return found
+    return [*found, *map(_as_published, filter(is_published, cells))]
+
+
+def _as_asked(row: Row) -> list[Row]:
+    """An item as it is counted; an exercise, of whichever language, after its first try and after its last."""
+    if row["kind"] != EXERCISES:
+        return [row]
+    first = {**row, "right": row["right"] and row["passed_at"] == 1}
+    return [{**first, "question": "first try"}, {**row, "question": "all tries"}]
+
+
+def _as_published(row: Row) -> dict[str, Any]:
+    """Of a cell alone: its items were not published."""
+    same = (*SET_UP, "task", "kind", "ctk", "ctv", "items", "right", "share", "share_low", "share_high")
+    return {name: row[name] for name in same} | {"context": row["n_ctx"]}
 
 
 def _cell(row: Row) -> tuple[Any, ...]:

@@ -20,7 +20,9 @@ from kvsweep.tables.row import Row
 def right_by_context(task_shares: Sequence[Row]) -> Drawing:
     """Share of right answers of each pair, a panel for each task and kind of question; bars are 95 % (Wilson)."""
     comparison = compare(
-        [row for row in task_shares if row["share"] is not None], ("task", "question", *SUBJECT)
+        # Of what was published the context is not known.
+        [row for row in task_shares if row["share"] is not None and row["context"] is not None],
+        ("task", "question", *SUBJECT),
     )
     return Drawing(
         "Right answers by context",

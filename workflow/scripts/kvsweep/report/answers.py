@@ -76,7 +76,7 @@ def _right(row: Row) -> tuple[Entry, ...]:
     return (
         Entry(str(pair_of(row))),
         Entry(_name(row)),
-        Entry(format_count(row["context"]), value=row["context"]),
+        Entry(ABSENT if row["context"] is None else format_count(row["context"]), value=row["context"]),
         Entry(_percent(row["share"]), value=row["share"]),
         _between(row, "share"),
         Entry(f"{row['items']:,}", value=row["items"]),

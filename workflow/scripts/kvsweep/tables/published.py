@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 
 from kvsweep.errors import KvsweepError
+from kvsweep.statistics import wilson
 from kvsweep.study.pairs import Pair
 from kvsweep.study.yaml_file import read_yaml
 from kvsweep.tables.quality_schemas import QUALITY
-from kvsweep.tables.schemas import THROUGHPUT
+from kvsweep.tables.schemas import TASKS, THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
 
 Row = Mapping[str, Any]
@@ -26,6 +27,7 @@ Row = Mapping[str, Any]
 STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")
 # What the published numbers are about: column, of which table.
 RATES = ("tokens_per_second",)
+SHARES = ("share",)
 QUALITIES = ("ppl", "kld_mean", "top1_agreement")
 MACHINE_MEMORY = "machine_memory_bytes"
 LIKELY_COMMIT = "likely_engine_commit"
@@ -66,7 +68,21 @@ def read_published(directory: Path) -> OtherRows:
         tuple(_read_rows(directory / "throughput.csv", THROUGHPUT, sources, (*RATES,))),
         tuple(_read_rows(directory / "quality.csv", QUALITY, sources, (*QUALITIES, "ppl_stderr"))),
         tuple(_read_rows(directory / "models.csv", MODELS, sources, ())),
+        tasks=tuple(map(_with_interval, _read_rows(directory / "tasks.csv", TASKS, sources, SHARES))),
     )
+
+
+def _with_interval(row: dict[str, Any]) -> dict[str, Any]:
+    """A printed share of so many items is one number of them, of which Wilson's interval follows."""
+    if row["share"] is None:
+        return row
+    right = round(row["share"] * row["items"])
+    if abs(right / row["items"] - row["share"]) > row["share_rounding"]:
+        raise KvsweepError(
+            f"{row['source']}: no number of {row['items']} items is a share of {row['share']}."
+        )
+    share = wilson(right, row["items"])
+    return row | {"right": right, "share_low": share.low, "share_high": share.high}
 
 
 def rounding_of(row: Row, column: str) -> float | None:
@@ -86,6 +102,7 @@ def of_models(published: OtherRows, models: Iterable[Mapping[str, Any]]) -> Othe
         tuple(filter(is_ours, published.throughput)),
         tuple(filter(is_ours, published.quality)),
         tuple(filter(is_ours, published.models)),
+        tasks=tuple(filter(is_ours, published.tasks)),
     )
 
 

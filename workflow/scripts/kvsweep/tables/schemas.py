@@ -79,6 +79,12 @@ items_seconds | real | s | time of all items, of every process that answered som
     CACHES,
     PROOFS,
     FROM,
+    """
+right_at_once | integer | | of right: after the first of several tries; exercises only
+share_rounding | real | fraction | half a unit of the last printed digit of share; published rows only
+sandbox | text | | what the harness and what the model wrote ran in; exercises only
+harness_version | text | | of aider, as it says itself; exercises only
+""",
 )
 
 TASK_ITEMS = as_schema(
@@ -106,6 +112,14 @@ generate_seconds | real | s | of them for the answer, as the server says
 source | text | | measured or slice:NAME
 """,
     FROM,
+    """
+passed_at | integer | | try after which the tests passed, from 1; null where none did; exercises only, as all below
+malformed_edits | integer | | answers whose changes could not be applied
+test_timeouts | integer | | runs of the tests that were not done after the harness's 3 minutes
+requests | integer | | what the harness asked for
+refused | integer | | of requests: without room in the context
+cut_off | integer | | of requests: answered up to the longest answer, or to the end of the context
+""",
 )
 
 TABLES = {

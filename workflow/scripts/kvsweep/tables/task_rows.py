@@ -15,7 +15,7 @@ from kvsweep.study.cells import TaskCell
 from kvsweep.tables import rows
 from kvsweep.tables.rows import Row
 from kvsweep.tables.status import MEASURED, Verdict, without_result
-from kvsweep.tables.task_scores import score
+from kvsweep.tables.task_scores import passed_at, score
 from kvsweep.units import format_duration
 
 RIGHT = 1.0
@@ -42,6 +42,11 @@ def task_row(cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], model
     row |= rows.outcome(verdict)
     if verdict is MEASURED:
         row |= _shares([score(kind, record) for record in found])
+        if "harness" in run:
+            row["right_at_once"] = sum(passed_at(record) == 1 for record in found)
+    if "harness" in run:
+        versions = {record["aider_version"] for record in found if record.get("aider_version")}
+        row |= {"sandbox": run["harness"]["sandbox"], "harness_version": ", ".join(sorted(versions)) or None}
     if contexts:
         row |= rows.what_ran(contexts[-1], model)
         row |= rows.where_it_ran(contexts[-1], log, recorded, build, model)
@@ -111,4 +116,17 @@ def _item_row(kind: str, record: Mapping[str, Any]) -> Row:
         "seconds": record["seconds"],
         "prompt_seconds": record.get("prompt_seconds"),
         "generate_seconds": record.get("generate_seconds"),
+        **_of_an_exercise(record),
+    }
+
+
+def _of_an_exercise(record: Mapping[str, Any]) -> Row:
+    if "requests" not in record:
+        return {}
+    kept = record.get("harness", {})
+    return {
+        "passed_at": passed_at(record),
+        "malformed_edits": kept.get("num_malformed_responses"),
+        "test_timeouts": kept.get("test_timeouts"),
+        **{name: record[name] for name in ("requests", "refused", "cut_off")},
     }

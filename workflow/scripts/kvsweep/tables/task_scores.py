@@ -42,7 +42,22 @@ def _tool_call(record: Record) -> float:
     return float(_same(_first_object(_THOUGHT.sub(" ", record["answer"])), record["expected"]))
 
 
-_SCORES: dict[str, Callable[[Record], float]] = {"recall": _recall, "tool-call": _tool_call}
+def _exercise(record: Record) -> float:
+    """Its tests passed, at whichever try."""
+    return float(any(record["outcomes"]))
+
+
+def passed_at(record: Record) -> int | None:
+    """The try after which an exercise's tests passed, from 1; None where none did, and for what is no exercise."""
+    outcomes = record.get("outcomes") or []
+    return outcomes.index(True) + 1 if True in outcomes else None
+
+
+_SCORES: dict[str, Callable[[Record], float]] = {
+    "recall": _recall,
+    "tool-call": _tool_call,
+    "aider-polyglot": _exercise,
+}
 
 
 def agreement(tokens: list[int], of_f16: list[int]) -> tuple[float, int | None]:
