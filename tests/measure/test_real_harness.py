@@ -101,7 +101,8 @@ def test_a_server_that_dies_or_hangs(place: Workplace) -> None:
 HOSTILE = """\
 import os, pathlib, socket
 def answer(question):
-    seen = {p for p in ("/home", "/root", "/etc/shadow", "/var", "%s") if os.path.exists(p) and os.listdir(p)}
+    seen = {p for p in ("/home", "/root", "/var", "%s") if os.path.exists(p) and set(os.listdir(p)) - {%s}}
+    seen |= {p for p in ("/etc/shadow", "/etc/hostname") if os.path.exists(p)}
     try:
         socket.create_connection(("1.1.1.1", 53), timeout=2)
         seen.add("network")
@@ -119,8 +120,10 @@ def answer(question):
 
 def test_what_a_model_wrote_sees_no_file_and_no_network() -> None:
     """What it saw is what it raises, which the tests print and the harness hands to the model for the next try."""
-    harness = Harness.of(json.loads(MANIFEST.read_text()))
-    code = HOSTILE % ROOT
+    manifest = json.loads(MANIFEST.read_text())
+    harness = Harness.of(manifest)
+    # Of a home directory that Python was installed in the way there is seen, and nothing else.
+    code = HOSTILE % (ROOT, ", ".join(map(repr, Path(manifest["base"] or "/").parts)))
     said = []
     with Confined(harness.sandbox, harness.places) as inside:
         inside.send({"exercise": "python/wordy", "edit_format": "whole", "tries": 2, "answer_tokens": 100})
@@ -133,5 +136,5 @@ def test_what_a_model_wrote_sees_no_file_and_no_network() -> None:
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
             }
             inside.send({"status": 200, "body": body})
-    assert len(said) == 2
-    assert "SystemError: []" in said[1]
+    assert any("SystemError: []" in messages for messages in said)
+    assert not any("SystemError: ['" in messages for messages in said)

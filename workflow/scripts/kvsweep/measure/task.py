@@ -35,8 +35,6 @@ from kvsweep.units import format_duration
 
 LOG = "server.log"
 _POLL_SECONDS = 0.1
-# A server that closed a connection and does not answer for so long is given up.
-_LOST_SECONDS = 20.0
 
 
 def task(arguments: argparse.Namespace) -> None:
