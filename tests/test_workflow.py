@@ -232,3 +232,9 @@ def test_only_builds_and_measurements_go_to_a_cluster() -> None:
         "task_cell",
         "throughput_cell",
     }
+
+
+def test_an_engine_that_lacks_a_program_is_not_built_anew() -> None:
+    """Snakemake removes the output of a rule before it runs, but not what is marked so; the builder reads it."""
+    rule = (ROOT / "workflow" / "rules" / "engine.smk").read_text()
+    assert 'update("results/engines/{engine}/build.json")' in rule

@@ -10,7 +10,8 @@ rule engine:
     input:
         engine_inputs,
     output:
-        "results/engines/{engine}/build.json",
+        # Without update() Snakemake removes it first, and with it what the engine has: only what is missing is built.
+        update("results/engines/{engine}/build.json"),
     log:
         "results/logs/engines/{engine}.log",
     priority: 1_000_000_000
