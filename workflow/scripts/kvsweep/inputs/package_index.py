@@ -57,6 +57,12 @@ def _sentence(output: str, package: str, version: str, digest: str, where: str) 
             f"{where}: the package index does not answer, so {package} {version} cannot be fetched; check the network, "
             "the index and the proxy that pip is told to use, and run again."
         )
+    # pip says the same of a host whose name does not resolve and of an error of the index.
+    if "(from versions: none)" in output:
+        return (
+            f"{where}: the package index gave no file of {package}: it has none for this machine, or did not answer; "
+            "correct package, or check the network and the index that pip is told to use, and run again."
+        )
     if "No matching distribution" in output:
         return (
             f"{where}.version: the package index has no {package} {version} for this machine; correct package or "
