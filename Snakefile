@@ -65,26 +65,25 @@ include: "workflow/rules/plan.smk"
 localrules:
     all,
     measurements,
+    published,
 
 
 # Everything: the report of the whole configuration.
 rule all:
     default_target: True
     input:
-        "results/report.html",
-        "results/report.md",
-        # All of them: beside results that were made by an older kvsweep there may be one too few.
-        expand("results/tables/{table}.parquet", table=[*MEASURED, *ANALYSIS]),
-        expand(
-            "results/figures/{figure}{form}",
-            figure=FIGURES,
-            form=[".svg", ".png", ".pdf", "-slide.pdf", ".csv"],
-        ),
+        presented("results"),
         STANDING.manifests,
         PAIRS_CHECKED,
         # Named here too, because of a cell that was forgotten nothing else would be missed.
         STANDING.cell_records,
         STANDING.tokens,
+
+
+# What is said of the published numbers alone.
+rule published:
+    input:
+        presented("results/published"),
 
 
 # Every cell, without tables and report.

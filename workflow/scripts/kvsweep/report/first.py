@@ -32,9 +32,9 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
     on = f"On {at[0]['machine']} ({at[0]['backend']})"
     if any(row["verdict"] == ONE_ROUND for row in at):
         slower = [row for row in at if row["ratio"] < 1]
-        what = f"{len(slower)} of {len(at)} quantized caches were slower than f16"
+        what = f"the rates of {len(slower)} of {len(at)} quantized caches lay below f16's"
         if len(slower) in (0, len(at)):
-            what = f"every quantized cache was {'slower' if slower else 'faster'} than f16"
+            what = f"the rate of every quantized cache lay {'below' if slower else 'above'} f16's"
         yield f"{on} {what} in the one round that was measured ({where}: {_by(at)}); no winner is told from one round."
         return
     groups = {verdict: [row for row in at if row["verdict"] == verdict] for verdict in (FASTER, SLOWER)}
