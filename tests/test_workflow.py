@@ -195,16 +195,9 @@ def test_the_published_numbers_alone_make_the_report_without_an_engine(tmp_path:
     (locked / "0.output.lock").write_text("results/report.html\n")  # as of a run that is measuring
 
     def snakemake(*arguments: str) -> str:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
-                *("--directory", tmp_path, "--cores", "2", "--nolock", *arguments, "--", "published"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(tmp_path), "--cores", "2", "--nolock", *arguments, "--", "published"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 

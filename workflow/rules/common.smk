@@ -251,3 +251,19 @@ THROUGHPUT_ORDER = {cell: place for place, cell in enumerate(cells.in_order(STUD
 def throughput_priority(wildcards):
     """After quality; whole rounds, each in its own order."""
     return -THROUGHPUT_ORDER.get(throughput_cell_of(wildcards), 0)
+
+
+def presented(root):
+    """The report and all that it is made of. Named one by one: beside results of an older kvsweep one may be missing."""
+    return [
+        *expand("{root}/report.{form}", root=root, form=["html", "md"]),
+        *expand(
+            "{root}/tables/{table}.parquet", root=root, table=[*MEASURED, *ANALYSIS]
+        ),
+        *expand(
+            "{root}/figures/{figure}{form}",
+            root=root,
+            figure=FIGURES,
+            form=[".svg", ".png", ".pdf", "-slide.pdf", ".csv"],
+        ),
+    ]

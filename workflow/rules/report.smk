@@ -4,22 +4,6 @@ from kvsweep.figures.catalogue import FIGURES
 from kvsweep.tables.names import ANALYSIS, MEASURED
 
 
-def presented(root):
-    """The report and all that it is made of. Named one by one: beside results of an older kvsweep one may be missing."""
-    return [
-        *expand("{root}/report.{form}", root=root, form=["html", "md"]),
-        *expand(
-            "{root}/tables/{table}.parquet", root=root, table=[*MEASURED, *ANALYSIS]
-        ),
-        *expand(
-            "{root}/figures/{figure}{form}",
-            root=root,
-            figure=FIGURES,
-            form=[".svg", ".png", ".pdf", "-slide.pdf", ".csv"],
-        ),
-    ]
-
-
 localrules:
     figures,
     report,

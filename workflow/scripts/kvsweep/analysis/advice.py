@@ -134,7 +134,7 @@ def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Worklo
     if workload.goal == "context":
         text = f"measured to {format_count(one.reach or 0)}"
         if one.recommended is not None:
-            text += f"; {format_count(one.recommended)} fit into memory"
+            text += f"; {format_count(one.recommended)} tokens fit into memory"
         if rank == 1 and len(order) == 1:
             return f"the only feasible one: {text}"
         alone = [other.reach for other in order].count(order[0].reach) == 1

@@ -157,6 +157,9 @@ def _judge(
 
 
 def _recommended(candidate: Candidate, workload: Workload, memory: SetUpMemory) -> int | None:
+    """None, too, where nobody says what the model was trained for: memory alone makes no context of use."""
+    if memory.n_ctx_train is None:
+        return None
     size = memory.available if workload.memory_bytes is None else workload.memory_bytes
     largest = None if size is None else memory.largest_context(candidate.pair, size)
     return None if largest is None else memory.recommended(largest)
