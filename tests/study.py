@@ -49,6 +49,7 @@ CELL_RULES = {
     "accepted_types": ("engine",),
     "model": ("model",),
     "corpus": ("corpus",),
+    "harness": ("task",),
     "baseline": ("engine", "model", "corpus", "n_ctx"),
     "quality_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),
     "scorer_cell": ("engine", "model", "corpus", "n_ctx", "ctk", "ctv"),

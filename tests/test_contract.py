@@ -180,6 +180,7 @@ TASKS = {
     "facts": {"kind": "recall", "questions": ["one"], "contexts": [512], "items": 2},
     "onward": {"kind": "trajectory", "corpus": "generated", "contexts": [512], "items": 2, "tokens": 8},
 }
+EXERCISES = {"p": {"kind": "aider-polyglot", "engines": ["built"], "languages": ["python"]}}
 
 CONTRACT = [
     # -- pairs, depths, contexts ---------------------------------------------------------------------------------------
@@ -370,6 +371,25 @@ CONTRACT = [
                 *("questions[]", "alike", "tools", "corpus", "tokens"),
             )
         ),
+    ),
+    Line(
+        "exercises",
+        value("tasks", EXERCISES),
+        {job("task_cell", "built", m, "p", p, p) for m in MODELS for p in PAIRS}
+        | {job("harness", "p"), job("engine", "built")},
+        keys=tuple(
+            f"tasks.*.{key}"
+            for key in (
+                *("engines[]", "languages[]", "exercises[]", "context", "edit_format", "tries", "thinking"),
+                *("exercise_minutes", "cell_hours", "sandbox", "image", "aider", "polyglot"),
+            )
+        ),
+    ),
+    Line(
+        "exercises that are off",
+        value("tasks", {"p": EXERCISES["p"] | {"enabled": False}}),
+        set(),
+        keys=("tasks.*.enabled",),
     ),
     # -- an engine is another one --------------------------------------------------------------------------------------
     Line(

@@ -887,7 +887,7 @@ def test_every_key_of_the_schema_is_used_by_a_shipped_configuration_or_has_a_def
     used = {key for path in [*SHIPPED, WORKLOADS_FILE] for key in keys(yaml.safe_load(path.read_text()))}
     optional = {"machine", "cmake", "programs", "pairs", "sha256", "tree"}
     optional |= {"slices", "workloads", "analysis", "pareto_depth", "memory"}
-    optional |= {"arguments", "types", "name", "chat"}
+    optional |= {"arguments", "types", "name", "chat", "reference"}
     optional |= {"huggingface", "repo", "revision", "file", "member", "archive_sha256"}
     leftover = {
         path for path, said in properties(schema())
