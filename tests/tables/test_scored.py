@@ -41,8 +41,8 @@ def test_parts_say_where_they_lie_and_what_they_hold(tmp_path: Path) -> None:
 
 
 def test_a_tail_that_too_few_tokens_carry_has_no_interval(tmp_path: Path) -> None:
-    values = drawn(2, 1024)
-    row = statistics(windows_of(scored_cell(tmp_path, lambda w, p: float(values[w, p]))))
+    values = drawn(16, 1024)
+    row = statistics(windows_of(scored_cell(tmp_path, lambda w, p: float(values[w, p]), windows=16)))
     assert row["kld_p99_low"] < row["kld_p99"] < row["kld_p99_high"]
     assert row["kld_p999"] is not None and row["kld_p999_low"] is row["kld_p999_high"] is None
 
@@ -64,29 +64,38 @@ def test_each_windows_own_values_are_there_for_what_is_compared_by_window(tmp_pa
 
 
 def test_f16_against_itself_is_exactly_nothing(tmp_path: Path) -> None:
-    row = statistics(windows_of(scored_cell(tmp_path, lambda *_: 0.0)))
+    row = statistics(windows_of(scored_cell(tmp_path, lambda *_: 0.0, windows=4)))
     assert row["kld_mean"] == row["kld_block_stderr"] == row["kld_p99_high"] == row["ln_ppl_ratio"] == 0.0
     assert row["top1_agreement"] == 1.0
 
 
-@pytest.mark.parametrize(("windows", "by"), [(1, "blocks"), (2, "windows"), (16, "windows")])
-def test_an_interval_of_a_mean_holds_it_as_often_as_it_says(windows: int, by: str) -> None:
-    truth, held = np.exp(0.5), 0
+@pytest.mark.parametrize("windows", [2, 4, 16])
+@pytest.mark.parametrize("hard", [0.0, 1.0], ids=["windows are alike", "windows differ"])
+def test_an_interval_of_a_mean_holds_it_as_often_as_it_says(windows: int, hard: float) -> None:
+    truth, held, random = np.exp(0.5 + hard**2 / 2), 0, np.random.default_rng(windows)
     for seed in range(300):
-        found = blocks.mean_of(drawn(windows, 512, seed), positive=True)
+        of_window = np.exp(hard * random.standard_normal((windows, 1)))
+        found = blocks.mean_of(of_window * drawn(windows, 512, seed), positive=True)
+        assert found.low is not None and found.high is not None and found.by == "windows"
         held += found.low <= truth <= found.high
-        assert found.by == by
-    assert 0.91 <= held / 300 <= 0.98
+    assert 0.91 <= held / 300 <= 0.99
 
 
-@pytest.mark.parametrize("windows", [2, 16])
-def test_an_interval_of_a_quantile_holds_it_as_often_as_it_says(windows: int) -> None:
-    truth, held = np.exp(1.2815515655), 0  # 90 % of a lognormal
-    for seed in range(60):
-        (found,) = blocks.quantile_intervals(drawn(windows, 256, seed), [0.9])
-        assert found is not None
-        held += found.low <= truth <= found.high
-    assert 0.86 <= held / 60 <= 1.0
+def test_a_single_window_has_an_error_of_its_own_and_no_interval() -> None:
+    one = drawn(1, 512)
+    for found in (blocks.mean_of(one, positive=True), blocks.share_of(1.0 * (one > 1))):
+        assert found.stderr > 0 and found.low is found.high is None and found.by == "blocks"
+    assert blocks.quantile_intervals(drawn(3, 512), [0.5, 0.9]) == [None, None]
+
+
+@pytest.mark.parametrize(("windows", "least_told"), [(4, 150), (16, 195)])
+def test_an_interval_of_a_quantile_holds_it_as_often_as_it_says(windows: int, least_told: int) -> None:
+    truth = np.exp(1.2815515655)  # 90 % of a lognormal
+    found = [blocks.quantile_intervals(drawn(windows, 256, seed), [0.9])[0] for seed in range(200)]
+    # Few windows often leave open how far up the quantile may lie.
+    told = [one for one in found if one is not None]
+    assert len(told) > least_told
+    assert 0.91 <= sum(one.low <= truth <= one.high for one in told) / len(told) <= 1.0
 
 
 def test_a_share_of_one_is_no_certainty() -> None:
@@ -94,10 +103,9 @@ def test_a_share_of_one_is_no_certainty() -> None:
     assert found.value == found.high == 1.0 and found.low == pytest.approx(0.963, abs=1e-3)
 
 
-def test_a_bootstrap_of_blocks_is_what_its_closed_form_says() -> None:
-    values = drawn(3, 640)
-    times = blocks._times_drawn(values, 2000, np.random.default_rng(5))
-    assert set(times.sum(axis=1)) == {values.size}
-    assert np.std(times @ values.ravel() / values.size) == pytest.approx(
-        blocks.block_stderr(values), rel=0.06
-    )
+def test_the_error_of_blocks_is_what_a_bootstrap_of_them_comes_to() -> None:
+    values, random = drawn(3, 640), np.random.default_rng(5)
+    around = np.concatenate([values, values[:, :63]], axis=1)
+    rows, begins = random.integers(0, 3, (2000, 30)), random.integers(0, 640, (2000, 30))
+    means = around[rows[:, :, None], begins[:, :, None] + np.arange(64)].mean(axis=(1, 2))
+    assert np.std(means) == pytest.approx(blocks.block_stderr(values), rel=0.06)

@@ -94,7 +94,7 @@ FIGURES: dict[str, Entry] = {
         "quality",
         "Tail of the divergence",
         "What a mean does not tell: the KL divergence that one token in a thousand exceeds, against the mean. Bars "
-        "hold 95 %, by a bootstrap of windows or blocks; without them llama-perplexity printed the figure, or "
+        "hold 95 %, over windows; without them llama-perplexity printed the figure, or "
         "the tokens are too few.",
         "",
     ),

@@ -12,8 +12,8 @@ from kvsweep.units import format_count
 
 MOST_DEPTHS = 6  # columns; the table depth has them all
 _NOTES = (
-    "Mean KL divergence from f16, nats, with so many tokens in the cache. ± is half of the 95 % interval, over windows "
-    "or blocks of 64 tokens. Depths are different text: compare pairs down a column.",
+    "Mean KL divergence from f16, nats, with so many tokens in the cache. ± is half of the 95 % interval over "
+    "windows; a single one has none. Depths are different text: compare pairs down a column.",
 )
 
 

@@ -87,13 +87,13 @@ _SCORER = f"""
 method | text | | perplexity (llama.cpp's own tool) or scorer (kvsweep's); null in older slices and published rows
 {POSITIONS}
 scored_tokens | integer | tokens | tokens that were scored; null by perplexity
-kld_block_stderr | real | nats | standard error of kld_mean by a bootstrap of blocks of 64 neighbouring tokens; null
+kld_block_stderr | real | nats | standard error of kld_mean from blocks of 64 neighbouring tokens; null
     by perplexity
 {ends("nats", "kld_p99", "kld_p999")}
 depth_tokens | reals | tokens | mean tokens in the cache for each of up to 16 parts of the scored positions; null by
     perplexity
 kld_by_depth | reals | nats | mean KL divergence of each part
-kld_by_depth_stderr | reals | nats | its standard error: over windows, of a single one by a bootstrap of blocks
+kld_by_depth_stderr | reals | nats | its standard error: over windows, of a single one from blocks
 top1_by_depth | reals | fraction | top-1 agreement of each part
 top1_by_depth_stderr | reals | fraction | its standard error, likewise
 {ends("nats", "kld_median", "kld_p90", "kld_p95")}

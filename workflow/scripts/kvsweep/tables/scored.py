@@ -21,6 +21,7 @@ from kvsweep.measure.record import Recorded
 from kvsweep.statistics import Interval
 from kvsweep.study.positions import Positions
 from kvsweep.tables.blocks import (
+    ENOUGH_BEYOND,
     Numbers,
     block_stderr,
     mean_of_windows,
@@ -133,8 +134,9 @@ def _part(depths: Any, kld: Any, ratio: Any, same: Any) -> dict[str, Any]:
 def _quantiles(kld: Any, shares: Mapping[str, float]) -> dict[str, Any]:
     """The quantiles with their intervals; null where too few tokens lie beyond one."""
     row: dict[str, Any] = {}
-    for name, found in zip(shares, quantile_intervals(kld, [*shares.values()]), strict=True):
-        row |= {name: found and found.value} | _ends(name, found)
+    for (name, share), found in zip(shares.items(), quantile_intervals(kld, [*shares.values()]), strict=True):
+        carried = kld.size * (1 - share) >= ENOUGH_BEYOND
+        row |= {name: float(np.quantile(kld, share)) if carried else None} | _ends(name, found)
     return row
 
 
@@ -193,16 +195,16 @@ def _of_part(part: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: part[name] for name in ("depth_from", "depth_to", "depth_tokens")} | {"tokens": size}
     for name, key, of in (
         ("kld_mean", "kld", partial(mean_of_windows, positive=True)),
-        ("top1_agreement", "same_top", share_of_windows),
+        ("top1_agreement", "same_top", partial(share_of_windows, window_tokens=n_tokens)),
         ("ln_ppl_ratio", "ln_ppl_ratio", mean_of_windows),
     ):
         means = np.array(part[key], dtype=float) / (n_tokens if key == "same_top" else 1)
         if size < 2:
             row |= {name: float(means.mean())} | _ends(name, None)
             continue
-        mean = of(means, n_tokens, part["block_stderr"].get(key))
+        mean = of(means, part["block_stderr"].get(key))
         row |= {name: mean.value, f"{name}_stderr": mean.stderr, "error_by": mean.by}
-        row |= _ends(name, Interval(mean.value, mean.low, mean.high))
+        row |= {f"{name}_low": mean.low, f"{name}_high": mean.high}
     return {**row, **part["of_tokens"]}
 
 
