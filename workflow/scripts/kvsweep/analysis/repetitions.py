@@ -37,7 +37,8 @@ def first_dropped(throughput: Iterable[Row]) -> pd.DataFrame:
 
 def repetition_effects(throughput: Iterable[Row]) -> pd.DataFrame:
     """The table ``repetitions``: for each phase of a run its depths, and all depths together."""
-    tested = [row for row in throughput if len(row["samples"] or ()) >= 2 and problem_with(row) is None]
+    with_samples = (row for row in throughput if row["samples"] is not None and len(row["samples"]) >= 2)
+    tested = [row for row in with_samples if problem_with(row) is None]
     processes = frame_of(tested, THROUGHPUT, *PHASE, "depth", "samples")
     phases = processes.groupby(list(PHASE), dropna=False, sort=False)
     processes["number"] = phases.ngroup()
