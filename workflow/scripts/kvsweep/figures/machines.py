@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
-from kvsweep.figures.marks import PAPER_COLOUR, pair_of, pairs_in_order
+from kvsweep.figures.marks import pair_of, pairs_in_order
+from kvsweep.figures.ratio_bars import draw_bar, finish, interval_numbers
 from kvsweep.study.pairs import BASELINE_PAIR, pair_label
 from kvsweep.tables.row import Row, is_published, ran_as
 from kvsweep.tables.row import pair_of as asked_pair_of
@@ -31,8 +31,6 @@ _LOOKS = (
     ("#888888", "<"),
 )
 MOST = len(_LOOKS)
-# A longer bar runs out of the panel: it would flatten all the others.
-_FARTHEST = 3.0
 
 
 class _SetUp(NamedTuple):
@@ -109,9 +107,7 @@ def _panel(title: str, set_ups: Sequence[_SetUp], left_out: int) -> Panel:
             "machine and engine": set_up.name,
             "depth, tokens": row["depth"],
             "speed, % of its own f16": 100 * row["ratio"],
-            "95 % from, %": row["ratio_low"] and 100 * row["ratio_low"],
-            "95 % to, %": row["ratio_high"] and 100 * row["ratio_high"],
-            "rounds": len(row["ratio_rounds"] or ()) or None,
+            **interval_numbers(row),
         }
         for set_up in set_ups
         for row in set_up.rows
@@ -125,32 +121,11 @@ def _draw(set_ups: Sequence[_SetUp], axes: Axes, legend: Legend) -> None:
     pairs = pairs_in_order(row for set_up in set_ups for row in set_up.rows)
     step = 0.72 / max(len(set_ups), 2)
     axes.axvline(100, color="#444444", linewidth=1, zorder=1.5)
-    extent = [100.0]
+    bars = []
     for index, set_up in enumerate(set_ups):
         colour, shape = _LOOKS[index]
         for row in set_up.rows:
-            x, low, high = (
-                None if row[name] is None else 100 * row[name]
-                for name in ("ratio", "ratio_low", "ratio_high")
-            )
-            assert x is not None
-            known = low is not None and high is not None
-            bars = axes.errorbar(
-                [x],
-                [pairs.index(pair_of(row)) + (index - (len(set_ups) - 1) / 2) * step],
-                xerr=[[x - low], [high - x]] if low is not None and high is not None else None,
-                linestyle="none",
-                marker=shape,
-                markersize=4.5,
-                color=colour,
-                markerfacecolor=colour if known else PAPER_COLOUR,
-            )
-            legend.setdefault(textwrap.shorten(set_up.name, 90), bars.lines[0])
-            extent += [x, max(low or x, x / _FARTHEST), min(high or x, x * _FARTHEST)]
-    log_axis(axes, "x", extent)
-    axes.set_yticks(range(len(pairs)), [pair_label(*pair) for pair in pairs])
-    axes.set_ylim(len(pairs) - 0.45, -0.55)
-    for line in range(1, len(pairs)):
-        axes.axhline(line - 0.5, color="#dddddd", linewidth=0.6, zorder=0.5)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("speed, % of the same machine's f16 (log scale)")
+            line = pairs.index(pair_of(row)) + (index - (len(set_ups) - 1) / 2) * step
+            bars.append(draw_bar(axes, row, line, colour, marker=shape, markersize=4.5))
+            legend.setdefault(textwrap.shorten(set_up.name, 90), bars[-1].mark)
+    finish(axes, pairs, bars, "speed, % of the same machine's f16 (log scale)")

@@ -9,17 +9,15 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import THROUGHPUT_SUBJECT, Group, compare
-from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel
-from kvsweep.figures.marks import PAPER_COLOUR, pair_of, pairs_in_order, words_for
+from kvsweep.figures.marks import pair_of, pairs_in_order, words_for
+from kvsweep.figures.ratio_bars import draw_bar, finish, interval_numbers
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row, is_published
 from kvsweep.units import format_count
 
 SUBJECT = ("phase", *THROUGHPUT_SUBJECT)
 ONE_ROUND = "open: one round, no interval"
-# A longer bar runs out of the panel: it would flatten all the others.
-FARTHEST = 3.0
 
 
 def speed_ratios(speed: Sequence[Row]) -> Drawing:
@@ -44,9 +42,7 @@ def _panel(title: str, group: Group) -> Panel:
             "pair": pair_label(*pair_of(row)),
             "depth, tokens": row["depth"],
             "speed, % of f16": 100 * row["ratio"],
-            "95 % from, %": row["ratio_low"] and 100 * row["ratio_low"],
-            "95 % to, %": row["ratio_high"] and 100 * row["ratio_high"],
-            "rounds": len(row["ratio_rounds"] or ()) or None,
+            **interval_numbers(row),
             "verdict": row["verdict"],
             "mark": words_for(row),
         }
@@ -61,38 +57,16 @@ def _draw(rows: Sequence[Row], depths: Sequence[int], axes: Axes, legend: Legend
     shades = matplotlib.colormaps["viridis"].resampled(max(len(depths), 2))
     step = 0.7 / max(len(depths), 2)
     axes.axvline(100, color="#444444", linewidth=1, zorder=1.5, label="f16")
-    extent = [100.0]
+    bars = []
     for index, depth in enumerate(depths):
         colour = shades(index / max(len(depths) - 1, 1) * 0.92)
         for row in (row for row in rows if row["depth"] == depth):
-            x, low, high = (
-                None if row[name] is None else 100 * row[name]
-                for name in ("ratio", "ratio_low", "ratio_high")
-            )
-            assert x is not None
             line = pairs.index(pair_of(row)) + (index - (len(depths) - 1) / 2) * step
-            known = low is not None and high is not None
-            bars = axes.errorbar(
-                [x],
-                [line],
-                xerr=[[x - low], [high - x]] if low is not None and high is not None else None,
-                linestyle="none",
-                marker="o",
-                markersize=4,
-                color=colour,
-                markerfacecolor=colour if known else PAPER_COLOUR,
-                label=pair_label(*pair_of(row)),
-            )
+            bar = draw_bar(axes, row, line, colour, marker="o", markersize=4, label=pair_label(*pair_of(row)))
+            bars.append(bar)
             name = f"depth {format_count(depth)}"
-            if known or name not in legend:
-                legend[name] = bars.lines[0]
+            if bar.is_known or name not in legend:
+                legend[name] = bar.mark
             if row["verdict"] == "one round":
-                legend.setdefault(ONE_ROUND, bars.lines[0])
-            extent += [x, max(low or x, x / FARTHEST), min(high or x, x * FARTHEST)]
-    log_axis(axes, "x", extent)
-    axes.set_yticks(range(len(pairs)), [pair_label(*pair) for pair in pairs])
-    axes.set_ylim(len(pairs) - 0.45, -0.55)
-    for line in range(1, len(pairs)):
-        axes.axhline(line - 0.5, color="#dddddd", linewidth=0.6, zorder=0.5)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("speed, % of f16's (log scale; right is faster)")
+                legend.setdefault(ONE_ROUND, bar.mark)
+    finish(axes, pairs, bars, "speed, % of f16's (log scale; right is faster)")
