@@ -19,6 +19,7 @@ from unittest import mock
 import gguf
 import numpy as np
 from kvsweep import program
+from kvsweep.files import sha256
 from kvsweep.study.cells import ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import OtherRows
@@ -135,6 +136,15 @@ class Workplace:
             *("--engine", self.build_json, "--model", self.model_json),
             *("--cell-hours", str(cell_hours), "--log-mebibytes", "1"),
         ]
+
+
+def with_server(place: Workplace) -> Workplace:
+    """The same with an engine that has a llama-server, the stand-in's."""
+    build = json.loads(place.build_json.read_text())
+    build["files"]["llama-server"] = sha256(STAND_IN / "llama-server")
+    build["programs"].append("llama-server")
+    place.build_json.write_text(json.dumps(build))
+    return place
 
 
 @dataclass(frozen=True)

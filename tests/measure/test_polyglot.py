@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.errors import KvsweepError
-from kvsweep.files import sha256
 from kvsweep.measure.record import read_recorded
 from kvsweep.measure.tasks import sandbox
 from kvsweep.measure.tasks.polyglot import Crashed, messages_in, read_result
@@ -29,7 +28,7 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TASK_ITEMS, TASKS
-from support import SCRIPTS, STAND_IN, TESTS, Done, Workplace, measure, run_json, wait_for
+from support import SCRIPTS, STAND_IN, TESTS, Done, Workplace, measure, run_json, wait_for, with_server
 
 NAMES = ["python/beer-song", "python/grep", "python/wordy"]
 DEFINITION = {
@@ -42,10 +41,7 @@ SOLVED, FAILED = {"wordy": "solve", "grep": "fail-once"}, "beer-song"
 @pytest.fixture
 def place(workplace: Workplace) -> Workplace:
     """With an engine that has a server, and a harness that is ready."""
-    build = json.loads(workplace.build_json.read_text())
-    build["files"]["llama-server"] = sha256(STAND_IN / "llama-server")
-    build["programs"].append("llama-server")
-    workplace.build_json.write_text(json.dumps(build))
+    with_server(workplace)
     harness = {
         "sandbox": {"kind": "bubblewrap", "program": str(STAND_IN / "bwrap"), "image": None},
         **{"aider": "/nowhere", "exercises": "/nowhere", "python": sys.executable, "base": sys.base_prefix},

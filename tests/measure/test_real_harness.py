@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvsweep.files import sha256
 from kvsweep.measure.record import read_recorded
 from kvsweep.measure.tasks.polyglot import Harness
 from kvsweep.measure.tasks.sandbox import Confined
 from kvsweep.study.cells import TaskCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
-from support import ROOT, STAND_IN, Done, Workplace, measure, run_json
+from support import ROOT, Done, Workplace, measure, run_json, with_server
 
 MANIFEST = ROOT / "results" / "harness" / "tests.json"
 pytestmark = [
@@ -25,11 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def place(workplace: Workplace) -> Workplace:
-    build = json.loads(workplace.build_json.read_text())
-    build["files"]["llama-server"] = sha256(STAND_IN / "llama-server")
-    build["programs"].append("llama-server")
-    workplace.build_json.write_text(json.dumps(build))
-    return workplace
+    return with_server(workplace)
 
 
 def run(place: Workplace, does: dict[str, str], edit_format: str = "whole", minutes: float = 5) -> Done:

@@ -11,7 +11,6 @@ from typing import Any
 
 import psutil
 import pytest
-from kvsweep.files import sha256
 from kvsweep.measure.record import read_recorded
 from kvsweep.measure.tasks import recall
 from kvsweep.study.cells import TaskCell
@@ -19,7 +18,7 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TASK_ITEMS, TASKS
-from support import SCRIPTS, STAND_IN, Done, Workplace, measure, run_json, wait_for
+from support import SCRIPTS, Done, Workplace, measure, run_json, wait_for, with_server
 
 RECALL = {
     **{"contexts": [1024], "items": 2, "seed": 1, "kind": "recall", "answer_tokens": 64},
@@ -32,11 +31,7 @@ TRAJECTORY = {"contexts": [512], "items": 3, "seed": 1, "kind": "trajectory", "c
 @pytest.fixture
 def place(workplace: Workplace) -> Workplace:
     """With an engine that has a server."""
-    build = json.loads(workplace.build_json.read_text())
-    build["files"]["llama-server"] = sha256(STAND_IN / "llama-server")
-    build["programs"].append("llama-server")
-    workplace.build_json.write_text(json.dumps(build))
-    return workplace
+    return with_server(workplace)
 
 
 def cell(place: Workplace, pair: str = "f16", task: str = "r") -> Path:
