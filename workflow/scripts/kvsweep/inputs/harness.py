@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, sha256, write_text
 from kvsweep.inputs.git_tree import fetch_commit
+from kvsweep.inputs.package_index import run_pip
 from kvsweep.study.neighbours import neighbours
 
 REQUIREMENTS = Path(__file__).parents[4] / "requirements" / "harness.txt"
@@ -36,24 +36,16 @@ def packages(directory: Path, base: Path, tell: Callable[[str], None]) -> Path:
     environment = directory / pinned
     shutil.rmtree(environment, ignore_errors=True)
     tell("installing the packages of the harness: 123 packages, 850 MB, some minutes")
-    _run([sys.executable, "-m", "venv", str(environment)])
+    _run(sys.executable, "-m", "venv", str(environment))
     python = environment / "bin" / "python"
     options = ["--disable-pip-version-check", "--no-input", "--quiet", "--require-hashes"]
-    _run([str(python), "-m", "pip", "install", *options, "-r", str(REQUIREMENTS)])
+    _run(str(python), "-m", "pip", "install", *options, "-r", str(REQUIREMENTS))
     write_text(environment / "complete", "")
     return environment.resolve() / "bin" / "python"
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+def _run(*command: str) -> None:
+    done = run_pip(*command)
     if done.returncode != 0:
         said = [line for line in done.stdout.splitlines() if line.strip()] or ["no reason given"]
         raise KvsweepError(f"the packages of the harness cannot be installed ({said[-1].strip()}).")

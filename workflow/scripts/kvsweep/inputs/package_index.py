@@ -22,18 +22,11 @@ def fetch(package: str, version: str, digest: str, directory: Path, where: str) 
     make_directory(directory)
     requirement = directory / "requirement.txt"
     requirement.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
-    done = subprocess.run(
-        [
-            # -I: no module beside this one, and none of the shell's PYTHONPATH, stands in for one of pip's.
-            *(sys.executable, "-I", str(_PIP), "download", "--disable-pip-version-check", "--no-input"),
-            *("--no-deps", "--no-build-isolation", "--ignore-requires-python", "--progress-bar", "off"),
-            *("--require-hashes", "--requirement", str(requirement), "--dest", str(directory)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
+    done = run_pip(
+        # -I: no module beside this one, and none of the shell's PYTHONPATH, stands in for one of pip's.
+        *(sys.executable, "-I", str(_PIP), "download", "--disable-pip-version-check", "--no-input"),
+        *("--no-deps", "--no-build-isolation", "--ignore-requires-python", "--progress-bar", "off"),
+        *("--require-hashes", "--requirement", str(requirement), "--dest", str(directory)),
     )
     if done.returncode != 0:
         raise KvsweepError(_sentence(done.stdout, package, version, digest, where))
@@ -42,6 +35,19 @@ def fetch(package: str, version: str, digest: str, directory: Path, where: str) 
         if path.is_file() and sha256(path) == digest:
             return path
     raise KvsweepError(f"{where}: {package} {version}: pip brought no file with the sha256 {digest}.")
+
+
+def run_pip(*command: str) -> subprocess.CompletedProcess[str]:
+    """pip, or venv before it: asks nobody, and has what it says on both streams in ``stdout``."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def _sentence(output: str, package: str, version: str, digest: str, where: str) -> str:
