@@ -45,9 +45,7 @@ class Judgement:
     reach: int | None = None  # goal context: the deepest depth that counts
     kld: Value | None = None
     kld_depth: int | None = None  # tokens in the cache that it is of; None: a whole window
-    recommended: int | None = (
-        None  # goal context: what fits by its memory, and no more than the model was trained for
-    )
+    recommended: int | None = None  # goal context: what fits, and no more than the model was trained for
     recall: Recall | None = None
 
     @property

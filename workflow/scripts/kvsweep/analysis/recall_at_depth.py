@@ -30,7 +30,7 @@ def recall_at_depth(shares: Iterable[Row], depth: int) -> Recall | None:
     """
     found = []
     asked = [row for row in shares if row["kind"] == "recall" and row["right"] is not None]
-    for _, rows in by_columns(asked, ("task",)).items():
+    for rows in by_columns(asked, ("task",)).values():
         contexts = sorted(
             (context, wilson(sum(row["right"] for row in own), n), n)
             for (context,), own in by_columns(rows, ("context",)).items()

@@ -19,9 +19,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
     with complete_or_absent(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(
-            file
-        )  # with the line ends of RFC 4180: others leave a bare carriage return unquoted
+        # With the line ends of RFC 4180: others leave a bare carriage return unquoted.
+        lines = csv.writer(file)
         lines.writerow(schema.names)
         lines.writerows([_cell(row.get(name)) for name in schema.names] for row in rows)
 

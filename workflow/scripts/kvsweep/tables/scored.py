@@ -94,8 +94,7 @@ def sums(windows: Iterable[Window]) -> dict[str, Any]:
         "kld_block_stderr": block_stderr(kld),
         "kld_max": float(kld.max()),
         # Of all tokens a quantile has a value also where too few lie beyond it for an interval.
-        **_quantiles(kld, _QUANTILES),
-        **{name: float(np.quantile(kld, share)) for name, share in _QUANTILES.items()},
+        **_quantiles(kld, _QUANTILES, least_beyond=0),
     }
     parts = np.array_split(np.arange(kld.shape[1]), min(_PARTS, kld.shape[1]))
     return {
@@ -131,11 +130,11 @@ def _part(depths: Any, kld: Any, ratio: Any, same: Any) -> dict[str, Any]:
     return found
 
 
-def _quantiles(kld: Any, shares: Mapping[str, float]) -> dict[str, Any]:
-    """The quantiles with their intervals; null where too few tokens lie beyond one."""
+def _quantiles(kld: Any, shares: Mapping[str, float], least_beyond: int = ENOUGH_BEYOND) -> dict[str, Any]:
+    """The quantiles with their intervals; null where fewer than ``least_beyond`` tokens lie beyond one."""
     row: dict[str, Any] = {}
     for (name, share), found in zip(shares.items(), quantile_intervals(kld, [*shares.values()]), strict=True):
-        carried = kld.size * (1 - share) >= ENOUGH_BEYOND
+        carried = kld.size * (1 - share) >= least_beyond
         row |= {name: float(np.quantile(kld, share)) if carried else None} | _ends(name, found)
     return row
 
