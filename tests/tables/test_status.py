@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 import pytest
-from kvsweep.engine.messages import last_line
 from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.measure.record import how_it_ended
+from kvsweep.program import last_line
 from kvsweep.tables import status
 from kvsweep.tables.status import (
     MEASURED,

@@ -33,6 +33,11 @@ def run_program(main: Callable[[], None]) -> None:
         _end("interrupted", 130)
 
 
+def last_line(text: str) -> str | None:
+    """The last line of what a program printed that says something."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
+
+
 def _end(message: str, status: int) -> NoReturn:
     # The reader of the messages may be gone already: Ctrl-C ends the whole pipeline.
     with suppress(OSError):

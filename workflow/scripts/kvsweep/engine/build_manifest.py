@@ -16,6 +16,7 @@ from kvsweep.engine.identity import SCORER, address_of, engine_files, engine_ide
 from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
+from kvsweep.program import last_line
 from kvsweep.study.config import Engine
 
 _FLAGS = re.compile(
@@ -44,7 +45,7 @@ def manifest(
     try:
         types = accepted_cache_types(shown)
     except UnparsableOutput:
-        said = (shown.strip() or "nothing").splitlines()[-1]
+        said = last_line(shown) or "nothing"
         raise KvsweepError(
             f"engines.{engine.name}: {binaries / 'llama-perplexity'} --help does not list its cache types; "
             f"its last line is: {said}"

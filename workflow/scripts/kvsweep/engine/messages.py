@@ -24,8 +24,3 @@ def messages(start: int, line: str) -> list[tuple[int, str]]:
     """A line as its messages, each with its beginning: one that was not ended can have others behind it."""
     cuts = [0, *(cut.start() for cut in _SECOND_MESSAGE.finditer(line)), len(line)]
     return [(start + a, line[a:b]) for a, b in itertools.pairwise(cuts)]
-
-
-def last_line(text: str) -> str | None:
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from kvsweep.addresses import shown_address, without_secrets
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory
+from kvsweep.program import last_line
 from kvsweep.study.values import GIT_SCHEMES
 
 _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
@@ -37,7 +38,7 @@ def fetch_commit(
         part, address = ["--filter=blob:none"], "origin"
     done = run_git(directory, "fetch", "--depth", "1", *part, "--", address, commit, check=False)
     if done.returncode != 0:
-        said = (done.stderr.strip() or "git said nothing").splitlines()[-1]
+        said = last_line(done.stderr) or "git said nothing"
         raise KvsweepError(
             f"{where}: {shown_address(url)} does not give commit {commit} ({without_secrets(said)}); check both."
         )
@@ -68,6 +69,6 @@ def run_git(directory: Path, *arguments: str, check: bool = True) -> subprocess.
         check=False,
     )
     if check and done.returncode != 0:
-        said = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        said = last_line(done.stderr) or "no reason given"
         raise KvsweepError(f"git {arguments[0]} failed in {directory}: {said}")
     return done

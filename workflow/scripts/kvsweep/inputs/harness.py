@@ -11,6 +11,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, sha256, write_text
 from kvsweep.inputs.git_tree import fetch_commit
 from kvsweep.inputs.package_index import run_pip
+from kvsweep.program import last_line
 from kvsweep.study.neighbours import neighbours
 
 REQUIREMENTS = Path(__file__).parents[4] / "requirements" / "harness.txt"
@@ -47,8 +48,8 @@ def packages(directory: Path, base: Path, tell: Callable[[str], None]) -> Path:
 def _run(*command: str) -> None:
     done = run_pip(*command)
     if done.returncode != 0:
-        said = [line for line in done.stdout.splitlines() if line.strip()] or ["no reason given"]
-        raise KvsweepError(f"the packages of the harness cannot be installed ({said[-1].strip()}).")
+        said = last_line(done.stdout) or "no reason given"
+        raise KvsweepError(f"the packages of the harness cannot be installed ({said}).")
 
 
 def tree(url: str, commit: str, directory: Path, where: str, base: Path, only: str | None = None) -> Path:

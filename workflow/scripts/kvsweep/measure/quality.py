@@ -13,7 +13,6 @@ from typing import Any
 
 from kvsweep.engine import baseline_file, commands
 from kvsweep.engine.failures import first_line
-from kvsweep.engine.messages import last_line
 from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.engine.perplexity_output import chunks_done, parse_kl
 from kvsweep.engine.perplexity_results import ClosingStatisticsMissing
@@ -36,7 +35,7 @@ from kvsweep.measure.progress import tail
 from kvsweep.measure.record import how_it_ended
 from kvsweep.measure.second_names import drop_spare
 from kvsweep.measure.verified import load_corpus
-from kvsweep.program import say
+from kvsweep.program import last_line, say
 from kvsweep.units import format_bytes, format_duration
 
 # Mainline lost the end of its log in 10 of 32 runs on a busy machine: six in a row would be one cell in 1,000.

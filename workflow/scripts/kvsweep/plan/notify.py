@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 
+from kvsweep.program import last_line
+
 # In the environment and not in the configuration: it is somebody's own, and may hold a secret.
 COMMAND = "KVSWEEP_NOTIFY"
 MESSAGE = "KVSWEEP_MESSAGE"
@@ -33,5 +35,5 @@ def notify(message: str, environment: Mapping[str, str]) -> str | None:
         return f"the notification was not sent: the command in {COMMAND} {why}"
     if done.returncode == 0:
         return None
-    said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+    said = last_line(done.stderr) or last_line(done.stdout) or "nothing"
     return f"the notification was not sent: the command in {COMMAND} ended with {done.returncode} and said: {said}"

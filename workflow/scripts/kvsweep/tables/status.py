@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.engine.failures import first_line
-from kvsweep.engine.messages import last_line
 from kvsweep.engine.wordings import ABORT, COMPUTATION, MEMORY, MODEL, REFUSAL
 from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT, how_it_ended
+from kvsweep.program import last_line
 from kvsweep.units import format_duration
 
 STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")

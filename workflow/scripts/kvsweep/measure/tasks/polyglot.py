@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from kvsweep.measure.tasks.item import Record, prompt_identity
 from kvsweep.measure.tasks.sandbox import Confined, Places, Sandbox
 from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered
+from kvsweep.program import last_line
 from kvsweep.study.polyglot import language_of
 
 TIME_LIMIT = "time limit"
@@ -56,8 +57,9 @@ class Harness(NamedTuple):
             if message is None:
                 return inside.last_words()
         result = message["result"]
-        lines = [line for line in str(result["log"]).splitlines() if line.strip()]
-        return None if result["passed"] is True else (lines[-1] if lines else "the tests say nothing")
+        return (
+            None if result["passed"] is True else (last_line(str(result["log"])) or "the tests say nothing")
+        )
 
 
 class Exercise:
@@ -202,8 +204,8 @@ def read_result(found: Any) -> Record:
 
 
 def _last_line(text: Any) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()] if isinstance(text, str) else []
-    return lines[-1][:300] if lines else "it said nothing"
+    said = last_line(text) if isinstance(text, str) else None
+    return said[:300] if said else "it said nothing"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

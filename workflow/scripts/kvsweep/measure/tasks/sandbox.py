@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kvsweep.errors import KvsweepError
+from kvsweep.program import last_line
 
 KINDS = ("bubblewrap", "docker", "podman")
 PROGRAMS = {"bubblewrap": "bwrap", "docker": "docker", "podman": "podman"}
@@ -77,8 +78,7 @@ def _problem(kind: str, program: str, image: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    return None if done.returncode == 0 else (said[-1].strip() if said else f"exit status {done.returncode}")
+    return None if done.returncode == 0 else last_line(done.stderr) or f"exit status {done.returncode}"
 
 
 def command(sandbox: Sandbox, places: Places, name: str) -> list[str]:
@@ -191,8 +191,8 @@ class Confined:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
         self._threads[1].join(_END_SECONDS)
-        said = self._said.decode("utf-8", errors="replace").strip().splitlines()
-        return f"exit status {self._process.returncode}" + (f": {said[-1][:300]}" if said else "")
+        said = last_line(self._said.decode("utf-8", errors="replace"))
+        return f"exit status {self._process.returncode}" + (f": {said[:300]}" if said else "")
 
     def _read(self) -> None:
         assert self._process.stdout is not None
