@@ -103,9 +103,12 @@ def _bandwidth() -> list[dict[str, Any]]:
     peak = {"depth_from": 0, "depth_to": 64 * K, "peak_gigabytes_per_second": 614.0}
     return [
         answer("bandwidth", **peak, ctk="f16", ctv="f16", cache_bytes=1_342_177_280, seconds=0.0046,
-               gigabytes_per_second=291.8, share=0.475),
+               gigabytes_per_second=291.8, share=0.475, seconds_low=0.0044, seconds_high=0.0048,
+               gigabytes_per_second_low=279.6, gigabytes_per_second_high=305.0,
+               interval="95 % interval over rounds"),
         answer("bandwidth", **peak, ctk="q8_0", ctv="q8_0", cache_bytes=713_031_680, seconds=0.0051,
-               gigabytes_per_second=139.8, share=0.228),
+               gigabytes_per_second=139.8, share=0.228, seconds_low=-0.0002, seconds_high=0.0104,
+               gigabytes_per_second_low=68.6, interval="95 % interval over rounds"),
         answer("bandwidth", **peak, ctk="q8_0", ctv="turbo4", cache_bytes=534_773_760, seconds=-0.0001),
     ]  # fmt: skip
 

@@ -4,6 +4,9 @@ Each token of decode reads the whole cache once. Of two depths of one pair the t
 to read the cache between them; the weights, which are read at both, cancel, so that this needs to know nothing of a
 model but its cache and holds for a mixture of experts, too. Near the peak fewer bits are faster in proportion; far
 below it something else than reading limits, such as the arithmetic of a type.
+
+The interval is that of the difference in time, taken within rounds. Where it reaches 0 the rate has no upper end, and
+of one round nothing is known.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kvsweep.analysis.estimates import error_of, on_common_rounds, seconds_per_token
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.errors import KvsweepError
 from kvsweep.tables.row import SET_UP, problem_with
@@ -56,20 +60,31 @@ def bandwidth(
 
 
 def _between(shallow: Row, deep: Row, sizes: Mapping[Any, int], known: Mapping[str, float]) -> dict[str, Any]:
-    size = sizes[_cell(deep)] - sizes[_cell(shallow)]
-    seconds = 1 / deep["tokens_per_second"] - 1 / shallow["tokens_per_second"]
-    rate = size / seconds / 1e9 if seconds > 0 and size > 0 else None
-    peak = bandwidth_of(deep["machine"], known)
-    return {
+    found: dict[str, Any] = {
         **{name: deep[name] for name in (*SET_UP, "ctk", "ctv")},
         "depth_from": shallow["depth"],
         "depth_to": deep["depth"],
-        "cache_bytes": size,
-        "seconds": seconds,
-        "gigabytes_per_second": rate,
-        "peak_gigabytes_per_second": peak,
-        "share": None if rate is None or peak is None else rate / peak,
+        "cache_bytes": sizes[_cell(deep)] - sizes[_cell(shallow)],
+        "peak_gigabytes_per_second": bandwidth_of(deep["machine"], known),
     }
+    times = on_common_rounds(seconds_per_token(deep), seconds_per_token(shallow))
+    if times is None:
+        return found
+    later, sooner = times
+    longer, error = later.value - sooner.value, error_of([(1, later), (-1, sooner)])
+
+    def rate(seconds: float) -> float | None:
+        return found["cache_bytes"] / seconds / 1e9 if seconds > 0 and found["cache_bytes"] > 0 else None
+
+    found |= {"seconds": longer, "gigabytes_per_second": rate(longer)}
+    if error is not None:
+        least, most = longer - error.half, longer + error.half
+        found |= {"seconds_low": least, "seconds_high": most, "interval": error.kind}
+        found |= {"gigabytes_per_second_low": rate(most), "gigabytes_per_second_high": rate(least)}
+    peak = found["peak_gigabytes_per_second"]
+    if found["gigabytes_per_second"] is not None and peak is not None:
+        found["share"] = found["gigabytes_per_second"] / peak
+    return found
 
 
 def _cell(row: Row) -> tuple[Any, ...]:

@@ -10,7 +10,16 @@ from __future__ import annotations
 import pyarrow as pa
 
 from kvsweep.analysis.pair_schemas import CROSSOVERS, HEAD_TO_HEAD, K_OR_V, PARETO, REPETITIONS, SPEED
-from kvsweep.tables.columns import ASKED_PAIR, ENGINE_AND_MODEL, POSITIONS, SCORED, SET_UP, TASK, as_schema
+from kvsweep.tables.columns import (
+    ASKED_PAIR,
+    ENGINE_AND_MODEL,
+    POSITIONS,
+    SCORED,
+    SET_UP,
+    TASK,
+    as_schema,
+    ends,
+)
 from kvsweep.tables.quality_schemas import PART
 
 CLAIMS = as_schema(
@@ -125,6 +134,12 @@ seconds | real | s | by how much a token of decode takes longer; not above 0 whe
 gigabytes_per_second | real | GB/s | cache_bytes over seconds; null where a token does not take longer
 peak_gigabytes_per_second | real | GB/s | of the machine's memory (resources/bandwidths.csv); null where it is not known
 share | real | | gigabytes_per_second over the peak
+""",
+    ends("s", "seconds"),
+    ends("GB/s", "gigabytes_per_second"),
+    """
+interval | text | | what the intervals are made of, those of a time within rounds; where that of seconds reaches 0
+    the rate has no upper end
 """,
 )
 

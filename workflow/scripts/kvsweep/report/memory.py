@@ -61,7 +61,7 @@ def _rates(rows: Sequence[Row]) -> Grid:
             (
                 Entry(str(pair)),
                 Entry(f"{format_count(row['depth_from'])} to {format_count(row['depth_to'])}"),
-                Entry(ABSENT if rate is None else format_number(rate, 3), value=rate),
+                Entry(_rate(row), value=rate),
                 Entry(ABSENT if share is None else f"{format_number(100 * share, 2)} %", value=share),
             )
         )
@@ -70,12 +70,25 @@ def _rates(rows: Sequence[Row]) -> Grid:
         if peak
         else "The bandwidth of this machine's memory is not known."
     )
+    kinds = ", ".join(sorted({row["interval"] for row in rows if row["interval"]}))
+    intervals = f"In brackets the interval ({kinds})." if kinds else "One round tells no interval."
     return Grid(
         "How fast decode reads a fuller cache",
         ("pair", "from depth to depth", "GB/s", "of the peak"),
         tuple(lines),
-        notes=(f"Bytes that the cache grows by over the time that a token takes longer. {of_machine}",),
+        notes=(
+            f"Bytes that the cache grows by over the time that a token takes longer. {intervals} {of_machine}",
+        ),
     )
+
+
+def _rate(row: Row) -> str:
+    rate, low, high = (row[f"gigabytes_per_second{end}"] for end in ("", "_low", "_high"))
+    if low is None:  # of one round, or where a token takes less time at the greater depth
+        return ABSENT if rate is None else format_number(rate, 3)
+    if high is None:
+        return f"at least {format_number(low, 2)}"
+    return f"{format_number(rate, 3)} [{format_number(low, 3)}, {format_number(high, 3)}]"
 
 
 def _size(row: Row | None) -> Entry:
