@@ -21,7 +21,7 @@ setup-cluster: setup $(call pinned,cluster)
 
 $(call pinned,run):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kvsweep needs Python 3.11 or newer: make PYTHON=python3.12")'
-	@echo "Installing what kvsweep needs into .venv: $$(grep -c '^[a-z].*==' requirements/run.txt) packages, about 700 MB, a minute or two"
+	@echo "Installing what kvsweep needs into .venv: $$(grep -c '^[a-z].*==' requirements/run.txt) packages, about 800 MB, a minute or two"
 	$(PYTHON) -m venv .venv
 	$(PIP) -r requirements/run.txt
 	@rm -f .venv/run-* && touch $@

@@ -34,76 +34,17 @@ class WindowError(NamedTuple):
     rounding: float
 
 
-def regularized_incomplete_beta(a: float, b: float, x: float) -> float:
-    """I_x(a, b) for a, b > 0 and 0 <= x <= 1.
-
-    Continued fraction of DLMF 8.17.22 (https://dlmf.nist.gov/8.17.E22), evaluated by the modified Lentz
-    method (Press et al., Numerical Recipes, 3rd edition, sections 5.2 and 6.4). It converges fast for x < (a
-    + 1)/(a + b + 2); beyond, I_x(a, b) = 1 - I_(1-x)(b, a).
-    """
-    if x <= 0:
-        return 0.0
-    if x >= 1:
-        return 1.0
-    if x > (a + 1) / (a + b + 2):
-        return 1 - regularized_incomplete_beta(b, a, 1 - x)
-    tiny = 1e-300  # stands in for a denominator of 0
-
-    def away_from_zero(value: float) -> float:
-        return value if abs(value) > tiny else tiny
-
-    numerator_ratio = 1.0
-    denominator_ratio = 1 / away_from_zero(1 - (a + b) * x / (a + 1))
-    fraction = denominator_ratio
-    for m in range(1, 10_000):
-        for coefficient in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            denominator_ratio = 1 / away_from_zero(1 + coefficient * denominator_ratio)
-            numerator_ratio = away_from_zero(1 + coefficient / numerator_ratio)
-            step = numerator_ratio * denominator_ratio
-            fraction *= step
-        if abs(step - 1) < 1e-15:
-            break
-    ln_front = (
-        math.lgamma(a + b)
-        - math.lgamma(a)
-        - math.lgamma(b)
-        + a * math.log(x)
-        + b * math.log1p(-x)
-        - math.log(a)
-    )
-    return math.exp(ln_front) * fraction
-
-
 def student_t_quantile(probability: float, degrees_of_freedom: float) -> float:
-    """The t that a Student t variable stays below with `probability`; `degrees_of_freedom` need not be whole.
-
-    P(|T| > t) = I_x(df/2, 1/2) with x = df/(df + t^2) (Abramowitz and Stegun, 26.5.27 and 26.7.1), solved for
-    t by Newton's method.
+    """The t that a Student t variable stays below with ``probability``. ``degrees_of_freedom`` need not be whole, and
+    may be infinite. Raises ValueError outside of 0 < probability < 1 and for degrees of freedom that are not positive.
     """
+    from scipy.special import stdtrit  # takes long to import, and most that read tables ask for none
+
     if not 0 < probability < 1:
         raise ValueError(f"a probability lies between 0 and 1, not {probability}")
     if not degrees_of_freedom > 0:
         raise ValueError(f"degrees of freedom are positive, not {degrees_of_freedom}")
-    if probability < 0.5:
-        return -student_t_quantile(1 - probability, degrees_of_freedom)
-    if probability == 0.5:
-        return 0.0
-    both_tails = 2 * (1 - probability)
-    half = degrees_of_freedom / 2
-    ln_peak = math.lgamma(half + 0.5) - math.lgamma(half) - math.log(math.pi * degrees_of_freedom) / 2
-    # The tail is convex and a t lies above the normal quantile: from there Newton's steps never pass the root.
-    t = NormalDist().inv_cdf(probability)
-    for _ in range(200):
-        x = degrees_of_freedom / (degrees_of_freedom + t * t)
-        tail = regularized_incomplete_beta(half, 0.5, x)
-        step = (tail - both_tails) / (2 * math.exp(ln_peak + (half + 0.5) * math.log(x)))
-        t += step
-        if step < 1e-12 * t:
-            break
-    return t
+    return float(stdtrit(degrees_of_freedom, probability))
 
 
 def larger(*errors: float | None) -> float | None:
@@ -122,15 +63,6 @@ def variance(values: Sequence[float]) -> float:
 def mean_stderr(samples: Sequence[float]) -> float | None:
     """Standard error of the samples' mean, s/sqrt(n), in their unit; None below two samples."""
     return math.sqrt(variance(samples) / len(samples)) if len(samples) >= 2 else None
-
-
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Student's interval of a mean, mean -+ t(n - 1) s/sqrt(n), in the values' unit; None below two values."""
-    stderr = mean_stderr(values)
-    if stderr is None:
-        return None
-    mean, half = fmean(values), student_t_quantile((1 + confidence) / 2, len(values) - 1) * stderr
-    return Interval(mean, mean - half, mean + half)
 
 
 def drift(samples: Sequence[float]) -> Drift | None:
@@ -207,12 +139,12 @@ def mcnemar(only_one: int, only_other: int) -> float:
     """p of as large a difference between two shares of the same items, where there is none: the exact test.
 
     Items that are alike say nothing; of the others each is as likely to be the one's as the other's (Q. McNemar,
-    Psychometrika 12 (1947) 153-157), so that the smaller number is binomial: P(X <= k) = I_1/2(n - k, k + 1).
+    Psychometrika 12 (1947) 153-157), so that the smaller number is binomial.
     """
+    from scipy.special import bdtr
+
     n, k = only_one + only_other, min(only_one, only_other)
-    if 2 * k >= n:
-        return 1.0
-    return min(1.0, 2 * regularized_incomplete_beta(n - k, k + 1, 0.5))
+    return min(1.0, 2 * float(bdtr(k, n, 0.5)))
 
 
 def paired_difference(only_one: int, only_other: int, n: int) -> Interval:

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -273,21 +272,9 @@ def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str 
     return (None, None) if error is None else (error.half, error.kind)
 
 
-_NODES = 4096
-
-
-@cache
-def _t_at(node: int) -> float:
-    return student_t_quantile(0.975, _NODES / node) if node else NormalDist().inv_cdf(0.975)
-
-
 def t_quantile(freedom: float) -> float:
-    """The t for a 95 % interval, to six digits: on a line between equidistant 1/freedom, as many are asked for."""
-    if freedom < 1:
-        return student_t_quantile(0.975, freedom)
-    node, part = divmod(_NODES / freedom, 1.0)
-    low = _t_at(int(node))
-    return low + part * (_t_at(int(node) + 1) - low) if part else low
+    """The t for a 95 % interval."""
+    return student_t_quantile(0.975, freedom)
 
 
 def gap(a: Value, b: Value) -> Gap:
