@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import json
+import lzma
 import os
 import random
 import resource
@@ -33,13 +34,15 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 import recorded_slice  # noqa: E402
 from kvsweep.errors import KvsweepError  # noqa: E402
-from kvsweep.slices.archive import read_archive  # noqa: E402
+from kvsweep.slices import bundles as packed  # noqa: E402
+from kvsweep.slices.archive import open_slice, read_archive  # noqa: E402
 from kvsweep.slices.given import read_all  # noqa: E402
 from kvsweep.slices.read import rows_in  # noqa: E402
 from kvsweep.slices.vetting import problem_with  # noqa: E402
 
 Members = dict[str, bytes]
 
+BUNDLE = "records/0000.tar.xz"
 CELL = "throughput/mainline/kvsweep-demo/d512/k-q8_0/v-q8_0"
 _BYTES = (b"\x00", b"\xff" * 4, b"-", b"9" * 30, b"\n", b"nan", b"<b>", b'"')
 HOSTILE: tuple[Any, ...] = (
@@ -84,8 +87,8 @@ def main() -> None:
     pa.set_cpu_count(1)
     with tempfile.TemporaryDirectory() as place:
         made = recorded_slice.make(Path(place))
-        with zipfile.ZipFile(made.path) as archive:
-            good = {name: archive.read(name) for name in archive.namelist() if _is_wanted(name)}
+        with open_slice(made.path) as contents:
+            good = {name: contents.read(name) for name in contents.names if _is_wanted(name)}
         small_tables = {
             name: _few_rows(data) if name.endswith(".parquet") else data for name, data in good.items()
         }
@@ -143,18 +146,24 @@ def _outcome(data: bytes) -> str:
     return "read"
 
 
-def _archive(members: Members, manifest: Any = None) -> bytes:
+def _archive(members: Members, manifest: Any = None, inside: Members | None = None) -> bytes:
+    """``inside`` are members that lie in the bundle among ``members``."""
     file = io.BytesIO()
     listed = {
         name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in members.items()
+        | ({"in": BUNDLE} if inside and name in inside else {})
+        for name, data in (members | (inside or {})).items()
     }
     with zipfile.ZipFile(
         file, "w", zipfile.ZIP_STORED if manifest else zipfile.ZIP_DEFLATED, compresslevel=1
     ) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-        said = {"format": 1, "kvsweep": "0.1.0", "members": listed} if manifest is None else manifest
+        said = (
+            {"format": 3 if inside else 1, "kvsweep": "0.1.0", "members": listed}
+            if manifest is None
+            else manifest
+        )
         archive.writestr("manifest.json", json.dumps(said))
     return file.getvalue()
 
@@ -237,6 +246,21 @@ def logs(members: Members, chance: random.Random) -> bytes:
     )
 
 
+def bundles(members: Members, chance: random.Random) -> bytes:
+    """A damaged bundle, or a good one of damaged content; checksums of archive and manifest agree."""
+    inside = {name: data for name, data in members.items() if name.startswith(CELL)}
+    good = packed.pack(inside)
+    if chance.random() < 0.5:
+        data = _damaged(good, chance)
+    else:
+        data = lzma.compress(_damaged(lzma.decompress(good), chance), preset=0)
+    outside = {name: one for name, one in _raw(members).items() if name not in inside}
+    if chance.random() < 0.2:
+        name = chance.choice(list(inside))
+        inside[name] = _damaged(inside[name], chance)
+    return _archive(outside | {BUNDLE: data}, inside=inside)
+
+
 def bytes_of_tables(members: Members, chance: random.Random) -> bytes:
     tables = _tables(members)
     name = chance.choice(list(tables))
@@ -286,6 +310,7 @@ DAMAGES: dict[Callable[[Members, random.Random], bytes], int] = {
     manifests: 2,
     values: 3,
     logs: 1,
+    bundles: 3,
     bytes_of_tables: 3,
     cells_of_tables: 1,
 }

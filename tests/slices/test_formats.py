@@ -3,6 +3,7 @@
 ``format-1.zip`` is what kvsweep 0.1.0 made of four cells of the recorded study (tests/recorded_study.py).
 ``format-2.zip`` has the same four, two cells of the scorer and four of tasks: real runs of the same model on the same
 machine (llama-cpp-python 0.3.36, CPU; 4 windows of 512 tokens; recall at 512 and 1K and a trajectory of 3 items).
+``format-3.zip`` has the same members as that, its cells' in a bundle.
 """
 
 from __future__ import annotations

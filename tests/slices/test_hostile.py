@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.errors import KvsweepError
+from kvsweep.slices import bundles
 from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all, read_apart
 from kvsweep.slices.layout import FORMAT, Limits, Refused
@@ -37,10 +41,10 @@ Members = dict[str, bytes]
 @pytest.fixture(scope="module")
 def members(made: Made) -> Members:
     """Two cells of a good slice, and what belongs to them."""
-    with zipfile.ZipFile(made.path) as archive:
+    with open_slice(made.path) as contents:
         return {
-            name: archive.read(name)
-            for name in archive.namelist()
+            name: contents.read(name)
+            for name in contents.names
             if name.startswith((CELL, CONTROL, "engines", "models", "config"))
         }
 
@@ -274,6 +278,157 @@ def test_members_and_manifest_have_to_agree(members: Members, tmp_path: Path) ->
     assert (
         refusal(path)
         == "manifest.json: is missing, so this is no slice; ask for a file that make slice wrote."
+    )
+
+
+# -- bundles ----------------------------------------------------------------------------------------------------------
+
+BUNDLE = "records/0000.tar.xz"
+
+
+def with_bundle(
+    path: Path, members: Members, data: bytes | None = None, changes: Mapping[str, Any] | None = None
+) -> Path:
+    """A slice whose cells' members lie in a bundle; ``data`` in its place, ``changes`` of entries of the manifest."""
+    inside = {name: text for name, text in members.items() if name.startswith("throughput")}
+    outside = {name: text for name, text in members.items() if name not in inside}
+    outside[BUNDLE] = bundles.pack(inside) if data is None else data
+    said = json.loads(manifest_of(members | outside, format=3))
+    for name in inside:
+        said["members"][name]["in"] = BUNDLE
+    for name, change in (changes or {}).items():
+        said["members"].setdefault(name, {}).update(change)
+    return write(path, outside, json.dumps(said).encode())
+
+
+def test_cells_in_a_bundle_are_read(members: Members, tmp_path: Path) -> None:
+    path = with_bundle(tmp_path / "s.zip", members)
+    plain = read_slice("x", write(tmp_path / "p.zip", members), read_tables=read_all)
+    assert read_slice("x", path, read_tables=read_all) == plain
+    # Also where it was unpacked, once or twice.
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "u")
+    assert read_slice("x", tmp_path / "u", read_tables=read_all) == plain
+    with tarfile.open(tmp_path / "u" / BUNDLE) as bundle:
+        bundle.extractall(tmp_path / "u", filter="data")
+    assert read_slice("x", tmp_path / "u", read_tables=read_all) == plain
+
+
+def cells_of(members: Members) -> Members:
+    return {name: data for name, data in members.items() if name.startswith("throughput")}
+
+
+def tar_of(members: Members, *more: tarfile.TarInfo) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in sorted(members.items()):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for info in more:
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
+    return file.getvalue()
+
+
+def link() -> tarfile.TarInfo:
+    info = tarfile.TarInfo(f"{CELL}/stderr.log")
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda _: b"", "does not hold what the manifest says"),
+        (lambda _: b"\xfd7zXZ\x00" + bytes(100), "is damaged"),
+        (lambda members: bundles.pack(members)[:-20], "does not hold what the manifest says"),
+        (lambda members: bundles.pack(members) + b"x", "does not hold what the manifest says"),
+        (lambda members: bundles.pack(members) * 2, "does not hold what the manifest says"),
+        (lambda _: lzma.compress(bytes(10**8)), "does not hold what the manifest says"),
+        (lambda members: lzma.compress(tar_of(members, link())), "does not hold what the manifest says"),
+        (lambda members: bundles.pack(dict(list(members.items())[1:])), "does not hold"),
+        (lambda members: bundles.pack(members | {"../evil": b""}), "does not hold"),
+        (
+            lambda members: lzma.compress(
+                lzma.decompress(bundles.pack(members)).replace(b"throughput/", b"../../../x/", 1)
+            ),
+            "has something else where throughput/",
+        ),
+        (
+            lambda members: lzma.compress(lzma.decompress(bundles.pack(members))[:-1] + b"x"),
+            "does not end where it should",
+        ),
+        # The right size, with a link where a log should be.
+        (
+            lambda members: lzma.compress(
+                lzma.decompress(bundles.pack(members)).replace(b"\x00 0\x00", b"\x00 2\x00", 1)
+            ),
+            "has something else where throughput/",
+        ),
+    ],
+)  # fmt: skip
+def test_bundles_that_are_none(
+    members: Members, tmp_path: Path, damage: Callable[[Members], bytes], said: str
+) -> None:
+    found = refusal(with_bundle(tmp_path / "s.zip", members, damage(cells_of(members))))
+    assert found.startswith(f"{BUNDLE}: ") and said in found
+
+
+def test_a_bundle_that_wants_a_gigabyte_to_be_read(members: Members, tmp_path: Path) -> None:
+    header = bytearray(bundles.pack(cells_of(members)))
+    header[16] = 38  # the size of the dictionary in the block's header: 2 GiB
+    header[20:24] = struct.pack("<I", zlib.crc32(header[12:20]))
+    assert refusal(with_bundle(tmp_path / "s.zip", members, bytes(header))) == (
+        f"{BUNDLE}: is damaged (LZMAError); get the slice again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (f"{CELL}/stderr.log", {"in": "../x"}, "which is no bundle of the slice"),
+        (f"{CELL}/stderr.log", {"in": "records/0001.tar.xz"}, "which is no bundle of the slice"),
+        (f"{CELL}/stderr.log", {"in": f"{CELL}/run.json"}, "which is no bundle of the slice"),
+        (f"{CELL}/stderr.log", {"in": None}, "which is no bundle of the slice"),
+        (f"{CELL}/stderr.log", {"in": {"x": 1}}, "which is no bundle of the slice"),
+        (BUNDLE, {"in": BUNDLE}, "which is no bundle of the slice"),
+        (f"{CELL}/stderr.log", {"size_bytes": 10**9}, "and at most 16 MiB are read"),
+        (f"{CELL}/stderr.log", {"size_bytes": True}, "names no member"),
+        (f"{CELL.upper().replace('THROUGHPUT', 'throughput').replace('/D512/K-', '/d512/k-').replace('/V-', '/v-')}"
+         "/stderr.log", {"size_bytes": 1, "sha256": "0" * 64, "in": BUNDLE}, "in capital letters only"),
+    ],
+)  # fmt: skip
+def test_what_a_manifest_says_of_bundles(
+    members: Members, tmp_path: Path, name: str, change: dict[str, Any], said: str
+) -> None:
+    found = refusal(with_bundle(tmp_path / "s.zip", members, changes={name: change}))
+    assert found.startswith("manifest.json: ") and said in found
+
+
+def test_a_million_entries_of_a_manifest(members: Members, tmp_path: Path) -> None:
+    said = json.dumps({"format": 3, "members": {f"engines/e{n}/build.json": 0 for n in range(200_000)}})
+    assert refusal(write(tmp_path / "s.zip", members, said.encode())) == (
+        "manifest.json: lists more than 60000 members, and no slice has so many."
+    )
+
+
+def test_bundles_that_do_not_hold_cells_in_their_order(members: Members, tmp_path: Path) -> None:
+    """Each would be read again for each of its cells."""
+    cells = {f"throughput/mainline/kvsweep-demo/d{n}/k-f16/v-f16": CONTROL for n in range(1, 41)}
+    inside: list[Members] = [{}, {}]
+    for n, (cell, like) in enumerate(cells.items()):
+        run = json.loads(members[f"{like}/run.json"]) | {"depth": n + 1}
+        inside[n % 2] |= {
+            f"{cell}/{name}": members[f"{like}/{name}"] for name in ("bench.jsonl", "stderr.log")
+        } | {f"{cell}/run.json": json.dumps(run).encode()}
+    outside = {name: data for name, data in members.items() if not name.startswith("throughput")}
+    outside |= {f"records/000{n}.tar.xz": bundles.pack(one) for n, one in enumerate(inside)}
+    said = json.loads(manifest_of(outside | inside[0] | inside[1], format=3))
+    for n, one in enumerate(inside):
+        for name in one:
+            said["members"][name]["in"] = f"records/000{n}.tar.xz"
+    assert "does not hold cells in their order" in refusal(
+        write(tmp_path / "s.zip", outside, json.dumps(said).encode())
     )
 
 

@@ -16,6 +16,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import run_program, say
 from kvsweep.report.provenance import kvsweep_version
+from kvsweep.slices.layout import is_member
 from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.units import format_bytes
@@ -53,10 +54,11 @@ def main() -> None:
 
 def listing(name: str, held: Held, size_bytes: int) -> list[str]:
     """What a slice holds, what was replaced in it and what was left out, in lines."""
-    kinds = Counter(member.partition("/")[0] for member in held.members)
+    members = list(filter(is_member, held.members))
+    kinds = Counter(member.partition("/")[0] for member in members)
     cells = ", ".join(f"{number} {status}" for status, number in sorted(held.statuses.items()))
     lines = [
-        f"{name}: {format_bytes(size_bytes)}, {len(held.members) + 1} members, "
+        f"{name}: {format_bytes(size_bytes)}, {len(members) + 1} members, "
         f"{sum(held.statuses.values())} cells ({cells})",
         "holds "
         + ", ".join(f"{kind} ({number})" for kind, number in sorted(kinds.items()))

@@ -10,7 +10,8 @@ import os
 import stat
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ from typing import IO, Any
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_readable
 from kvsweep.inputs.archive import DAMAGED_ZIP
+from kvsweep.slices.bundles import unpack
 from kvsweep.slices.layout import (
     LIMITS,
     MANIFEST,
     Limits,
     Manifest,
     Refused,
+    is_bundle,
     is_member,
     parse_json,
     parse_manifest,
@@ -36,6 +39,8 @@ from kvsweep.units import format_bytes
 _END, _END_BYTES = b"PK\x05\x06", 22
 _LARGE = b"PK\x06\x07"  # of archives with more than a slice has
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
+# What reads a slice goes through its cells twice at most, and has one bundle at a time.
+_MOST_TIMES = 16
 # A stranger's archive may be damaged in ways that no broken download is.
 _DAMAGED = (*DAMAGED_ZIP, struct.error, ValueError, RuntimeError)
 
@@ -108,9 +113,7 @@ def read_archive(file: IO[bytes], limits: Limits = LIMITS) -> Contents:
 
     if MANIFEST not in entries:
         raise Refused(f"{MANIFEST}: is missing, so this is no slice; ask for a file that make slice wrote.")
-    manifest = _manifest(read(MANIFEST))
-    _check_listed(manifest, {name: entry.file_size for name, entry in entries.items()})
-    return Contents(tuple(sorted(entries)), manifest, read)
+    return _contents({name: entry.file_size for name, entry in entries.items()}, read, limits)
 
 
 def _check_directory(file: IO[bytes], limits: Limits) -> None:
@@ -142,7 +145,7 @@ def _checked(infos: Iterable[zipfile.ZipInfo], limits: Limits) -> dict[str, zipf
     for info in infos:
         # As it stands in the archive: Python cuts a name at a null character.
         name = getattr(info, "orig_filename", info.filename)
-        if not is_member(name):
+        if not (is_member(name) or is_bundle(name)):
             raise Refused(f"{shown(name)}: no slice has a member of that name.")
         if name in entries:
             raise Refused(f"{name}: is in the archive twice.")
@@ -184,10 +187,7 @@ def _of_directory(place: Path, limits: Limits) -> Contents:
         except OSError as error:
             raise not_readable(found[name], error) from error
 
-    manifest = _manifest(read(MANIFEST)) if MANIFEST in found else None
-    if manifest is not None:
-        _check_listed(manifest, {name: path.stat().st_size for name, path in found.items()})
-    return Contents(tuple(sorted(found)), manifest, read)
+    return _contents({name: path.stat().st_size for name, path in found.items()}, read, limits)
 
 
 def _members_in(place: Path) -> Iterator[Path]:
@@ -196,8 +196,52 @@ def _members_in(place: Path) -> Iterator[Path]:
         names.sort()
         for name in sorted(files):
             path = Path(folder, name)
-            if is_member(path.relative_to(place).as_posix()):
+            if is_member(member := path.relative_to(place).as_posix()) or is_bundle(member):
                 yield path
+
+
+def _contents(sizes: Mapping[str, int], read: Callable[[str], bytes], limits: Limits) -> Contents:
+    """Of files and their sizes in bytes: with a manifest what that says is there, some of it in bundles."""
+    if MANIFEST not in sizes:
+        return Contents(tuple(sorted(name for name in sizes if is_member(name))), None, read)
+    try:
+        manifest = parse_manifest(read(MANIFEST), limits)
+    except KvsweepError as error:
+        raise Refused(f"{MANIFEST}: {error}.") from None
+    _check_listed(manifest, sizes)
+    files = Contents((), manifest, read)
+    bundles = _Bundles(files, limits)
+    names = {MANIFEST, *filter(is_member, manifest.members)}
+    return Contents(
+        tuple(sorted(names)), manifest, lambda name: read(name) if name in sizes else bundles.read(name)
+    )
+
+
+class _Bundles:
+    """Reads members out of bundles. One is held at a time: who reads cells in their order reads each once or twice."""
+
+    def __init__(self, files: Contents, limits: Limits) -> None:
+        assert files.manifest is not None
+        self._files, self._manifest, self._limits = files, files.manifest, limits
+        self._of = {name: bundle for bundle, names in files.manifest.within.items() for name in names}
+        self._name, self._held = "", dict[str, bytes]()
+        self._times: Counter[str] = Counter()
+
+    def read(self, name: str) -> bytes:
+        if (bundle := self._of[name]) != self._name:
+            self._times[bundle] += 1
+            if self._times[bundle] > _MOST_TIMES:
+                raise Refused(f"{bundle}: does not hold cells in their order; ask for what make slice wrote.")
+            sizes = {member: self._manifest.members[member][0] for member in self._manifest.within[bundle]}
+            self._name, self._held = "", {}
+            try:
+                self._held = unpack(self._files.read(bundle), sizes, self._limits.bundle_bytes)
+            except Refused:
+                raise
+            except KvsweepError as error:
+                raise Refused(f"{bundle}: {error}.") from None
+            self._name = bundle
+        return self._held[name]
 
 
 def _check_size(name: str, size: int, limits: Limits) -> None:
@@ -207,18 +251,14 @@ def _check_size(name: str, size: int, limits: Limits) -> None:
         )
 
 
-def _manifest(data: bytes) -> Manifest:
-    try:
-        return parse_manifest(data)
-    except KvsweepError as error:
-        raise Refused(f"{MANIFEST}: {error}.") from None
-
-
-def _check_listed(manifest: Manifest, sizes: dict[str, int]) -> None:
+def _check_listed(manifest: Manifest, sizes: Mapping[str, int]) -> None:
+    bundled = {name for names in manifest.within.values() for name in names}
     for name in sizes:
         if name != MANIFEST and name not in manifest.members:
             raise Refused(f"{name}: is not in the manifest.")
     for name, (size, _) in manifest.members.items():
+        if name not in sizes and name in bundled:
+            continue
         if name not in sizes:
             raise Refused(f"{name}: is in the manifest and missing in the slice; get it again.")
         if size != sizes[name]:

@@ -39,7 +39,7 @@ def cells_in(names: Iterable[str]) -> dict[str, Cell]:
         cell = raw_cells.identity(directory) if file == RECORD else None
         if cell is not None and str(cell.directory) == directory:
             found[directory] = cell
-    return dict(sorted(found.items(), key=lambda item: _place(item[1])))
+    return dict(sorted(found.items(), key=lambda item: place_of(item[1])))
 
 
 def is_scored(cell: Cell) -> bool:
@@ -68,7 +68,8 @@ def complete(rows: Mapping[str, list[Row]]) -> None:
         tables.mark_fallback(rows[table], peers)
 
 
-def _place(cell: Cell) -> tuple[Any, ...]:
+def place_of(cell: Cell) -> tuple[Any, ...]:
+    """By which cells are put into the order of tables."""
     pair = (cell.pair.ctk, cell.pair.ctv)
     match cell:
         case ThroughputCell():

@@ -1,8 +1,9 @@
 """What a slice is made of: its members' names, its manifest, and how large anything in it may be.
 
-Format 2 (format 1 had neither tasks nor the scorer's sums). A slice is a zip archive; its members lie as they do under
-``results/``. ``manifest.json`` says the format, the version of kvsweep, the configuration, engines, models, texts and
-machine, and size and sha256 of every other member. Members are stored or deflated, and there is no other one.
+Format 3 (format 1 had neither tasks nor the scorer's sums, format 2 no bundles). A slice is a zip archive; its members
+lie as they do under ``results/``, those of cells in bundles (``bundles.py``). ``manifest.json`` says the format, the
+version of kvsweep, the configuration, engines, models, texts and machine, and of every other member size, sha256 and
+the bundle that it lies in. Members are stored or deflated, and there is no other one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.tables.names import MEASURED
+from kvsweep.units import format_bytes
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, CONFIGURATION = "manifest.json", "config.json"
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -31,6 +33,7 @@ _MEMBER = re.compile(
     rf"|tasks/{_NAME}/{_NAME}/{_NAME}/{_PAIR}/(?:run\.json|items\.jsonl|server\.log)"
     rf"|throughput/{_NAME}/{_NAME}/(?:round-(?:[2-9]|[1-9][0-9]{{1,5}})/)?d(?:0|[1-9][0-9]{{0,9}})/{_PAIR}/(?:run\.json|bench\.jsonl|stderr\.log)"
 )
+_BUNDLE = re.compile(r"records/[0-9]{4}\.tar\.xz")
 
 
 class Refused(KvsweepError):
@@ -49,6 +52,7 @@ class Limits:
     json_bytes: int = 2**20
     manifest_bytes: int = 16 * 2**20
     table_bytes: int = 64 * 2**20
+    bundle_bytes: int = 64 * 2**20
     rows: int = 200_000
     reader_bytes: int = 400 * 2**20
     reader_seconds: float = 120.0
@@ -59,6 +63,8 @@ class Limits:
             return self.manifest_bytes
         if name.endswith(".parquet"):
             return self.table_bytes
+        if is_bundle(name):
+            return self.bundle_bytes
         return self.json_bytes if name.endswith(".json") else self.log_bytes
 
 
@@ -70,15 +76,22 @@ def is_member(name: str) -> bool:
     return _MEMBER.fullmatch(name) is not None
 
 
+def is_bundle(name: str) -> bool:
+    """Whether it is the name of an archive inside the slice."""
+    return _BUNDLE.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """``members`` is (size in bytes, sha256) by name; ``said`` all of manifest.json."""
+    """``members`` is (size in bytes, sha256) by name, of bundles too; ``within`` the names of the members in each
+    bundle; ``said`` all of manifest.json."""
 
     members: dict[str, tuple[int, str]]
+    within: dict[str, list[str]]
     said: dict[str, Any]
 
 
-def parse_manifest(data: bytes) -> Manifest:
+def parse_manifest(data: bytes, limits: Limits = LIMITS) -> Manifest:
     """Raises KvsweepError with the end of a sentence."""
     said = parse_json(data)
     if not isinstance(said, dict):
@@ -100,18 +113,41 @@ def parse_manifest(data: bytes) -> Manifest:
     listed = said.get("members")
     if not isinstance(listed, dict):
         raise KvsweepError("lists no members")
-    members = {}
+    if len(listed) > limits.members:
+        raise KvsweepError(f"lists more than {limits.members} members, and no slice has so many")
+    members, within = {}, dict[str, list[str]]()
+    folded: dict[str, str] = {}
     for name, entry in listed.items():
         match entry:
             case {"size_bytes": int(size), "sha256": str(digest)} if (
-                size >= 0 and re.fullmatch("[0-9a-f]{64}", digest) and is_member(name) and name != MANIFEST
+                size >= 0
+                and not isinstance(size, bool)
+                and re.fullmatch("[0-9a-f]{64}", digest)
+                and (is_member(name) or is_bundle(name))
+                and name != MANIFEST
             ):
                 members[name] = (size, digest)
             case _:
                 raise KvsweepError(
                     f"has an entry {shown(name)} that names no member with size_bytes and sha256"
                 )
-    return Manifest(members, said)
+        if size > limits.of(name):
+            raise KvsweepError(
+                f"says that {name} has {format_bytes(size)}, and at most {format_bytes(limits.of(name))} are read"
+            )
+        if (other := folded.setdefault(name.casefold(), name)) != name:
+            raise KvsweepError(f"lists {name}, which differs from {other} in capital letters only")
+        if "in" in entry:
+            bundle = entry["in"]
+            if not (isinstance(bundle, str) and is_bundle(bundle) and bundle in listed and is_member(name)):
+                raise KvsweepError(
+                    f"says that {name} lies in {shown(bundle)}, which is no bundle of the slice"
+                )
+            within.setdefault(bundle, []).append(name)
+    total = sum(size for size, _ in members.values())
+    if total > limits.total_bytes:
+        raise KvsweepError(f"lists members of more than {format_bytes(limits.total_bytes)}")
+    return Manifest(members, within, said)
 
 
 def parse_json(data: bytes) -> Any:

@@ -26,7 +26,8 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, read_manifest
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded, read_recorded
-from kvsweep.slices.cells import RECORD, TABLES_OF_CELLS, Row, complete, is_scored, kind_of, rows_of
+from kvsweep.slices import bundles
+from kvsweep.slices.cells import RECORD, TABLES_OF_CELLS, Row, complete, is_scored, kind_of, place_of, rows_of
 from kvsweep.slices.layout import CONFIGURATION, FORMAT, LIMITS, MANIFEST, Limits
 from kvsweep.slices.private import Private, users_in
 from kvsweep.slices.vetting import with_plain_quotes
@@ -42,6 +43,8 @@ _TEXTS = (
     *("command", "host", "log_line", "reason", "fallback_why", "machine_record", "gpu_users"),
     *("machine", "answer", "expected", "problem"),
 )
+# Of what is in a bundle before another is begun: as far back as xz looks for what was said before.
+_BUNDLE_BYTES = 8 * 2**20
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -61,9 +64,11 @@ class Study:
 
 @dataclass
 class Held:
-    """What went into a slice: size in bytes and sha256 of each member, cells by status, what was replaced."""
+    """What went into a slice: size in bytes and sha256 of each member, the bundle of those that lie in one, cells by
+    status, what was replaced."""
 
     members: dict[str, tuple[int, str]] = field(default_factory=dict)
+    within: dict[str, str] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
@@ -167,29 +172,44 @@ def write_slice(path: Path, study: Study, private: Private, version: str, limits
     held = Held()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
 
+        def note(name: str, data: bytes) -> None:
+            held.members[name] = (len(data), hashlib.sha256(data).hexdigest())
+
         def add(name: str, data: bytes) -> None:
             entry = zipfile.ZipInfo(name, _EARLIEST)
             entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data)
             if name != MANIFEST:
-                held.members[name] = (len(data), hashlib.sha256(data).hexdigest())
+                note(name, data)
+
+        def bundle(members: dict[str, bytes]) -> None:
+            if members:
+                name = f"records/{len(set(held.within.values())):04}.tar.xz"
+                held.within |= dict.fromkeys(members, name)
+                add(name, bundles.pack(members))
 
         said = {name: private.value(value) for name, value in _said(study)}
         for name, value in said.items():
             add(name, as_json(value))
         rows: dict[str, list[Row]] = {table: [] for table in TABLES_OF_CELLS}
         machines: dict[str, tuple[dict[str, Any], set[str], int]] = {}
-        for cell in sorted(study.cells, key=lambda cell: str(cell.directory)):
+        waiting: dict[str, bytes] = {}
+        for cell in sorted(study.cells, key=place_of):
             build, model = said[f"engines/{cell.engine}/build.json"], said[f"models/{cell.model}/model.json"]
             found, members, machine = _cell(study, cell, private, (build, model), limits, held.left_out)
             for name, data in members:
-                add(name, data)
+                (note if bundles.fits(name) else add)(name, data)
+            waiting |= {name: data for name, data in members if bundles.fits(name)}
+            if sum(map(len, waiting.values())) > _BUNDLE_BYTES:
+                bundle(waiting)
+                waiting = {}
             for table, of_table in found.items():
                 rows[table] += of_table
             of_cell = found[kind_of(cell)]
             held.statuses[_status(of_cell)] += 1
             _count_machine(machines, of_cell, machine)
+        bundle(waiting)
         complete(rows)
         every = rows | {
             "engines": [engine_row(said[f"engines/{name}/build.json"]) for name in study.engines],
@@ -291,7 +311,7 @@ def _count_machine(
 
 def _parquet(rows: list[Row], name: str) -> bytes:
     file = io.BytesIO()
-    pq.write_table(as_table(rows, TABLES[name]), file, compression="zstd")
+    pq.write_table(as_table(rows, TABLES[name]), file, compression="zstd", compression_level=19)
     return file.getvalue()
 
 
@@ -317,6 +337,7 @@ def _manifest(study: Study, private: Private, version: str, held: Held) -> dict[
         "left_out": held.left_out,
         "members": {
             name: {"size_bytes": size, "sha256": digest}
+            | ({"in": held.within[name]} if name in held.within else {})
             for name, (size, digest) in sorted(held.members.items())
         },
     }
