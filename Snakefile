@@ -14,7 +14,7 @@ min_version("9.27")
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
-from kvsweep.study import cells
+from kvsweep.study import cells, engines
 from kvsweep.study import config as configuration
 from kvsweep.study.yaml_file import read_configuration
 from kvsweep.errors import KvsweepError

@@ -9,7 +9,7 @@ from kvsweep.addresses import without_proxies
 from kvsweep.engine import source
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs import download, package_index
-from kvsweep.inputs.download import Remote
+from kvsweep.inputs.remote import Remote
 from kvsweep.program import say
 
 

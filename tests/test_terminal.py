@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from kvsweep.inputs import connection
-from kvsweep.inputs.download import Remote, fetch
+from kvsweep.inputs.download import fetch
+from kvsweep.inputs.remote import Remote
 from kvsweep.terminal import TERMINAL, progress_bar
 from server import Page, serving
 from support import ROOT, STAND_IN

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kvsweep.study import cells
-from kvsweep.study import config as configuration_of
+from kvsweep.study import cells, engines
 from kvsweep.study.config import parse_study
 from support import ROOT, STAND_IN, write_model
 
@@ -97,7 +96,7 @@ def test_the_head_to_head_is_a_part_of_the_paper() -> None:
     assert set(cells.throughput_cells(part)) < set(cells.throughput_cells(paper))
     assert set(cells.quality_cells(part)) < set(cells.quality_cells(paper))
     definitions = [
-        {name: configuration_of.engine_definition(engine) for name, engine in shipped["engines"].items()}
+        {name: engines.engine_definition(engine) for name, engine in shipped["engines"].items()}
         for shipped in (
             yaml.safe_load((ROOT / name).read_text())
             for name in ("config.yaml", "examples/wider-quants.yaml")

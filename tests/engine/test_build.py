@@ -12,7 +12,7 @@ from kvsweep.engine import build_manifest
 from kvsweep.engine.build import collect, first_error
 from kvsweep.engine.build_manifest import manifest
 from kvsweep.errors import KvsweepError
-from kvsweep.study.config import Engine
+from kvsweep.study.engines import Engine
 from support import STAND_IN
 
 GCC = """\

@@ -9,7 +9,7 @@ import pytest
 from kvsweep.engine import source as engine_source
 from kvsweep.engine.source import describe, fetch
 from kvsweep.errors import KvsweepError
-from kvsweep.study.config import parse_engine
+from kvsweep.study.engines import parse_engine
 
 KEY = "engines.e.source"
 

@@ -17,7 +17,8 @@ import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs import connection, download
 from kvsweep.inputs.connection import Progress
-from kvsweep.inputs.download import Answer, Fetched, Remote, fetch
+from kvsweep.inputs.download import Fetched, fetch
+from kvsweep.inputs.remote import Answer, Remote
 from server import Page, Server, serving, sha256
 from support import SCRIPTS
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from kvsweep.plan.cluster_request import Request, check_nodes, request
 from kvsweep.study.cells import BaselineRun, QualityCell, ThroughputCell
-from kvsweep.study.config import ConfigError, Study, parse_study
+from kvsweep.study.complaints import ConfigError
+from kvsweep.study.config import Study, parse_study
 from kvsweep.study.pairs import Pair
 from support import STAND_IN, Workplace, measure
 

@@ -14,9 +14,10 @@ from kvsweep.inputs.kv_layers import FULL, WINDOW, LayerGroup
 from kvsweep.inputs.model_header import ModelHeader, read_header
 from kvsweep.machine import free_memory
 from kvsweep.measure.prediction import Rates
+from kvsweep.plan.as_data import as_json
 from kvsweep.plan.needs import Finished, ModelFile, perplexity_estimate
 from kvsweep.plan.plan import Item, Known, Plan, Resources, make_plan
-from kvsweep.plan.view import as_json, as_text
+from kvsweep.plan.view import as_text
 from kvsweep.plan.warnings import warnings
 from kvsweep.study.config import parse_study
 from kvsweep.study.pairs import KNOWN_TYPES, Pair

@@ -15,19 +15,12 @@ from jsonschema import Draft202012Validator
 from kvsweep.engine.identity import engine_identity
 from kvsweep.study import cells, config
 from kvsweep.study.arguments import Arguments
-from kvsweep.study.config import (
-    WORKLOADS_FILE,
-    ConfigError,
-    Study,
-    check_amount,
-    engine_definition,
-    parse_engine,
-    parse_study,
-    what_is_measured,
-)
+from kvsweep.study.complaints import ConfigError
+from kvsweep.study.config import WORKLOADS_FILE, Study, check_amount, parse_study, what_is_measured
+from kvsweep.study.engines import check_engine_accepts, engine_definition, parse_engine
 from kvsweep.study.origin import HubFile, Origin, PackageMember
 from kvsweep.study.pairs import Pair
-from kvsweep.study.shape import json_schema
+from kvsweep.study.shape import Limits, json_schema
 from support import ROOT
 
 Config = dict[str, Any]
@@ -170,7 +163,7 @@ def test_an_engine_may_run_some_of_the_contexts_and_depths_or_none() -> None:
 def test_what_an_engine_runs_does_not_make_it_another_engine() -> None:
     engine = VALID["engines"]["mainline"]
     other = engine | {"pairs": ["f16"], "contexts": [512], "depths": [0]}
-    assert config.engine_definition(other) == config.engine_definition(engine)
+    assert engine_definition(other) == engine_definition(engine)
 
 
 def test_values_of_options_and_environment_are_text_as_their_readers_want_it() -> None:
@@ -186,7 +179,7 @@ def test_what_is_left_out_has_a_default() -> None:
     assert study.quality is None and study.throughput is None and study.machine is None
     assert study.engines["e"].backend == "auto"
     assert study.engines["e"].programs == ("llama-bench", "llama-perplexity")
-    assert study.limits == config.Limits(cell_hours=12, skip=True, log_mebibytes=64)
+    assert study.limits == Limits(cell_hours=12, skip=True, log_mebibytes=64)
 
 
 def test_the_workloads_that_ship_are_those_of_the_study() -> None:
@@ -780,9 +773,9 @@ def test_a_long_value_is_shortened() -> None:
 
 
 def test_a_cache_type_that_the_built_engine_does_not_know() -> None:
-    config.check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "q8_0")])
+    check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "q8_0")])
     with pytest.raises(ConfigError) as caught:
-        config.check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "f16"), Pair("q8_0", "turbo4")])
+        check_engine_accepts("mainline", ["f16", "q8_0"], [Pair("f16", "f16"), Pair("q8_0", "turbo4")])
     assert str(caught.value) == (
         "pairs: engine 'mainline' does not know the cache type 'turbo4' of 'q8_0/turbo4'; it accepts f16, q8_0. "
         "Remove the pair, or give this engine its own list under engines.mainline.pairs."
@@ -791,9 +784,9 @@ def test_a_cache_type_that_the_built_engine_does_not_know() -> None:
 
 def test_what_makes_an_engine_is_written_without_its_pairs_and_read_back() -> None:
     value = VALID["engines"]["mainline"]
-    definition = config.engine_definition(value)
-    assert definition == config.engine_definition({**value, "pairs": ["f16"]})
-    engine = config.parse_engine("mainline", definition)
+    definition = engine_definition(value)
+    assert definition == engine_definition({**value, "pairs": ["f16"]})
+    engine = parse_engine("mainline", definition)
     assert (engine.name, engine.source_kind, engine.source, engine.pairs) == (
         "mainline", "path", {"path": "build/bin"}, (),
     )  # fmt: skip

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from kvsweep.study.cells import TaskCell, limit_hours, task_cells
-from kvsweep.study.config import ConfigError, parse_study
+from kvsweep.study.complaints import ConfigError
+from kvsweep.study.config import parse_study
 from kvsweep.study.pairs import Pair
 from small_study import CONFIG
 

@@ -11,6 +11,7 @@ from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import rows as tables
 from kvsweep.tables.rows import Row
+from kvsweep.tables.where_it_ran import mark_fallback
 from support import TESTS
 
 CASES = TESTS / "data" / "cases"
@@ -145,11 +146,11 @@ def rows_of(directory: Path) -> dict[str, Row]:
     if given["kind"] == "throughput":
         cell = ThroughputCell("e", "m", given["depth"], pair)
         rows = tables.throughput_rows(cell, recorded, build, manifest(directory))
-        tables.mark_fallback(rows, tables.throughput_peers)
+        mark_fallback(rows, "throughput")
         return {row["phase"]: row for row in rows}
     cell = QualityCell("e", "m", "c", given["n_ctx"], pair)
     row = tables.quality_row(cell, recorded, build, manifest(directory))
-    tables.mark_fallback([row], tables.quality_peers)
+    mark_fallback([row], "quality")
     return {"quality": row}
 
 

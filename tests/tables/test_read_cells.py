@@ -17,6 +17,7 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables import read_cells as cell_tables
 from kvsweep.tables import rows as tables
 from kvsweep.tables.schemas import TABLES
+from kvsweep.tables.where_it_ran import mark_fallback
 from support import Workplace, measure
 
 PAIRS = ("f16/f16", "q8_0/turbo4")
@@ -69,7 +70,7 @@ def expected(results: Path, kind: str, pairs: Sequence[str] = PAIRS) -> pa.Table
             rows += tables.throughput_rows(cell, recorded, build, model)
         else:
             rows.append(tables.quality_row(cell, recorded, build, model))
-    tables.mark_fallback(rows, tables.throughput_peers if kind == "throughput" else tables.quality_peers)
+    mark_fallback(rows, kind)
     return tables.as_table(rows, TABLES[kind])
 
 

@@ -14,6 +14,7 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables import quality_schemas, schemas, set_up_schemas
 from kvsweep.tables import rows as tables
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
+from kvsweep.tables.where_it_ran import PEER_COLUMNS, mark_fallback
 from support import recorded
 
 BUILD = {
@@ -185,7 +186,7 @@ def cuda_rows(*names: str) -> list[tables.Row]:
 
 def test_more_graph_splits_than_f16_are_a_fallback() -> None:
     rows = cuda_rows("fork-cuda/bench-f16-f16", "fork-cuda/bench-q5_1-q5_1-fallback")
-    tables.mark_fallback(rows, tables.throughput_peers)
+    mark_fallback(rows, "throughput")
     assert {tuple(row["kv_devices"]) for row in rows} == {("CUDA0",)}
     assert [(row["ctk"], row["graph_splits"], row["fallback"]) for row in rows] == [
         ("f16", 2, False), ("f16", 2, False), ("q5_1", 66, True), ("q5_1", 66, True),
@@ -194,10 +195,10 @@ def test_more_graph_splits_than_f16_are_a_fallback() -> None:
 
 def test_cache_layers_on_another_device_than_f16s_are_a_fallback() -> None:
     rows: list[dict[str, Any]] = [
-        {"ctk": ctk, "ctv": ctk, "kv_devices": devices}
+        dict.fromkeys(PEER_COLUMNS["quality"]) | {"ctk": ctk, "ctv": ctk, "kv_devices": devices}
         for ctk, devices in (("f16", ["CUDA0"]), ("q8_0", ["CUDA0", "CPU"]), ("q4_0", ["CUDA0"]))
     ]
-    tables.mark_fallback(rows, lambda _: "peers")
+    mark_fallback(rows, "quality")
     assert [row["fallback"] for row in rows] == [False, True, False]
 
 
@@ -311,7 +312,7 @@ def test_a_machine() -> None:
 def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     throughput = tables.throughput_rows(*bench("fork/bench-q8_0-turbo4", 512), BUILD, TINY_GQA2)
     quality = [tables.quality_row(*kl("fork/kld-q8_0-turbo4", "q8_0/turbo4"), BUILD, TINY_GQA2)]
-    tables.mark_fallback(quality, tables.quality_peers)
+    mark_fallback(quality, "quality")
     for rows, schema in ((throughput, schemas.THROUGHPUT), (quality, quality_schemas.QUALITY)):
         table = tables.as_table(rows, schema)
         assert table.schema.equals(schema, check_metadata=True)

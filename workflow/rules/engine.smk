@@ -21,7 +21,7 @@ rule engine:
     resources:
         **NODES_OF_AN_ENGINE,
     params:
-        definition=lambda wildcards: configuration.engine_definition(
+        definition=lambda wildcards: engines.engine_definition(
             config["engines"][wildcards.engine],
             STUDY.engines[wildcards.engine].programs,
         ),

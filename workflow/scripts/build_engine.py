@@ -17,7 +17,7 @@ from kvsweep.engine.identity import MEASURING, SCORER, engine_identity
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, read_manifest, sha256, write_json
 from kvsweep.program import run_program, say
-from kvsweep.study.config import Engine, parse_engine
+from kvsweep.study.engines import Engine, parse_engine
 from kvsweep.study.neighbours import link_or_copy, neighbours
 
 

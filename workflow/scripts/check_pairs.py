@@ -9,7 +9,7 @@ from pathlib import Path
 from kvsweep.engine.identity import check_has_scorer
 from kvsweep.files import read_json
 from kvsweep.program import run_program
-from kvsweep.study.config import check_engine_accepts
+from kvsweep.study.engines import check_engine_accepts
 from kvsweep.study.pairs import Pair
 
 

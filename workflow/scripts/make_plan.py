@@ -20,11 +20,12 @@ from kvsweep.machine.free_memory import available_memory_bytes
 from kvsweep.measure.measured_curve import measured_curve
 from kvsweep.measure.prediction import Curve
 from kvsweep.plan import counts
+from kvsweep.plan.as_data import as_json
 from kvsweep.plan.current import look
 from kvsweep.plan.last_run import of_another_study
 from kvsweep.plan.needs import ModelFile
 from kvsweep.plan.plan import Known, Resources, make_plan
-from kvsweep.plan.view import as_json, as_text
+from kvsweep.plan.view import as_text
 from kvsweep.plan.warnings import warnings
 from kvsweep.program import run_program, say
 from kvsweep.study.cells import all_cells, baseline_runs, throughput_cells

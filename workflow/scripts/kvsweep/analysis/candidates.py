@@ -10,7 +10,7 @@ from typing import Any
 from kvsweep.analysis.curves import Curve
 from kvsweep.analysis.estimates import Value, exactly, quality_of
 from kvsweep.analysis.kv_values import model_of
-from kvsweep.analysis.memory import SetUpMemory
+from kvsweep.analysis.memory_model import SetUpMemory
 from kvsweep.analysis.set_ups import bits_of, by_columns
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with

@@ -10,7 +10,7 @@ from kvsweep.analysis.candidates import Candidate
 from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import Value, exactly
 from kvsweep.analysis.kld_at_depth import klds_at_depth
-from kvsweep.analysis.memory import SetUpMemory
+from kvsweep.analysis.memory_model import SetUpMemory
 from kvsweep.analysis.recall_at_depth import (
     Recall,
     contexts_asked,

@@ -17,7 +17,7 @@ from kvsweep.engine.source import describe
 from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
 from kvsweep.program import last_line
-from kvsweep.study.config import Engine
+from kvsweep.study.engines import Engine
 
 _FLAGS = re.compile(
     r"^(CMAKE_(?:C|CXX|CUDA|HIP|OBJC|EXE_LINKER|SHARED_LINKER)_FLAGS):\w+=[ \t]*(\S.*?)\s*$", re.MULTILINE

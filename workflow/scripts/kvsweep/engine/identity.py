@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
-from kvsweep.study.config import Engine
+from kvsweep.study.engines import Engine
 from kvsweep.study.tasks import SERVER
 
 # What cells are measured with. An engine may have more programs; they change no measurement.

@@ -12,7 +12,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
 from kvsweep.inputs import package_index
 from kvsweep.inputs.git_tree import fetch_commit
-from kvsweep.study.config import Engine
+from kvsweep.study.engines import Engine
 
 
 @dataclass(frozen=True)

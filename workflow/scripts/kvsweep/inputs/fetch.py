@@ -11,8 +11,8 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent, not_writable, read_manifest, sha256_once, write_json
 from kvsweep.inputs import download, package_index
 from kvsweep.inputs.archive import extract
-from kvsweep.inputs.download import Answer, Remote
 from kvsweep.inputs.hub import hub_remote
+from kvsweep.inputs.remote import Answer, Remote
 from kvsweep.study.neighbours import fetched_elsewhere
 from kvsweep.study.origin import Origin, PackageMember
 from kvsweep.units import format_bytes

@@ -11,7 +11,7 @@ from kvsweep.addresses import shown_address, without_secrets
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory
 from kvsweep.program import last_line
-from kvsweep.study.values import GIT_SCHEMES
+from kvsweep.study.address_values import GIT_SCHEMES
 
 _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvsweep.addresses import has_secret
 from kvsweep.errors import KvsweepError
-from kvsweep.inputs.download import Answer, Remote, plain_answer
+from kvsweep.inputs.remote import Answer, Remote, plain_answer
 from kvsweep.study.origin import HubFile, Origin
 
 if TYPE_CHECKING:

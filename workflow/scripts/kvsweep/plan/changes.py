@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from kvsweep.plan.current import Current, EngineNow, InputNow
 from kvsweep.study.arguments import Arguments
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell, limit_hours
-from kvsweep.study.config import Limits, Study
+from kvsweep.study.config import Study
+from kvsweep.study.shape import Limits
 from kvsweep.units import format_count, format_duration
 
 Record = Mapping[str, Any]

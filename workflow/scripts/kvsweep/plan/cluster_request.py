@@ -29,7 +29,8 @@ from kvsweep.plan.needs import (
     request_of,
 )
 from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell, limit_hours
-from kvsweep.study.config import ConfigError, Study
+from kvsweep.study.complaints import ConfigError
+from kvsweep.study.config import Study
 from kvsweep.study.pairs import BASELINE_PAIR
 
 _MEMORY_FACTOR, _MEMORY_MORE = 1.5, 2**30

@@ -10,8 +10,10 @@ from typing import Any
 
 from kvsweep.engine.identity import engine_files, engine_identity, measuring_files
 from kvsweep.files import read_manifest, sha256_once
-from kvsweep.study.config import Corpus, Engine, Model, Study
+from kvsweep.study.config import Model, Study
+from kvsweep.study.engines import Engine
 from kvsweep.study.origin import Origin
+from kvsweep.study.quality import Corpus
 from kvsweep.study.split_models import checksum_memory, model_sha256, part_paths
 
 

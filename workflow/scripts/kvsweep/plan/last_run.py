@@ -16,7 +16,8 @@ from kvsweep.plan.names import measured_as, new_names
 from kvsweep.plan.rename import can_be_renamed, measured_cells
 from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell, all_cells
-from kvsweep.study.config import ConfigError, Study, parse_study
+from kvsweep.study.complaints import ConfigError
+from kvsweep.study.config import Study, parse_study
 
 _MOST_REASONS = 3
 

@@ -10,7 +10,9 @@ from typing import Any
 from kvsweep.engine.identity import engine_identity
 from kvsweep.files import read_manifest
 from kvsweep.plan.current import Current
-from kvsweep.study.config import Corpus, Engine, Model, Study
+from kvsweep.study.config import Model, Study
+from kvsweep.study.engines import Engine
+from kvsweep.study.quality import Corpus
 
 _KINDS = {"engines": "ENGINE", "models": "MODEL", "corpora": "CORPUS"}
 

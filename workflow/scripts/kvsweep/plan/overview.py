@@ -12,8 +12,8 @@ from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import Recorded
 from kvsweep.measure.tasks.item import read_items
+from kvsweep.plan.as_data import by_kind
 from kvsweep.plan.plan import Plan
-from kvsweep.plan.view import by_kind
 from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
 from kvsweep.tables.status import MEASURED

@@ -31,7 +31,8 @@ from kvsweep.study.cells import (
     task_cells,
     throughput_cells,
 )
-from kvsweep.study.config import Engine, Study, check_engine_accepts
+from kvsweep.study.config import Study
+from kvsweep.study.engines import Engine, check_engine_accepts
 from kvsweep.study.tasks import harness_definition
 
 Manifest = Mapping[str, Any]

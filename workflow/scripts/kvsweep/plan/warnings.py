@@ -11,7 +11,7 @@ from kvsweep.plan.names import two_names
 from kvsweep.plan.needs import Needs
 from kvsweep.plan.plan import Item, Plan
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell
-from kvsweep.study.config import Engine
+from kvsweep.study.engines import Engine
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 from kvsweep.tables.raw_cells import DAMAGED
 from kvsweep.units import format_bytes, format_count

@@ -8,17 +8,12 @@ from typing import Any
 from kvsweep.measure.record import Recorded
 from kvsweep.study.cells import Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.tables import raw_cells
-from kvsweep.tables import rows as tables
 from kvsweep.tables.task_rows import item_rows
+from kvsweep.tables.where_it_ran import PEER_COLUMNS, mark_fallback
 
 Row = dict[str, Any]
 RECORD = "run.json"
 TABLES_OF_CELLS = ("throughput", "quality", "tasks", "task_items")
-_PEERS = {
-    "throughput": tables.throughput_peers,
-    "quality": tables.quality_peers,
-    "tasks": tables.task_peers,
-}
 
 
 def kind_of(cell: Cell) -> str:
@@ -64,8 +59,8 @@ def rows_of(
 
 def complete(rows: Mapping[str, list[Row]]) -> None:
     """What rows say beside others of their table: whether work left the device."""
-    for table, peers in _PEERS.items():
-        tables.mark_fallback(rows[table], peers)
+    for table in PEER_COLUMNS:
+        mark_fallback(rows[table], table)
 
 
 def place_of(cell: Cell) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from kvsweep.study.config import Study, quality_pairs, task_pairs
+from kvsweep.study.config import Study
+from kvsweep.study.engines import quality_pairs, task_pairs
 from kvsweep.study.pairs import Pair
 from kvsweep.units import format_count
 

@@ -6,60 +6,22 @@ names the key. What each key is, is said in study/shape.py; here is what keys me
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvsweep.study.arguments import Arguments
 from kvsweep.study.complaints import ConfigError, read
+from kvsweep.study.engines import Engine, check_reference, engine_asked, pairs_asked
 from kvsweep.study.origin import Origin
-from kvsweep.study.pairs import BASELINE_PAIR, Pair
-from kvsweep.study.positions import Positions
-from kvsweep.study.shape import (
-    Configuration,
-    EngineEntry,
-    Limits,
-    NamedPair,
-    Nodes,
-    QualityEntry,
-    SliceAddress,
-    SlicePlace,
-    Throughput,
-    WorkloadEntry,
-)
-from kvsweep.study.tasks import SERVER, Task, task_of
+from kvsweep.study.pairs import BASELINE_PAIR
+from kvsweep.study.quality import Corpus, Quality, quality_asked
+from kvsweep.study.shape import Configuration, Limits, SliceAddress, SlicePlace, Throughput, WorkloadEntry
+from kvsweep.study.tasks import Task, task_of
 from kvsweep.study.yaml_file import read_yaml
-from kvsweep.units import format_count, parse_count
-
-__all__ = ["ConfigError", "Limits", "Nodes", "Throughput"]  # and what is defined here
 
 WORKLOADS_FILE = Path(__file__).parents[4] / "resources" / "workloads.yaml"
-# Keys of an engine that say what to run with it, and nothing of what it is.
-_SELECTION = ("pairs", "contexts", "depths", "nodes")
-# Programs that every engine has.
-_PROGRAMS = ("llama-bench", "llama-perplexity")
-
-
-@dataclass(frozen=True)
-class Engine:
-    """One build of llama.cpp as the configuration asks for it, and what to run with it (contexts, depths in tokens)."""
-
-    name: str
-    source_kind: str
-    source: dict[str, str]
-    backend: str
-    cmake: dict[str, str]
-    env: dict[str, str]
-    programs: tuple[str, ...]
-    pairs: tuple[Pair, ...]
-    contexts: tuple[int, ...] = ()
-    depths: tuple[int, ...] = ()
-    nodes: Nodes | None = None
-    arguments: Arguments = field(default_factory=Arguments)
-    pair_arguments: dict[Pair, Arguments] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,40 +31,6 @@ class Model:
     name: str
     origin: Origin
     sha256: str | None
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A text: a file, a ``member`` of an archive, or ``n_bytes`` of kvsweep's generator with ``seed``.
-
-    ``origin`` is the file's or the archive's, None where the text is generated. ``sha256`` is the text's.
-    """
-
-    name: str
-    origin: Origin | None
-    member: str | None
-    sha256: str | None
-    archive_sha256: str | None
-    seed: int | None
-    n_bytes: int | None
-
-
-@dataclass(frozen=True)
-class Quality:
-    """``chunks`` windows are scored at each context of ``contexts`` (tokens), by each of its ``methods``.
-
-    ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half. ``reference``
-    is the engine whose f16 all pairs of all engines are compared with; None: of each engine its own.
-    """
-
-    chunks: dict[int, int]
-    methods: dict[int, tuple[str, ...]]
-    positions: dict[int, Positions]
-    reference: str | None = None
-
-    @property
-    def contexts(self) -> tuple[int, ...]:
-        return tuple(self.chunks)
 
 
 @dataclass(frozen=True)
@@ -175,13 +103,15 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         )
         for name, text in asked.corpora.items()
     }
-    quality = _quality(asked.quality, corpora)
+    quality = quality_asked(asked.quality, corpora)
     throughput = asked.throughput if asked.throughput and asked.throughput.depths else None
     named = _tasks(asked, corpora)
     tasks = {name: task for name, task in named.items() if asked.tasks[name].enabled}
-    engines = {name: _engine(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()}
+    engines = {
+        name: engine_asked(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()
+    }
     if quality is not None:
-        _check_reference(quality, engines)
+        check_reference(quality, engines)
     return Study(
         machine=asked.machine,
         engines=engines,
@@ -285,141 +215,11 @@ def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def engine_definition(value: Mapping[str, Any], programs: Collection[str] = ()) -> str:
-    """What makes an engine the engine it is, as JSON: its part of the configuration without what to run with it.
-
-    ``programs`` are all that it shall have, with the one that tasks need.
-    """
-    more = {"programs": list(programs)} if SERVER in programs else {}
-    return json.dumps(
-        {key: item for key, item in {**value, **more}.items() if key not in _SELECTION}, sort_keys=True
-    )
-
-
-def parse_engine(name: str, definition: str) -> Engine:
-    """The engine that ``engine_definition`` wrote down."""
-    return _engine_of(name, read(EngineEntry, json.loads(definition), f"engines.{name}"))
-
-
-def check_engine_accepts(engine: str, accepted: Iterable[str], pairs: Iterable[Pair]) -> None:
-    """Raise ConfigError if a pair needs a cache type that the built engine's own help does not list."""
-    known = tuple(accepted)
-    for pair in pairs:
-        for cache_type in (pair.types.ctk, pair.types.ctv):
-            if cache_type not in known:
-                raise ConfigError(
-                    f"pairs: engine {engine!r} does not know the cache type {cache_type!r} of {str(pair)!r}; "
-                    f"it accepts {', '.join(known)}. Remove the pair, or give this engine its own list under "
-                    f"engines.{engine}.pairs."
-                )
-
-
-def quality_pairs(engine: Engine) -> tuple[Pair, ...]:
-    """The engine's pairs with the control, f16/f16 against its own baseline, always among them."""
-    return tuple(dict.fromkeys((BASELINE_PAIR, *engine.pairs)))
-
-
-def task_pairs(engine: Engine, task: Task) -> tuple[Pair, ...]:
-    """The engine's pairs that a task is asked with, and f16/f16 first, which they are compared with."""
-    if task.engines is not None and engine.name not in task.engines:
-        return ()
-    asked = [pair for pair in engine.pairs if task.pairs is None or pair in task.pairs]
-    return tuple(dict.fromkeys((BASELINE_PAIR, *asked))) if asked else ()
-
-
-def _engine_of(name: str, entry: EngineEntry) -> Engine:
-    [(kind, source)] = ((key, item) for key, item in vars(entry.source).items() if item is not None)
-    given = {"path": source} if kind == "path" else dataclasses.asdict(source)
-    return Engine(
-        name=name,
-        source_kind=kind,
-        source={key: item for key, item in given.items() if item is not None},
-        backend=entry.backend,
-        cmake=entry.cmake,
-        env=entry.env,
-        programs=tuple(dict.fromkeys((*entry.programs, *_PROGRAMS))),
-        arguments=entry.arguments or Arguments(),
-        pairs=(),
-        contexts=entry.contexts or (),
-        depths=entry.depths or (),
-        nodes=entry.nodes,
-    )
-
-
-def _engine(
-    name: str, entry: EngineEntry, asked: Configuration, quality: Quality | None, tasks: Mapping[str, Task]
-) -> Engine:
-    """The engine, which runs what is common to all where it has no list of its own."""
-    where = f"engines.{name}"
-    contexts = () if quality is None else quality.contexts
-    depths = () if asked.throughput is None else asked.throughput.depths
-    pairs = _pairs(entry.pairs, f"{where}.pairs") if entry.pairs else _pairs(asked.pairs, "pairs")
-    engine = dataclasses.replace(
-        _engine_of(name, entry),
-        pairs=tuple(pairs),
-        pair_arguments={pair: given for pair, given in pairs.items() if given != Arguments()},
-        contexts=_some_of(entry.contexts, contexts, f"{where}.contexts", "quality.contexts"),
-        depths=_some_of(entry.depths, depths, f"{where}.depths", "throughput.depths"),
-    )
-    _check_arguments(engine, quality)
-    if any(task_pairs(engine, task) for task in tasks.values()):
-        engine = dataclasses.replace(engine, programs=tuple(dict.fromkeys((*engine.programs, SERVER))))
-        _check_server(engine, tasks.values())
-    return engine
-
-
-def _pairs(entries: Iterable[Pair | NamedPair], where: str) -> dict[Pair, Arguments]:
-    """The pairs, each once, with their arguments."""
-    found: dict[Pair, Arguments] = {}
-    folded: dict[str, str] = {}
-    for index, entry in enumerate(entries):
-        pair, given = entry, Arguments()
-        if isinstance(entry, NamedPair):
-            pair, given = entry.types.named(entry.name), entry.arguments
-        assert isinstance(pair, Pair)
-        if found.setdefault(pair, given) != given:
-            raise ConfigError(
-                f"{where}.{index}: {pair} is there twice, with other arguments; name one otherwise."
-            )
-        for label in (pair.ctk, pair.ctv):
-            other = folded.setdefault(label.casefold(), label)
-            if other != label:
-                raise ConfigError(
-                    f"{where}.{index}: {label!r} and {other!r} differ in capital letters only, and some file systems "
-                    "cannot tell their directories apart; leave one out."
-                )
-    return found
-
-
-def _check_arguments(engine: Engine, quality: Quality | None) -> None:
-    """The scorer is another program: what it would do without the arguments is not what was asked for."""
-    given = (engine.arguments, *engine.pair_arguments.values())
-    for context in engine.contexts if any(one.perplexity for one in given) else ():
-        if quality is not None and "scorer" in quality.methods[context]:
-            raise ConfigError(
-                f"engines.{engine.name}.contexts: the scorer measures context {format_count(context)} and takes no "
-                "arguments; leave it out for this engine, or give the arguments to llama-bench alone."
-            )
-
-
-def _check_server(engine: Engine, tasks: Iterable[Task]) -> None:
-    """Arguments are those of llama-bench and llama-perplexity: the server is another program."""
-    for task in tasks:
-        if not task_pairs(engine, task):
-            continue
-        given = [engine.arguments, *(engine.pair_arguments.get(pair) for pair in task_pairs(engine, task))]
-        if any(one and one.as_dict() for one in given):
-            raise ConfigError(
-                f"tasks.{task.name}.pairs: {SERVER} of {engine.name} takes no arguments, and this engine or one of "
-                "these pairs has some; name pairs without."
-            )
-
-
 def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Task]:
     tasks = {name: task_of(name, entry) for name, entry in asked.tasks.items()}
-    everywhere = set(_pairs(asked.pairs, "pairs"))
+    everywhere = set(pairs_asked(asked.pairs, "pairs"))
     for name, entry in asked.engines.items():
-        everywhere |= set(_pairs(entry.pairs, f"engines.{name}.pairs") if entry.pairs else ())
+        everywhere |= set(pairs_asked(entry.pairs, f"engines.{name}.pairs") if entry.pairs else ())
     for task in tasks.values():
         if task.corpus is not None and task.corpus not in corpora:
             has = ", ".join(corpora) or "none"
@@ -438,115 +238,3 @@ def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Tas
                     f"tasks.{task.name}.pairs.{index}: {str(pair)!r} is not in pairs; add it there."
                 )
     return tasks
-
-
-def _some_of(
-    own: tuple[int, ...] | None, common: tuple[int, ...], where: str, common_key: str
-) -> tuple[int, ...]:
-    """The common lengths, or those of them that the engine's own list names."""
-    for index, item in enumerate(own or ()):
-        if item not in common:
-            has = ", ".join(map(format_count, common)) or "none"
-            raise ConfigError(
-                f"{where}.{index}: {format_count(item)} is not in {common_key}, which has {has}; add it there, "
-                f"and give the engines that should leave it out their own {where.rpartition('.')[2]}."
-            )
-    return common if own is None else own
-
-
-def _quality(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> Quality | None:
-    if asked is None or not asked.contexts:
-        return None
-    if not corpora:
-        raise ConfigError("corpora: quality.contexts needs a text to score; name at least one corpus.")
-    chunks = _by_context(asked, "chunks", asked.chunks)
-    methods = _by_context(asked, "method", asked.method, "perplexity")
-    methods = {context: (one,) if isinstance(one, str) else one for context, one in methods.items()}
-    positions = _by_context(asked, "positions", asked.positions, Positions())
-    for index, context in enumerate(asked.contexts):
-        # Below this a window has no scored token, or too few for the tool's closing statistics.
-        if context < 16:
-            raise ConfigError(f"quality.contexts.{index}: {context} is too short; use at least 16 tokens.")
-        _check_scored(context, chunks[context], methods[context], positions[context])
-    # llama-perplexity wants two windows even where one is scored.
-    needed = max(
-        context * max(chunks[context], 2 if "perplexity" in methods[context] else 1)
-        for context in asked.contexts
-    )
-    for corpus in corpora.values():
-        if corpus.n_bytes is not None and corpus.n_bytes < needed:
-            raise ConfigError(
-                f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
-                f"quality.chunks, which need {needed} (one token a byte)."
-            )
-    windows, by, scored = (
-        {context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)
-    )
-    return Quality(windows, by, scored, asked.reference)
-
-
-def _check_reference(quality: Quality, engines: Mapping[str, Engine]) -> None:
-    """Another engine's f16 is a file of log-probabilities: one that has to be written, and that the scorer has not."""
-    if quality.reference is None:
-        return
-    if quality.reference not in engines:
-        raise ConfigError(
-            f"quality.reference: there is no engine {quality.reference!r}; engines has {', '.join(engines)}."
-        )
-    written = engines[quality.reference].contexts
-    for engine in engines.values():
-        for context in engine.contexts if engine.name != quality.reference else ():
-            if "scorer" in quality.methods[context]:
-                raise ConfigError(
-                    f"quality.reference: at context {format_count(context)} the scorer compares {engine.name} with its "
-                    f"own f16, in one process, and cannot take that of {quality.reference}; measure this context by "
-                    "perplexity alone, or leave reference out."
-                )
-            if context not in written:
-                raise ConfigError(
-                    f"quality.reference: {quality.reference} does not run context {format_count(context)}, and "
-                    f"{engine.name} does; add it to engines.{quality.reference}.contexts, or leave it out of "
-                    f"engines.{engine.name}.contexts."
-                )
-
-
-def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: Positions) -> None:
-    scored = chunks * (context - 1 - context // 2)
-    if "perplexity" in methods and scored < 100:
-        raise ConfigError(
-            f"quality.chunks: {chunks} windows at context {context} score {scored} tokens; "
-            "llama-perplexity prints its statistics from 100 scored tokens up."
-        )
-    try:
-        positions.ranges(context)
-    except ValueError as error:
-        raise ConfigError(f"quality.positions: {error}; write fewer or shorter blocks.") from None
-
-
-def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) -> dict[int, Any]:
-    """What holds at each context: one value for all, or one by context. No default: each context has to have one."""
-    if not isinstance(value, Mapping):
-        return dict.fromkeys(asked.contexts, value)
-    by_context: dict[int, Any] = {}
-    for name, one in value.items():
-        try:
-            context = parse_count(name if isinstance(name, int) else str(name))
-        except ValueError as error:
-            raise ConfigError(f"quality.{key}.{name}: {error}.") from None
-        if context in by_context:
-            raise ConfigError(f"quality.{key}.{name}: the context {context} is named twice.")
-        by_context[context] = one
-    for context in asked.contexts:
-        if context not in by_context and default is None:
-            raise ConfigError(
-                f"quality.{key}: no number of windows for context {context}; "
-                "add it, or give one number for all contexts."
-            )
-        by_context.setdefault(context, default)
-    for context in by_context:
-        if context not in asked.contexts:
-            names = ", ".join(map(format_count, asked.contexts))
-            raise ConfigError(
-                f"quality.{key}.{context}: no such context in quality.contexts, which has {names}."
-            )
-    return by_context

@@ -15,22 +15,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
 from kvsweep.study import polyglot
+from kvsweep.study.address_values import GitAddress
 from kvsweep.study.complaints import Complaint, unknown
 from kvsweep.study.pairs import Pair
 from kvsweep.study.section import CHECKED, Section
-from kvsweep.study.values import (
-    Amount,
-    Flag,
-    GitAddress,
-    Name,
-    Natural,
-    Optional,
-    Positive,
-    Some,
-    Text,
-    Tokens,
-    Types,
-)
+from kvsweep.study.values import Amount, Flag, Name, Natural, Optional, Positive, Some, Text, Tokens, Types
 
 SERVER = "llama-server"
 # Of a prompt: room for a template and a question.

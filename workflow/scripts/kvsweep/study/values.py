@@ -9,15 +9,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, PlainValidator, Strict
 from pydantic import WithJsonSchema as Schema
 from pydantic_core import CoreSchema, core_schema
 
-from kvsweep.addresses import NAMED_USERS, has_secret, shown_address
+from kvsweep.addresses import has_secret
 from kvsweep.study.arguments import Arguments, problem_with
 from kvsweep.study.complaints import Complaint, expected, nearest, shown
 from kvsweep.study.pairs import Pair as CachePair
@@ -98,19 +96,19 @@ def _clean(text: str) -> str:
     if len(text) > _MOST_CHARACTERS:
         raise Complaint(f"has {len(text)} characters; write at most {_MOST_CHARACTERS}")
     if has_secret(text):
-        raise Complaint(_NO_SECRETS)
+        raise Complaint(NO_SECRETS)
     return text
 
 
-_NO_SECRETS = (
+NO_SECRETS = (
     "user name, password or token would end up in the results; write them into ~/.netrc, or fetch the file"
 )
 
 
 # These turn the direction of writing, so that what is read is not what is there; FFFE and FFFF no XML file may have.
 _INVISIBLE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufffe\uffff")
-_CLEAN = AfterValidator(_clean)
-Text = Annotated[str, Field(min_length=1), _CLEAN]
+CLEAN = AfterValidator(_clean)
+Text = Annotated[str, Field(min_length=1), CLEAN]
 
 
 @dataclass(frozen=True)
@@ -207,106 +205,6 @@ def _full_commit(why: str) -> AfterValidator:
 
 Commit = Annotated[str, _full_commit("a branch or a short commit can mean another source tomorrow"), _COMMIT]
 Revision = Annotated[str, _full_commit("a branch or a tag can mean another file tomorrow"), _COMMIT]
-
-# -- addresses --------------------------------------------------------------------------------------------------------
-
-
-def _web_address(address: str) -> str:
-    """The messages do not repeat an address that may hold a password."""
-    if not re.fullmatch(r"https?://[^/?#\s@]+/[^\s]*", address):
-        if "@" in address:
-            raise Complaint(_NO_SECRETS)
-        raise Complaint(
-            f"{shown(shown_address(address))} is not valid here; write an address that starts with http:// or https://"
-        )
-    return _with_a_host(address)
-
-
-def _with_a_host(address: str) -> str:
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise Complaint("is not a valid address; correct its host and port") from None
-    if parts.scheme != "file" and (not host or host.startswith("-")):
-        raise Complaint(f"{shown(address)} has no host that can be asked; correct it")
-    return address
-
-
-GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
-
-
-def _git_address(address: str) -> str:
-    """An address with a scheme, USER@HOST:PATH, or a path; no option, and no helper that git would start for it."""
-    if address.startswith("-"):
-        raise Complaint(f"{shown(address)} starts like an option; write an address, or ./ before a path")
-    if re.match(r"[A-Za-z0-9+.-]*::", address):
-        raise Complaint(f"{shown(address)} names a program to run; write an address or a path")
-    scheme, separator, _ = address.partition("://")
-    if separator and scheme not in NAMED_USERS and "@" in address:
-        raise Complaint(_NO_SECRETS)
-    if separator and scheme not in GIT_SCHEMES:
-        raise Complaint(
-            f"{shown(address)} is of an unknown kind; write one with {'://, '.join(GIT_SCHEMES)}://"
-        )
-    if not separator and re.match(r"(?:[^/@:]*@)?(?:[^/:]*:)?-", address):
-        raise Complaint(f"{shown(address)} has no host or path that can be asked; correct it")
-    if separator and re.search(r"[?#\s]", address):
-        raise Complaint(
-            "a repository's address has no query, fragment or blank; they would end up in the results"
-        )
-    return _with_a_host(address) if separator else address
-
-
-Address = Annotated[
-    str,
-    _CLEAN,
-    AfterValidator(_web_address),
-    Schema({"type": "string", "pattern": r"^https?://[^/?#\s]+/[^\s]*$"}),
-]
-GitAddress = Annotated[Text, AfterValidator(_git_address)]
-
-
-def _no_address(instead: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if "://" in text:
-            raise Complaint(instead)
-        return text
-
-    return AfterValidator(check)
-
-
-# What lies at an address may be another file tomorrow.
-SlicePath = Annotated[
-    Text, _no_address("an address needs the sha256 of what is there; write url and sha256 below the name")
-]
-LocalPath = Annotated[Text, _no_address("is an address and no path of a file; write it behind url")]
-LocalDirectory = Annotated[Text, _no_address("is an address and no directory; fetch it, or write git")]
-
-
-def _inside_a_repository(path: str) -> str:
-    if path.startswith("/") or ".." in PurePosixPath(path).parts or path.endswith("/"):
-        raise Complaint(f"{shown(path)} is no file of a repository; write its path inside it")
-    return path
-
-
-def _inside_an_archive(path: str) -> str:
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
-        raise Complaint(f"{shown(path)} leads out of the archive; write a path inside it")
-    if path.startswith("-"):
-        raise Complaint(f"{shown(path)} starts like an option; write ./ before it")
-    return path
-
-
-def _inside_the_source(path: str) -> str:
-    if path.startswith(("/", "-")) or ".." in PurePosixPath(path).parts:
-        raise Complaint(f"{shown(path)} leads out of the source; write a path inside it")
-    return path
-
-
-Tree = Annotated[str, _CLEAN, AfterValidator(_inside_the_source)]
-RepositoryFile = Annotated[Text, AfterValidator(_inside_a_repository)]
-Member = Annotated[Text, AfterValidator(_inside_an_archive)]
 
 
 def _setting(value: object) -> str:

@@ -27,6 +27,7 @@ from kvsweep.tables import rows as tables
 from kvsweep.tables import task_rows
 from kvsweep.tables.raw_cells import rows_of
 from kvsweep.tables.schemas import TABLES
+from kvsweep.tables.where_it_ran import FALLBACK_COLUMNS, PEER_COLUMNS, mark_fallback
 
 Manifest = Mapping[str, Any]
 
@@ -186,13 +187,8 @@ def _with_keys(table: pa.Table, keys: Mapping[str, str]) -> pa.Table:
 
 def _with_fallback(table: pa.Table, kind: str) -> pa.Table:
     """Rows are compared with others of their group, so this cannot be kept with them."""
-    peers = {
-        "throughput": tables.throughput_peers,
-        "quality": tables.quality_peers,
-        "tasks": tables.task_peers,
-    }[kind]
-    rows = table.select([*tables.PEER_COLUMNS[kind], *tables.FALLBACK_COLUMNS]).to_pylist()
-    tables.mark_fallback(rows, peers)
+    rows = table.select([*PEER_COLUMNS[kind], *FALLBACK_COLUMNS]).to_pylist()
+    mark_fallback(rows, kind)
     for name, kind_of in (("fallback", pa.bool_()), ("fallback_why", pa.string())):
         index = table.schema.get_field_index(name)
         values = pa.array([row.get(name) for row in rows], kind_of)

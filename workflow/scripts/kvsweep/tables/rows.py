@@ -6,7 +6,7 @@ Rows are plain dictionaries with the columns of ``schemas``; a value that is not
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,6 @@ from kvsweep.engine.bench_results import failed_computations, logs_of_phases
 from kvsweep.engine.family import family_of
 from kvsweep.engine.log import parse_engine_log
 from kvsweep.engine.logged import EngineContext, EngineLog, on_device
-from kvsweep.engine.off_device import evidence
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.engine.perplexity_results import KlStatistics
 from kvsweep.errors import UnparsableOutput
@@ -28,21 +27,10 @@ from kvsweep.statistics import drift, window_counts, window_stderr, window_value
 from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import scored
-from kvsweep.tables.effective import KINDS, effective_cache, shape_of
 from kvsweep.tables.status import MEASURED, Verdict, without_result
+from kvsweep.tables.where_it_ran import names_no_device, weights_on_device, what_ran, where_it_ran
 
 Row = dict[str, Any]
-
-# What ``mark_fallback`` looks at.
-FALLBACK_COLUMNS = ("ctk", "ctv", "graph_splits", "kv_devices", "fallback", "fallback_why")
-PEER_COLUMNS = {
-    "throughput": ("engine", "model", "machine", "depth", "phase"),
-    "quality": ("engine", "model", "machine", "corpus", "n_ctx"),
-    "tasks": ("engine", "model", "machine", "task"),
-}
-
-# What of a model's file is weights that are loaded, at least, and how long its header can be.
-_LOADED_SHARE, _HEADER_BYTES = 0.85, 32 * 2**20
 
 # Decimals of the running means in llama-perplexity's table of windows.
 _WINDOW_DECIMALS = 5
@@ -112,10 +100,10 @@ def throughput_rows(
             row |= what_ran(contexts[index], model)
             row |= where_it_ran(contexts[index], log, recorded, build, model)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
-        if test is not None and row.get("fallback") is None and _names_no_device(test, build):
+        if test is not None and row.get("fallback") is None and names_no_device(test, build):
             row |= {"fallback": True, "fallback_why": "llama-bench names no device"}
         row |= {
-            "model_buffer_bytes": _weights_on_device(log, model),
+            "model_buffer_bytes": weights_on_device(log, model),
             "device_free_bytes": on_device(log.devices_free_mib),
             "machine_memory_bytes": run["machine"].get("memory_bytes"),
         }
@@ -167,56 +155,6 @@ def _printed(recorded: Recorded) -> Row:
             f"{found.n_chunks} windows were scored, {recorded.run['chunks']} were asked for"
         )
     return _statistics(found)
-
-
-def _weights_on_device(log: EngineLog, model: Mapping[str, Any]) -> int | None:
-    """Bytes of weights on the device, as logged; None where the log leaves out part of the file.
-
-    Some builds print only the last of several mapped files (from b6791 on, issue 16762). A file also has names and the
-    vocabulary, and layers that are not loaded.
-    """
-    logged = sum(log.model_buffers_mib.values()) * 2**20
-    least = _LOADED_SHARE * (model.get("size_bytes", 0) - _HEADER_BYTES)
-    return on_device(log.model_buffers_mib) if logged >= least else None
-
-
-def mark_fallback(rows: Iterable[Row], same: Callable[[Row], object]) -> None:
-    """Complete ``fallback`` of the rows, which their own logs decided, by the f16/f16 row with the same ``same``.
-
-    Work left the device, too, where the graph has more splits than that row's, or layers of the cache lie on a device
-    where that row has none. Null where neither a row's own log nor such a row tells.
-    """
-    rows = list(rows)
-    references = {same(row): row for row in rows if row["ctk"] == row["ctv"] == "f16"}
-    for row in rows:
-        reference = references.get(same(row), {})
-        signs, compared = [], False
-        if row.get("graph_splits") is not None and reference.get("graph_splits") is not None:
-            compared = True
-            if row["graph_splits"] > reference["graph_splits"]:
-                signs.append(
-                    f"{row['graph_splits']} graph splits, and f16/f16 has {reference['graph_splits']}"
-                )
-        if row.get("kv_devices") and reference.get("kv_devices"):
-            compared = True
-            if elsewhere := sorted(set(row["kv_devices"]) - set(reference["kv_devices"])):
-                signs.append(f"KV cache on {', '.join(elsewhere)}, where f16/f16 has none")
-        if signs and not row.get("fallback"):
-            row |= {"fallback": True, "fallback_why": "; ".join(signs)}
-        elif compared and row.get("fallback") is None:
-            row["fallback"] = False
-
-
-def task_peers(row: Row) -> object:
-    return tuple(row[name] for name in PEER_COLUMNS["tasks"])
-
-
-def throughput_peers(row: Row) -> object:
-    return tuple(row[name] for name in PEER_COLUMNS["throughput"])
-
-
-def quality_peers(row: Row) -> object:
-    return tuple(row[name] for name in PEER_COLUMNS["quality"])
 
 
 def _asked_for(
@@ -298,58 +236,6 @@ def _conditions(conditions: Mapping[str, Any]) -> Row:
 
 def outcome(verdict: Verdict) -> Row:
     return {"status": verdict.status, "reason": verdict.reason, "log_line": verdict.log_line}
-
-
-def what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
-    cache = effective_cache(context, shape_of(model))
-    assert cache is not None
-    return {
-        "effective_ctk": cache.k.cache_type,
-        "effective_ctv": cache.v.cache_type,
-        "kv_bytes": cache.size_bytes,
-        "bits_per_value_k": cache.k.bits_per_value,
-        "bits_per_value_v": cache.v.bits_per_value,
-        "rotated_k": context.attn_rot_k,
-        "rotated_v": context.attn_rot_v,
-        "graph_splits": context.graph_splits,
-        "kv_devices": list(context.kv_devices) or None,
-        **_logged_caches(context),
-    }
-
-
-def where_it_ran(
-    context: EngineContext,
-    log: EngineLog,
-    recorded: Recorded,
-    build: Mapping[str, Any],
-    model: Mapping[str, Any],
-) -> Row:
-    """What the log by itself says of a fallback; nothing where the engine was built for no device, or
-    nobody knows for which (``auto`` of ready binaries)."""
-    if build["backend"] in (None, "cpu", "auto"):
-        return {}
-    found = evidence(context, log, recorded.stderr, recorded.run["command"], model.get("architecture"))
-    return {"fallback": found.fallback, "fallback_why": "; ".join(found.signs) or None}
-
-
-def _logged_caches(context: EngineContext) -> Row:
-    """Each KV cache of a context by itself, and the recurrent state, as they were logged."""
-    caches, recurrent = context.kv_caches, context.recurrent_mib
-    return {
-        "cache_kinds": [KINDS.get(cache.label or "main") for cache in caches] or None,
-        "cache_layers": [cache.layers for cache in caches] or None,
-        "cache_cells": [cache.cells for cache in caches] or None,
-        "cache_streams": [cache.n_stream or 1 for cache in caches] or None,
-        "cache_bytes": [round(cache.size_mib * 2**20) for cache in caches] or None,
-        "cache_rotated_k": [k for k, _ in context.rotations] or None,
-        "cache_rotated_v": [v for _, v in context.rotations] or None,
-        "recurrent_bytes": None if recurrent is None else round(recurrent * 2**20),
-    }
-
-
-def _names_no_device(test: BenchTest, build: Mapping[str, Any]) -> bool:
-    """Of other back ends' devices older builds of llama-bench say nothing."""
-    return build["backend"] in ("cuda", "hip") and test.gpu_info is None
 
 
 def _statistics(found: KlStatistics) -> Row:

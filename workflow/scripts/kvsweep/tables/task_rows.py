@@ -16,6 +16,7 @@ from kvsweep.tables import rows
 from kvsweep.tables.rows import Row
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 from kvsweep.tables.task_scores import passed_at, score
+from kvsweep.tables.where_it_ran import what_ran, where_it_ran
 from kvsweep.units import format_duration
 
 RIGHT = 1.0
@@ -48,8 +49,8 @@ def task_row(cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], model
         versions = {record["aider_version"] for record in found if record.get("aider_version")}
         row |= {"sandbox": run["harness"]["sandbox"], "harness_version": ", ".join(sorted(versions)) or None}
     if contexts:
-        row |= rows.what_ran(contexts[-1], model)
-        row |= rows.where_it_ran(contexts[-1], log, recorded, build, model)
+        row |= what_ran(contexts[-1], model)
+        row |= where_it_ran(contexts[-1], log, recorded, build, model)
     return row
 
 

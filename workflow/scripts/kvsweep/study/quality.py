@@ -1,0 +1,120 @@
+"""What of a text is scored, and by which method: checked together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvsweep.study.complaints import ConfigError
+from kvsweep.study.origin import Origin
+from kvsweep.study.positions import Positions
+from kvsweep.study.shape import QualityEntry
+from kvsweep.units import format_count, parse_count
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text: a file, a ``member`` of an archive, or ``n_bytes`` of kvsweep's generator with ``seed``.
+
+    ``origin`` is the file's or the archive's, None where the text is generated. ``sha256`` is the text's.
+    """
+
+    name: str
+    origin: Origin | None
+    member: str | None
+    sha256: str | None
+    archive_sha256: str | None
+    seed: int | None
+    n_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``chunks`` windows are scored at each context of ``contexts`` (tokens), by each of its ``methods``.
+
+    ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half. ``reference``
+    is the engine whose f16 all pairs of all engines are compared with; None: of each engine its own.
+    """
+
+    chunks: dict[int, int]
+    methods: dict[int, tuple[str, ...]]
+    positions: dict[int, Positions]
+    reference: str | None = None
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        return tuple(self.chunks)
+
+
+def quality_asked(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> Quality | None:
+    if asked is None or not asked.contexts:
+        return None
+    if not corpora:
+        raise ConfigError("corpora: quality.contexts needs a text to score; name at least one corpus.")
+    chunks = _by_context(asked, "chunks", asked.chunks)
+    methods = _by_context(asked, "method", asked.method, "perplexity")
+    methods = {context: (one,) if isinstance(one, str) else one for context, one in methods.items()}
+    positions = _by_context(asked, "positions", asked.positions, Positions())
+    for index, context in enumerate(asked.contexts):
+        # Below this a window has no scored token, or too few for the tool's closing statistics.
+        if context < 16:
+            raise ConfigError(f"quality.contexts.{index}: {context} is too short; use at least 16 tokens.")
+        _check_scored(context, chunks[context], methods[context], positions[context])
+    # llama-perplexity wants two windows even where one is scored.
+    needed = max(
+        context * max(chunks[context], 2 if "perplexity" in methods[context] else 1)
+        for context in asked.contexts
+    )
+    for corpus in corpora.values():
+        if corpus.n_bytes is not None and corpus.n_bytes < needed:
+            raise ConfigError(
+                f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
+                f"quality.chunks, which need {needed} (one token a byte)."
+            )
+    windows, by, scored = (
+        {context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)
+    )
+    return Quality(windows, by, scored, asked.reference)
+
+
+def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: Positions) -> None:
+    scored = chunks * (context - 1 - context // 2)
+    if "perplexity" in methods and scored < 100:
+        raise ConfigError(
+            f"quality.chunks: {chunks} windows at context {context} score {scored} tokens; "
+            "llama-perplexity prints its statistics from 100 scored tokens up."
+        )
+    try:
+        positions.ranges(context)
+    except ValueError as error:
+        raise ConfigError(f"quality.positions: {error}; write fewer or shorter blocks.") from None
+
+
+def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) -> dict[int, Any]:
+    """What holds at each context: one value for all, or one by context. No default: each context has to have one."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(asked.contexts, value)
+    by_context: dict[int, Any] = {}
+    for name, one in value.items():
+        try:
+            context = parse_count(name if isinstance(name, int) else str(name))
+        except ValueError as error:
+            raise ConfigError(f"quality.{key}.{name}: {error}.") from None
+        if context in by_context:
+            raise ConfigError(f"quality.{key}.{name}: the context {context} is named twice.")
+        by_context[context] = one
+    for context in asked.contexts:
+        if context not in by_context and default is None:
+            raise ConfigError(
+                f"quality.{key}: no number of windows for context {context}; "
+                "add it, or give one number for all contexts."
+            )
+        by_context.setdefault(context, default)
+    for context in by_context:
+        if context not in asked.contexts:
+            names = ", ".join(map(format_count, asked.contexts))
+            raise ConfigError(
+                f"quality.{key}.{context}: no such context in quality.contexts, which has {names}."
+            )
+    return by_context
