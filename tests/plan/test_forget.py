@@ -57,9 +57,9 @@ def test_the_cells_that_are_named(asked: dict[str, str], expected: list[str]) ->
     [
         ({}, "with at least one of STATUS, PAIR, DEPTH, ROUND, CONTEXT, ENGINE, MODEL, TASK, KIND"),
         ({"PAIR": ""}, "with at least one of"),
-        ({"STATSU": "timeout"}, "STATSU: not known here; the nearest is STATUS"),
-        ({"STATUS": "timeot"}, "STATUS: 'timeot' is not known; the nearest is timeout"),
-        ({"KIND": "speed"}, "KIND: 'speed' is not known; known here: throughput, quality"),
+        ({"STATSU": "timeout"}, "STATSU: not known here; the nearest valid one is 'STATUS'"),
+        ({"STATUS": "timeot"}, "STATUS: 'timeot' is not known; the nearest valid one is 'timeout'"),
+        ({"KIND": "speed"}, "KIND: 'speed' is not known; valid here: throughput, quality"),
         ({"DEPTH": "64k"}, "DEPTH: '64k' is not a number of tokens"),
         ({"PAIR": "a/b/c"}, "PAIR: 'a/b/c' is not a pair"),
         ({"DEPTH": "0", "CONTEXT": "4K"}, "DEPTH names throughput cells and CONTEXT quality cells"),
@@ -78,11 +78,11 @@ def test_what_is_unclear_stops(asked: dict[str, str], message: str) -> None:
     [
         (
             {"STATUS": "oom"},
-            "none of the 3 measured cells has STATUS=oom; known here: measured, timeout, crashed.",
+            "none of the 3 measured cells has STATUS=oom; valid here: measured, timeout, crashed.",
         ),
-        ({"PAIR": "q8_0/q4_1"}, "has PAIR=q8_0/q4_1; the nearest is q8_0/q4_0."),
+        ({"PAIR": "q8_0/q4_1"}, "has PAIR=q8_0/q4_1; the nearest valid one is 'q8_0/q4_0'."),
         ({"DEPTH": "32K"}, "has DEPTH=32K; the nearest is 64K."),
-        ({"ENGINE": "main-line"}, "has ENGINE=main-line; the nearest is mainline."),
+        ({"ENGINE": "main-line"}, "has ENGINE=main-line; the nearest valid one is 'mainline'."),
         ({"STATUS": "crashed", "KIND": "throughput"}, "has all of STATUS=crashed KIND=throughput"),
     ],
 )

@@ -15,11 +15,9 @@ from kvsweep.files import not_writable
 from kvsweep.measure.second_names import drop_spare
 from kvsweep.measure.tasks.spool import SPOOL
 from kvsweep.plan.forget import NAMES, parse_selection, select, why_nothing
-from kvsweep.program import run_program, say
+from kvsweep.program import is_dry, names_of_make, run_program, say
 from kvsweep.tables.raw_cells import RawCell, find_cells, read_raw_cell
-
-# What make itself may be told on the same command line.
-_OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
+from kvsweep.units import plural
 
 
 def main() -> None:
@@ -28,9 +26,9 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list the cells, as DRY=1")
     parser.add_argument("names", nargs="*", metavar="NAME=value", help=f"{', '.join(NAMES)}, or DRY")
     arguments = parser.parse_args()
-    asked = dict(parse_name(text) for text in arguments.names)
-    dry = arguments.dry_run or asked.pop("DRY", "0") not in ("", "0")
-    selection = parse_selection({name: asked[name] for name in asked if name not in _OF_MAKE})
+    asked = names_of_make(arguments.names, "STATUS=timeout")
+    dry = is_dry(asked) or arguments.dry_run
+    selection = parse_selection(asked)
     cells = [read_raw_cell(*found) for found in find_cells(arguments.results)]
     chosen = select(cells, selection)
     if not chosen:
@@ -39,18 +37,11 @@ def main() -> None:
         print(f"{raw.directory}: {describe(raw)}")
         if not dry:
             remove_record(raw.directory, arguments.results)
-    number = f"{len(chosen)} cell{'' if len(chosen) == 1 else 's'}"
+    number = plural(len(chosen), "cell")
     if dry:
         say(f"{number} would be forgotten; this was a dry run, nothing was removed")
     else:
         say(f"{number} forgotten; the next run measures again what the configuration still asks for")
-
-
-def parse_name(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise KvsweepError(f"{text!r}: write NAME=value, for example STATUS=timeout.")
-    return name, value.strip()
 
 
 def describe(raw: RawCell) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
-from kvsweep.program import run_program, say
+from kvsweep.program import is_dry, names_of_make, run_program, say
 from kvsweep.report.provenance import kvsweep_version
 from kvsweep.slices.layout import is_member
 from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
@@ -22,8 +22,6 @@ from kvsweep.slices.read import read_slice
 from kvsweep.units import format_bytes
 
 BASE = Path(__file__).parents[2]
-# What make itself may be told on the same command line.
-_OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
 _MANY = 10
 
 
@@ -33,10 +31,10 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list, as DRY=1")
     parser.add_argument("names", nargs="*", metavar="NAME=value", help="DRY=1")
     arguments = parser.parse_args()
-    asked = dict(text.partition("=")[::2] for text in arguments.names)
-    dry = arguments.dry_run or asked.pop("DRY", "0") not in ("", "0")
-    if unknown := [name for name in asked if name not in _OF_MAKE]:
-        raise KvsweepError(f"{unknown[0]}: not known here; DRY=1 only lists what a slice would hold.")
+    asked = names_of_make(arguments.names, "DRY=1")
+    dry = is_dry(asked) or arguments.dry_run
+    for name in asked:
+        raise KvsweepError(f"{name}: not known here; DRY=1 only lists what a slice would hold.")
     for study in studies_in(arguments.results):
         private = private_of(study)
         target = arguments.results / file_name(study, private)

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.plan.rename import parse_renaming, rename
-from kvsweep.program import run_program, say
+from kvsweep.program import names_of_make, run_program, say
+from kvsweep.units import plural
 
-# What make itself may be told on the same command line.
-_OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
 _KEYS = {"MODEL": "models", "ENGINE": "engines", "CORPUS": "corpora", "MACHINE": "machine"}
 
 
@@ -24,8 +23,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="KIND=old:new", help=", ".join(_KEYS))
     arguments = parser.parse_args()
     results: Path = arguments.results
-    asked = dict(text.partition("=")[::2] for text in arguments.names)
-    renaming = parse_renaming({name: asked[name] for name in asked if name not in _OF_MAKE})
+    renaming = parse_renaming(names_of_make(arguments.names, "MODEL=old:new"))
     if not results.is_dir():
         raise KvsweepError(f"{results}: there are no results here.")
     if any((results.resolve().parent / ".snakemake" / "locks").glob("*")):
@@ -34,7 +32,7 @@ def main() -> None:
             "unlock the directory."
         )
     count = rename(renaming, results)
-    say(f"{count} record{'' if count == 1 else 's'} of {renaming.old!r} are now of {renaming.new!r}")
+    say(f"{plural(count, 'record')} of {renaming.old!r} are now of {renaming.new!r}")
     say(f"write {renaming.new!r} for {renaming.old!r} in the configuration too ({_KEYS[renaming.kind]})")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -31,6 +31,27 @@ def run_program(main: Callable[[], None]) -> None:
         _end("interrupted; the engine was ended, nothing of this cell was kept", 128 + interrupted.signum)
     except KeyboardInterrupt:
         _end("interrupted", 130)
+
+
+# What make itself may be told on the same command line.
+_OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
+
+
+def names_of_make(given: Sequence[str], example: str) -> dict[str, str]:
+    """The ``NAME=value`` words of a command line by name, without make's own. Raises KvsweepError for another word."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise KvsweepError(f"{text!r}: write NAME=value, for example {example}.")
+        if name not in _OF_MAKE:
+            found[name] = value.strip()
+    return found
+
+
+def is_dry(asked: dict[str, str]) -> bool:
+    """Whether ``DRY=1`` is among the names, from which it is taken."""
+    return asked.pop("DRY", "0") not in ("", "0")
 
 
 def last_line(text: str) -> str | None:

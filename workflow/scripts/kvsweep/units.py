@@ -42,6 +42,11 @@ def format_count(tokens: int) -> str:
     return str(tokens)
 
 
+def plural(n: int, thing: str) -> str:
+    """``1 cell``, ``1,050 cells``."""
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
 def format_bytes(size_bytes: float) -> str:
     """Bytes with a binary unit and three significant digits: ``5.00 GiB``."""
     size, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]

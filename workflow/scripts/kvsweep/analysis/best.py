@@ -14,7 +14,7 @@ from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of, in_log
 from kvsweep.numbers import format_number
 from kvsweep.statistics import student_t_quantile
-from kvsweep.units import format_duration
+from kvsweep.units import format_duration, plural
 
 MOST_ROUNDS = 10  # beyond which a difference is not worth the night
 
@@ -65,7 +65,7 @@ def what_decides(requests: Sequence[Duration], others: int, seconds_of_round: fl
         shrinks = _t(others, n - 1) * math.sqrt(rounds / n)
         if all(error and error.stderr * shrinks + error.bound < seconds for seconds, error in gaps):
             more = n - rounds
-            return f"about {more} more round{'s' if more > 1 else ''}{_time(more, seconds_of_round)}"
+            return f"about {plural(more, 'more round')}{_time(more, seconds_of_round)}"
     share = format_number(100 * min(seconds for seconds, _ in gaps) / best.seconds, 2)
     return f"more than {MOST_ROUNDS} rounds, for a difference of about {share} %"
 

@@ -20,13 +20,15 @@ from kvsweep.errors import UnparsableOutput
 Phase = Literal["prefill", "decode"]
 
 _Number = TypeVar("_Number", int, float)
-_Scalar = TypeVar("_Scalar", int, str)
+_Scalar = TypeVar("_Scalar", int, float, str)
 
 _TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _CACHE_TYPE = re.compile(r"[A-Za-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4, q8_KV
 # A line with one of these is meant as a test.
 _OF_A_TEST = {"n_prompt", "n_gen", "samples_ns", "samples_ts"}
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
+_NUMBERS = ("n_batch", "n_ubatch", "n_threads", "n_gpu_layers")
+_TEXTS = ("backends", "cpu_info", "gpu_info", "model_filename", "build_commit", "test_time")
 _FLASH_ATTN = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
@@ -120,12 +122,8 @@ def parse_bench(text: str) -> tuple[BenchTest, ...]:
         except UnparsableOutput as error:
             raise UnparsableOutput(f"line {number} of llama-bench's output: {error}") from None
         # Not by all that a line says of its test: a repeated line with garbage in a name would count as another test.
-        identity = (
-            tests[-1].n_prompt,
-            tests[-1].n_gen,
-            tests[-1].n_depth,
-            tests[-1].type_k,
-            tests[-1].type_v,
+        identity = tuple(
+            getattr(tests[-1], name) for name in ("n_prompt", "n_gen", "n_depth", "type_k", "type_v")
         )
         if identity in seen:
             raise UnparsableOutput(
@@ -160,24 +158,17 @@ def _json_object(line: str) -> dict[str, Any] | None:
 
 
 def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
+    said: dict[str, Any] = {name: _optional(fields, name, int) for name in _NUMBERS}
+    said |= {name: _optional(fields, name, str) or None for name in _TEXTS}
     test = BenchTest(
-        n_prompt=_integer(fields, "n_prompt"),
-        n_gen=_integer(fields, "n_gen"),
-        n_depth=_integer(fields, "n_depth"),
-        type_k=_text(fields, "type_k"),
-        type_v=_text(fields, "type_v"),
+        n_prompt=_field(fields, "n_prompt", int),
+        n_gen=_field(fields, "n_gen", int),
+        n_depth=_field(fields, "n_depth", int),
+        type_k=_field(fields, "type_k", str),
+        type_v=_field(fields, "type_v", str),
         samples_ns=tuple(_list(fields, "samples_ns", int)),
-        n_batch=_optional(fields, "n_batch", int),
-        n_ubatch=_optional(fields, "n_ubatch", int),
-        n_threads=_optional(fields, "n_threads", int),
-        n_gpu_layers=_optional(fields, "n_gpu_layers", int),
         flash_attn=_FLASH_ATTN.get(str(fields.get("flash_attn")).lower()),
-        backends=_optional(fields, "backends", str) or None,
-        cpu_info=_optional(fields, "cpu_info", str) or None,
-        gpu_info=_optional(fields, "gpu_info", str) or None,
-        model_filename=_optional(fields, "model_filename", str) or None,
-        build_commit=_optional(fields, "build_commit", str) or None,
-        test_time=_optional(fields, "test_time", str) or None,
+        **said,
     )
     _check_against_printed(test, fields)
     return test
@@ -199,62 +190,50 @@ def _check_against_printed(test: BenchTest, fields: Mapping[str, Any]) -> None:
             f"samples_ts {printed_rates} does not follow from samples_ns {list(test.samples_ns)}"
         )
     mean = test.tokens_per_second
-    printed_mean = _number(fields, "avg_ts")
+    printed_mean = _field(fields, "avg_ts", float)
     if not math.isclose(printed_mean, mean, rel_tol=1e-9, abs_tol=1e-6):
         raise UnparsableOutput(f"avg_ts is {printed_mean}, but the mean of the samples is {mean:.6f}")
-    if sum(test.samples_ns) // len(test.samples_ns) != _integer(fields, "avg_ns"):
+    if sum(test.samples_ns) // len(test.samples_ns) != _field(fields, "avg_ns", int):
         raise UnparsableOutput(
             f"avg_ns {fields['avg_ns']} does not follow from samples_ns {list(test.samples_ns)}"
         )
     stddev = test.tokens_per_second_stddev or 0.0
-    printed_stddev = 0.0 if fields.get("stddev_ts", "") is None else _number(fields, "stddev_ts")
+    printed_stddev = 0.0 if fields.get("stddev_ts", "") is None else _field(fields, "stddev_ts", float)
     rounding = 1e-6 + 1e-6 * stddev + 1e-7 * mean  # llama-bench subtracts two nearly equal squares
     if abs(printed_stddev - stddev) > rounding:
         raise UnparsableOutput(f"stddev_ts is {printed_stddev}, but the samples' is {stddev:.6f}")
 
 
-def _field(fields: Mapping[str, Any], name: str) -> Any:
+_KINDS = {int: (int,), float: (int, float), str: (str,)}
+_CALLED = {int: "a whole number", float: "a finite number", str: "a text"}
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """A number only where it is finite; true is none."""
+    return type(value) in _KINDS[kind] and (not isinstance(value, int | float) or math.isfinite(value))
+
+
+def _given(fields: Mapping[str, Any], name: str) -> Any:
     if name not in fields:
         raise UnparsableOutput(f"the field {name} is missing")
     return fields[name]
 
 
-def _integer(fields: Mapping[str, Any], name: str) -> int:
-    value = _field(fields, name)
-    if type(value) is not int:
-        raise UnparsableOutput(f"{name} is {value!r}, not a whole number")
-    return value
-
-
-def _number(fields: Mapping[str, Any], name: str) -> float:
-    value = _field(fields, name)
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise UnparsableOutput(f"{name} is {value!r}, not a finite number")
-    return float(value)
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = _field(fields, name)
-    if not isinstance(value, str):
-        raise UnparsableOutput(f"{name} is {value!r}, not a text")
-    return value
+def _field(fields: Mapping[str, Any], name: str, kind: type[_Scalar]) -> _Scalar:
+    if not _is_a(kind, _given(fields, name)):
+        raise UnparsableOutput(f"{name} is {fields[name]!r}, not {_CALLED[kind]}")
+    return kind(fields[name])
 
 
 def _list(fields: Mapping[str, Any], name: str, kind: type[_Number]) -> list[_Number]:
-    values = _field(fields, name)
-    accepted = (int,) if kind is int else (int, float)
-    if not isinstance(values, list) or not all(type(v) in accepted and math.isfinite(v) for v in values):
+    values = _given(fields, name)
+    if not isinstance(values, list) or not all(_is_a(kind, value) for value in values):
         raise UnparsableOutput(f"{name} is {values!r}, not a list of finite numbers")
     return [kind(value) for value in values]
 
 
 def _optional(fields: Mapping[str, Any], name: str, kind: type[_Scalar]) -> _Scalar | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if type(value) is not kind:
-        raise UnparsableOutput(f"{name} is {value!r}, not of the type {kind.__name__}")
-    return value
+    return None if fields.get(name) is None else _field(fields, name, kind)
 
 
 # --- progress ---------------------------------------------------------------------------------------
@@ -281,14 +260,8 @@ def bench_progress(stderr_tail: str) -> BenchProgress | None:
     found = list(_PROGRESS.finditer(stderr_tail))
     if not found:
         return None
-    test, tests, step, repetition, repetitions = found[-1].groups()
-    return BenchProgress(
-        int(test),
-        int(tests),
-        step,
-        int(repetition) if repetition else None,
-        int(repetitions) if repetitions else None,
-    )
+    test, tests, step, *repetition = found[-1].groups()
+    return BenchProgress(int(test), int(tests), step, *(int(n) if n else None for n in repetition))
 
 
 _FILLED = re.compile(r"^llama-bench: benchmark \d+/\d+: depth run \d+/\d+$", re.M)

@@ -109,14 +109,8 @@ def scorer(
             "--windows",
             str(request.chunks),
         ],
-        *[
-            "--positions",
-            request.positions,
-            "--pairs",
-            ",".join(str(pair.types) for pair in pairs),
-            "--output",
-            str(output),
-        ],
+        *["--positions", request.positions, "--pairs", ",".join(str(pair.types) for pair in pairs)],
+        *["--output", str(output)],
         *[*_DEVICE, *_SCORER_BATCH],
         *(["-t", str(threads)] if threads else []),
     ]

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kvsweep.errors import KvsweepError
 from kvsweep.study.cells import QualityCell, TaskCell, ThroughputCell
+from kvsweep.study.complaints import nearest
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.raw_cells import OUTCOMES, RawCell
 from kvsweep.units import format_count, parse_count
@@ -52,7 +52,7 @@ def parse_selection(asked: Mapping[str, str]) -> Selection:
     """
     for name in asked:
         if name not in NAMES:
-            raise KvsweepError(f"{name}: not known here; {_nearest(name, NAMES)}.")
+            raise KvsweepError(f"{name}: not known here; {nearest(name, NAMES)}.")
     wanted = {name: _normal(name, value) for name, value in asked.items() if value}
     if not wanted:
         raise KvsweepError(f"say which cells to forget, with at least one of {', '.join(NAMES)}.")
@@ -92,7 +92,7 @@ def _normal(name: str, value: str) -> str:
         raise KvsweepError(f"{name}: {error}.") from None
     valid = {"STATUS": OUTCOMES, "KIND": KINDS}.get(name)
     if valid is not None and value not in valid:
-        raise KvsweepError(f"{name}: {value!r} is not known; {_nearest(value, valid)}.")
+        raise KvsweepError(f"{name}: {value!r} is not known; {nearest(value, valid)}.")
     return value
 
 
@@ -104,12 +104,6 @@ def _round(value: str) -> int:
 
 def _nearest_value(name: str, value: str, there: Sequence[str]) -> str:
     if name not in ("DEPTH", "CONTEXT"):
-        return _nearest(value, there)
+        return nearest(value, there)
     tokens = parse_count(value)
     return f"the nearest is {min(there, key=lambda text: abs(parse_count(text) - tokens))}"
-
-
-def _nearest(found: str, valid: Iterable[str]) -> str:
-    names = list(valid)
-    close = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
-    return f"the nearest is {close[0]}" if close else f"known here: {', '.join(names)}"

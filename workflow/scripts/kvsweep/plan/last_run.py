@@ -14,10 +14,10 @@ from kvsweep.plan.counts import LAST_RUN, Run, Standing, read_standings, write_c
 from kvsweep.plan.current import Current
 from kvsweep.plan.names import measured_as, new_names
 from kvsweep.plan.rename import can_be_renamed, measured_cells
-from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell, all_cells
 from kvsweep.study.complaints import ConfigError
 from kvsweep.study.config import Study, parse_study
+from kvsweep.units import plural
 
 _MOST_REASONS = 3
 
@@ -101,7 +101,7 @@ def of_another_study(study: Study, results: Path, now: Current) -> list[str]:
     if gone and not renamed:
         notes.append(
             f"note: {results.resolve()} was last used with another configuration; "
-            f"{number(len(gone), 'measured cell')} of it ({shown}) stay there and will not be in the new report. "
+            f"{plural(len(gone), 'measured cell')} of it ({shown}) stay there and will not be in the new report. "
             "To keep two studies apart, give each a directory: make run STUDY=directory CONFIG=file"
         )
     if last.machine and study.machine and last.machine != study.machine:
@@ -148,7 +148,7 @@ def _measured_elsewhere(study: Study, results: Path, now: Current, *, to_be_rena
     for kind, old, new in measured_as(study, now, results):
         cells = measured_cells(results, kind, old)
         if cells and can_be_renamed(results, kind, new) == to_be_renamed:
-            said = f"{new!r} has the same content as {old!r}, of which {number(cells, 'cell')} were measured here"
+            said = f"{new!r} has the same content as {old!r}, of which {plural(cells, 'cell')} were measured here"
             if to_be_renamed:
                 yield f"{said}; {_command(kind, old, new)} keeps them"
             else:
@@ -167,6 +167,6 @@ def measured_again(standings: Mapping[Run, Standing]) -> list[str]:
         if not isinstance(run, BaselineRun) and standing.recorded and standing.change is not None
     )
     return [
-        f"note: {number(count, 'finished cell')} will be measured again: {reason}"
+        f"note: {plural(count, 'finished cell')} will be measured again: {reason}"
         for reason, count in reasons.most_common(_MOST_REASONS)
     ]

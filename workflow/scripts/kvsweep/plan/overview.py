@@ -14,10 +14,9 @@ from kvsweep.measure.record import Recorded
 from kvsweep.measure.tasks.item import read_items
 from kvsweep.plan.as_data import by_kind
 from kvsweep.plan.plan import Plan
-from kvsweep.plan.warnings import number
 from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
 from kvsweep.tables.status import MEASURED
-from kvsweep.units import format_duration
+from kvsweep.units import format_duration, plural
 
 # A runner leaves a sign of life every 15 seconds.
 _SILENT_SECONDS = 120
@@ -52,7 +51,7 @@ def result_of(cell: Cell, recorded: Recorded) -> str:
             tests = bench_results(recorded.stdout, recorded.stderr)
             return ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
         if isinstance(cell, TaskCell):
-            return f"{len(read_items(recorded.stdout))} of {number(recorded.run['items_asked'], 'item')} answered"
+            return f"{len(read_items(recorded.stdout))} of {plural(recorded.run['items_asked'], 'item')} answered"
         found = parse_kl(recorded.stdout, recorded.stderr)
         return f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
     except KvsweepError:
@@ -108,8 +107,8 @@ def _left(plan: Plan) -> list[str]:
     if not todo:
         return ["left:        nothing"]
     cells = sum(not item.done for item in plan.cells)
-    left = [number(cells, "cell")] if cells else []
-    left += [number(todo - cells, "baseline")] if todo > cells else []
+    left = [plural(cells, "cell")] if cells else []
+    left += [plural(todo - cells, "baseline")] if todo > cells else []
     line = f"{'left:':12} {' and '.join(left)}"
     if unknown < todo:
         line += f", about {format_duration(plan.estimated_seconds)} for {todo - unknown} of them"

@@ -164,15 +164,24 @@ def make_plan(study: Study, known: Known) -> Plan:
             return status, one.change and one.change.reason
         return status, finished.why_new(run)
 
+    def item(run: counts.Run, estimate: Estimate | None) -> Item:
+        model = known.models.get(run.model)
+        return Item(run, *standing(run), None if model is None else needs_of(study, run, model), estimate)
+
+    def windows(run: QualityCell | BaselineRun, alike: Sequence[Finished]) -> Estimate | None:
+        assert study.quality is not None
+        n_tokens = study.quality.chunks[run.n_ctx] * run.n_ctx
+        return perplexity_estimate(run.engine, run.model, run.n_ctx, n_tokens, alike)
+
     return Plan(
         study,
         known,
         (
-            *(_throughput_item(cell, study, known, standing(cell)) for cell in throughput_cells_of(study)),
-            *(_quality_item(cell, study, known, standing(cell), scored) for cell in quality_cells_of(study)),
-            *(_task_item(cell, study, known, standing(cell)) for cell in task_cells(study)),
+            *(item(cell, _throughput_estimate(cell, study, known)) for cell in throughput_cells_of(study)),
+            *(item(cell, windows(cell, scored[cell.method])) for cell in quality_cells_of(study)),
+            *(item(cell, _task_estimate(cell, study, known)) for cell in task_cells(study)),
         ),
-        tuple(_baseline_item(run, study, known, standing(run), written) for run in baseline_runs(study)),
+        tuple(item(run, windows(run, written)) for run in baseline_runs(study)),
     )
 
 
@@ -191,25 +200,17 @@ def finished_quality(cells: Iterable[RawCell], method: str = "perplexity") -> li
     ]
 
 
-# -- one item ---------------------------------------------------------------------------------------------------------
-
-
-def _throughput_item(cell: ThroughputCell, study: Study, known: Known, standing: _Standing) -> Item:
-    request = request_of(study, cell)
-    model = known.models.get(cell.model)
-    needs = None if model is None else needs_of(study, cell, model)
-    estimate = None
-    curve = known.curves.get((cell.engine, cell.model, cell.pair), {})
-    seconds = predicted_seconds(
-        request, curve, known.curves.get((cell.engine, cell.model, BASELINE_PAIR), {})
-    )
+def _throughput_estimate(cell: ThroughputCell, study: Study, known: Known) -> Estimate | None:
     other = _other_round(cell, study, known)
     if other is not None:
-        estimate = Estimate(other.run["wall_seconds"], f"measured in {_round_of(other)}")
-    elif seconds is not None:
-        depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
-        estimate = Estimate(seconds, f"measured at depth {depths}")
-    return Item(cell, *standing, needs, estimate)
+        assert isinstance(other.cell, ThroughputCell)
+        return Estimate(other.run["wall_seconds"], f"measured in round {other.cell.round}")
+    curve, reference = (
+        known.curves.get((cell.engine, cell.model, pair), {}) for pair in (cell.pair, BASELINE_PAIR)
+    )
+    seconds = predicted_seconds(request_of(study, cell), curve, reference)
+    depths = ", ".join(format_count(depth) for depth in sorted(curve) if depth < cell.depth)
+    return None if seconds is None else Estimate(seconds, f"measured at depth {depths}")
 
 
 def _other_round(cell: ThroughputCell, study: Study, known: Known) -> RawCell | None:
@@ -227,54 +228,12 @@ def _other_round(cell: ThroughputCell, study: Study, known: Known) -> RawCell | 
     )
 
 
-def _round_of(raw: RawCell) -> str:
-    assert isinstance(raw.cell, ThroughputCell)
-    return f"round {raw.cell.round}"
-
-
-def _quality_item(
-    cell: QualityCell,
-    study: Study,
-    known: Known,
-    standing: _Standing,
-    scored: Mapping[str, Sequence[Finished]],
-) -> Item:
-    chunks = _chunks(study, cell.n_ctx)
-    model = known.models.get(cell.model)
-    needs = None if model is None else needs_of(study, cell, model)
-    alike = scored[cell.method]
-    estimate = perplexity_estimate(cell.engine, cell.model, cell.n_ctx, chunks * cell.n_ctx, alike)
-    return Item(cell, *standing, needs, estimate)
-
-
-def _task_item(cell: TaskCell, study: Study, known: Known, standing: _Standing) -> Item:
+def _task_estimate(cell: TaskCell, study: Study, known: Known) -> Estimate | None:
     """A task takes as long with another pair, at least where its caches are computed alike."""
-    model = known.models.get(cell.model)
-    needs = None if model is None else needs_of(study, cell, model)
     alike = [
         raw.run["items_seconds"]
         for raw in known.cells.values()
         if isinstance(raw.cell, TaskCell) and replace(raw.cell, pair=cell.pair) == cell
         if raw.status == "measured" and not changes.change(raw.cell, raw.run, study, known.now)
     ]
-    estimate = Estimate(fmean(alike), f"{len(alike)} measured with other pairs") if alike else None
-    return Item(cell, *standing, needs, estimate)
-
-
-def _baseline_item(
-    run: BaselineRun,
-    study: Study,
-    known: Known,
-    standing: _Standing,
-    written: Sequence[Finished],
-) -> Item:
-    chunks = _chunks(study, run.n_ctx)
-    model = known.models.get(run.model)
-    needs = None if model is None else needs_of(study, run, model)
-    estimate = perplexity_estimate(run.engine, run.model, run.n_ctx, chunks * run.n_ctx, written)
-    return Item(run, *standing, needs, estimate)
-
-
-def _chunks(study: Study, n_ctx: int) -> int:
-    assert study.quality is not None
-    return study.quality.chunks[n_ctx]
+    return Estimate(fmean(alike), f"{len(alike)} measured with other pairs") if alike else None

@@ -8,12 +8,12 @@ from kvsweep.engine import sizes
 from kvsweep.inputs.model_header import ModelHeader
 from kvsweep.plan.as_data import by_kind, disk_bytes
 from kvsweep.plan.plan import Item, Plan
-from kvsweep.plan.warnings import number, warnings
+from kvsweep.plan.warnings import warnings
 from kvsweep.study import polyglot
 from kvsweep.study.cells import BaselineRun, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.pairs import Pair, nominal_bits
 from kvsweep.study.tasks import Task
-from kvsweep.units import format_bytes, format_count, format_duration, parse_count
+from kvsweep.units import format_bytes, format_count, format_duration, parse_count, plural
 
 ABSENT = "–"
 # More than this goes to plan.json only.
@@ -38,11 +38,11 @@ def as_text(plan: Plan, machine: str) -> str:
         lines += ["", *_table(plan, engine, model)]
     if len(groups) > _MOST_TABLES:
         left_out = len(groups) - _MOST_TABLES
-        lines += ["", f"{number(left_out, 'more table')}, of other engines and models, in plan.json"]
+        lines += ["", f"{plural(left_out, 'more table')}, of other engines and models, in plan.json"]
     found = warnings(plan)
     lines += ["", *(f"! {line}" for line in found[:_MOST_WARNINGS])]
     if len(found) > _MOST_WARNINGS:
-        lines.append(f"! {number(len(found) - _MOST_WARNINGS, 'more warning')} in plan.json")
+        lines.append(f"! {plural(len(found) - _MOST_WARNINGS, 'more warning')} in plan.json")
     lines += ["" if found else "Nothing is known not to fit.", *_time(plan)]
     return "\n".join(lines) + "\n"
 
@@ -73,7 +73,7 @@ def reasons(plan: Plan) -> list[str]:
         what = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         lines.append(f"  {engine}: {reason}: {what}")
     if len(counts) > _MOST_REASONS:
-        lines.append(f"  {number(len(counts) - _MOST_REASONS, 'more reason')} in plan.json")
+        lines.append(f"  {plural(len(counts) - _MOST_REASONS, 'more reason')} in plan.json")
     return ["to do because:", *lines, "  then tables and report"]
 
 
@@ -133,7 +133,7 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
         )
     lines = [title, *_arguments(plan, engine), *_aligned(rows)]
     if len(pairs) > len(shown):
-        lines.append(f"  {number(len(pairs) - len(shown), 'more pair')} in plan.json")
+        lines.append(f"  {plural(len(pairs) - len(shown), 'more pair')} in plan.json")
     return lines + _task_lines(plan, engine, model) + _beside(plan, engine, model)
 
 
@@ -153,7 +153,7 @@ def _cache(header: ModelHeader) -> str:
     for group in windows:
         assert group.window is not None
         text += (
-            f", and of {number(len(group.kv_heads), 'layer')} no more than a window of "
+            f", and of {plural(len(group.kv_heads), 'layer')} no more than a window of "
             f"{format_count(group.window)} tokens"
         )
     if header.recurrent_bytes:
@@ -213,8 +213,8 @@ def _task_lines(plan: Plan, engine: str, model: str) -> list[str]:
         caches = [item.needs.kv_bytes for item in items if item.needs and item.needs.kv_bytes is not None]
         disk = disk_bytes(items)
         lines.append(
-            f"  task {task.name} ({task.kind}): {number(task.n_items, 'item')} for each of "
-            f"{number(len(items), 'pair')}, context up to {format_count(task.n_ctx)}"
+            f"  task {task.name} ({task.kind}): {plural(task.n_items, 'item')} for each of "
+            f"{plural(len(items), 'pair')}, context up to {format_count(task.n_ctx)}"
             + (f", KV cache up to {format_bytes(max(caches))}" if caches else "")
             + (f", {format_bytes(disk)} of disk" if disk is not None else "")
             + f", {sum(item.done for item in items)}/{len(items)} done"
@@ -242,7 +242,7 @@ def _at_the_studys_pace(task: Task) -> str:
 def _off(plan: Plan) -> list[str]:
     """The tasks that the configuration has and does not want asked."""
     return [
-        f"off:         task {task.name} ({task.kind}, {number(task.n_items, 'item')} a pair"
+        f"off:         task {task.name} ({task.kind}, {plural(task.n_items, 'item')} a pair"
         + (f", {_at_the_studys_pace(task)}" if task.harness else "")
         + f"); tasks.{task.name}.enabled turns it on"
         for task in plan.study.tasks_off.values()
@@ -274,12 +274,12 @@ def _time(plan: Plan) -> list[str]:
     lines = []
     if unknown < todo:
         lines.append(
-            f"time: about {format_duration(plan.estimated_seconds)} for the {number(todo - unknown, 'run')} "
+            f"time: about {format_duration(plan.estimated_seconds)} for the {plural(todo - unknown, 'run')} "
             "with an estimate" + (f", {skipped} of them to be skipped" if skipped else "")
         )
     if unknown:
         lines.append(
-            f"time: no estimate for {number(unknown, 'run')}, of which nothing comparable is measured yet"
+            f"time: no estimate for {plural(unknown, 'run')}, of which nothing comparable is measured yet"
         )
         # Only where nothing better is known: beside an estimate it would frighten for nothing.
         lines.append(

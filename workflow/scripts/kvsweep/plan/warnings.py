@@ -14,7 +14,7 @@ from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, Throug
 from kvsweep.study.engines import Engine
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 from kvsweep.tables.raw_cells import DAMAGED
-from kvsweep.units import format_bytes, format_count
+from kvsweep.units import format_bytes, format_count, plural
 
 # From this ratio of heads to KV heads on the fork runs K of a symmetric turbo pair as q8_0 (llama-kv-cache.cpp).
 _UPGRADED_GQA_RATIO = 6
@@ -138,7 +138,7 @@ def _memory(plan: Plan) -> list[str]:
         )
     if tight and available is not None:
         lines.append(
-            f"memory: {number(len(tight), 'run')} of {len(plan.to_do)} need more than the {format_bytes(available)} "
+            f"memory: {plural(len(tight), 'run')} of {len(plan.to_do)} need more than the {format_bytes(available)} "
             f"that are free now, up to {format_bytes(max(tight))}; close what else is running"
         )
     return lines
@@ -160,7 +160,7 @@ def _gpu_limit(plan: Plan) -> list[str]:
         return []
     told = "as it was told" if resources.gpu_limit_bytes else "about three quarters, if macOS decides"
     line = (
-        f"gpu: {number(len(over), 'run')} may need up to {format_bytes(max(over))} for the GPU, which may hold "
+        f"gpu: {plural(len(over), 'run')} may need up to {format_bytes(max(over))} for the GPU, which may hold "
         f"{format_bytes(limit)} ({told})"
     )
     helped = [need + _COMPUTE_BYTES for need in over if need + _COMPUTE_BYTES <= total - _LEFT_TO_MACOS]
@@ -290,12 +290,8 @@ def _damaged(plan: Plan) -> list[str]:
     n = sum(item.status == DAMAGED for item in plan.cells)
     return (
         [
-            f"damaged: the records of {number(n, 'cell')} cannot be used; make forget STATUS={DAMAGED} removes them"
+            f"damaged: the records of {plural(n, 'cell')} cannot be used; make forget STATUS={DAMAGED} removes them"
         ]
         if n
         else []
     )
-
-
-def number(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

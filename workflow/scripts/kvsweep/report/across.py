@@ -9,10 +9,10 @@ from kvsweep.analysis.across import RELATIVE_SPEED
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import format_number
-from kvsweep.report.parts import Entry, Grid, Section, plural
+from kvsweep.report.parts import Entry, Grid, Section
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count
+from kvsweep.units import format_count, plural
 
 COLUMNS = ("cell", "here", "there", "here / there")
 MOST_LINES = 60  # of two set-ups; the others stand in the table's file

@@ -9,10 +9,10 @@ from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.first import sentences_of
-from kvsweep.report.parts import Entry, Grid, by_set_up, plural
+from kvsweep.report.parts import Entry, Grid, by_set_up
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
-from kvsweep.units import format_bytes, format_count
+from kvsweep.units import format_bytes, format_count, plural
 
 PICK, UNDECIDED = "pick", "not told from the best"
 MOST_NAMES = 4  # of pairs that are not told apart

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT
-from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
+from kvsweep.report.parts import Entry, Grid, Section, by_set_up
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count
+from kvsweep.units import format_count, plural
 
 COLUMNS = ("phase", "pairs", "overtakes", "at depth, tokens", "95 % interval", "between measured", "verdict")
 MOST_LINES = 100

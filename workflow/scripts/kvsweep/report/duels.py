@@ -8,9 +8,9 @@ from typing import Any
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.speed import ONE_ROUND
 from kvsweep.numbers import ABSENT, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
+from kvsweep.report.parts import Entry, Grid, Section, by_set_up
 from kvsweep.tables.row import Row
-from kvsweep.units import format_bytes, format_count
+from kvsweep.units import format_bytes, format_count, plural
 
 MOST_DUELS = 40  # of a set-up; the others stand in the table's file
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER
 from kvsweep.numbers import format_number
-from kvsweep.report.parts import plural
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, is_published, pair_of, problem_with
-from kvsweep.units import format_count
+from kvsweep.units import format_count, plural
 
 SMALL = 0.6  # of f16's bits: what saves memory that is worth a sentence
 

@@ -100,10 +100,6 @@ def pair_entry(rows: Iterable[Row]) -> Entry:
     return Entry(label_of(another or rows[0]), marks=("another pair ran",) if another else ())
 
 
-def plural(n: int, thing: str) -> str:
-    return f"{n:,} {thing}" + ("" if n == 1 else "s")
-
-
 def listed(values: Iterable[Any]) -> str:
     return ", ".join(sorted({str(value) for value in values if value is not None})) or ABSENT
 

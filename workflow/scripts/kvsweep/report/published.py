@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_set_up, plural
+from kvsweep.report.parts import Entry, Grid, Section, by_set_up
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count
+from kvsweep.units import format_count, plural
 
 COLUMNS = (
     "cell",

@@ -21,7 +21,7 @@ from kvsweep.report.crossovers import crossover_sections
 from kvsweep.report.depth import agreement_sections, depth_sections
 from kvsweep.report.duels import duel_sections
 from kvsweep.report.memory import memory_sections
-from kvsweep.report.parts import Caution, Cell, Grid, Section, plural
+from kvsweep.report.parts import Caution, Cell, Grid, Section
 from kvsweep.report.post import StudyTables, study_tables
 from kvsweep.report.published import comparison_sections
 from kvsweep.report.quality import quality_sections
@@ -29,6 +29,7 @@ from kvsweep.report.speed import throughput_sections
 from kvsweep.report.subjects import machines_of, models_of, records_of
 from kvsweep.report.warnings import warnings_of
 from kvsweep.tables.row import Row, is_measured, is_published, one_method
+from kvsweep.units import plural
 
 # --- the view: what both formats show -----------------------------------------------------------------------
 
