@@ -80,20 +80,24 @@ Score filled(const float * pair, const Row & of_base, const Row & of_pair, int32
 Row describe(const float * logits, size_t n_vocab, bool with_entropy) {
     Row row {logits[0], 0.0, 0.0, 0, true};
     uint32_t bad = 0;
-    for (size_t i = 0; i < n_vocab; ++i) {
-        row.max = std::max(row.max, logits[i]);
-        bad |= not_finite(logits[i]);
+    size_t of_max = 0; // the first block that has it
+    for (size_t start = 0; start < n_vocab; start += BLOCK) {
+        const size_t end = std::min(start + BLOCK, n_vocab);
+        float max = logits[start];
+        for (size_t i = start; i < end; ++i) {
+            max = std::max(max, logits[i]);
+            bad |= not_finite(logits[i]);
+        }
+        if (max > row.max) {
+            row.max = max;
+            of_max = start;
+        }
     }
     row.finite = bad == 0;
     if (!row.finite) {
         return row;
     }
-    for (size_t i = 0; i < n_vocab; ++i) {
-        if (logits[i] == row.max) {
-            row.top = static_cast<int>(i);
-            break;
-        }
-    }
+    row.top = static_cast<int>(std::find(logits + of_max, logits + n_vocab, row.max) - logits);
     double sum = 0.0, weighted = 0.0;
     for (size_t start = 0; start < n_vocab; start += BLOCK) {
         const size_t end = std::min(start + BLOCK, n_vocab);
