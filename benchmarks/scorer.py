@@ -98,6 +98,9 @@ def by_scorer(given: argparse.Namespace, place: Path) -> tuple[list[Run], dict[P
     shutil.rmtree(scores)
     lines = [json.loads(line) for line in runs[0].text.splitlines() if line.startswith('{"')]
     print(f"  vocabulary {lines[0]['n_vocab']}, {lines[0]['threads']} threads")
+    windows = {line["window"]: line for line in lines if "window" in line}.values()
+    spent, compared = (sum(line[name] for line in windows) for name in ("window_seconds", "compare_seconds"))
+    print(f"  windows: {spent:.1f} s, of which {100 * compared / spent:.1f} % comparing, the rest decoding")
     means = {}
     for pair in given.pairs:
         of_pair = [line["kld_mean"] for line in lines if "window" in line and line["pair"] == str_of(pair)]

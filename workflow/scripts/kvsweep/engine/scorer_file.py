@@ -1,4 +1,4 @@
-"""The records of the scorer (scorer/divergence.h, scorer/scorer.cpp): a window is a header and one record a token.
+"""The records of the scorer (scorer/divergence.h, scorer/records.h): a window is a header and one record a token.
 
 A cell's file is its windows, one behind the other. Little endian, 32 bytes each:
 

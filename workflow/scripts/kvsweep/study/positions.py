@@ -1,4 +1,4 @@
-"""Which predictions of a window the scorer scores. ``scored_positions`` of scorer/scorer.cpp is the same rule."""
+"""Which predictions of a window the scorer scores. ``scored_positions`` of scorer/positions.cpp is the same rule."""
 
 from __future__ import annotations
 
