@@ -74,6 +74,17 @@ def test_it_finds_what_llama_perplexity_finds(text: str, tmp_path: Path) -> None
         assert mean_kld(exact, pair) == pytest.approx(printed, rel=0.003, abs=PRINTED)
 
 
+def test_bounded_logits_change_no_result(text: str, tmp_path: Path) -> None:
+    whole, bounded = (
+        run(command(text, [CONTROL, COARSE], tmp_path / name, "--rows", rows))
+        for name, rows in (("whole", "512"), ("bounded", "64"))
+    )
+    first = [json.loads(done.stdout.splitlines()[0]) for done in (whole, bounded)]
+    assert [line["most_outputs"] for line in first] == [N_CTX // 2 - 1, 64]
+    assert mean_kld(bounded, CONTROL) == 0.0
+    assert mean_kld(bounded, COARSE) == pytest.approx(mean_kld(whole, COARSE), rel=1e-3)
+
+
 def test_killed_between_windows_it_decodes_no_finished_window_again(text: str, tmp_path: Path) -> None:
     output, pairs = tmp_path / "scores", [CONTROL, COARSE]
     with subprocess.Popen(
