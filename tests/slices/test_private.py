@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from kvsweep.slices.private import HOMES, HOSTS, SECRETS, USERS, Private, users_in
+from kvsweep.slices.forms import HOMES, HOSTS, SECRETS, USERS
+from kvsweep.slices.private import Private, users_in
 
 TOKEN = "hf_" + "aBcD1234" * 4
 

@@ -122,9 +122,11 @@ def private_of(study: Study) -> Private:
         users.add(getpass.getuser())
     with suppress(OSError):
         hosts.add(socket.gethostname())
-    said = [json.dumps([run, *_logs(directory, run)]) for directory, run in study.cells.values()]
     manifests = [*study.engines.values(), *study.models.values(), *study.corpora.values()]
-    users |= users_in([*said, json.dumps(manifests)])
+    lines = {json.dumps(manifests)}
+    for directory, run in study.cells.values():
+        lines.update((json.dumps(run), *(line for log in _logs(directory, run) for line in log.splitlines())))
+    users |= users_in(lines)
     names = [*study.engines, *study.models, *study.corpora, study.machine]
     kept = {word for name in names for word in (name, *re.split(r"[^A-Za-z0-9]+", name)) if word}
     return Private(users, hosts, homes, _places(study), kept)

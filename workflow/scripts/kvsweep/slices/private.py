@@ -1,4 +1,4 @@
-"""What of a text is nobody else's business, and what stands in its place.
+"""Replaces what of a text is nobody else's business.
 
 Paths keep their shape and every line its other words, so that an engine's log reads as before.
 """
@@ -7,94 +7,40 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
-REMOVED = "REMOVED"
-USER, HOST = "user", "host"
-
-HOMES, USERS, HOSTS = "home directories", "user names", "host names"
-SECRETS, PLACES, PEOPLE = "tokens and passwords", "places on this machine", "users at hosts"
-
-# Words that engines and systems say for themselves: as a user's or host's name they are replaced in paths and
-# addresses, and stay wherever they stand alone.
-_COMMON = frozenset(
-    "root user users admin administrator ubuntu debian fedora runner build builder test tester main home local "
-    "localhost host linux darwin macos apple mac windows llama ggml gguf cpu gpu cuda metal vulkan hip rocm sycl blas "
-    "model models token tokens turbo cache type types load loaded mean median max maximum min minimum base text file "
-    "files device devices graph nodes splits buffer size context batch perplexity bench server client data results "
-    "resources kvsweep final estimate prompt eval time total layer layers tensor tensors default error warning info "
-    "true false none null auto flash attn kld ppl same top tmp var opt usr bin lib mnt media work scratch the and "
-    "for with not system".split()
+from kvsweep.slices.forms import (
+    BEFORE_NAMES,
+    HOME,
+    HOMES,
+    HOST,
+    HOSTS,
+    LOCAL,
+    NUMBERS,
+    PERSON,
+    PLACES,
+    REMOVED,
+    SECRET_KEY,
+    SECRET_OPTION,
+    SECRETS,
+    USER,
+    USERS,
+    Rule,
+    goes_on,
 )
-_SHORTEST = 3
+from kvsweep.slices.spelling import letters_of, name_patterns, path_pattern
 
-_END = r"(?![A-Za-z0-9_.-])"
-_HOME = re.compile(
-    r"((?<![\w.-])(?:/var|/usr|/export|/mnt/[a-z]|/private|/System/Volumes/Data|/nfs|/net|/host)?/(?:home|Users)/"
-    r"|(?<![\w.-])/(?:run/)?media/|[A-Za-z]:(?:\\{1,4}|/)[Uu]sers(?:\\{1,4}|/)|%2[Ff](?:home|Users)%2[Ff]"
-    r"|\\{1,2}/(?:home|Users)\\{1,2}/|\\{1,2}u002[Ff](?:home|Users)\\{1,2}u002[Ff])"
-    r"(?!Shared(?![\w.-]))([^/\\\s\"'<>|:;,%()\[\]{}=]+)"
-)
-_ROOT = re.compile(r"(?<![\w./-])/(?:var/)?root(?=[/\s\"':;,)\]]|$)")
-_MAC_TEMPORARY = re.compile(r"(/var/folders/)[\w+]{2}/[\w+-]+")
-_OF_A_HOME = re.compile(r"~[A-Za-z_][\w.-]*(?=/)")
-
-_SECRET_NAME = (
-    r"(?:token|secret|passw(?:or)?d|pwd|passphrase|(?:api|access|private)[_-]?key|credentials?|signature|(?<![a-z])sig"
-    r"|(?<![a-z])auth|session_?id)"
-)
-# Names that say nothing else, also where there are spaces behind them.
-_SURE_NAME = r"(?:secret|passw(?:or)?d|passphrase|(?:api|access|private|secret)[_-]?key|credentials?)"
-# Between a name and its value, in an assignment, JSON, a header or an address, with its quotes.
-_IS = r"(?:\\?[\"'])?(?:=|%3D|:(?!/)|%3A)\s*(?:\\?[\"'])?"
-_VALUE = r"[^\s\"'&;,\\]+"
-_SECRETS = (
-    (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
-        REMOVED,
-    ),
-    (re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*(?:[:=]|%3A)\s*[\"']?)[^\r\n\"']+"), rf"\1{REMOVED}"),
-    (re.compile(r"(?i)\b((?:set-)?cookie\s*:\s*)[^\r\n\"']+"), rf"\1{REMOVED}"),
-    (re.compile(r"(?i)\b((?:x-)?(?:api-key|auth-token)\s*:\s*)[^\s\"']+"), rf"\1{REMOVED}"),
-    (re.compile(r"(?i)\b(bearer(?:\s|\+|%20)+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1{REMOVED}"),
-    (
-        re.compile(
-            r"\b(?:hf_[A-Za-z0-9]{6,}|api_org_[A-Za-z0-9]{6,}|gh[pousr]_[A-Za-z0-9]{6,}|github_pat_\w{6,}"
-            r"|gl(?:pat|dt|ptt)-[\w-]{6,}|xox[abeprs]-[\w-]{6,}|sk-[A-Za-z0-9][\w-]{10,}|(?:AKIA|ASIA)[0-9A-Z]{12,}"
-            r"|AIza[\w-]{20,}|npm_[A-Za-z0-9]{10,}|pypi-[\w-]{16,}|dckr_pat_[\w-]{6,}|nvapi-[\w-]{6,}"
-            r"|eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*)"
-        ),
-        REMOVED,
-    ),
-    (re.compile(r"(://)[^\s'\"/@]+@"), rf"\1{REMOVED}@"),
-    (re.compile(r"(?i)(%3A%2F%2F)(?:(?!%2F|%40)[^\s'\"/@&])+%40"), rf"\1{REMOVED}%40"),
-    (re.compile(rf"(?i)({_SECRET_NAME}{_IS})(?!\d+(?!\S)){_VALUE}"), rf"\1{REMOVED}"),
-    (re.compile(rf"(?i)({_SURE_NAME}\s*{_IS}){_VALUE}"), rf"\1{REMOVED}"),
-    # Of a model's tokens a log says "EOS token = 1" and "control token: 1": a variable's name is written otherwise.
-    (re.compile(rf"(\b[A-Z0-9]+_(?:TOKEN|KEY|AUTH)\s*{_IS}){_VALUE}"), rf"\1{REMOVED}"),
-    (re.compile(rf"(?i)((?<!\S)--?(?:[a-z-]*{_SECRET_NAME}|hft)\s+)[^\s\"']+"), rf"\1{REMOVED}"),
-)
-_SECRET_KEY = re.compile(rf"(?i)^(?:[\w-]*[_-])?{_SECRET_NAME}$")
-_SECRET_OPTION = re.compile(rf"(?i)^--?(?:[a-z-]*{_SECRET_NAME}|hft)$")
-_DEVICE = re.compile(r"\b((?:GPU|MIG)-)[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_AT = re.compile(
-    r"(?<![\w.+@%-])(?!git@|user@host|REMOVED@)[\w.+-]+(?:@|%40)[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*"
-)
-_LOCAL = re.compile(r"(?<![\w./-])[A-Za-z0-9][\w-]*\.(?:local|lan|internal)(?![\w.-])")
+# Logs of one engine have most lines in common, but for the time before them: what stands for each is found once.
+_STAMP = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z] ")
+_MOST_LINES = 200_000
 
 
-def _in_all_forms(path: str) -> str:
-    """A pattern of a path as it stands, and as a shell, an address and JSON write it."""
-    forms = (path, path.replace(" ", "\\ "), quote(path), quote(path, safe=""), path.replace("/", "\\/"))
-    return f"(?:{'|'.join(map(re.escape, dict.fromkeys(forms)))})"
-
-
-def users_in(texts: Iterable[str]) -> set[str]:
-    """The names of the users whose home directories are named in the texts."""
-    return {match[2] for text in texts for match in _HOME.finditer(text)} - {USER}
+def users_in(lines: Iterable[str]) -> set[str]:
+    """The names of the users whose home directories are named in the lines."""
+    named = (line for line in lines if any(word in line for word in ("home", "sers", "media")))
+    return {match[2] for line in named for match in HOME.finditer(line)} - {USER}
 
 
 class Private:
@@ -113,56 +59,60 @@ class Private:
         kept: Iterable[str] = (),
     ) -> None:
         self.replaced: Counter[str] = Counter()
-        self._kept = _COMMON | {word.lower() for word in kept}
-        users = sorted({name for name in users if name and name != USER}, key=lambda name: (-len(name), name))
-        hosts = sorted({name for name in hosts if name})
-        self._hosts = {name: f"{HOST}-{number}" for number, name in enumerate(hosts, start=1)}
-        self._rules: list[tuple[str, re.Pattern[str], str]] = []
-        for place, shown in sorted((places or {}).items(), key=lambda one: (-len(one[0]), one[0])):
+        self._lines: dict[str, tuple[str, Counter[str]]] = {}
+        kept = list(kept)
+        users = sorted({name for name in users if name and name != USER}, key=_longest)
+        self._hosts = {
+            name: f"{HOST}-{number}" for number, name in enumerate(sorted({*hosts} - {""}), start=1)
+        }
+        self._rules: list[Rule] = []
+        for place, shown in sorted((places or {}).items(), key=lambda one: _longest(one[0])):
             if len(place) > 1:
-                self._add(PLACES, _in_all_forms(place.rstrip("/")) + r"(?![\w-])", shown)
-        for home in sorted({home.rstrip("/") for home in homes}, key=lambda home: (-len(home), home)):
+                self._add(PLACES, path_pattern(place.rstrip("/")) + r"(?![\w-])", shown)
+        for home in sorted({home.rstrip("/") for home in homes}, key=_longest):
             if len(home) > 1:
-                self._add(HOMES, _in_all_forms(home) + r"(?![\w-])", f"/home/{USER}")
-        self._rules += [(SECRETS, pattern, shown) for pattern, shown in _SECRETS]
-        self._rules += [
-            (HOMES, _HOME, rf"\1{USER}"),
-            (HOMES, _ROOT, f"/home/{USER}"),
-            (HOMES, _MAC_TEMPORARY, rf"\1{USER}"),
-            (HOMES, _OF_A_HOME, f"~{USER}"),
-            (PLACES, _DEVICE, r"\g<1>0"),
-        ]
+                self._add(HOMES, path_pattern(home) + r"(?![\w-])", f"/home/{USER}")
+        self._rules += BEFORE_NAMES
         for name in users:
-            self._add(USERS, rf"(?<=[/\\~=(]){re.escape(name)}(?=[/\\):\s\"',;]|$)", USER)
-        self._rules.append((PEOPLE, _AT, f"{USER}@{HOST}"))
+            self._add(USERS, rf"(?<=[/\\~]){letters_of(name)}(?=[/\\):\s\"',;]|$)", USER)
+            self._add(USERS, rf"(?i)(?<=\buser=){letters_of(name)}(?!\w)", USER)
+        self._rules.append(PERSON)
         for name, shown in self._hosts.items():
-            self._add_name(HOSTS, name, shown)
-            short = name.partition(".")[0]
-            if short not in self._hosts:
-                self._add_name(HOSTS, short, shown)
-        self._rules.append((HOSTS, _LOCAL, f"{HOST}.local"))
+            short, _, domain = name.partition(".")
+            for part in (name, short):
+                self._rules += [(HOSTS, pattern, shown) for pattern in name_patterns(part, kept)]
+            if "." in domain:
+                self._add(
+                    HOSTS, rf"(?i)(?<![\w-])(?:[\w-]+\.)?{letters_of(domain)}(?![\w-])", f"{HOST}.local"
+                )
+        self._rules.append(LOCAL)
         for name in users:
-            self._add_name(USERS, name, USER)
+            self._rules += [(USERS, pattern, USER) for pattern in name_patterns(name, kept)]
 
     def _add(self, kind: str, pattern: str, shown: str) -> None:
         self._rules.append((kind, re.compile(pattern), shown))
 
-    def _add_name(self, kind: str, name: str, shown: str) -> None:
-        """A name as a word of its own, whatever its capital letters."""
-        if len(name) >= _SHORTEST and name.lower() not in self._kept:
-            word = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
-            self._rules.append((kind, re.compile(word, re.IGNORECASE), shown))
-
     def text(self, text: str) -> str:
-        for kind, pattern, shown in self._rules:
-            text = pattern.sub(partial(self._shown, kind, shown), text)
-        return text
+        parts = []
+        for line in _lines(text):
+            stamp = _STAMP.match(line)
+            if stamp is not None:
+                parts.append(stamp[0])
+                line = line[stamp.end() :]
+            if line not in self._lines:
+                if len(self._lines) >= _MOST_LINES:
+                    self._lines.clear()
+                self._lines[line] = self._of_line(line)
+            shown, replaced = self._lines[line]
+            self.replaced.update(replaced)
+            parts.append(shown)
+        return "".join(parts)
 
-    def _shown(self, kind: str, shown: str, match: re.Match[str]) -> str:
-        found = match.expand(shown)
-        if found != match[0]:
-            self.replaced[kind] += 1
-        return found
+    def _of_line(self, line: str) -> tuple[str, Counter[str]]:
+        replaced: Counter[str] = Counter()
+        for kind, pattern, shown in self._rules:
+            line = pattern.sub(partial(_shown, replaced, kind, shown), line)
+        return line, replaced
 
     def host(self, name: str) -> str:
         """What stands for a host's name where it is known to be one."""
@@ -182,7 +132,7 @@ class Private:
                 items = list(value)
                 return [
                     self._secret(item)
-                    if index and isinstance(item, str) and _names_secret(items[index - 1])
+                    if index and isinstance(item, str) and _is_secret(items[index - 1], item)
                     else self.value(item)
                     for index, item in enumerate(items)
                 ]
@@ -190,7 +140,7 @@ class Private:
 
     def _of_key(self, key: str, item: Any) -> Any:
         if isinstance(item, str):
-            if _SECRET_KEY.match(key):
+            if SECRET_KEY.match(key):
                 return self._secret(item)
             if key == "host":
                 return self.host(item)
@@ -205,5 +155,34 @@ class Private:
         return text
 
 
-def _names_secret(before: Any) -> bool:
-    return isinstance(before, str) and _SECRET_OPTION.match(before) is not None
+def _lines(text: str) -> Iterator[str]:
+    """Its lines with their ends; what says a secret only together, in one."""
+    waiting, inside = "", False
+    for line in text.splitlines(keepends=True):
+        waiting += line
+        inside = inside or ("-----BEGIN" in line and "PRIVATE KEY" in line)
+        if inside and "-----END" in line:
+            inside = False
+        if not inside and not goes_on(line):
+            yield waiting
+            waiting = ""
+    if waiting:
+        yield waiting
+
+
+def _shown(replaced: Counter[str], kind: str, shown: str, match: re.Match[str]) -> str:
+    found = match.expand(shown)
+    if found != match[0]:
+        replaced[kind] += 1
+    return found
+
+
+def _longest(text: str) -> tuple[int, str]:
+    return -len(text), text
+
+
+def _is_secret(before: Any, item: str) -> bool:
+    """Whether an argument is the value of an option that is called a secret; ``-p`` has numbers in llama.cpp's."""
+    if not isinstance(before, str):
+        return False
+    return SECRET_OPTION.match(before) is not None or (before == "-p" and re.fullmatch(NUMBERS, item) is None)
