@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -48,7 +49,7 @@ def every_byte(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it stands": str,
     "in capitals": lambda name: name.upper() if len(name.upper()) == len(name) else name,
     "in a longer word": lambda name: f"of{name.title()}sModels",

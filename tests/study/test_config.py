@@ -698,6 +698,21 @@ WRONG: list[tuple[Config, str]] = [
 ]
 
 
+def test_slices_alone_need_no_engine() -> None:
+    study = parse_study({"slices": {"attic": "attic.zip"}})
+    assert (study.engines, list(study.slices)) == ({}, ["attic"])
+    assert parse_study(what_is_measured({"slices": {"attic": "attic.zip"}})).slices == study.slices
+    for more in (
+        {"pairs": ["f16"]},
+        {"throughput": {"depths": [0]}},
+        {"models": {"tiny": {"path": "x.gguf"}}},
+    ):
+        with pytest.raises(ConfigError, match="the configuration: the key 'engines' is missing"):
+            parse_study({"slices": {"attic": "attic.zip"}, **more})
+    with pytest.raises(ConfigError, match="the configuration: the key 'engines' is missing"):
+        parse_study({})
+
+
 @pytest.mark.parametrize(("wrong", "sentence"), WRONG, ids=[sentence.split(":")[0] for _, sentence in WRONG])
 def test_what_is_wrong_is_said_in_one_sentence(wrong: Config, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -76,7 +76,8 @@ def main() -> None:
     builds = {name: read_json(path) for name, path in build_paths.items()}
     models = {name: read_json(path) for name, path in model_paths.items()}
     if arguments.others == "same-model":
-        others[0] = of_models(published, models.values())
+        theirs = [row | {"path": "", "sha256": row["model_sha256"]} for one in slices for row in one.models]
+        others[0] = of_models(published, models.values() if models else theirs)
     ours = tables.as_table([engine_row(build) for build in builds.values()], set_up_schemas.ENGINES)
     write(results, "engines", [ours, *of_others("engines", others)])
     ours = tables.as_table([model_row(model) for model in models.values()], set_up_schemas.MODELS)

@@ -28,6 +28,9 @@ def as_text(plan: Plan, machine: str) -> str:
     """The plan for a person: totals, one table for each engine and model, what will not fit, how long it will take."""
     groups = [(engine, model) for engine in plan.study.engines for model in plan.study.models]
     lines = [*_totals(plan), *_off(plan), _machine(plan, machine)]
+    if not groups:
+        slices = ", ".join(plan.study.slices)
+        return f"nothing to measure: tables and report are made of slices alone ({slices})\n"
     if plan.known.models:
         lines += [
             "",

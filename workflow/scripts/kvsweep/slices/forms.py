@@ -166,7 +166,7 @@ LOCAL: Rule = (
     ),
     f"{HOST}.local",
 )
-_ENDS = (
+_ENDS: tuple[str, ...] = (
     "token",
     "secret",
     "password",

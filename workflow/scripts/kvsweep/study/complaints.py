@@ -100,7 +100,7 @@ def _sentence(error: ErrorDetails, value: object, where: str) -> str:
     path = [*filter(None, [where]), *_path(value, error["loc"])]
     if kind == "value_error":
         key = getattr(context["error"], "key", "")
-        return f"{'.'.join([*path, *filter(None, [key])])}: {context['error']}."
+        return f"{'.'.join([*path, *filter(None, [key])]) or 'the configuration'}: {context['error']}."
     return (
         f"{'.'.join(path) or 'the configuration'}: {_said(kind, found, context, (error['loc'] or [''])[-1])}."
     )

@@ -200,8 +200,11 @@ def _workloads(entries: Mapping[str, WorkloadEntry] | None) -> dict[str, Workloa
 def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without what does not change what a table says of a finished cell.
 
-    That is where a cell runs and how long it may, what is asked of the tables, and what others measured.
+    That is where a cell runs and how long it may, what is asked of the tables, and what others measured. Of others'
+    alone it is that.
     """
+    if "engines" not in config:
+        return {"slices": config["slices"]}
     return {
         **{
             key: value

@@ -164,9 +164,10 @@ SlicePlace = Annotated[
 
 @dataclass(frozen=True, config=CHECKED)
 class Configuration(Section):
-    engines: Named[EngineEntry] = Field(min_length=1, description="builds of llama.cpp, by name")
-    models: Named[ModelEntry] = Field(min_length=1, description="GGUF files, by name")
-    pairs: Some[Pair] = Field(description="cache types of K and V, as K/V, or one type for both")
+    # Without these three there is a report of ``slices`` alone.
+    engines: Named[EngineEntry] = Field(default={}, min_length=1, description="builds of llama.cpp, by name")
+    models: Named[ModelEntry] = Field(default={}, min_length=1, description="GGUF files, by name")
+    pairs: Some[Pair] = Field(default=(), description="cache types of K and V, as K/V, or one type for both")
     machine: Optional[Text] = Field(
         default=None,
         description="name of this machine in tables and figures; made from processor and memory if absent",
@@ -193,11 +194,19 @@ class Configuration(Section):
         default=AnalysisEntry(), description="what the tables of answers are asked for"
     )
 
+    def __post_init__(self) -> None:
+        needed = {"engines": self.engines, "models": self.models, "pairs": self.pairs}
+        asks = any((*needed.values(), self.corpora, self.quality, self.throughput, self.tasks))
+        for key, value in needed.items():
+            if not value and (asks or not self.slices):
+                raise Complaint(f"the key {key!r} is missing")
+
 
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON schema, for editors: without pydantic's titles, and without defaults of null."""
     shape: dict[str, Any] = TypeAdapter(Configuration).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_plain(shape)}
+    one_of = [{"required": ["engines", "models", "pairs"]}, {"required": ["slices"]}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_plain(shape), "anyOf": one_of}
 
 
 def _plain(node: Any) -> Any:
