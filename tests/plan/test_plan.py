@@ -221,14 +221,47 @@ def test_the_plan_says_what_does_not_grow_and_what_is_beyond_training(
         "KV cache of 20 KiB a token at f16, and of 29 layers no more than a window of 1K tokens"
         in " ".join(text.split())
     )
-    (line,) = [line for line in warnings(plan) if line.startswith("trained")]
-    assert line.startswith(
+    beyond, behind = [line for line in warnings(plan) if line.startswith("trained")]
+    assert beyond.startswith(
         "trained: depth 256K of qwen is more than the 128K tokens that it was trained for;"
     )
-    assert not [line for line in warnings(plan_of(moe)) if line.startswith("trained")]
+    assert behind.startswith(
+        "trained: depth 128K with the 512 tokens that are timed there of qwen is more than the 128K tokens"
+    )
+    (line,) = [line for line in warnings(plan_of(moe)) if line.startswith("trained")]
+    assert line.startswith("trained: depth 256K with the 512 tokens that are timed there of qwen")
     stretched = gemma(tmp_path / "s.gguf", **{"gemma3.rope.scaling.original_context_length": 32768})
-    (line,) = [line for line in warnings(plan_of(stretched, config=config)) if line.startswith("trained")]
-    assert "(from 32K by scaling of positions)" in line
+    lines = [line for line in warnings(plan_of(stretched, config=config)) if line.startswith("trained")]
+    assert all("(from 32K by scaling of positions)" in line for line in lines) and len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"throughput": {"depths": [0], "prompt": 262144}},
+            "depth 0 with the 256K tokens that are timed there",
+        ),
+        (
+            {"throughput": {"depths": [0, "127K"], "generate": 4096}},
+            "depth 127K with the 4K tokens that are timed",
+        ),
+        ({"quality": {"contexts": ["256K"], "chunks": 8}}, "context 256K"),
+        ({"quality": {"contexts": ["256K"], "chunks": 8, "method": "scorer"}}, "context 256K"),
+        ({"tasks": {"r": {"kind": "recall", "contexts": [4096, "256K"]}}}, "context of tasks 256K"),
+        (
+            {"workloads": {"rag": {"depth": 0, "prompt_tokens": "256K", "generated_tokens": 1}}},
+            "the workload rag",
+        ),
+    ],
+)
+def test_whatever_is_longer_than_the_model_was_trained_for_is_said(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    config = {key: value for key, value in CONFIG.items() if key not in ("quality", "throughput", "tasks")}
+    plan = plan_of(gemma(tmp_path / "m.gguf"), config=config | {"throughput": {"depths": [0]}} | change)
+    (line,) = [line for line in warnings(plan) if line.startswith("trained")]
+    assert line.startswith(f"trained: {said}") and "128K" in line and "nothing is recommended" in line
 
 
 def test_a_cache_that_the_header_does_not_tell_is_said_and_not_counted() -> None:

@@ -277,6 +277,37 @@ def test_each_kind_of_warning_names_its_cells():
     }
 
 
+def test_what_became_of_a_task_and_of_a_second_method_is_said_as_of_any_cell():
+    """Of two methods one is compared; no cell is left out of counts, warnings and evidence."""
+    asked = throughput_row("q8_0", "q8_0", n_ctx_train=1024)
+    asked = {key: value for key, value in asked.items() if key not in ("depth", "phase", "round")}
+    asked |= {"task": "recall", "kind": "recall", "n_ctx": 2048}
+    scored = [quality_row("q8_0", "q8_0", method=method) for method in ("perplexity", "scorer")]
+    view = view_of(
+        tables_with(
+            tasks=[asked, unmeasured(asked, "oom", "no memory") | {"task": "recall", "ctk": "q4_0"}],
+            quality=[scored[0], unmeasured(scored[1], "crashed", "died") | {"method": "scorer"}],
+        )
+    )
+    assert view.summary.startswith("4 cells, 2 of them measured")
+    found = {warning.kind: warning.cells for warning in view.warnings}
+    assert found["Not measured: crashed"] == ("q8_0: quality by the scorer – died",)
+    assert found["Not measured: oom"][0].endswith("the task recall – no memory")
+    assert any(
+        "the task recall – trained for 1K" in one for one in found[next(k for k in found if "trained" in k)]
+    )
+    assert [section.title.partition(":")[0] for section in view.status] == [
+        *("Quality", "Quality by the scorer", "Tasks"),
+    ]
+    assert len(view.cells) == 4
+
+
+@pytest.mark.parametrize(("depth", "beyond"), [(0, False), (512, False), (513, True), (2048, True)])
+def test_what_is_timed_behind_a_depth_counts_as_context(depth, beyond):
+    row = throughput_row("f16", "f16", depth, n_tokens=512, n_ctx_train=1024)
+    assert any("trained for" in kind for kind in warnings_of(throughput=[row])) is beyond
+
+
 @pytest.mark.parametrize(
     "calm",
     [

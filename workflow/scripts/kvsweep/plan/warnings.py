@@ -10,6 +10,7 @@ from kvsweep.inputs.model_header import ModelHeader
 from kvsweep.plan.names import two_names
 from kvsweep.plan.needs import Needs
 from kvsweep.plan.plan import Item, Plan
+from kvsweep.plan.training import beyond_training
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.engines import Engine
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
@@ -31,7 +32,7 @@ def warnings(plan: Plan) -> list[str]:
     return [
         *_unknown_sizes(plan),
         *_unknown_caches(plan),
-        *_beyond_training(plan),
+        *beyond_training(plan),
         *_damaged(plan),
         *two_names(plan.study, plan.known.now),
         *_disk(plan),
@@ -59,36 +60,6 @@ def _unknown_caches(plan: Plan) -> list[str]:
         for name, model in plan.known.models.items()
         if model.header.kv_groups is None
     ]
-
-
-def _beyond_training(plan: Plan) -> list[str]:
-    """Depths and contexts beyond what a model was trained for, measured or not."""
-    lines = []
-    for name, model in plan.known.models.items():
-        trained = model.header.n_ctx_train
-        runs = [item.run for item in plan.cells if item.run.model == name]
-        for kind, what in (
-            (ThroughputCell, "depth"),
-            (QualityCell, "context"),
-            (TaskCell, "context of tasks"),
-        ):
-            lengths = sorted({_length(plan, run) for run in runs if isinstance(run, kind)})
-            lengths = [length for length in lengths if length > trained]
-            if trained and lengths:
-                at = ", ".join(map(format_count, lengths))
-                lines.append(
-                    f"trained: {what} {at} of {name} is more than the {format_count(trained)} tokens that it was "
-                    f"trained for{_scaling(model.header)}; speed and memory are real there, what it says is not, and "
-                    "nothing is recommended"
-                )
-    return lines
-
-
-def _scaling(header: ModelHeader) -> str:
-    if header.n_ctx_original in (None, header.n_ctx_train) or header.n_ctx_original is None:
-        return ""
-    by = header.rope_scaling or "scaling of positions"
-    return f" (from {format_count(header.n_ctx_original)} by {by})"
 
 
 def _disk(plan: Plan) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
 from kvsweep.numbers import format_number, format_with_error
 from kvsweep.report.parts import Cell, Entry, Grid, Section, by_pair, by_set_up, pair_entry
-from kvsweep.tables.row import Row, is_measured
+from kvsweep.tables.row import Row, by_method, is_measured
 from kvsweep.units import format_bytes, format_count, format_duration
 
 
@@ -36,12 +36,21 @@ def throughput_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Secti
 def quality_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:
     """Pairs down, contexts across."""
     subject = [column for column in QUALITY_SUBJECT if column != "n_ctx"]
-    for title, own in by_set_up(rows, subject):
-        yield _status(f"Quality: {title}", own, "n_ctx", "\\ context", evidence)
+    for of_method in by_method(rows):
+        by = " by the scorer" if of_method[0].get("method") == "scorer" else ""
+        for title, own in by_set_up(of_method, subject):
+            yield _status(f"Quality{by}: {title}", own, "n_ctx", "\\ context", evidence)
+
+
+def task_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:
+    """Pairs down, tasks across."""
+    for title, own in by_set_up(rows, SUBJECT):
+        yield _status(f"Tasks: {title}", own, "task", "\\ task", evidence)
 
 
 def _status(title: str, rows: Sequence[Row], across: str, head: str, evidence: Evidence) -> Section:
     columns = sorted({row[across] for row in rows}, key=lambda n: (n is None, n or 0))
+    place = {"depth": "at depth", "n_ctx": "at context", "task": "asked"}[across]
     lines: list[tuple[Entry, ...]] = []
     counts: Counter[str] = Counter()
     for own in by_pair(rows).values():
@@ -51,8 +60,7 @@ def _status(title: str, rows: Sequence[Row], across: str, head: str, evidence: E
             if not cell:
                 line.append(Entry(""))
                 continue
-            where = "depth" if across == "depth" else "context"
-            name = f"{pair_entry(cell).text} at {where} {format_count(column)}"
+            name = f"{pair_entry(cell).text} {place} {_column(column)}"
             status = _status_of(cell)
             counts[status] += 1
             line.append(
@@ -64,9 +72,13 @@ def _status(title: str, rows: Sequence[Row], across: str, head: str, evidence: E
                 )
             )
         lines.append(tuple(line))
-    columns_shown = (f"pair {head}", *(format_count(column) for column in columns))
+    columns_shown = (f"pair {head}", *map(_column, columns))
     grid = Grid("How each cell ended", columns_shown, tuple(lines), of_numbers=False, of_status=True)
     return Section(title, (grid,), ", ".join(f"{n} {status}" for status, n in counts.most_common()))
+
+
+def _column(value: Any) -> str:
+    return value if isinstance(value, str) else format_count(value)
 
 
 def _status_of(rows: Sequence[Row]) -> str:

@@ -15,7 +15,7 @@ from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
 from kvsweep.report.across import across_sections
 from kvsweep.report.answer import Answers, answers
 from kvsweep.report.answers import task_sections
-from kvsweep.report.cells import Evidence, quality_status, throughput_status
+from kvsweep.report.cells import Evidence, quality_status, task_status, throughput_status
 from kvsweep.report.claims import claim_sections
 from kvsweep.report.crossovers import crossover_sections
 from kvsweep.report.depth import agreement_sections, depth_sections
@@ -85,19 +85,27 @@ class View:
 def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None) -> View:
     """The view of the tables of `schemas.TABLES` and `analysis_schemas.ANALYSIS`."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
-    rows["quality"] = one_method(rows["quality"])
-    throughput, quality = rows["throughput"], rows["quality"]
+    # Of two methods one is compared; what became of every cell is said of all.
+    throughput, scored, tasks = rows["throughput"], rows["quality"], rows["tasks"]
+    quality = one_method(scored)
     provenance = provenance or Provenance()
-    rows_of_cells = [*throughput, *quality]
+    rows_of_cells = [*throughput, *scored, *tasks]
     if rows_of_cells and all(map(is_published, rows_of_cells)):
         provenance = replace(provenance, only_published=True)
     evidence = Evidence()
-    status = (*throughput_status(throughput, evidence), *quality_status(quality, evidence))
+    status = (
+        *throughput_status(throughput, evidence),
+        *quality_status(scored, evidence),
+        *task_status(tasks, evidence),
+    )
     return View(
-        summary=_summary([*throughput, *quality, *rows["tasks"]]),
+        summary=_summary(rows_of_cells),
         answers=tuple(answers(rows["advice"], rows["speed"], rows["pareto"])),
         warnings=tuple(
-            warnings_of(throughput, quality, rows["repetitions"], rows["models"], rows["agreement"])
+            warnings_of(
+                *(throughput, scored, tasks),
+                **{name: rows[name] for name in ("repetitions", "models", "agreement")},
+            )
         ),
         quality=tuple(quality_sections(quality)),
         depth=tuple(depth_sections(rows["depth"])),
@@ -140,7 +148,8 @@ def _summary(rows: Sequence[Row]) -> str:
 
 def _cells_of(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows by cell: both phases of a throughput cell come from one process."""
-    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, "ctk", "ctv", "depth", "round", "task"))
+    own = ("ctk", "ctv", "depth", "round", "method", "reference", "task")
+    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, *own))
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)

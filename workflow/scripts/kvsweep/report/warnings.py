@@ -10,7 +10,7 @@ from kvsweep.numbers import format_difference
 from kvsweep.report.parts import PHASES, Caution, label_of
 from kvsweep.statistics import Interval, cannot_be_the_same
 from kvsweep.study.pairs import pair_order
-from kvsweep.tables.row import Row, is_measured, is_published, pair_of, ran_as
+from kvsweep.tables.row import Row, by_method, is_measured, is_published, pair_of, ran_as
 from kvsweep.units import format_count
 
 # From where on a measured cell gets a warning.
@@ -22,16 +22,20 @@ SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
 def warnings_of(
     throughput: Sequence[Row],
     quality: Sequence[Row],
+    tasks: Sequence[Row] = (),
+    *,
     repetitions: Sequence[Row] = (),
     models: Sequence[Row] = (),
     agreement: Sequence[Row] = (),
 ) -> Iterable[Caution]:
     """At most one for each kind, the most misleading kind first."""
     vocabulary = {row["model"]: row["n_vocab"] for row in models}
-    published = sorted({str(row["source"]) for row in (*throughput, *quality) if is_published(row)})
-    throughput, quality = ([row for row in table if not is_published(row)] for table in (throughput, quality))
-    rows = [*throughput, *quality]
-    group_of = _group_titles(throughput, quality)
+    published = sorted({str(row["source"]) for row in (*throughput, *quality, *tasks) if is_published(row)})
+    throughput, quality, tasks = (
+        [row for row in table if not is_published(row)] for table in (throughput, quality, tasks)
+    )
+    rows = [*throughput, *quality, *tasks]
+    group_of = _group_titles(throughput, quality, tasks)
 
     def warning(
         kind: str, concerned: Callable[[Row], bool], detail: Callable[[Row], str]
@@ -137,8 +141,10 @@ def what_ran_is_unknown(row: Row) -> bool:
 
 
 def is_beyond_training(row: Row) -> bool:
-    """Whether a cell's depth or context is more than the model was trained for."""
-    length, trained = row.get("depth", row.get("n_ctx")), row.get("n_ctx_train")
+    """Whether a cell's context, or its depth with what is timed there, is more than the model was trained for."""
+    length, trained = row.get("n_ctx"), row.get("n_ctx_train")
+    if row.get("depth") is not None:
+        length = row["depth"] + row["n_tokens"]
     return length is not None and trained is not None and bool(length > trained)
 
 
@@ -197,10 +203,11 @@ def under_load(row: Row) -> bool:
     return is_busy(row["busy_cores_before"])
 
 
-def _group_titles(throughput: Sequence[Row], quality: Sequence[Row]) -> dict[int, str]:
+def _group_titles(throughput: Sequence[Row], quality: Sequence[Row], tasks: Sequence[Row]) -> dict[int, str]:
     """What sets each row's subject apart from the table's others, by the row's id."""
     titles: dict[int, str] = {}
-    for rows, subject in ((throughput, SUBJECT), (quality, QUALITY_SUBJECT)):
+    of_quality = [(rows, QUALITY_SUBJECT) for rows in by_method(quality)]
+    for rows, subject in ((throughput, SUBJECT), *of_quality, (tasks, SUBJECT)):
         for group in compare(rows, subject).groups:
             titles |= {id(row): group.title for row in group.rows}
     return titles
@@ -230,4 +237,7 @@ def _places(cells: Sequence[Row]) -> str:
     places = [
         f"{' and '.join(phases)} at {', '.join(map(format_count, d))}" for d, phases in phases_at.items()
     ]
-    return " and ".join([*places, "quality"] if any("n_ctx" in row for row in cells) else places)
+    by = {row.get("method") == "scorer" for row in cells if "corpus" in row}
+    quality = [what for of, what in ((False, "quality"), (True, "quality by the scorer")) if of in by]
+    tasks = sorted({f"the task {row['task']}" for row in cells if "task" in row})
+    return " and ".join([*places, *quality, *tasks])

@@ -82,6 +82,8 @@ class Study:
     tasks: dict[str, Task] = field(default_factory=dict)
     # By name, those that the configuration has and does not want asked.
     tasks_off: dict[str, Task] = field(default_factory=dict)
+    # Or those that ship with kvsweep.
+    has_own_workloads: bool = False
 
     @property
     def others(self) -> str:
@@ -126,6 +128,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         published=asked.published,
         tasks=tasks,
         tasks_off={name: task for name, task in named.items() if name not in tasks},
+        has_own_workloads=asked.workloads is not None,
     )
 
 

@@ -83,6 +83,16 @@ def one_method(rows: Iterable[_Row]) -> list[_Row]:
     ]
 
 
+def by_method(rows: Iterable[_Row]) -> list[list[_Row]]:
+    """Rows of quality apart by the tool that measured them and by whose f16 they are compared with."""
+    found: dict[tuple[bool, object], list[_Row]] = {}
+    for row in rows:
+        reference = row.get("reference")
+        is_own = reference in (None, row["engine"])
+        found.setdefault((row.get("method") == "scorer", None if is_own else reference), []).append(row)
+    return list(found.values())
+
+
 def is_measured(row: Row) -> bool:
     return bool(row["status"] == "measured")
 
