@@ -1,5 +1,6 @@
 """Files that are complete or absent."""
 
+import errno
 import hashlib
 import os
 from functools import partial
@@ -27,6 +28,18 @@ def test_a_file_takes_its_name_when_it_is_complete(tmp_path: Path) -> None:
         assert not path.exists()
     assert path.read_text() == "half"
     assert not beside.exists()
+
+
+@pytest.mark.parametrize("named", [None, "the file that is copied"])
+def test_a_full_disk_is_said_of_the_file_that_is_written(tmp_path: Path, named: str | None) -> None:
+    """Programs that copy name the file that they read."""
+    path = tmp_path / "result.txt"
+    with (
+        pytest.raises(KvsweepError, match=r"result\.txt: cannot be written \(No space left on device\)"),
+        files.complete_or_absent(path),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", named)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_block_that_fails_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:

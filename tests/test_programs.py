@@ -3,6 +3,7 @@
 import errno
 import json
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def refuse(error: BaseException) -> None:
         (KvsweepError("models.m.path: there is no file x."), "error: models.m.path: there is no file x.", 1),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "error: /x: Permission denied.", 1),
         (OSError("no space"), "error: no space.", 1),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            f"error: No space left on device; free disk space, here and in {tempfile.gettempdir()}, and start again.",
+            1,
+        ),
+        (
+            OSError(errno.EDQUOT, "Disk quota exceeded", "/x"),
+            f"error: /x: Disk quota exceeded; free disk space, here and in {tempfile.gettempdir()}, and start again.",
+            1,
+        ),
         (
             Interrupted(signal.SIGTERM),
             "interrupted; the engine was ended, nothing of this cell was kept",

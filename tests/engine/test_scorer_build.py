@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from kvsweep.engine import build as engine_build
 from kvsweep.engine import build_manifest
+from kvsweep.errors import KvsweepError
 from support import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
@@ -138,6 +139,23 @@ def test_an_engine_that_breaks_the_scorer_is_an_engine_all_the_same(tmp_path: Pa
     assert missing.startswith("it cannot be built with this engine: ")
     assert "llama_model_n_ctx_train" in missing
     assert (tmp_path / "build" / "libllama.a").is_file()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fatal error: error writing to x.o: No space left on device",
+        "c++: fatal error: Killed signal terminated program cc1plus",
+    ],
+)
+def test_what_the_machine_lacks_is_no_word_on_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Written down, it would have no scorer as long as it is there."""
+    monkeypatch.setattr(engine_build, "_run_step", lambda *_: (1, [said]))
+    with pytest.raises(KvsweepError) as raised:
+        engine_build.build_scorer(tmp_path, tmp_path, 1, tmp_path / "log", lambda _line: None)
+    assert str(raised.value).startswith("the scorer was not built: ") and "start again" in str(raised.value)
 
 
 def test_ready_made_binaries_have_none(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Measuring with the scorer: a program in its place writes the same files, and fails for the pairs it is told to."""
 
 import json
+import resource
 import shutil
 import struct
 from pathlib import Path
@@ -141,6 +142,24 @@ def test_a_pair_that_is_refused_takes_no_other_with_it(place: Workplace, tmp_pat
     assert [run_json(cell(place, pair))["exit_status"] for pair in ("f16", "q8_0", "q4_0")] == [3, 3, 3]
     sizes = [(cell(place, pair) / "tokens.scores").stat().st_size for pair in ("f16", "q8_0", "q4_0")]
     assert sizes[0] == sizes[2] > 0 == sizes[1]
+
+
+def test_a_full_disk_loses_no_window_and_leaves_no_half_of_a_cell(place: Workplace, tmp_path: Path) -> None:
+    """Full where the windows of a cell are joined: they are larger than each of them."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
+    try:
+        done = scored(place, "f16")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert done.returncode == 1
+    assert (
+        "tokens.scores: cannot be written (File too large); make it writable, or free disk space."
+        in done.stderr
+    )
+    assert {path.name for path in cell(place, "f16").iterdir() if path.is_file()} <= {".runner"}
+    assert score(place, "f16") == 0
+    assert calls(tmp_path) == ["f16,q8_0,q4_0"]
 
 
 def test_what_was_left_by_other_files_is_not_used(place: Workplace, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kvsweep.errors import KvsweepError
@@ -64,6 +65,17 @@ def test_a_run_that_stops_ends_with_what_its_jobs_said_once_each(
         f"kvsweep: a job failed without a reason; its log: {tmp_path}/missing.log\n"
         "kvsweep: stopped; what is finished stays, and the same command goes on from here\n"
     )
+
+
+def test_where_the_disk_is_full_no_log_says_why(
+    hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=8192))
+    (tmp_path / "a.log").touch()
+    hooks.fail([tmp_path / "a.log", tmp_path / "b.log"])
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f"kvsweep: error: {tmp_path}: the disk is full; free disk space."
+    assert rest == ["kvsweep: stopped; what is finished stays, and the same command goes on from here"]
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,12 @@ if workflow.is_main_process:
 
 
 def command(program, options):
-    """The shell command of a rule: a program, by the Python that runs Snakemake, which is heard in the log, too."""
-    return f"{literal(sys.executable)} {literal(SCRIPTS / program)} {options} 2>&1 | tee {{log:q}}"
+    """The shell command of a rule: a program, by the Python that runs Snakemake, which is heard in the log, too.
+
+    A log that cannot be written, on a full disk, is no reason to lose what the program made.
+    """
+    heard = "{{ tee {log:q} 2> /dev/null || :; }}"
+    return f"{literal(sys.executable)} {literal(SCRIPTS / program)} {options} 2>&1 | {heard}"
 
 
 def measuring(kind, names, options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
+
+# Whatever file such an error names, it is none that was read.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def partial(path: Path) -> Path:
@@ -30,7 +34,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, str(beside)):
+        if error.errno is None or (error.errno not in FULL and error.filename not in (None, str(beside))):
             raise  # of another file, or of what was read
         raise not_writable(path, error) from error
     finally:

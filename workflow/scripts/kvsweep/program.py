@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 from kvsweep.addresses import without_proxies, without_secrets
 from kvsweep.errors import Interrupted, KvsweepError
+from kvsweep.files import FULL
 
 
 def say(message: str) -> None:
@@ -25,6 +27,10 @@ def run_program(main: Callable[[], None]) -> None:
         _end(f"error: {error}", 1)
     except OSError as error:
         # A file that cannot be read or written is no bug, wherever it is noticed.
+        if error.errno in FULL:
+            where = f"{error.filename}: " if error.filename else ""
+            room = f"free disk space, here and in {tempfile.gettempdir()}, and start again"
+            _end(f"error: {where}{error.strerror}; {room}.", 1)
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         _end(f"error: {what}.", 1)
     except Interrupted as interrupted:

@@ -37,6 +37,10 @@ _SERVER_OPTIONS = {
 # kvsweep's own program for divergence at any depth, one more target of the engine's tree. A variable of CMake's, no
 # option of the engine's: it leaves the engine's programs as they are.
 _SCORER_DEFINE = f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={Path(__file__).parents[4] / 'scorer' / 'inject.cmake'}"
+# What a full disk, or too little memory for a compiler, does to a build: it says nothing of the engine.
+_NOT_OF_THE_ENGINE = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|Cannot allocate memory|memory exhausted|Killed signal"
+)
 _PROGRESS = re.compile(r"^\[\s*(\d+)% ")
 # What a tool calls an error, in every tool's words; also where it stands at the beginning of a line.
 _ERROR = re.compile(
@@ -105,7 +109,8 @@ def build_scorer(
 ) -> str | None:
     """Build the scorer in a configured build; None if that went well, else why there is none, in a sentence.
 
-    An engine without a scorer is an engine: its tools are built before this.
+    An engine without a scorer is an engine: its tools are built before this. Raises KvsweepError where the machine
+    stopped the build: its manifest would say for ever that there is none.
     """
     command = _compile(build_directory, threads, [SCORER])
     with log.open("a", encoding="utf-8") as log_file:
@@ -114,6 +119,9 @@ def build_scorer(
     missing = build_directory / "bin" / f"{SCORER}.missing"
     if missing.is_file():
         return missing.read_text(encoding="utf-8").strip()
+    if status < 0 or any(map(_NOT_OF_THE_ENGINE.search, lines)):
+        why = first_error(lines) or _shortened(lines[-3:])
+        raise KvsweepError(f"the scorer was not built: {why}; make room, and start again (whole log: {log})")
     if status != 0:
         return f"it cannot be built with this engine: {first_error(lines) or f'cmake ended with status {status}'}"
     return None

@@ -22,7 +22,15 @@ from kvsweep.engine.identity import SCORER, check_has_scorer
 from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.engine.sizes import LOGIT_BYTES, PADDED_CELLS, SHARED_MEMORY, CacheShape, kv_bytes, padded
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, partial, read_json, read_manifest, write_json, write_text
+from kvsweep.files import (
+    complete_or_absent,
+    make_directory,
+    partial,
+    read_json,
+    read_manifest,
+    write_json,
+    write_text,
+)
 from kvsweep.inputs.model_header import from_manifest
 from kvsweep.machine.conditions import Conditions
 from kvsweep.machine.free_memory import available_memory_bytes
@@ -194,10 +202,9 @@ def keep(arguments: argparse.Namespace, subject: Subject, spool: Spool, command:
     complete = spool.has_all_windows(pair)
     subject.claim.take()
     make_directory(subject.directory)
-    with partial(subject.directory / scorer_file.SCORES).open("wb") as out:
+    with complete_or_absent(subject.directory / scorer_file.SCORES) as beside, beside.open("wb") as out:
         for path in spool.paths(pair) if complete else []:
             out.write(path.read_bytes())
-    partial(subject.directory / scorer_file.SCORES).replace(subject.directory / scorer_file.SCORES)
     cut: tuple[Callable[[str, Pair], str], ...] = (scorer_log.lines_of_pair, scorer_log.log_of_pair)
     streams = []
     for name, of_pair in zip(_STREAMS, cut, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,9 @@ from kvsweep.program import say
 MEASURING = ("baseline", "quality_cell", "scorer_cell", "throughput_cell", "task_cell")
 # What a run of the study does; a look at it, and the report on the published numbers, do none of it.
 _OF_THE_STUDY_ITSELF = (*MEASURING, "study", "tables")
+
+
+_ENOUGH_FOR_A_LOG = 64 * 1024  # bytes
 
 
 class Job(NamedTuple):
@@ -81,9 +85,7 @@ class Hooks:
 
     def fail(self, logs: Iterable[Path]) -> None:
         """``logs`` are those of jobs that failed and did not say why just before: what they end with is said last."""
-        for what in dict.fromkeys(
-            last_words(log) or f"a job failed without a reason; its log: {log}" for log in logs
-        ):
+        for what in dict.fromkeys(last_words(log) or why_it_says_nothing(log) for log in logs):
             say(what)
         say("stopped; what is finished stays, and the same command goes on from here")
         self._tell(f"stopped in {Path.cwd()}")
@@ -132,6 +134,14 @@ class Hooks:
         failure = notify(f"kvsweep: {message}", os.environ) if self._measuring else None
         if failure:
             say(failure)
+
+
+def why_it_says_nothing(log: Path) -> str:
+    """Of the log of a job that failed."""
+    there = next(path for path in log.absolute().parents if path.exists())
+    if shutil.disk_usage(there).free < _ENOUGH_FOR_A_LOG:
+        return f"error: {there}: the disk is full; free disk space."
+    return f"a job failed without a reason; its log: {log}"
 
 
 def last_words(log: Path) -> str | None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvsweep.files import make_directory, partial
+from kvsweep.files import complete_or_absent
 
 
 def neighbours(results: Path, base: Path) -> list[Path]:
@@ -35,11 +35,9 @@ def fetched_elsewhere(name: str, directory: Path, base: Path) -> Iterator[Path]:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """The same file at ``target``, complete or absent: a hard link where the file system has them."""
-    make_directory(target.parent)
-    beside = partial(target)
-    beside.unlink(missing_ok=True)
-    try:
-        beside.hardlink_to(source)
-    except OSError:  # another file system, or none with hard links
-        shutil.copy2(source, beside)
-    beside.replace(target)
+    with complete_or_absent(target) as beside:
+        beside.unlink(missing_ok=True)
+        try:
+            beside.hardlink_to(source)
+        except OSError:  # another file system, or none with hard links
+            shutil.copy2(source, beside)
