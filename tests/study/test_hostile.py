@@ -300,11 +300,79 @@ def test_nor_does_that_of_a_repository(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "api_key", "DB_PASSWORD"]
+    "user",
+    [TOKEN, "ghp_short", "github_pat_x", "glpat-x", "hf_x", "sk-x", "xoxb-1-a", "npm_x", "pypi-x", "oauth2",
+     "x-access-token", "0123456789abcdef" * 2, "a1b2c3d4e5f6", "A" * 33, "%67hp_x", "eyJhbGciOiJIUzI1NiJ9.e.s"],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["{}@github.com:o/r", "ssh://{}@h/x", "git+ssh://{}@h/x"])
+@pytest.mark.parametrize("path", [("engines", "e", "source", "git", "url"), ("tasks", "p")])
+def test_no_user_of_ssh_is_a_token(path: tuple[str, ...], form: str, user: str) -> None:
+    address = form.format(user)
+    value: Any = address if path[-1] == "url" else {"kind": "aider-polyglot", "aider": address}
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(with_value(path, value))
+    assert user not in str(raised.value)
+
+
+@pytest.mark.parametrize("user", ["git", "me", "org-1234", "Jane.Doe", "svc_build", "u01"])
+def test_a_user_of_ssh_has_a_name(user: str) -> None:
+    for address in (f"{user}@github.com:o/r", f"ssh://{user}@h/x"):
+        assert parse_study(with_value(("engines", "e", "source", "git", "url"), address)).engines
+
+
+SECRET_NAMES = [
+    "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "api_key", "DB_PASSWORD", "AWS_ACCESS_KEY_ID", "GH_PAT",
+    "SSH_PASSPHRASE", "APIKEY", "MY_SECRETS", "AUTHORIZATION", "COOKIE", "PASSWORD_FILE",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+@pytest.mark.parametrize("key", ["env", "cmake"])
+def test_a_secret_is_no_part_of_an_engine(key: str, name: str) -> None:
+    with pytest.raises(KvsweepError, match=rf"^engines\.e\.{key}\.{name}: looks like a secret"):
+        parse_study(with_value(("engines", "e", key), {name: "x"}))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([f"--{name.lower().replace('_', '-')}", "SECRET"] for name in SECRET_NAMES),
+        *([f"--x_{name}=SECRET"] for name in SECRET_NAMES),
+        ["--header", "Authorization: Basic SECRET"], ["--header", "x: bearer SECRET"], ["--x", TOKEN],
+        ["--url", "https://me:SECRET@h/x"], ["--url", "https://h/x?jwt=SECRET"], ["--url=https://h/x?token=SECRET"],
+        ["--rpc", "me:SECRET@h:1"], ["-hft", "SECRET"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", [("engines", "e", "arguments"), ("pairs",)])
+def test_a_secret_is_no_argument(path: tuple[str, ...], arguments: list[str]) -> None:
+    value: Any = arguments
+    if path == ("pairs",):
+        value = ["f16", {"types": "q8_0", "name": "x", "arguments": {"llama-bench": arguments}}]
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(with_value(path, value))
+    assert "SECRET" not in str(raised.value).replace("MY_SECRETS", "").replace("AWS_SECRET", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--kv-tail-tokens", 128],
+        ["--rpc", "10.0.0.1:50052"],
+        ["--turbo-key", "q8_0"],
+        ["--key-bits", 4],
+        ["-nkvo", 0],
+    ],
 )
-def test_a_secret_is_no_part_of_an_engine_s_environment(name: str) -> None:
-    with pytest.raises(KvsweepError, match=rf"^engines\.e\.env\.{name}: looks like a secret"):
-        parse_study(with_value(("engines", "e", "env"), {name: "x"}))
+def test_an_ordinary_argument_is_none(arguments: list[str]) -> None:
+    assert parse_study(with_value(("engines", "e", "arguments"), arguments)).engines["e"].arguments.bench
+
+
+@pytest.mark.parametrize("section", ["models", "corpora", "engines"])
+def test_a_token_is_no_name(section: str) -> None:
+    config = with_value((section, TOKEN), next(iter(BASE[section].values())))
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(config)
+    assert "SECRET" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,30 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 NAMED_USERS = ("ssh", "git+ssh", "ssh+git")
 # "scheme://token@", "user:password@", in whatever an address is part of.
 _SECRET = re.compile(r"(?:[\w+.-]*://)[^\s'\"/@]*@|[^\s'\"@/=]*:[^\s'\"@]+@")
-# What GitHub, GitLab, Hugging Face and AWS give out as passwords, wherever it stands.
+# What services give out as passwords, wherever it stands; and what stands behind the word Bearer.
 _TOKEN = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|ptt)-[\w-]{16,}|hf_[A-Za-z0-9]{20,}"
-    r"|(?:AKIA|ASIA)[0-9A-Z]{16})"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16}|xox[abeprs]-[\w-]{10,}|sk-[\w-]{20,}|AIza[\w-]{30,}|npm_[A-Za-z0-9]{30,}"
+    r"|pypi-[\w-]{40,}|dckr_pat_[\w-]{20,}|nvapi-[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"
+    r"|(?i:bearer)\s+[\w.~+/=-]{6,})"
+)
+# How such a token begins, and words that stand for one: no login has such a name.
+_OF_A_TOKEN = re.compile(
+    r"(?i)(?:gh[pousr]|github_pat|gl(?:pat|dt|ptt)|hf|xox[a-z]|sk|npm|pypi|dckr_pat|nvapi)[_-]|akia|asia|aiza|eyj"
+    r"|.*(?:token|secret|passw|oauth)"
+)
+_LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
+_DIGITS_OF_A_LOGIN = 4
+# Of a variable, an option or a parameter, by its words.
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:\w*secrets?|pass(?:word|wd|phrase)?|credentials?|auth|authorization|bearer|cookies?|jwt|pat"
+    r"|(?:api|access|private|secret|ssh|ssl|signing|deploy|account|auth)_?key)(?:_|$)"
+    r"|(?:^|_)token(?:_file)?$"
 )
 # In a query, whose names are the server's own: token=, X-Amz-Signature=, sig=, api_key=.
 _IN_A_QUERY = re.compile(
-    r"(?i)([?&;#](?:[\w.-]*(?:token|secret|passw|signature|credential|api[_-]?key|access[_-]?key|auth)[\w.-]*"
-    r"|sig|key|pwd)=)[^&;#\s'\"]+"
+    r"(?i)([?&;#](?:[\w.-]*(?:token|secret|passw|signature|credential|api[_-]?key|access[_-]?key|auth|jwt|session"
+    r"|bearer|cookie)[\w.-]*|sig|key|pwd|pass|pw)=)[^&;#\s'\"]+"
 )
 
 
@@ -34,6 +49,21 @@ def has_secret(address: str) -> bool:
         if not (separator and scheme in NAMED_USERS and ":" not in user):
             return True
     return False
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a variable or an option is called as one that holds a password: HF_TOKEN, --api-key. K of a cache is no
+    key."""
+    return _SECRET_NAME.search(re.sub(r"[-.]", "_", name.lstrip("-")).lower()) is not None
+
+
+def is_login(user: str) -> bool:
+    """Whether what stands before the @ of a repository's address can be a user's name and is no token."""
+    return (
+        _LOGIN.fullmatch(user) is not None
+        and not _OF_A_TOKEN.match(user)
+        and sum(map(str.isdigit, user)) <= _DIGITS_OF_A_LOGIN
+    )
 
 
 def without_secrets(text: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 from pydantic import WithJsonSchema as Schema
 
-from kvsweep.addresses import NAMED_USERS, shown_address
+from kvsweep.addresses import NAMED_USERS, is_login, shown_address
 from kvsweep.study.complaints import Complaint, shown
 from kvsweep.study.values import CLEAN, NO_SECRETS, Text
 
@@ -48,9 +48,15 @@ def _git_address(address: str) -> str:
         raise Complaint(f"{shown(address)} starts like an option; write an address, or ./ before a path")
     if re.match(r"[A-Za-z0-9+.-]*::", address):
         raise Complaint(f"{shown(address)} names a program to run; write an address or a path")
-    scheme, separator, _ = address.partition("://")
+    scheme, separator, rest = address.partition("://")
     if separator and scheme not in NAMED_USERS and "@" in address:
         raise Complaint(NO_SECRETS)
+    user, at, _ = (rest if separator else address).partition("/")[0].partition("@")
+    if at and not is_login(user):
+        raise Complaint(
+            "has a token or password where ssh takes a user's name; write git@, or the name alone, and keep its key "
+            "with ssh"
+        )
     if separator and scheme not in GIT_SCHEMES:
         raise Complaint(
             f"{shown(address)} is of an unknown kind; write one with {'://, '.join(GIT_SCHEMES)}://"

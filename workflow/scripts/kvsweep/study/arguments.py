@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kvsweep.addresses import names_a_secret
+
 _OPTION = re.compile(r"-{1,2}[A-Za-z]")
 # As the two programs of llama.cpp and of ik_llama.cpp spell them.
 _OWN = frozenset(
@@ -62,4 +64,8 @@ def problem_with(items: Sequence[str]) -> str | None:
         name = item.partition("=")[0]
         if name.replace("_", "-") in _OWN:
             return f"{name!r} is kvsweep's own to set; remove it"
+        # Or the name of a header.
+        name = name if _OPTION.match(name) else item.partition(":")[0]
+        if (":" in item or _OPTION.match(name)) and names_a_secret(name):
+            return f"{name!r} looks like a secret, which would end up in the results; remove it"
     return None

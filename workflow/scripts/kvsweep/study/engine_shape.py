@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
+from kvsweep.addresses import names_a_secret
 from kvsweep.study.address_values import GitAddress, LocalDirectory, Tree
 from kvsweep.study.complaints import Complaint
 from kvsweep.study.section import CHECKED, Section
@@ -36,9 +36,6 @@ from kvsweep.study.values import (
 
 # By these a loader, a shell or llama.cpp itself runs the code of a file that they name.
 _LOADS_CODE = ("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GGML_BACKEND_PATH", "BASH_ENV", "ENV")
-
-# An engine needs none; its environment stands in the results.
-_SECRET = re.compile(r"(?i)(?:.*_)?(?:token|secret|password|passwd|credentials?|(?:api|access|private)_?key)")
 
 # -- engines ----------------------------------------------------------------------------------------------------------
 
@@ -142,7 +139,9 @@ class EngineEntry(Section):
                     "makes programs run code that is not the engine's; build or take an engine that has it",
                     f"env.{name}",
                 )
-            if _SECRET.fullmatch(name):
+        # An engine needs none, and both stand in the results.
+        for key, names in (("env", self.env), ("cmake", self.cmake)):
+            for name in filter(names_a_secret, names):
                 raise Complaint(
-                    "looks like a secret, which would end up in the results; remove it", f"env.{name}"
+                    "looks like a secret, which would end up in the results; remove it", f"{key}.{name}"
                 )

@@ -151,6 +151,7 @@ Name = Annotated[
     _Form(
         "[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', the first a letter or digit", 100
     ),
+    CLEAN,
     AfterValidator(_no_device),
 ]
 Variable = Annotated[str, _Form("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_', the first no digit", 255)]
