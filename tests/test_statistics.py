@@ -135,14 +135,3 @@ def test_a_paired_difference() -> None:
         8 / 102 - 1.959964 * math.sqrt(17 / 102 - (8 / 102) ** 2) / math.sqrt(102), rel=1e-6
     )
     assert statistics.paired_difference(0, 0, 10).low < 0 < statistics.paired_difference(0, 0, 10).high
-
-
-def test_what_difference_could_have_been_seen() -> None:
-    # Of fewer than 7 items none; of many with few that differ, six.
-    assert statistics.detectable_difference(0, 0, 6) == 1.0
-    assert statistics.detectable_difference(0, 0, 100) < 0.09
-    assert statistics.detectable_difference(20, 20, 100) > statistics.detectable_difference(5, 5, 100)
-    # Connor's own formula the other way round.
-    x = statistics.detectable_difference(20, 20, 400)
-    n = (1.959964 * math.sqrt(0.1) + 0.841621 * math.sqrt(0.1 - x * x)) ** 2 / x**2
-    assert n == pytest.approx(400, rel=1e-4)

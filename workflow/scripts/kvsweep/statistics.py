@@ -160,31 +160,6 @@ def paired_difference(only_one: int, only_other: int, n: int) -> Interval:
     return Interval((only_one - only_other) / n, max(middle - half, -1.0), min(middle + half, 1.0))
 
 
-def detectable_difference(only_one: int, only_other: int, n: int, power: float = 0.8) -> float:
-    """The difference of two shares of the same ``n`` items that ``mcnemar`` would show (p < 0.05) in 4 of 5 runs.
-
-    With a share d of items that differ, n = (z_a sqrt(d) + z_b sqrt(d - x^2))^2 / x^2 for a difference of x (R. J.
-    Connor, Biometrics 43 (1987) 207-211); d is the observed one, or x where that is larger. The exact test shows
-    nothing in fewer than six items that differ. 1 where no difference would be shown.
-    """
-    z_a, z_b = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(power)
-    observed = (only_one + only_other) / n
-
-    def is_seen(x: float) -> bool:
-        d = max(observed, x)
-        return math.sqrt(n) * x >= z_a * math.sqrt(d) + z_b * math.sqrt(max(d - x * x, 0.0))
-
-    low, high = 6 / n, 1.0
-    if low >= 1:
-        return 1.0
-    if is_seen(low):
-        return low
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if is_seen(middle) else (middle, high)
-    return high
-
-
 # Repetitions further apart than this are not of the same work: one was stopped, or did not compute what it should.
 _APART = 3.0
 

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from kvsweep.analysis.detectable import detectable_difference
 from kvsweep.analysis.many import q_values
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.statistics import detectable_difference, mcnemar, paired_difference, wilson
+from kvsweep.statistics import mcnemar, paired_difference, wilson
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
 from kvsweep.tables.task_scores import agreement
