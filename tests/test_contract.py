@@ -180,7 +180,9 @@ TASKS = {
     "facts": {"kind": "recall", "questions": ["one"], "contexts": [512], "items": 2},
     "onward": {"kind": "trajectory", "corpus": "generated", "contexts": [512], "items": 2, "tokens": 8},
 }
-EXERCISES = {"p": {"kind": "aider-polyglot", "engines": ["built"], "languages": ["python"]}}
+EXERCISES = {
+    "p": {"kind": "aider-polyglot", "engines": ["built"], "models": ["local"], "languages": ["python"]}
+}
 
 CONTRACT = [
     # -- pairs, depths, contexts ---------------------------------------------------------------------------------------
@@ -234,6 +236,12 @@ CONTRACT = [
         reason="new depth 2K",
     ),
     Line("a depth removed", value("throughput.depths", [0]), set()),
+    Line(
+        "a model timed no more",
+        value("throughput.models", ["local"]),
+        set(),
+        keys=("throughput.models[]", "quality.models[]"),
+    ),
     Line(
         "a depth added to one engine",
         value("engines.ready.depths", [0, 512]),
@@ -375,12 +383,21 @@ CONTRACT = [
     Line(
         "exercises",
         value("tasks", EXERCISES),
-        {job("task_cell", "built", m, "p", p, p) for m in MODELS for p in PAIRS}
+        {job("task_cell", "built", "local", "p", p, p) for p in PAIRS}
         | {job("harness", "p"), job("engine", "built")},
         keys=tuple(
             f"tasks.*.{key}"
             for key in (
-                *("engines[]", "languages[]", "exercises[]", "context", "edit_format", "tries", "thinking"),
+                *(
+                    "engines[]",
+                    "models[]",
+                    "languages[]",
+                    "exercises[]",
+                    "context",
+                    "edit_format",
+                    "tries",
+                    "thinking",
+                ),
                 *("exercise_minutes", "cell_hours", "sandbox", "image", "aider", "polyglot"),
             )
         ),

@@ -92,6 +92,12 @@ def test_a_task_of_some_engines() -> None:
         study(engines=["x"])
 
 
+def test_a_task_of_some_models() -> None:
+    assert len(task_cells(study(models=["m"]))) == 2
+    with pytest.raises(ConfigError, match=r"tasks\.r\.models\.0: there is no 'x' in models, which has m\."):
+        study(models=["x"])
+
+
 def test_a_task_may_have_a_limit_of_its_own() -> None:
     found = polyglot(cell_hours=30)
     assert limit_hours(found, task_cells(found)[0]) == 30

@@ -123,11 +123,13 @@ Cell = ThroughputCell | QualityCell | TaskCell
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:
     """Each engine and model by itself, round by round: the order of tables. They run ``in_order``."""
-    rounds = study.throughput.rounds if study.throughput else 0
+    if study.throughput is None:
+        return []
+    rounds = study.throughput.rounds
     return [
         ThroughputCell(engine.name, model, depth, pair, round_)
         for engine in study.engines.values()
-        for model in study.models
+        for model in models_of(study, study.throughput.models)
         for round_ in range(1, rounds + 1)
         for depth in sorted(engine.depths)
         for pair in engine.pairs
@@ -153,14 +155,21 @@ def in_order(study: Study) -> list[ThroughputCell]:
     return sorted(throughput_cells(study), key=place)
 
 
+def models_of(study: Study, asked: tuple[str, ...] | None) -> list[str]:
+    """The models that are measured where these are asked for, in the order of the study; None asks for all."""
+    return [model for model in study.models if asked is None or model in asked]
+
+
 def quality_cells(study: Study) -> list[QualityCell]:
+    if study.quality is None:
+        return []
     return [
         QualityCell(engine.name, model, corpus, n_ctx, pair, method, reference_of(study, engine.name))
         for engine in study.engines.values()
-        for model in study.models
+        for model in models_of(study, study.quality.models)
         for corpus in study.corpora
         for n_ctx in engine.contexts
-        for method in (study.quality.methods[n_ctx] if study.quality else ())
+        for method in study.quality.methods[n_ctx]
         for pair in quality_pairs(engine)
     ]
 
@@ -189,6 +198,7 @@ def task_cells(study: Study) -> list[TaskCell]:
         for engine in study.engines.values()
         for model in study.models
         for task in study.tasks.values()
+        if task.models is None or model in task.models
         for pair in task_pairs(engine, task)
     ]
 

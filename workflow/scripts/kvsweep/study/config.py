@@ -105,6 +105,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         )
         for name, text in asked.corpora.items()
     }
+    _check_models(asked)
     quality = quality_asked(asked.quality, corpora)
     throughput = asked.throughput if asked.throughput and asked.throughput.depths else None
     named = _tasks(asked, corpora)
@@ -219,6 +220,20 @@ def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
             for name, engine in config["engines"].items()
         },
     }
+
+
+def _check_models(asked: Configuration) -> None:
+    """Each model that a stage or a task names is there."""
+    named = {f"tasks.{name}": task.models for name, task in asked.tasks.items()}
+    named |= {"quality": asked.quality.models} if asked.quality else {}
+    named |= {"throughput": asked.throughput.models} if asked.throughput else {}
+    for where, models in named.items():
+        for index, model in enumerate(models or ()):
+            if model not in asked.models:
+                has = ", ".join(asked.models)
+                raise ConfigError(
+                    f"{where}.models.{index}: there is no {model!r} in models, which has {has}."
+                )
 
 
 def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Task]:

@@ -34,13 +34,15 @@ class Quality:
     """``chunks`` windows are scored at each context of ``contexts`` (tokens), by each of its ``methods``.
 
     ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half. ``reference``
-    is the engine whose f16 all pairs of all engines are compared with; None: of each engine its own.
+    is the engine whose f16 all pairs of all engines are compared with; None: of each engine its own. ``models`` None:
+    all.
     """
 
     chunks: dict[int, int]
     methods: dict[int, tuple[str, ...]]
     positions: dict[int, Positions]
     reference: str | None = None
+    models: tuple[str, ...] | None = None
 
     @property
     def contexts(self) -> tuple[int, ...]:
@@ -75,7 +77,7 @@ def quality_asked(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> 
     windows, by, scored = (
         {context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)
     )
-    return Quality(windows, by, scored, asked.reference)
+    return Quality(windows, by, scored, asked.reference, asked.models)
 
 
 def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: Positions) -> None:

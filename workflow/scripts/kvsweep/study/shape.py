@@ -74,6 +74,7 @@ class QualityEntry(Section):
         description="what the scorer scores of a window: half (the second half, as llama-perplexity does) or blocks "
         "spread over all of it, BLOCKSxTOKENS such as 16x256; at every context or by context, at those not named half",
     )
+    models: Optional[Some[Name]] = Field(default=None, description="the models to compare; all if absent")
     reference: Optional[Name] = Field(
         default=None,
         description="engine whose f16 every engine's pairs are compared with; each engine's own if absent",
@@ -92,6 +93,7 @@ class Throughput(Section):
         default=1, description="processes for each cell: whole rounds, one after the other"
     )
     seed: Natural = Field(default=1, description="another number gives another order of the cells of a round")
+    models: Optional[Some[Name]] = Field(default=None, description="the models to time; all if absent")
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -37,6 +37,7 @@ class _AnyTask(Section):
 
     enabled: Flag = Field(default=True, description="whether it is asked at all")
     engines: Optional[Some[Name]] = Field(default=None, description="the engines to ask; all if absent")
+    models: Optional[Some[Name]] = Field(default=None, description="the models to ask; all if absent")
     pairs: Optional[Some[Types]] = Field(
         default=None, description="the pairs of an engine to ask with, beside f16; all if absent"
     )
@@ -64,7 +65,7 @@ class _Asked(_AnyTask):
     @property
     def definition(self) -> dict[str, Any]:
         asked = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
-        for key in ("enabled", "engines", "pairs", "answer_minutes"):
+        for key in ("enabled", "engines", "models", "pairs", "answer_minutes"):
             asked.pop(key, None)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
 
@@ -229,8 +230,8 @@ class Harness:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task of a study. ``definition`` is what its items follow from; ``pairs`` None: an engine's own; ``engines``
-    None: all.
+    """A task of a study. ``definition`` is what its items follow from; ``pairs`` None: an engine's own; ``engines`` and
+    ``models`` None: all.
 
     ``answer_minutes`` is for an answer, of a harness for an item; ``cell_hours`` None: as ``limits`` say.
     """
@@ -244,6 +245,7 @@ class Task:
     cell_hours: float | None = None
     harness: Harness | None = None
     engines: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -276,5 +278,7 @@ def task_of(name: str, entry: Any) -> Task:
     else:
         harness, minutes, hours = None, entry.answer_minutes, None
         corpus = getattr(entry, "corpus", None)
-    pairs, engines = entry.pairs, entry.engines
-    return Task(name, entry.definition, pairs, minutes, entry.answer, corpus, hours, harness, engines)
+    return Task(
+        *(name, entry.definition, entry.pairs, minutes, entry.answer, corpus, hours, harness),
+        *(entry.engines, entry.models),
+    )
