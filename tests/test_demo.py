@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 from support import run_in_checkout, run_make
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("demo")]
@@ -142,6 +143,36 @@ def test_the_demo_model_shows_what_a_cache_type_costs(quality: pd.DataFrame) -> 
             assert gap > 3 * errors
     by_context = quality[(quality.ctk == "f16") & (quality.ctv == "f16")].set_index("n_ctx").ppl
     assert by_context[1024] < 0.95 * by_context[256]
+
+
+def test_recall_is_what_the_answers_say() -> None:
+    """A share that can get worse: well above chance, which is nothing among made-up names, and below 1."""
+    asked = DEMO["tasks"]["recall"]
+    right = {}
+    for row in measured("tasks").itertuples():
+        cell = RESULTS / "tasks" / row.engine / row.model / row.task / f"k-{row.ctk}" / f"v-{row.ctv}"
+        answers = [json.loads(line) for line in (cell / "items.jsonl").read_text().splitlines()]
+        assert len({one["item"] for one in answers}) == len(answers) == row.items == asked["items"]
+        right[row.ctk] = {
+            one["item"]: bool(re.match(rf"\W*{one['expected'][0]}\b", one["answer"], re.IGNORECASE))
+            for one in answers
+        }
+        assert (row.status, row.effective_ctk, row.right) == (
+            "measured",
+            row.ctk,
+            sum(right[row.ctk].values()),
+        )
+    assert list(right) == ["f16", *asked["pairs"]]
+    assert 0.3 < sum(right["f16"].values()) / asked["items"] < 1
+    shares = measured("task_shares").set_index("ctk")
+    for pair in asked["pairs"]:
+        lost = sum(right["f16"][item] and not one for item, one in right[pair].items())
+        won = sum(one and not right["f16"][item] for item, one in right[pair].items())
+        assert (shares.only_f16[pair], shares.only_pair[pair]) == (lost, won)
+        assert shares.p_value[pair] == pytest.approx(
+            stats.binomtest(won, won + lost).pvalue if won + lost else 1
+        )
+        assert shares.difference[pair] == pytest.approx((won - lost) / asked["items"])
 
 
 def test_the_report_holds_the_numbers_and_needs_no_network(quality: pd.DataFrame) -> None:

@@ -40,7 +40,7 @@ def test_engines_get_a_server_where_a_task_needs_it() -> None:
         ({"kind": ["recall"]}, "tasks.r.kind: ['recall'] is not known"),
         (
             {"corpus": "c"},
-            "tasks.r.corpus: unknown key; valid here: enabled, engines, pairs, contexts, items",
+            "tasks.r.corpus: unknown key; valid here: enabled, engines, models, pairs, contexts",
         ),
         ({"contexts": []}, "tasks.r.contexts: is empty; name at least one"),
         ({"contexts": [100]}, "tasks.r.contexts.0: 100 tokens leave less than 256 for the prompt"),
