@@ -48,6 +48,16 @@ def test_the_figure_has_a_line_a_pair_and_the_tables_numbers() -> None:
     assert right_by_context([row | {"share": None} for row in rows]).panels == ()
 
 
+def test_of_a_single_context_each_pair_is_on_the_axis_beside_its_name() -> None:
+    kept = [row for row in answers()["task_shares"].to_pylist() if row["share"] is not None]
+    context = kept[0]["context"]
+    (panel,) = one_figure(right_by_context([row for row in kept if row["context"] == context])).axes
+    low, high = panel.get_xlim()
+    places = [lines[0].get_xdata()[0] for lines in panel.containers]
+    assert all(low < place < high for place in places) and len(set(places)) == len(places) == 3
+    assert [note.xy[0] for note in panel.texts if hasattr(note, "xy")] == places
+
+
 def test_too_few_answers_to_show_anything_are_called_so() -> None:
     row = answer(
         "task_shares", **ASKED, right=6, share=1.0, compared=6, difference=0.0, q_value=1.0, detectable=1.0,

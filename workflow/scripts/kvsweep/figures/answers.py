@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,6 +16,11 @@ from kvsweep.figures.marks import PairKey, curve
 from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
+
+# From a pair's bars to the next one's, as a share of the axis; all together take no more than the second.
+_STEP, _MOST_ASIDE = 0.02, 0.2
+# Of a bar, from its lower end to its upper one.
+_PARTS = [part / 10 for part in range(11)]
 
 
 def right_by_context(task_shares: Sequence[Row]) -> Drawing:
@@ -52,17 +58,45 @@ def _panel(title: str, group: Group) -> Panel:
         for pair, rows in lines.items()
         for row in rows
     )
+    aside = _steps_aside(lines)
     ends = [
-        (float(rows[-1]["context"]), 100 * rows[-1]["share"], pair_label(*pair))
+        (rows[-1]["context"] * aside[pair], 100 * rows[-1]["share"], pair_label(*pair))
         for pair, rows in lines.items()
     ]
-    return Panel(title, 3.4, partial(_draw, lines), points, finish=partial(label_points, points=ends))
+    # Names stand on no bar.
+    bars = [
+        (
+            row["context"] * aside[pair],
+            100 * (row["share_low"] + part * (row["share_high"] - row["share_low"])),
+        )
+        for pair, rows in lines.items()
+        for row in rows
+        for part in _PARTS
+    ]
+    return Panel(
+        title,
+        3.4,
+        partial(_draw, lines, aside),
+        points,
+        finish=partial(label_points, points=ends, others=bars),
+    )
 
 
-def _draw(lines: dict[PairKey, list[Row]], axes: Axes, legend: Legend) -> None:
-    for place, (pair, rows) in enumerate(lines.items()):
-        # A step aside, so that bars of equal shares are seen.
-        aside = 2 ** (0.03 * (place - (len(lines) - 1) / 2))
+def _octaves(lines: dict[PairKey, list[Row]]) -> float:
+    """How long the axis is; a single context has one all the same."""
+    contexts = [row["context"] for rows in lines.values() for row in rows]
+    return max(math.log2(max(contexts) / min(contexts)), 1.0)
+
+
+def _steps_aside(lines: dict[PairKey, list[Row]]) -> dict[PairKey, float]:
+    """By how much each pair stands beside its context, as a factor, so that bars of equal shares are seen."""
+    step = _octaves(lines) * min(_STEP, _MOST_ASIDE / len(lines))
+    return {pair: 2 ** (step * (place - (len(lines) - 1) / 2)) for place, pair in enumerate(lines)}
+
+
+def _draw(lines: dict[PairKey, list[Row]], asides: dict[PairKey, float], axes: Axes, legend: Legend) -> None:
+    for pair, rows in lines.items():
+        aside = asides[pair]
         share = [100 * row["share"] for row in rows]
         bars = axes.errorbar(
             [row["context"] * aside for row in rows],
@@ -75,7 +109,10 @@ def _draw(lines: dict[PairKey, list[Row]], axes: Axes, legend: Legend) -> None:
             **curve(pair),
         )
         legend.setdefault(pair_label(*pair), bars.lines[0])
-    token_axis(axes, [row["context"] for rows in lines.values() for row in rows])
+    contexts = [row["context"] for rows in lines.values() for row in rows]
+    token_axis(axes, contexts)
+    room = 2 ** (0.14 * _octaves(lines))
+    axes.set_xlim(min(contexts) / room, max(contexts) * room)
     axes.set_ylim(-4, 104)
     axes.set_xlabel("context, tokens (log scale)")
     axes.set_ylabel("right answers, %")
