@@ -10,6 +10,7 @@ from pathlib import Path
 from kvsweep.addresses import shown_address, without_secrets
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory
+from kvsweep.machine.children import run_to_its_end
 from kvsweep.program import last_line
 from kvsweep.study.address_values import GIT_SCHEMES
 
@@ -60,14 +61,7 @@ def run_git(directory: Path, *arguments: str, check: bool = True) -> subprocess.
         # Of an address that slipped through, and of one that a server sends on to: no helper is started for it.
         "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES),
     }
-    done = subprocess.run(
-        ["git", "-C", str(directory), *arguments],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-        check=False,
-    )
+    done = run_to_its_end(["git", "-C", str(directory), *arguments], environment)
     if check and done.returncode != 0:
         said = last_line(done.stderr) or "no reason given"
         raise KvsweepError(f"git {arguments[0]} failed in {directory}: {said}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, sha256
+from kvsweep.machine.children import run_to_its_end
 
 _PIP = Path(__file__).with_name("pip_download.py")
 
@@ -39,15 +40,7 @@ def fetch(package: str, version: str, digest: str, directory: Path, where: str) 
 
 def run_pip(*command: str) -> subprocess.CompletedProcess[str]:
     """pip, or venv before it: asks nobody, and has what it says on both streams in ``stdout``."""
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    return run_to_its_end(command, together=True)
 
 
 def _sentence(output: str, package: str, version: str, digest: str, where: str) -> str:

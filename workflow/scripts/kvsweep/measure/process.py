@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,11 @@ from pathlib import Path
 import psutil
 
 from kvsweep.errors import Interrupted, KvsweepError
+from kvsweep.machine.children import guard, signal_group
+from kvsweep.machine.signals import ending_signals
 from kvsweep.measure import clock
 from kvsweep.measure.pauses import Pauses
 from kvsweep.measure.record import DONE, TIME_LIMIT
-from kvsweep.measure.signals import ending_signals
 from kvsweep.measure.streams import Stream, StreamRecord, output
 
 _POLL_SECONDS = 0.5
@@ -72,7 +73,7 @@ def run(
     be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the process ``workflow_pid``, for which the cell is
     run, is gone; the engine is ended before that.
     """
-    with ending_signals() as signals, _guard() as watch, ExitStack() as files:
+    with ending_signals() as signals, guard() as watch, ExitStack() as files:
         paths = [path for path in (stdout, stderr) if path is not None]
         outputs = [files.enter_context(output(path)) for path in paths]
         started_at = datetime.now(UTC)
@@ -131,10 +132,10 @@ def run(
             signals.hold()  # a second Ctrl-C must not stop this
             if ended_by == DONE:
                 # It may say what it has left to say.
-                _signal_group(group, signal.SIGTERM)
+                signal_group(group, signal.SIGTERM)
                 ended.wait(_LEAVE_SECONDS)
             # Also after a normal end: what the engine left behind must not go on using the device.
-            _signal_group(group, signal.SIGKILL)
+            signal_group(group, signal.SIGKILL)
             waiter.join(timeout=_KILL_SECONDS)
             for stream in streams:
                 stream.join(timeout=_KILL_SECONDS)
@@ -159,44 +160,6 @@ def run(
         ended_by=ended_by,
         streams=tuple(stream.record() for stream in streams),
     )
-
-
-@contextmanager
-def _guard() -> Iterator[Callable[[int], None]]:
-    """A process that kills the group it is told of when this one disappears without having said so.
-
-    It is there before the engine is, so that no engine is ever without it.
-    """
-    guard = subprocess.Popen(
-        # `kill -s KILL --`: dash does not take `kill -KILL --`.
-        ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -s KILL -- "-$group"; }', "kvsweep-guard"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    pipe = guard.stdin
-    assert pipe is not None
-
-    def watch(group: int) -> None:
-        pipe.write(f"{group}\n".encode())
-        pipe.flush()
-
-    try:
-        yield watch
-        with suppress(OSError):
-            pipe.write(b"done\n")
-            pipe.flush()
-    finally:
-        # Not told that all is done, it kills the group once more: nothing can go wrong here that leaves an engine.
-        with suppress(OSError):
-            pipe.close()
-        guard.wait()
-
-
-def _signal_group(group: int, signum: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
-        os.killpg(group, signum)
 
 
 def _is_gone(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Signals that end a runner, held back while an engine is being started or ended."""
+"""Signals that end a program, held back while what it runs is being started or ended."""
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""Programs that end with the one that started them, whatever ends that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from kvsweep.errors import Interrupted
+from kvsweep.machine.signals import ending_signals
+
+
+def run_to_its_end(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, *, together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """``subprocess.run`` of a program that asks nobody, with all that it starts in a group of its own.
+
+    ``together`` has what it says on both streams in ``stdout``. On SIGINT, SIGTERM or SIGHUP the group is killed, and
+    KeyboardInterrupt raised; also where this program is killed itself. Raises OSError where it cannot be started.
+    """
+    try:
+        with ending_signals() as signals, guard() as watch:
+            child = subprocess.Popen(
+                command,
+                env=None if environment is None else dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if together else subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            watch(child.pid)
+            try:
+                signals.raise_now()
+                stdout, stderr = child.communicate()
+            finally:
+                signals.hold()
+                signal_group(child.pid, signal.SIGKILL)
+                child.wait()
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    return subprocess.CompletedProcess(command, child.returncode, stdout, stderr)
+
+
+@contextmanager
+def guard() -> Iterator[Callable[[int], None]]:
+    """A process that kills the group it is told of when this one disappears without having said so.
+
+    It is there before the group is, so that none is ever without it.
+    """
+    guard = subprocess.Popen(
+        # `kill -s KILL --`: dash does not take `kill -KILL --`.
+        ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -s KILL -- "-$group"; }', "kvsweep-guard"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    pipe = guard.stdin
+    assert pipe is not None
+
+    def watch(group: int) -> None:
+        pipe.write(f"{group}\n".encode())
+        pipe.flush()
+
+    try:
+        yield watch
+        with suppress(OSError):
+            pipe.write(b"done\n")
+            pipe.flush()
+    finally:
+        # Not told that all is done, it kills the group once more: nothing can go wrong here that leaves one.
+        with suppress(OSError):
+            pipe.close()
+        guard.wait()
+
+
+def signal_group(group: int, signum: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
+        os.killpg(group, signum)
