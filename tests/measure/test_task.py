@@ -177,6 +177,7 @@ def test_a_type_that_the_server_refuses(place: Workplace) -> None:
     ("fault", "problem"),
     [
         ("error", "HTTP 400: the request exceeds the context"),
+        ("escapes", r"HTTP 400: \x1b[2J<b>\x00"),
         ("nothing", "HTTP 200 and nothing"),
         ("no-utf8", "HTTP 200 and bytes that are no UTF-8"),
         ("no-json", "HTTP 200 and what is no JSON"),
@@ -204,6 +205,13 @@ def test_an_answer_that_takes_too_long(place: Workplace) -> None:
     assert found["status"] == "timeout"
     assert found["reason"].startswith("an answer was not there after the limit of")
     assert found["answered"] == 2
+
+
+@pytest.mark.parametrize("fault", ["mute", "loads"])
+def test_a_server_that_is_never_ready(place: Workplace, fault: str) -> None:
+    """Stopped by a debugger, for one, which counts for no time limit of the cell."""
+    assert ask(place, fault=fault, minutes=0.5 / 60).returncode == 0
+    assert (row(place)["status"], row(place)["answered"]) == ("timeout", 0)
 
 
 def test_a_cell_that_takes_too_long(place: Workplace) -> None:

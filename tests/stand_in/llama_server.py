@@ -24,8 +24,20 @@ engine: Any = importlib.import_module("engine")
 
 # Of the start, and of an answer.
 FAULTS = {
-    *("oom", "bad-port", "sigkill"),
-    *("dies", "no-room", "error", "nothing", "endless", "no-utf8", "no-json", "hangs", "closes", "surrogate"),
+    *("oom", "bad-port", "sigkill", "mute", "loads"),
+    *(
+        "dies",
+        "no-room",
+        "error",
+        "escapes",
+        "nothing",
+        "endless",
+        "no-utf8",
+        "no-json",
+        "hangs",
+        "closes",
+        "surrogate",
+    ),
 }
 ASKED = dict(zip(sys.argv[1:], [*sys.argv[2:], ""], strict=True))
 FAULT = os.environ.get("STAND_IN", "")
@@ -39,7 +51,10 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self.say({"status": "ok"})
+        if FAULT == "loads":
+            self.say({"error": {"message": "Loading model", "code": 503}}, 503)
+        else:
+            self.say({"status": "ok"})
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -117,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "error":
                 self.say({"error": {"message": "the request exceeds the context", "code": 400}}, 400)
+            case "escapes":
+                self.say({"error": {"message": "\x1b[2J<b>\0", "code": 400}}, 400)
             case "nothing":
                 self.send(b"")
             case "no-utf8":
@@ -173,6 +190,8 @@ def main() -> None:
             sys.exit(1)
     if FAULT in ("oom", "sigkill"):
         engine.FAULTS[FAULT]()
+    if FAULT == "mute":
+        time.sleep(3600)
     if FAULT == "bad-port":
         sys.stderr.write("start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 0\n")
         sys.exit(1)

@@ -148,9 +148,12 @@ class Client:
 
     def _run(self) -> None:
         try:
+            until = time.monotonic() + self._answer_seconds
             while (address := address_in(self._log)) is None:
                 if self._over.wait(_POLL_SECONDS):
                     raise Lost
+                if time.monotonic() > until:
+                    raise TookTooLong
             server = Server(address, self._answer_seconds)
             server.wait_until_ready(self._over.is_set)
             self._ask(server, self._over.is_set)

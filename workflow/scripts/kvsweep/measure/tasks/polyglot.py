@@ -18,6 +18,7 @@ from kvsweep.measure.tasks.item import Record, prompt_identity
 from kvsweep.measure.tasks.sandbox import Confined, Places, Sandbox
 from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered
 from kvsweep.program import last_line
+from kvsweep.study.complaints import printable
 from kvsweep.study.polyglot import language_of
 
 TIME_LIMIT = "time limit"
@@ -57,9 +58,9 @@ class Harness(NamedTuple):
             if message is None:
                 return inside.last_words()
         result = message["result"]
-        return (
-            None if result["passed"] is True else (last_line(str(result["log"])) or "the tests say nothing")
-        )
+        if result["passed"] is True:
+            return None
+        return printable(last_line(str(result["log"])) or "the tests say nothing")
 
 
 class Exercise:

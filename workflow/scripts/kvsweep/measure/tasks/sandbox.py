@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from kvsweep.errors import KvsweepError
 from kvsweep.program import last_line
+from kvsweep.study.complaints import printable
 
 KINDS = ("bubblewrap", "docker", "podman")
 PROGRAMS = {"bubblewrap": "bwrap", "docker": "docker", "podman": "podman"}
@@ -192,7 +193,7 @@ class Confined:
             self._process.wait(_END_SECONDS)
         self._threads[1].join(_END_SECONDS)
         said = last_line(self._said.decode("utf-8", errors="replace"))
-        return f"exit status {self._process.returncode}" + (f": {said[:300]}" if said else "")
+        return f"exit status {self._process.returncode}" + (f": {printable(said[:300])}" if said else "")
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -16,6 +16,7 @@ import requests
 
 from kvsweep.files import partial
 from kvsweep.measure.tasks.item import Prompt
+from kvsweep.study.complaints import printable
 
 # What the server says once it can be reached, also while it loads the model.
 _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
@@ -71,8 +72,12 @@ class Server:
         self._session.trust_env = False  # no proxy between a machine and itself, no password from a file
 
     def wait_until_ready(self, is_over: Callable[[], bool]) -> None:
-        """Return once the model is loaded. Raises Lost where that is no more to be waited for."""
+        """Return once the model is loaded. Raises Lost where that is no more to be waited for, TookTooLong where it
+        takes longer than an answer may: a server that was stopped while it loads ends by nothing else."""
+        until = time.monotonic() + self._answer_seconds
         while not is_over():
+            if time.monotonic() > until:
+                raise TookTooLong
             try:
                 if self._session.get(f"{self._address}/health", timeout=_CONNECT_SECONDS).status_code == 200:
                     return
@@ -212,7 +217,7 @@ def _read(data: bytes, status: int) -> dict[str, Any]:
     if status != 200 or not isinstance(found, dict):
         error = found.get("error") if isinstance(found, dict) else None
         said = error.get("message") if isinstance(error, dict) else None
-        raise Unanswered(f"HTTP {status}" + (f": {said[:300]}" if isinstance(said, str) else ""))
+        raise Unanswered(f"HTTP {status}" + (f": {printable(said[:300])}" if isinstance(said, str) else ""))
     return found
 
 
