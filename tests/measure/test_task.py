@@ -207,11 +207,13 @@ def test_an_answer_that_takes_too_long(place: Workplace) -> None:
     assert found["answered"] == 2
 
 
-@pytest.mark.parametrize("fault", ["mute", "loads"])
-def test_a_server_that_is_never_ready(place: Workplace, fault: str) -> None:
-    """Stopped by a debugger, for one, which counts for no time limit of the cell."""
+@pytest.mark.parametrize(
+    ("fault", "status"), [("mute", "timeout"), ("loads", "timeout"), ("oom-mute", "oom")]
+)
+def test_a_server_that_is_never_ready(place: Workplace, fault: str, status: str) -> None:
+    """Stopped by a debugger that it had called itself, for one, which counts for no time limit of the cell."""
     assert ask(place, fault=fault, minutes=0.5 / 60).returncode == 0
-    assert (row(place)["status"], row(place)["answered"]) == ("timeout", 0)
+    assert (row(place)["status"], row(place)["answered"]) == (status, 0)
 
 
 def test_a_cell_that_takes_too_long(place: Workplace) -> None:

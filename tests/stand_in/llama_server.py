@@ -24,7 +24,7 @@ engine: Any = importlib.import_module("engine")
 
 # Of the start, and of an answer.
 FAULTS = {
-    *("oom", "bad-port", "sigkill", "mute", "loads"),
+    *("oom", "bad-port", "sigkill", "mute", "oom-mute", "loads"),
     *(
         "dies",
         "no-room",
@@ -190,7 +190,10 @@ def main() -> None:
             sys.exit(1)
     if FAULT in ("oom", "sigkill"):
         engine.FAULTS[FAULT]()
-    if FAULT == "mute":
+    if FAULT.endswith("mute"):
+        if FAULT == "oom-mute":
+            sys.stderr.write("ggml_aligned_malloc: insufficient memory (attempted to allocate 19.73 MB)\n")
+            sys.stderr.flush()
         time.sleep(3600)
     if FAULT == "bad-port":
         sys.stderr.write("start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 0\n")

@@ -66,10 +66,12 @@ def _missing(run: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> str 
 
 
 def _without(run: Mapping[str, Any], log: str, problem: str) -> Verdict:
-    if run.get("answer_took_too_long"):
+    verdict = without_result(run, log, problem)
+    # What the log says is why there was no answer.
+    if run.get("answer_took_too_long") and verdict.status == "crashed":
         limit = format_duration(run["answer_seconds_limit"])
         return Verdict("timeout", f"an answer was not there after the limit of {limit}; {problem}")
-    return without_result(run, log, problem)
+    return verdict
 
 
 def _shares(scores: Sequence[float | None]) -> Row:
