@@ -37,55 +37,55 @@ $(call pinned,dev):
 
 # exec: what ends make (a scheduler, a shutdown) reaches Snakemake and not only a shell around it.
 demo: setup
-	exec $(BIN)/snakemake --configfile examples/demo.yaml $(IN_STUDY)
+	@exec $(BIN)/snakemake --configfile examples/demo.yaml $(IN_STUDY)
 	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 # A study of your own: make run CONFIG=my.yaml
 run: setup
-	exec $(BIN)/snakemake $(CONFIGURED) $(IN_STUDY)
+	@exec $(BIN)/snakemake $(CONFIGURED) $(IN_STUDY)
 	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 paper: setup
-	exec $(BIN)/snakemake $(IN_STUDY)
+	@exec $(BIN)/snakemake $(IN_STUDY)
 	@echo "The report: $(abspath $(RESULTS))/report.html"
 
 # What kvsweep says of the published numbers alone: no engine, no model, under a minute. Works while a run is measuring.
 published: setup
-	exec $(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- published
+	@exec $(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- published
 	@echo "The report: $(abspath $(RESULTS))/published/report.html"
 
 # The report behind docs/study.md, from the slices in examples/slices alone: no engine, no model.
 study: setup
-	$(BIN)/snakemake --nolock --configfile examples/small-models.yaml $(IN_STUDY) -- results/study/report.html
+	@$(BIN)/snakemake --nolock --configfile examples/small-models.yaml $(IN_STUDY) -- results/study/report.html
 	@echo "The report: $(abspath $(RESULTS))/study/report.html"
 
 # CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
 plan: setup
-	exec $(BIN)/snakemake --nolock --quiet all $(CONFIGURED) $(IN_STUDY) -- plan
+	@exec $(BIN)/snakemake --nolock --quiet all $(CONFIGURED) $(IN_STUDY) -- plan
 
 # How far a run has come, from another terminal while it runs.
 status: setup
-	$(BIN)/python workflow/scripts/show_status.py --results "$(RESULTS)"
+	@$(BIN)/python workflow/scripts/show_status.py --results "$(RESULTS)"
 
 # make forget STATUS=timeout PAIR=q8_0/q4_0; DRY=1 only lists.
 forget: setup
-	$(BIN)/python workflow/scripts/forget_cells.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+	@$(BIN)/python workflow/scripts/forget_cells.py --results "$(RESULTS)" $(MAKEOVERRIDES)
 
 # Another name for what was measured: make rename MODEL=old:new, or ENGINE=, CORPUS=, MACHINE=.
 rename: setup
-	$(BIN)/python workflow/scripts/rename_results.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+	@$(BIN)/python workflow/scripts/rename_results.py --results "$(RESULTS)" $(MAKEOVERRIDES)
 
 # One file to share: results/slice-MACHINE-DATE.zip. It lists what it holds and what it replaced; DRY=1 only lists.
 slice: setup
-	$(BIN)/python workflow/scripts/make_slice.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+	@$(BIN)/python workflow/scripts/make_slice.py --results "$(RESULTS)" $(MAKEOVERRIDES)
 
 # What a taker will see of a slice: make check-slice FILE=results/slice-....zip
 check-slice: setup
-	$(BIN)/python workflow/scripts/check_slice.py "$(FILE)"
+	@$(BIN)/python workflow/scripts/check_slice.py "$(FILE)"
 
 # For other tools: every table as CSV, and speeds as llama-bench's database; SLICE=file of a slice instead of this study.
 export: setup
-	$(BIN)/python workflow/scripts/export_tables.py --results "$(RESULTS)" $(if $(SLICE),--slice "$(SLICE)")
+	@$(BIN)/python workflow/scripts/export_tables.py --results "$(RESULTS)" $(if $(SLICE),--slice "$(SLICE)")
 
 # Everything that needs neither an engine nor a cluster: side by side, a file of tests on each core.
 SIDE_BY_SIDE := $(BIN)/pytest -n logical --dist loadfile -m "not engine and not cluster"

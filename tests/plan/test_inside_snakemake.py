@@ -44,6 +44,16 @@ OSError: [Errno 28] No space left on device: '/here/.snakemake/locks/0.input.loc
             "kvsweep: error: /here/.snakemake/locks/0.input.lock: No space left on device; "
             "free disk space, or make it readable and writable.",
         ),
+        (
+            "WorkflowError",
+            "No output directory results/x/y.\nPermissionError: [Errno 13] Permission denied: 'results/x'",
+            "kvsweep: error: results/x: Permission denied; free disk space, or make it readable and writable.",
+        ),
+        (
+            "WorkflowError",
+            "Error recording metadata ([Errno 13] Permission denied: 'results/x/run.json'). Please",
+            "kvsweep: error: results/x/run.json: Permission denied; free disk space, or make it readable and writable.",
+        ),
         # What is not known is said as it is, a bug with its traceback.
         ("MissingRuleException", "No rule to produce x", "No rule to produce x"),
         ("ZeroDivisionError", "Traceback ...\nZeroDivisionError", "Traceback ...\nZeroDivisionError"),

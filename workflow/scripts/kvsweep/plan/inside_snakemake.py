@@ -138,12 +138,14 @@ def sentence(exception: str, message: str) -> str | None:
             f"kvsweep: error: {Path.cwd()}: locked by another run, or by one that was killed; nothing is lost. "
             f"If none is running, unlock it and start again: {unlock_command(sys.argv)}"
         )
+    found = None
     if _OF_THE_SYSTEM.match(exception):
-        last = message.strip().splitlines()[-1]
-        found = re.search(r"\[Errno \d+\] (.*?)(?:: '(.*)')?$", last)
-        if found:
-            place = found[2] or Path.cwd()
-            return f"kvsweep: error: {place}: {found[1]}; free disk space, or make it readable and writable."
+        found = re.search(r"\[Errno \d+\] (.*?)(?:: '(.*)')?$", message.strip().splitlines()[-1])
+    elif exception == "WorkflowError":  # in words around it: a directory, a note on a finished job
+        found = re.search(r"\[Errno \d+\] ([^:'\n]+): '([^'\n]+)'", message)
+    if found:
+        place = found[2] or Path.cwd()
+        return f"kvsweep: error: {place}: {found[1]}; free disk space, or make it readable and writable."
     return message
 
 
