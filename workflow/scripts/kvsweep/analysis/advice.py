@@ -31,7 +31,7 @@ from kvsweep.analysis.would_change import would_change
 from kvsweep.numbers import format_number
 from kvsweep.study.config import Workload
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count
+from kvsweep.units import format_count, format_duration
 
 PICK, UNDECIDED = "pick", "not told from the best"
 
@@ -101,9 +101,20 @@ def _best(order: Sequence[Judgement], workload: Workload) -> list[Judgement]:
 
 def _decides(best: Sequence[Judgement], others: int, workload: Workload, set_up: SetUp) -> str:
     if workload.goal == "context":
-        return "cells at a greater depth: all of these ran at the deepest that was measured"
+        return _deeper(best[0].reach or 0, workload, set_up)
     requests = [summed(one.request) for one in best if one.request is not None]
     return what_decides(requests, others, set_up.seconds_of_round)
+
+
+def _deeper(reach: int, workload: Workload, set_up: SetUp) -> str:
+    """What tells pairs apart that all ran at the deepest depth that was measured."""
+    trained = None if set_up.memory is None else set_up.memory.n_ctx_train
+    if trained is not None and reach + workload.prompt_tokens + workload.generated_tokens >= trained:
+        deep = f"{format_count(trained)} tokens that the model was trained for"
+        return f"no deeper cell: all of these ran as deep as the {deep} allow"
+    took = set_up.seconds_by_depth.get(reach)
+    time = f"; a round there took {format_duration(took)}, and takes longer the deeper it is" if took else ""
+    return f"cells at a greater depth: all of these ran at the deepest that was measured, {format_count(reach)}{time}"
 
 
 def _row(one: Judgement) -> dict[str, Any]:
@@ -148,6 +159,8 @@ def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Worklo
     slower, quicker = (other, one) if rank == 1 else (one, other)
     assert slower.request is not None and quicker.request is not None
     gap = slower.request - quicker.request
+    if not gap.seconds:
+        return f"{text}, as long as {other.candidate.pair}"
     share = format_number(100 * gap.seconds / other.request.seconds, 3)
     if not is_over_rounds(gap):
         known = "in one round" if gap.rounds == 1 else "as published"

@@ -61,13 +61,17 @@ def what_decides(requests: Sequence[Duration], others: int, seconds_of_round: fl
     gaps = [(slow.seconds - best.seconds, error_of((slow - best).terms)) for slow in requests[1:]]
     if rounds < 2 or any(error is None for _, error in gaps):
         return f"two more rounds{_time(2, seconds_of_round)}"
+    least = min(seconds for seconds, _ in gaps)
+    if not least:
+        return "no number of rounds: what was measured took equally long"
     for n in range(rounds + 1, MOST_ROUNDS + 1):
         shrinks = _t(others, n - 1) * math.sqrt(rounds / n)
         if all(error and error.stderr * shrinks + error.bound < seconds for seconds, error in gaps):
             more = n - rounds
             return f"about {plural(more, 'more round')}{_time(more, seconds_of_round)}"
-    share = format_number(100 * min(seconds for seconds, _ in gaps) / best.seconds, 2)
-    return f"more than {MOST_ROUNDS} rounds, for a difference of about {share} %"
+    share = format_number(100 * least / best.seconds, 2)
+    time = _time(MOST_ROUNDS, seconds_of_round)
+    return f"more than {MOST_ROUNDS} rounds{time}, for a difference of about {share} %"
 
 
 def _time(rounds: int, seconds: float | None) -> str:

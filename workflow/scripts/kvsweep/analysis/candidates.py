@@ -9,11 +9,13 @@ from typing import Any
 
 from kvsweep.analysis.curves import Curve
 from kvsweep.analysis.estimates import Value, exactly, quality_of
+from kvsweep.analysis.frames import frame_of
 from kvsweep.analysis.kv_values import model_of
 from kvsweep.analysis.memory_model import SetUpMemory
 from kvsweep.analysis.set_ups import bits_of, by_columns
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with
+from kvsweep.tables.schemas import THROUGHPUT
 from kvsweep.units import format_count
 
 Row = Mapping[str, Any]
@@ -56,7 +58,12 @@ class SetUp:
     n_ctx: int | None
     candidates: Sequence[Candidate]
     memory: SetUpMemory | None
-    seconds_of_round: float | None  # wall time of the processes of one round; None where nobody knows
+    seconds_by_depth: Mapping[int, float]  # wall time of one round's processes, as far as it is known
+
+    @property
+    def seconds_of_round(self) -> float | None:
+        """None where nobody knows."""
+        return sum(self.seconds_by_depth.values()) or None
 
 
 def set_ups(
@@ -95,17 +102,23 @@ def set_ups(
             ]
             found.append(
                 SetUp(
-                    dict(zip(SET_UP, key, strict=True)), corpus[0], n_ctx, candidates, memory, _round(cells)
+                    dict(zip(SET_UP, key, strict=True)),
+                    corpus[0],
+                    n_ctx,
+                    candidates,
+                    memory,
+                    _seconds_by_depth(cells),
                 )
             )
     return found
 
 
-def _round(cells: Sequence[Row]) -> float | None:
+def _seconds_by_depth(cells: Sequence[Row]) -> dict[int, float]:
     """Both phases of a cell come from one process."""
-    processes = {(row["ctk"], row["ctv"], row["depth"]): row["wall_seconds"] for row in cells}
-    known = [seconds for seconds in processes.values() if seconds is not None]
-    return sum(known) if known else None
+    processes = frame_of(cells, THROUGHPUT, "ctk", "ctv", "depth", "wall_seconds").dropna()
+    processes = processes.drop_duplicates(["ctk", "ctv", "depth"], keep="last")
+    found: Any = processes.groupby("depth").wall_seconds.sum()
+    return dict(found.items())
 
 
 def _candidates(

@@ -105,25 +105,16 @@ def contenders(throughput: Iterable[Row], quality: Iterable[Row], models: Iterab
     Sizes that were logged say more than the types' definition. A pair with a type of unknown size has no row.
     """
     values_of = kv_values_of(models)
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    found = []
     for row in (*throughput, *quality):
-        key = (*(row[name] for name in SET_UP), row["ctk"], row["ctv"])
-        if (key in found and found[key]["bits_from"] == "log") or problem_with(row) is not None:
-            continue
-        values = values_of(row)
-        bits, source = bits_of(row, *((values.k, values.v) if values else (None, None)))
-        if bits is None or (key in found and source != "log"):
-            continue
-        found[key] = {
-            **{name: row[name] for name in SET_UP},
-            "pair": str(pair_of(row)),
-            "bits": bits,
-            "bits_from": source,
-            "bytes_per_token": bits * (values.k + values.v) / 8 if values else np.nan,
-        }
-    return pd.DataFrame(
-        list(found.values()), columns=[*SET_UP, "pair", "bits", "bits_from", "bytes_per_token"]
-    )
+        if problem_with(row) is None:
+            values = values_of(row)
+            bits, source = bits_of(row, *(values or (None, None)))
+            size = bits * sum(values) / 8 if values and bits is not None else np.nan
+            found.append((*(row[name] for name in SET_UP), str(pair_of(row)), bits, source, size))
+    frame = pd.DataFrame(found, columns=[*SET_UP, "pair", "bits", "bits_from", "bytes_per_token"])
+    frame = frame[frame.bits.notna()].sort_values("bits_from", kind="stable")  # log before types
+    return frame.drop_duplicates([*SET_UP, "pair"], ignore_index=True)
 
 
 def _duels(known: pd.DataFrame) -> pd.DataFrame:

@@ -133,8 +133,8 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
 def _names(best: Sequence[Row]) -> str:
     """`f16 or q8_0`; of many the first ones."""
     names = [_name(row) for row in best]
-    if len(names) > MOST_NAMES:
-        return f"{', '.join(names[:MOST_NAMES])} or one of {len(names) - MOST_NAMES} others"
+    if len(names) > MOST_NAMES + 1:
+        names = [*names[:MOST_NAMES], f"one of {len(names) - MOST_NAMES} others"]
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 

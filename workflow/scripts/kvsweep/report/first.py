@@ -14,7 +14,7 @@ SMALL = 0.6  # of f16's bits: what saves memory that is worth a sentence
 
 
 def sentences_of(speed: Sequence[Row], pareto: Sequence[Row]) -> list[str]:
-    """At most one of speed and one of memory; of rows of the tables `speed` and `pareto` of one set-up."""
+    """At most one of speed, and one of memory; of rows of the tables `speed` and `pareto` of one set-up."""
     return [*_of_speed(speed), *_of_memory(pareto)]
 
 
@@ -22,6 +22,8 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
     """Decode against f16 at the deepest depth that the most pairs have."""
     decodes = [row for row in rows if row["phase"] == "decode" and row["ratio"] is not None]
     others = [row for row in decodes if pair_of(row) != BASELINE_PAIR and problem_with(row) is None]
+    if not others:
+        yield from _without_reference(rows)
     if not others or is_published(others[0]):
         return
     depths = [row["depth"] for row in others]
@@ -29,7 +31,7 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
     at = [row for row in others if row["depth"] == depth]
     where = f"decode at {format_count(depth)}"
     on = f"On {at[0]['machine']} ({at[0]['backend']})"
-    if any(row["verdict"] == ONE_ROUND for row in at):
+    if all(row["verdict"] == ONE_ROUND for row in at):
         slower = [row for row in at if row["ratio"] < 1]
         what = f"the rates of {len(slower)} of {len(at)} quantized caches lay below f16's"
         if len(slower) in (0, len(at)):
@@ -51,6 +53,28 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
         alone = f"{plural(untold, 'quantized cache')} {'is' if untold == 1 else 'are'} not told from f16"
         parts.append(f"{untold} not told from it" if parts else alone)
     yield f"{on}, {where}: {', '.join(parts)}."
+
+
+def _without_reference(rows: Sequence[Row]) -> Iterable[str]:
+    """Why nothing is compared with f16, where something was to be."""
+    cells = [row for row in rows if row["phase"] == "decode" and not is_published(row)]
+    others = [row for row in cells if pair_of(row) != BASELINE_PAIR]
+    base = [row for row in cells if pair_of(row) == BASELINE_PAIR]
+    if not others:
+        return
+    on = f"On {others[0]['machine']} ({others[0]['backend']})"
+    if all(problem_with(row) for row in cells):
+        yield f"{on} no speed was measured ({_problems(cells)})."
+    elif all(problem_with(row) for row in others):
+        yield f"{on} no quantized cache was measured in decode ({_problems(others)})."
+    elif all(problem_with(row) for row in base):
+        yield f"{on} no speed is compared with f16, which was not measured ({_problems(base) or 'not asked for'})."
+    else:
+        yield f"{on} no speed is compared with f16, which was measured at no depth and round that another pair has."
+
+
+def _problems(rows: Sequence[Row]) -> str:
+    return ", ".join(dict.fromkeys(str(problem_with(row)) for row in rows))
 
 
 def _count(rows: Sequence[Row]) -> str:
