@@ -32,8 +32,15 @@ def printed(pair: str, n_ctx: int) -> tuple[np.ndarray, np.ndarray, float, float
 
 
 def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float, by_tokens: float) -> float:
-    variance = windows.var(ddof=1) / len(windows)
-    if rounding**2 > variance / 2:
-        return float(stats.norm.ppf(0.975) * by_tokens + half_digits)
-    freedom = (len(windows) - 1) * (1 - rounding**2 / variance) ** 2
-    return float(stats.t.ppf(0.975, freedom) * np.sqrt(variance - rounding**2) + half_digits)
+    """By as many of the first windows as rounding is at most half of the variance in; ``rounding`` is that of the mean
+    over all."""
+    n = len(windows)
+    for m in range(n, 1, -1):
+        variance = windows[:m].var(ddof=1)
+        added = rounding**2 * m * (m + 1) / (n + 1)
+        if added <= variance / 2:
+            freedom = (m - 1) * (1 - added / variance) ** 2 if added else m - 1
+            if m < n and freedom < 1:
+                break
+            return float(stats.t.ppf(0.975, freedom) * np.sqrt((variance - added) / n) + half_digits)
+    return float(stats.norm.ppf(0.975) * by_tokens + half_digits)

@@ -172,3 +172,43 @@ def test_without_windows_the_larger_error_counts_and_a_tail_has_none() -> None:
     tail = quality_of(row, "kld_p999")
     assert kld(row).stderr == 0.002
     assert tail is not None and tail.kind is None
+
+
+def test_where_rounding_hides_the_spread_of_all_windows_the_first_ones_tell_it() -> None:
+    """Rounding adds to a window's value in proportion to its place in the text."""
+    chance = random.Random(1)
+    kld = [2e-4 * math.exp(chance.gauss(0, 0.5)) for _ in range(64)]
+    printed = [round(fmean(kld[:n]), 5) for n in range(1, 65)]
+    error = window_stderr(printed, 5)
+    assert error is not None and error.rounding**2 > 0.5 * error.stderr**2
+    values = window_values(printed)
+    row = quality_row(
+        "q8_0",
+        "q8_0",
+        fmean(kld),
+        kld_windows=values,
+        kld_window_rounding=error.rounding,
+        kld_mean_stderr=1e-6,
+    )
+    value = quality_of(row, "kld_mean")
+    assert value is not None
+    found = error_of([(1, value)])
+    assert found is not None and found.kind == BY_WINDOW
+    # What the windows really differ by, and not the tokens' millionth.
+    assert found.stderr == pytest.approx(stdev(kld) / 8, rel=0.5) and found.stderr > 5e-6
+    assert 1 <= found.freedom < 63
+
+
+def test_where_rounding_hides_the_first_windows_too_tokens_stand_in() -> None:
+    row = quality_row(
+        "q8_0",
+        "q8_0",
+        1e-6,
+        kld_windows=[0.0, 1e-6, 2e-6, 0.0],
+        kld_window_rounding=5e-6,
+        kld_mean_stderr=3e-7,
+    )
+    value = quality_of(row, "kld_mean")
+    assert value is not None
+    found = error_of([(1, value)])
+    assert found is not None and (found.kind, found.stderr) == (BY_TOKEN, 3e-7)

@@ -7,8 +7,9 @@ over these rounds. One round has no interval.
 A measured quality has one value for each window of the text. Windows share no context, tokens of one window do: what is
 made of several qualities is made in each window, and its interval is Student's t over the windows. Window values come
 from printed running means; the variance that their rounding adds is known and subtracted. Where it is more than half
-of all, the windows say little, and the errors that the engine printed, which take tokens as independent, stand in for
-them. Every printed value may be off by half a unit of its last digit; these bounds add up and are part of the interval.
+of all, the first windows tell it, whose values it adds less to. Where it is too much in these, too, the errors that the
+engine printed, which take tokens as independent, stand in for them. Every printed value may be off by half a unit of
+its last digit; these bounds add up and are part of the interval.
 
 Of a published number only that bound is known; of some values (the tail of the KL divergence) nothing is.
 """
@@ -248,7 +249,9 @@ def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float] |
     """Standard error and degrees of freedom of a sum of means over windows; None where the windows do not tell it.
 
     The variance of the mean, s^2/n, less what rounding adds to it on average. The difference of a variance and a known
-    one has Satterthwaite's degrees of freedom (n - 1) (1 - rounding's part)^2.
+    one has Satterthwaite's degrees of freedom (n - 1) (1 - rounding's part)^2. What rounding adds to a window's value
+    grows with its place in the text: where it is too much in all windows, as many of the first as it is not too much
+    in tell what one window differs from another by.
     """
     windows = [value.windows for _, value in terms if value.windows is not None]
     if not windows or len({len(own) for own in windows}) > 1:
@@ -256,14 +259,27 @@ def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float] |
     n = len(windows[0])
     together = sum((weight * own for (weight, _), own in zip(terms, windows, strict=True)), np.zeros(n))
     offsets = together - together[0]  # exactly 0 where all are equal
-    offsets -= offsets.sum() / n
-    variance = float(offsets @ offsets) / (n - 1) / n
-    rounding = math.fsum((weight * value.rounding) ** 2 for weight, value in terms)
+    rounding = n * math.fsum((weight * value.rounding) ** 2 for weight, value in terms)
+    centred = offsets - offsets.sum() / n
+    variance = float(centred @ centred) / (n - 1)
     if rounding == 0:
-        return math.sqrt(variance), n - 1
+        return math.sqrt(variance / n), n - 1
+    used = float(n)
     if rounding > MOST_ROUNDING * variance:
+        numbers = np.arange(2, n + 1)
+        variances = (np.cumsum(offsets**2) - np.cumsum(offsets) ** 2 / np.arange(1, n + 1))[1:] / (
+            numbers - 1
+        )
+        # As ``statistics.window_stderr`` has it: of the first m windows it is in proportion to m (m + 1).
+        roundings = rounding * numbers * (numbers + 1) / (n * (n + 1))
+        enough = np.flatnonzero(roundings <= MOST_ROUNDING * variances)
+        if not len(enough):
+            return None
+        used, variance, rounding = (float(of[enough[-1]]) for of in (numbers, variances, roundings))
+    freedom = (used - 1) * (1 - rounding / variance) ** 2
+    if used < n and freedom < 1:
         return None
-    return math.sqrt(variance - rounding), (n - 1) * (1 - rounding / variance) ** 2
+    return math.sqrt((variance - rounding) / n), freedom
 
 
 def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str | None]:
