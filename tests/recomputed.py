@@ -17,10 +17,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 def printed(pair: str, n_ctx: int) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Window values of the divergence and of the agreement, and the closing divergence with its standard error."""
-    ctk, _, ctv = pair.partition("/")
-    cell = Path("quality", SUBJECT, "demo-text", f"c{n_ctx}", f"k-{ctk}", f"v-{ctv or ctk}")
-    text = (recorded_study.RESULTS / cell / "stdout.log").read_text()
-    rows = [line.split() for line in text.splitlines() if re.match(r"\s+\d+\s+\d+\.\d{4} ±", line)]
+    text, rows = _output(pair, n_ctx)
     number = np.arange(1, len(rows) + 1)
     kld = np.diff(number * np.array([float(row[7]) for row in rows]), prepend=0)
     share = np.array([float(row[14]) for row in rows]) / 100
@@ -29,6 +26,23 @@ def printed(pair: str, n_ctx: int) -> tuple[np.ndarray, np.ndarray, float, float
     closing = re.search(r"Mean\s+KLD:\s+(-?[\d.]+) ±\s+(-?[\d.]+)", text)
     assert closing
     return kld, agreement, float(closing[1]), float(closing[2])
+
+
+def ln_ppl_ratios(pair: str, n_ctx: int) -> tuple[np.ndarray, float, float]:
+    """Window values of ln PPL(pair)/PPL(f16), and the closing one with its standard error."""
+    text, rows = _output(pair, n_ctx)
+    ratio = np.diff(np.arange(1, len(rows) + 1) * np.array([float(row[4]) for row in rows]), prepend=0)
+    closing = re.search(r"Mean\s+ln\(PPL\(Q\)/PPL\(base\)\)\s*:\s+(-?[\d.]+) ±\s+(-?[\d.]+)", text)
+    assert closing
+    return ratio, float(closing[1]), float(closing[2])
+
+
+def _output(pair: str, n_ctx: int) -> tuple[str, list[list[str]]]:
+    """What was printed, and the words of each window's line."""
+    ctk, _, ctv = pair.partition("/")
+    cell = Path("quality", SUBJECT, "demo-text", f"c{n_ctx}", f"k-{ctk}", f"v-{ctv or ctk}")
+    text = (recorded_study.RESULTS / cell / "stdout.log").read_text()
+    return text, [line.split() for line in text.splitlines() if re.match(r"\s+\d+\s+\d+\.\d{4} ±", line)]
 
 
 def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float, by_tokens: float) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import recorded_study
-from recomputed import ROUNDING, SUBJECT, Tables, half_of_interval, printed
+from recomputed import ROUNDING, SUBJECT, Tables, half_of_interval, ln_ppl_ratios, printed
 from scipy import stats
 
 
@@ -40,6 +40,22 @@ def test_every_duel_of_agreements(tables: Tables, n_ctx: int) -> None:
         a, b = (printed(row[side], n_ctx)[1] for side in ("pair_a", "pair_b"))
         half = half_of_interval(a - b, 0.0, 1e-5, 0.0)
         assert (row["difference_high"] - row["difference_low"]) / 2 == pytest.approx(half, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_ctx", recorded_study.CONTEXTS)
+def test_every_duel_of_perplexities_by_their_paired_logarithms(tables: Tables, n_ctx: int) -> None:
+    duels = [
+        row for row in tables["head_to_head"] if row["quantity"] == "ln_ppl_ratio" and row["n_ctx"] == n_ctx
+    ]
+    assert duels
+    for row in duels:
+        (a, mean_a, error_a), (b, mean_b, error_b) = (
+            ln_ppl_ratios(row[side], n_ctx) for side in ("pair_a", "pair_b")
+        )
+        half = half_of_interval(a - b, ROUNDING[len(a)] * np.sqrt(2), 1e-6, np.hypot(error_a, error_b))
+        assert row["difference"] == pytest.approx(mean_a - mean_b, abs=1e-12)
+        assert row["difference_low"] == pytest.approx(mean_a - mean_b - half, rel=1e-5, abs=1e-11)
+        assert row["difference_high"] == pytest.approx(mean_a - mean_b + half, rel=1e-5, abs=1e-11)
 
 
 def test_what_comes_from_k(tables: Tables) -> None:
