@@ -44,3 +44,27 @@ def test_one_machine_another_model_or_another_family_is_no_panel() -> None:
     assert drawn(machine([0]), machine([0], engine="mainline", engine_family="llama.cpp")).panels == ()
     # The hash says that it is the same file, whatever its name.
     assert len(drawn(machine([0]), machine([0], **H200, model="b")).panels) == 1
+
+
+def small_multiples(*rows: list[dict[str, Any]]) -> Any:
+    return draw("speed_by_machine", speeds(over_rounds([row for own in rows for row in own])))
+
+
+def test_small_multiples_have_the_same_axes() -> None:
+    slow = [row for row in machine([0, 4096, 65536], **H200) if row["ctk"] != "q4_0"]
+    drawing = small_multiples(machine([0, 8192]), slow, machine([0], machine="a", source="slice:b"))
+    assert [panel.title.split(",")[0] for panel in drawing.panels] == [
+        "Apple M5 Max 128GB",
+        "NVIDIA H200",
+        "a",
+    ]
+    figure = one_figure(drawing)
+    assert len({(axes.get_xlim(), axes.get_ylim(), axes.get_yscale()) for axes in figure.axes}) == 1
+    ticks = {tuple(tick.get_text() for tick in axes.get_xticklabels()) for axes in figure.axes}
+    assert ticks == {("0", "4K", "8K", "64K")}
+    low, high = figure.axes[0].get_ylim()
+    assert low < 79 and high > 100
+
+
+def test_one_machine_has_no_small_multiples() -> None:
+    assert small_multiples(machine([0, 8192])).panels == ()

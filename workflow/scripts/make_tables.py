@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from kvsweep.code_identity import code_identity
 from kvsweep.files import complete_or_absent, manifest_identity, read_json, write_json
 from kvsweep.program import run_program, say
+from kvsweep.slices.join import joined
 from kvsweep.slices.places import bring_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.study.cells import quality_cells, task_cells, throughput_cells
@@ -61,10 +62,12 @@ def main() -> None:
     arguments = parser.parse_args()
     results: Path = arguments.results
     published = read_published(arguments.published)
-    slices = [
-        read_slice(name, bring_slice(name, one, results / "slices" / name, say, arguments.base))
-        for name, one in parse_slices(json.loads(arguments.slices)).items()
-    ]
+    slices = joined(
+        [
+            read_slice(name, bring_slice(name, one, results / "slices" / name, say, arguments.base))
+            for name, one in parse_slices(json.loads(arguments.slices)).items()
+        ]
+    )
     if arguments.only_published or arguments.only_slices:
         for name in schemas.TABLES:
             write(results, name, of_others(name, [published] if arguments.only_published else slices))

@@ -126,6 +126,14 @@ FIGURES: dict[str, Entry] = {
         "Machines and engines.",
         "",
     ),
+    "speed_by_machine": Entry(
+        "speed",
+        "speed",
+        "Decode speed by depth on each machine",
+        "The same models as above, a panel for each machine and engine, all on the same axes: each pair's decode speed "
+        "as a share of the f16 of that machine and engine at the same depth. Bars hold 95 % over rounds.",
+        "",
+    ),
     "prefill_by_depth": Entry(
         "speed",
         "speed",

@@ -33,7 +33,7 @@ _LOOKS = (
 MOST = len(_LOOKS)
 
 
-class _SetUp(NamedTuple):
+class SetUp(NamedTuple):
     """A machine with an engine: its name in the legend, and its rows."""
 
     name: str
@@ -45,7 +45,21 @@ def speed_across(speed: Sequence[Row]) -> Drawing:
 
     A line for each pair, a mark for each set-up, at the deepest of the depths that most of them have.
     """
-    known = [
+    known = comparable_rows(speed)
+    panels = []
+    for phase in ("prefill", "decode"):
+        for model in models_of(row for row in known if row["phase"] == phase):
+            depth = _common_depth(model)
+            set_ups = set_ups_of([row for row in model if row["depth"] == depth])
+            if len(set_ups) > 1:
+                title = f"{phase} at depth {format_count(depth)} · {model[0]['model']}"
+                panels.append(_panel(title, set_ups[:MOST], len(set_ups) - MOST))
+    return Drawing("Speed relative to each machine's own f16", tuple(panels))
+
+
+def comparable_rows(speed: Iterable[Row]) -> list[Row]:
+    """Of pairs that ran as they were asked for, on their device, and beside f16."""
+    return [
         row
         for row in speed
         if row["ratio"] is not None
@@ -53,18 +67,9 @@ def speed_across(speed: Sequence[Row]) -> Drawing:
         and asked_pair_of(row) != BASELINE_PAIR
         and ran_as(row) is None
     ]
-    panels = []
-    for phase in ("prefill", "decode"):
-        for model in _models(row for row in known if row["phase"] == phase):
-            depth = _common_depth(model)
-            set_ups = _set_ups([row for row in model if row["depth"] == depth])
-            if len(set_ups) > 1:
-                title = f"{phase} at depth {format_count(depth)} · {model[0]['model']}"
-                panels.append(_panel(title, set_ups[:MOST], len(set_ups) - MOST))
-    return Drawing("Speed relative to each machine's own f16", tuple(panels))
 
 
-def _models(rows: Iterable[Row]) -> list[list[Row]]:
+def models_of(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows of one file and one family of engines each: by the file's hash, and by name where nobody says that."""
     rows = list(rows)
     names = {row["model"]: row["model_sha256"] for row in rows if row["model_sha256"]}
@@ -82,7 +87,7 @@ def _common_depth(rows: Sequence[Row]) -> int:
     return max(set_ups, key=lambda depth: (len(set_ups[depth]), depth))
 
 
-def _set_ups(rows: Sequence[Row]) -> list[_SetUp]:
+def set_ups_of(rows: Sequence[Row]) -> list[SetUp]:
     groups = list(by_columns(rows, SUBJECT).values())
     groups.sort(key=lambda own: {"m": 0, "s": 1, "p": 2}[str(own[0]["source"])[0]])
     names: dict[str, int] = {}
@@ -94,11 +99,11 @@ def _set_ups(rows: Sequence[Row]) -> list[_SetUp]:
         parts = (first["machine"], engine, source)
         name = ", ".join(str(part) for part in parts if part)
         names[name] = names.get(name, 0) + 1
-        found.append(_SetUp(name if names[name] == 1 else f"{name} ({names[name]})", own))
+        found.append(SetUp(name if names[name] == 1 else f"{name} ({names[name]})", own))
     return found
 
 
-def _panel(title: str, set_ups: Sequence[_SetUp], left_out: int) -> Panel:
+def _panel(title: str, set_ups: Sequence[SetUp], left_out: int) -> Panel:
     rows = [row for set_up in set_ups for row in set_up.rows]
     pairs = pairs_in_order(rows)
     points = tuple(
@@ -117,7 +122,7 @@ def _panel(title: str, set_ups: Sequence[_SetUp], left_out: int) -> Panel:
     return Panel(f"{title}{more}", height, partial(_draw, set_ups), points, beside=14)
 
 
-def _draw(set_ups: Sequence[_SetUp], axes: Axes, legend: Legend) -> None:
+def _draw(set_ups: Sequence[SetUp], axes: Axes, legend: Legend) -> None:
     pairs = pairs_in_order(row for set_up in set_ups for row in set_up.rows)
     step = 0.72 / max(len(set_ups), 2)
     axes.axvline(100, color="#444444", linewidth=1, zorder=1.5)

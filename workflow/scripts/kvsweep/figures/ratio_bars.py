@@ -14,7 +14,7 @@ from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
 
 # A longer bar runs out of the panel: it would flatten all the others.
-_FARTHEST = 3.0
+FARTHEST = 3.0
 
 
 class Bar(NamedTuple):
@@ -50,7 +50,7 @@ def draw_bar(axes: Axes, row: Row, line: float, colour: Any, **look: Any) -> Bar
         markerfacecolor=colour if known else PAPER_COLOUR,
         **look,
     )
-    extent = (x, max(low or x, x / _FARTHEST), min(high or x, x * _FARTHEST))
+    extent = (x, max(low or x, x / FARTHEST), min(high or x, x * FARTHEST))
     return Bar(bars.lines[0], known, extent)
 
 

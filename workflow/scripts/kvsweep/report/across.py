@@ -27,6 +27,11 @@ def across_sections(across: Sequence[Row]) -> Iterable[Section]:
         shown = [row for row in rows if row["comparable"] is not False]
         refused = Counter(text for row in rows for text in row["prevents"] or ())
         summary = f"{plural(len(rows), 'number')} in common, {len(shown)} comparable as far as is known"
+        if not shown:
+            what = "; ".join(text for text, _ in refused.most_common(4))
+            none = f"Nothing of the two can be compared: {plural(len(rows), 'number')} in common differ in {what}."
+            yield Section(title, (), "nothing comparable", sentences=(none,))
+            continue
         lines = tuple(map(_line, shown[:MOST_LINES]))
         notes = tuple(_notes(rows, refused, len(shown)))
         yield Section(

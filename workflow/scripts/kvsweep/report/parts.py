@@ -69,6 +69,7 @@ class Section:
     grids: tuple[Grid, ...]
     summary: str = ""
     says_something: bool = True
+    sentences: tuple[str, ...] = ()
 
 
 def by_set_up(rows: Iterable[Row], subject: Sequence[str]) -> list[tuple[str, tuple[Row, ...]]]:

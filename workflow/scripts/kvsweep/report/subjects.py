@@ -9,6 +9,8 @@ from kvsweep.report.parts import Entry, Grid, count, listed
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes
 
+MOST_NOTES = 20  # of set-ups that are joined or not
+
 
 def models_of(models: Sequence[Row]) -> Grid:
     """Properties down, models across: a checksum is long."""
@@ -103,7 +105,7 @@ def _properties(
     )
 
 
-def machines_of(rows: Sequence[Row]) -> Grid:
+def machines_of(rows: Sequence[Row], notes: Sequence[str] = ()) -> Grid:
     names = sorted({row["machine"] for row in rows}, key=str)
 
     def row(name: str | None) -> tuple[Entry, ...]:
@@ -116,4 +118,5 @@ def machines_of(rows: Sequence[Row]) -> Grid:
         ("machine", "back ends", "engines", "models", "sources"),
         tuple(map(row, names)),
         of_numbers=False,
+        notes=tuple(notes),
     )

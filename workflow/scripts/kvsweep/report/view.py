@@ -26,8 +26,9 @@ from kvsweep.report.post import StudyTables, study_tables
 from kvsweep.report.published import comparison_sections
 from kvsweep.report.quality import quality_sections
 from kvsweep.report.speed import throughput_sections
-from kvsweep.report.subjects import machines_of, models_of, records_of
+from kvsweep.report.subjects import MOST_NOTES, machines_of, models_of, records_of
 from kvsweep.report.warnings import warnings_of
+from kvsweep.slices.join import together_and_apart
 from kvsweep.tables.row import Row, is_measured, is_published, one_method
 from kvsweep.units import plural
 
@@ -85,6 +86,7 @@ class View:
 def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None) -> View:
     """The view of the tables of `schemas.TABLES` and `analysis_schemas.ANALYSIS`."""
     rows = {name: table.to_pylist() for name, table in tables.items()}
+    joins = [*together_and_apart(rows)][:MOST_NOTES]
     # Of two methods one is compared; what became of every cell is said of all.
     throughput, scored, tasks = rows["throughput"], rows["quality"], rows["tasks"]
     quality = one_method(scored)
@@ -122,7 +124,7 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
         cells=tuple(evidence.cells),
         engines=tuple(rows["engines"]),
         models=models_of(rows["models"]),
-        machines=machines_of(rows_of_cells),
+        machines=machines_of(rows_of_cells, joins),
         machine_records=records_of(rows["machines"]),
         study_tables=tuple(study_tables(rows["speed"], quality)),
         provenance=provenance,

@@ -57,7 +57,9 @@ def ends(unit: str, *names: str) -> str:
     )
 
 
-SOURCE = "source | text | | measured, published:NAME or slice:NAME"
+SOURCE = (
+    "source | text | | measured, published:NAME, slice:NAME, or slice:NAME + NAME of slices that were joined"
+)
 
 ENGINE_AND_MODEL = """
 engine | text | | name of the engine in the configuration; of published rows as its source states it
