@@ -131,6 +131,18 @@ def test_each_against_its_own_f16_is_the_same_reference() -> None:
     assert comparability(against_mainline | commits[0], elsewhere | commits[1]).comparable is False
 
 
+def test_families_may_differ_where_one_f16_is_the_reference_of_both() -> None:
+    here = QUALITY | {"engine": "mainline", "reference": "mainline", "engine_family": "llama.cpp"}
+    fork = QUALITY | {"reference": "mainline", "engine_family": "llama.cpp with turbo"}
+    found = comparability(here, fork, "kld_mean")
+    assert found.comparable and "engine family: ours llama.cpp, theirs llama.cpp with turbo" in found.differs
+    assert comparability(here, fork, "ppl").prevents == [
+        "engine family: ours llama.cpp, theirs llama.cpp with turbo"
+    ]
+    own = fork | {"reference": fork["engine"]}
+    assert comparability(here, own, "kld_mean").comparable is False
+
+
 def test_a_command_that_is_none_says_nothing() -> None:
     assert options_of("llama-bench 'not closed") == {}
     assert options_of("") == {}

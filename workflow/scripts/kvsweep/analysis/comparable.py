@@ -1,7 +1,7 @@
 """Whether two cells may be compared, and what sets them apart all the same: computed from their rows.
 
 Model, text, context, windows, pair that ran and family of the engine have to agree: cells that differ in one of these
-measured different things. All else that differs (commit, back end, rotation, batch, prompt, machine) may be what the
+measured different things. Divergences from one f16 for both may be of two families. All else that differs (commit, back end, rotation, batch, prompt, machine) may be what the
 comparison is about, and stands beside it.
 """
 
@@ -30,6 +30,7 @@ _OPTIONS = {
     "-ngl": "layers on the device",
     "-fa": "flash attention",
 }
+_FAMILY = "engine family"
 _COMMON = ("batch", "micro-batch", "threads")
 
 
@@ -87,6 +88,10 @@ def comparability(ours: Row, theirs: Row, quantity: str | None = None) -> Compar
         ]
         reference = _reference(ours, theirs)
         (beside if quantity == "ppl" else required).append(reference)
+        # Of one f16 for both, what another family changes is what is measured.
+        if quantity != "ppl" and reference.same and (reference.ours, reference.theirs) != (OWN, OWN):
+            beside += [check for check in required if check.what == _FAMILY]
+            required = [check for check in required if check.what != _FAMILY]
         beside.append(_check(ours, theirs, "method", "method"))
     else:
         required += [_check(ours, theirs, "depth", "depth"), _check(ours, theirs, "phase", "phase")]
@@ -108,7 +113,7 @@ def set_ups_differ(ours: Row, theirs: Row) -> list[str]:
 
 def _set_up(ours: Row, theirs: Row) -> Iterable[Check]:
     yield model_check(ours, theirs)
-    yield _check(ours, theirs, "engine family", "engine_family")
+    yield _check(ours, theirs, _FAMILY, "engine_family")
     if "n_ctx" in ours and "corpus" in ours:
         text, name = (_check(ours, theirs, "text", column) for column in ("corpus_sha256", "corpus"))
         yield _by_hash(text, name)
