@@ -1,7 +1,8 @@
 """Whether two cells may be compared, and what sets them apart all the same: computed from their rows.
 
 Model, text, context, windows, pair that ran and family of the engine have to agree: cells that differ in one of these
-measured different things. Divergences from one f16 for both may be of two families. All else that differs (commit, back end, rotation, batch, prompt, machine) may be what the
+measured different things. Divergences from one f16 for both may be of two families.
+All else that differs (commit, back end, rotation, batch, prompt, machine) may be what the
 comparison is about, and stands beside it.
 """
 
