@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from kvsweep.inputs.kv_layers import LayerGroup
 from kvsweep.inputs.model_header import ModelHeader
-from kvsweep.measure.scorer import context_bytes
+from kvsweep.measure.scorer_pairs import context_bytes
 from kvsweep.study.pairs import Pair
 from support import STAND_IN, Done, Workplace, measure, run_json
 
