@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import SUBJECT, Group, compare
 from kvsweep.figures.depth import token_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PairKey, curve
 from kvsweep.numbers import in_percent
@@ -30,10 +30,7 @@ def right_by_context(task_shares: Sequence[Row]) -> Drawing:
         [row for row in task_shares if row["share"] is not None and row["context"] is not None],
         ("task", "question", *SUBJECT),
     )
-    return Drawing(
-        "Right answers by context",
-        tuple(_panel(comparison.full_title(group), group) for group in comparison.groups),
-    )
+    return drawing_of("Right answers by context", comparison, _panel)
 
 
 def _look(row: Row) -> PairKey:

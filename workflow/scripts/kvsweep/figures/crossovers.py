@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from kvsweep.analysis.groups import Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.memory import SET_UP
 from kvsweep.study.pairs import Pair
@@ -24,10 +24,7 @@ def crossovers(found: Sequence[Row]) -> Drawing:
     """Where one pair overtakes another in speed, interpolated between measured depths."""
     crossings = [row for row in found if row["depth"] is not None and row["ahead_after"] is not None]
     comparison = compare_beside_published(crossings, (*SET_UP, "phase", "n_tokens"))
-    return Drawing(
-        "Where one pair overtakes another",
-        tuple(_panel(comparison.full_title(group), group) for group in comparison.groups),
-    )
+    return drawing_of("Where one pair overtakes another", comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel:

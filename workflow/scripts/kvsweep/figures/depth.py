@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, Comparison, Group, compare, compare_beside_published
+from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare, compare_beside_published
 from kvsweep.analysis.reference import is_control
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PairKey, curve, explain_published, marker, pairs_in_order, words_for
 from kvsweep.figures.marks import pair_of as look_of
@@ -52,8 +52,7 @@ def top1_against_depth(depth: Sequence[Row]) -> Drawing:
 
 
 def _drawing(title: str, rows: Sequence[Row], quantity: _Quantity) -> Drawing:
-    comparison = compare(rows, SUBJECT)
-    return Drawing(title, tuple(_panel(comparison, group, quantity) for group in comparison.groups))
+    return drawing_of(title, compare(rows, SUBJECT), partial(_panel, quantity))
 
 
 class _Line(NamedTuple):
@@ -84,7 +83,7 @@ def _pair(row: Row) -> PairKey:
     return look_of(_with_effective(row))
 
 
-def _panel(comparison: Comparison, group: Group, quantity: _Quantity) -> Panel:
+def _panel(quantity: _Quantity, title: str, group: Group) -> Panel:
     lines = _lines(group.rows)
     column = quantity.column
 
@@ -127,12 +126,10 @@ def _panel(comparison: Comparison, group: Group, quantity: _Quantity) -> Panel:
             "window, tokens": line.n_ctx,
             "depth, tokens": row["depth_tokens"],
             f"{column}, {quantity.unit}": quantity.of(row[column]),
-            f"95 % from, {quantity.unit}": None
-            if row[f"{column}_low"] is None
-            else quantity.of(row[f"{column}_low"]),
-            f"95 % to, {quantity.unit}": None
-            if row[f"{column}_high"] is None
-            else quantity.of(row[f"{column}_high"]),
+            **{
+                f"95 % {word}, {quantity.unit}": None if end is None else quantity.of(end)
+                for word, end in (("from", row[f"{column}_low"]), ("to", row[f"{column}_high"]))
+            },
             "scored tokens": row["tokens"],
             "errors by": row["error_by"],
         }
@@ -141,7 +138,7 @@ def _panel(comparison: Comparison, group: Group, quantity: _Quantity) -> Panel:
     )
     dots = [(float(row["depth_tokens"]), quantity.of(row[column])) for row in group.rows]
     finish = partial(label_points, points=names, others=dots)
-    return Panel(comparison.full_title(group), _HEIGHT, draw, points, finish=finish)
+    return Panel(title, _HEIGHT, draw, points, finish=finish)
 
 
 def token_axis(axes: Axes, depths: Sequence[float]) -> None:
@@ -168,11 +165,10 @@ def tail_by_mean(quality: Sequence[Row]) -> Drawing:
         for row in quality
         if (row["kld_mean"] or 0) > 0 and (row["kld_p999"] or 0) > 0 and not is_control(row)
     ]
-    comparison = compare_beside_published(rows, QUALITY_SUBJECT)
-    return Drawing("Tail of the divergence", tuple(_tail(comparison, group) for group in comparison.groups))
+    return drawing_of("Tail of the divergence", compare_beside_published(rows, QUALITY_SUBJECT), _tail)
 
 
-def _tail(comparison: Comparison, group: Group) -> Panel:
+def _tail(title: str, group: Group) -> Panel:
     rows = [*group.rows, *group.published]
 
     def draw(axes: Axes, legend: Legend) -> None:
@@ -207,4 +203,4 @@ def _tail(comparison: Comparison, group: Group) -> Panel:
         for row in rows
     )
     finish = partial(label_points, points=names)
-    return Panel(comparison.full_title(group), 3.9, draw, points, finish=finish)
+    return Panel(title, 3.9, draw, points, finish=finish)

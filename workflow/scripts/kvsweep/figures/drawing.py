@@ -9,6 +9,8 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from kvsweep.analysis.groups import Comparison, Group
+
 # What the legend shows, by the words beside it.
 Legend = dict[str, Artist]
 # One drawn thing as a row of the figure's table: column, with its unit -> value; None where it is not known.
@@ -42,3 +44,9 @@ class Drawing:
     @property
     def points(self) -> Sequence[Point]:
         return [{"set-up": panel.title, **point} for panel in self.panels for point in panel.points]
+
+
+def drawing_of(title: str, comparison: Comparison, panel: Callable[[str, Group], Panel | None]) -> Drawing:
+    """A panel for each group of a comparison, by its full title; none where ``panel`` gives none."""
+    panels = (panel(comparison.full_title(group), group) for group in comparison.groups)
+    return Drawing(title, tuple(one for one in panels if one is not None))

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, compare
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_order
 from kvsweep.tables.row import Row
@@ -24,17 +24,13 @@ _DARK_LETTERS, _LIGHT_LETTERS = "#010101", "#fefefe"
 def kld_by_k_and_v(k_or_v: Sequence[Row]) -> Drawing:
     """Mean KL divergence over the type of K and the type of V."""
     comparison = compare(k_or_v, QUALITY_SUBJECT)
-    return Drawing(
-        "KL divergence by type of K and type of V",
-        tuple(
-            _panel(comparison.full_title(group), group.rows)
-            for group in comparison.groups
-            if sum(row["kld_mean"] is not None for row in group.rows) > 1
-        ),
-    )
+    return drawing_of("KL divergence by type of K and type of V", comparison, _panel)
 
 
-def _panel(title: str, rows: Sequence[Row]) -> Panel:
+def _panel(title: str, group: Group) -> Panel | None:
+    rows = group.rows
+    if sum(row["kld_mean"] is not None for row in rows) < 2:
+        return None
     points = tuple(
         {
             "K": row["ctk"],

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.speed import by_source
 from kvsweep.study.pairs import pair_label, pair_order
@@ -28,12 +28,10 @@ def memory_by_depth(memory: Sequence[Row]) -> Drawing:
     """Size of the KV cache of every pair against depth, each cell marked by how it ended."""
     rows = [row for row in memory if row["kv_bytes"]]
     comparison = compare_beside_published(rows, SET_UP)
-    return Drawing(
+    return drawing_of(
         "KV cache by depth, and what ran",
-        tuple(
-            Panel(comparison.full_title(group), 3.9, partial(_draw, group), _points(group))
-            for group in comparison.groups
-        ),
+        comparison,
+        lambda title, group: Panel(title, 3.9, partial(_draw, group), _points(group)),
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.numbers import format_number
@@ -25,17 +25,12 @@ def kld_by_decode(pareto: Sequence[Row]) -> Drawing:
     """Mean KL divergence against decode speed at one depth, with the bits per value of each pair."""
     rows = [row for row in pareto if row["kld_mean"] is not None and row["decode"] is not None]
     comparison = compare_beside_published(rows, QUALITY_SUBJECT)
-    return Drawing(
-        "KL divergence by decode speed",
-        tuple(
-            _panel(comparison.full_title(group), group)
-            for group in comparison.groups
-            if any(row["kld_mean"] > 0 for row in group.rows)
-        ),
-    )
+    return drawing_of("KL divergence by decode speed", comparison, _panel)
 
 
-def _panel(title: str, group: Group) -> Panel:
+def _panel(title: str, group: Group) -> Panel | None:
+    if not any(row["kld_mean"] > 0 for row in group.rows):
+        return None
     rows = [*group.rows, *group.published]
     low = min(row["kld_mean"] for row in rows if row["kld_mean"] > 0)
     # f16 itself diverges by nothing, or by noise: it stands at the axis' end.
@@ -53,17 +48,15 @@ def _panel(title: str, group: Group) -> Panel:
         }
         for row in rows
     )
-    return Panel(title, 4.2, partial(_draw, rows, places), points, finish=partial(_name, labels))
+    return Panel(
+        title, 4.2, partial(_draw, rows, places), points, finish=partial(label_points, points=labels)
+    )
 
 
 def _label(row: Row, low: float) -> str:
     bits = "" if row["bits_per_value"] is None else f" ({format_number(row['bits_per_value'], 4)} bits)"
     below = f", KLD {format_number(row['kld_mean'], 2)}" if row["kld_mean"] < low / 3 else ""
     return f"{pair_label(row['ctk'], row['ctv'])}{bits}{below}"
-
-
-def _name(labels: Sequence[tuple[float, float, str]], axes: Axes) -> None:
-    label_points(axes, labels, ())
 
 
 def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes, legend: Legend) -> None:

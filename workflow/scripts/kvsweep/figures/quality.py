@@ -9,10 +9,10 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, Comparison, Group, compare_beside_published
+from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare_beside_published
 from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import (
     PairKey,
@@ -51,9 +51,8 @@ def top1_by_pair(quality: Sequence[Row]) -> Drawing:
     return _drawing("Top-1 agreement by pair", rows, _top1_by_pair)
 
 
-def _drawing(title: str, rows: Sequence[Row], panel: Callable[[Comparison, Group], Panel]) -> Drawing:
-    comparison = compare_beside_published(rows, QUALITY_SUBJECT)
-    return Drawing(title, tuple(panel(comparison, group) for group in comparison.groups))
+def _drawing(title: str, rows: Sequence[Row], panel: Callable[[str, Group], Panel]) -> Drawing:
+    return drawing_of(title, compare_beside_published(rows, QUALITY_SUBJECT), panel)
 
 
 # --- pairs as lines of a list -------------------------------------------------------------------------------
@@ -72,11 +71,14 @@ def _height(rows: Sequence[Row]) -> float:
     return 0.9 + sum(0.28 * (2 if len(pair_label(*pair)) > 24 else 1) for pair in pairs_in_order(rows))
 
 
-def _dot(axes: Axes, x: float, y: float, row: Row, *, xerr: float | None) -> None:
+def _dot(
+    axes: Axes, x: float, y: float, row: Row, *, xerr: float | None = None, yerr: float | None = None
+) -> None:
     axes.errorbar(
         [x],
         [y],
         xerr=None if xerr is None else [xerr],
+        yerr=None if yerr is None else [yerr],
         linestyle="none",
         label=pair_label(*pair_of(row)),
         **marker(pair_of(row), published=is_published(row)),
@@ -90,7 +92,7 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
 # --- divergence ---------------------------------------------------------------------------------------------
 
 
-def _kld_by_pair(comparison: Comparison, group: Group) -> Panel:
+def _kld_by_pair(title: str, group: Group) -> Panel:
     rows = [*group.rows, *group.published]
     compared = [row for row in rows if not is_control(row)] or rows
 
@@ -110,10 +112,10 @@ def _kld_by_pair(comparison: Comparison, group: Group) -> Panel:
         explain_published(filter(is_published, rows), legend)
         axes.set_xlabel("mean KL divergence from f16, nats (log scale; left is better)")
 
-    return Panel(comparison.full_title(group), _height(compared), draw, _kld_points(rows), beside=8)
+    return Panel(title, _height(compared), draw, _kld_points(rows), beside=8)
 
 
-def _kld_by_bits(comparison: Comparison, group: Group) -> Panel:
+def _kld_by_bits(title: str, group: Group) -> Panel:
     rows = [*group.rows, *group.published]
     shown = [row for row in rows if row["kld_mean"] > 0 and not is_control(row)]
     places = [(_bits(row) or 0.0, float(row["kld_mean"])) for row in shown]
@@ -137,15 +139,7 @@ def _kld_by_bits(comparison: Comparison, group: Group) -> Panel:
             )
             legend.setdefault("Pareto front: no pair has fewer bits and a lower divergence", line)
         for row, (x, y) in zip(shown, places, strict=True):
-            error = kld_error(row)
-            axes.errorbar(
-                [x],
-                [y],
-                yerr=None if error is None else [error],
-                linestyle="none",
-                label=pair_label(*pair_of(row)),
-                **marker(pair_of(row), published=is_published(row)),
-            )
+            _dot(axes, x, y, row, yerr=kld_error(row))
         _draw_floor(axes, "y", group.rows, legend)
         cross_out(axes, [p for row, p in zip(shown, places, strict=True) if row["fallback"]], legend)
         explain_published(filter(is_published, rows), legend)
@@ -160,21 +154,15 @@ def _kld_by_bits(comparison: Comparison, group: Group) -> Panel:
         if row["source"] == group.rows[0]["source"] or pair_of(row)[:2] not in ours
     ]
     return Panel(
-        comparison.full_title(group),
+        title,
         4.2,
         draw,
         tuple(
             {**point, "mean bits per value": bits}
             for point, (bits, _) in zip(_kld_points(shown, ordered=False), places, strict=True)
         ),
-        finish=partial(_label, labels=labels, front=front),
+        finish=partial(label_points, points=labels, front=front),
     )
-
-
-def _label(
-    axes: Axes, *, labels: Sequence[tuple[float, float, str]], front: Sequence[tuple[float, float]]
-) -> None:
-    label_points(axes, labels, front)
 
 
 def _bits(row: Row) -> float | None:
@@ -238,7 +226,7 @@ def _kld_extent(rows: Sequence[Row]) -> list[float]:
 # --- agreement ----------------------------------------------------------------------------------------------
 
 
-def _top1_by_pair(comparison: Comparison, group: Group) -> Panel:
+def _top1_by_pair(title: str, group: Group) -> Panel:
     rows = [*group.rows, *group.published]
 
     def draw(axes: Axes, legend: Legend) -> None:
@@ -260,4 +248,4 @@ def _top1_by_pair(comparison: Comparison, group: Group) -> Panel:
         }
         for row in _in_order(rows)
     )
-    return Panel(comparison.full_title(group), _height(rows), draw, tuple(points), beside=8)
+    return Panel(title, _height(rows), draw, tuple(points), beside=8)

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import THROUGHPUT_SUBJECT, Group, compare
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.marks import pair_of, pairs_in_order, words_for
 from kvsweep.figures.ratio_bars import draw_bar, finish, interval_numbers
 from kvsweep.study.pairs import pair_label
@@ -26,10 +26,7 @@ def speed_ratios(speed: Sequence[Row]) -> Drawing:
     # What others published has no rounds; it stands in the figures of speed by depth.
     measured = [row for row in known if not is_published(row)]
     comparison = compare(measured or known, SUBJECT)
-    return Drawing(
-        "Speed compared with f16",
-        tuple(_panel(comparison.full_title(group), group) for group in comparison.groups),
-    )
+    return drawing_of("Speed compared with f16", comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from kvsweep.analysis.groups import SUBJECT, THROUGHPUT_SUBJECT, Comparison, Group, compare_beside_published
+from kvsweep.analysis.groups import SUBJECT, THROUGHPUT_SUBJECT, Group, compare_beside_published
 from kvsweep.analysis.reference import is_reference, reference_of
 from kvsweep.analysis.speed import against
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel, Point
+from kvsweep.figures.drawing import Drawing, Legend, Panel, Point, drawing_of
 from kvsweep.figures.marks import (
     PairKey,
     cross_out,
@@ -74,7 +75,7 @@ def _by_depth(speed: Sequence[Row], phase: str, title: str) -> Drawing:
     for row in rows:
         if row["tokens_per_second"] is None:
             missing.setdefault(_curve_of(row), set()).add(row["depth"])
-    return Drawing(title, tuple(_rates(comparison, group, missing) for group in comparison.groups))
+    return drawing_of(title, comparison, partial(_rates, missing))
 
 
 def _curve_of(row: Row) -> tuple[Any, ...]:
@@ -82,7 +83,7 @@ def _curve_of(row: Row) -> tuple[Any, ...]:
     return (*(row[column] for column in SUBJECT), row["ctk"], row["ctv"])
 
 
-def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], set[int]]) -> Panel:
+def _rates(missing: dict[tuple[Any, ...], set[int]], title: str, group: Group) -> Panel:
     rows = [*group.rows, *group.published]
     smallest = smallest_depth([row["depth"] for row in rows])
 
@@ -141,7 +142,7 @@ def _rates(comparison: Comparison, group: Group, missing: dict[tuple[Any, ...], 
         }
         for row in _in_order(rows)
     ]
-    return Panel(comparison.full_title(group), _HEIGHT, draw, tuple(points))
+    return Panel(title, _HEIGHT, draw, tuple(points))
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
@@ -170,17 +171,12 @@ def _relative(speed: Sequence[Row], phase: str, title: str) -> Drawing:
     for row in measured:
         if row["fallback"]:
             left_out.setdefault(tuple(row[column] for column in THROUGHPUT_SUBJECT), []).append(row)
-    panels = (
-        _differences(
-            comparison, group, left_out.get(tuple(group.rows[0][column] for column in THROUGHPUT_SUBJECT), [])
-        )
-        for group in comparison.groups
-    )
-    return Drawing(title, tuple(panel for panel in panels if panel is not None))
+    return drawing_of(title, comparison, partial(_differences, left_out))
 
 
-def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) -> Panel | None:
-    """None where nothing can be compared."""
+def _differences(fallback: Mapping[tuple[Any, ...], list[Row]], title: str, group: Group) -> Panel | None:
+    """None where nothing can be compared; ``fallback``: by set-up the rows that are left out."""
+    left_out = fallback.get(tuple(group.rows[0][column] for column in THROUGHPUT_SUBJECT), [])
     reference = reference_of(group.rows)
     if reference is None:
         return None
@@ -248,7 +244,7 @@ def _differences(comparison: Comparison, group: Group, left_out: Sequence[Row]) 
         axes.set_ylim(*_limits([change for *_, changes in curves for change in changes]))
         depth_axis(axes, depths, smallest)
 
-    return Panel(comparison.full_title(group), _HEIGHT, draw, tuple(points))
+    return Panel(title, _HEIGHT, draw, tuple(points))
 
 
 def _limits(changes: Sequence[tuple[float, float | None, float | None]]) -> tuple[float, float]:

@@ -95,10 +95,6 @@ def _cache_bytes(header: ModelHeader, pair: Pair, cache: sizes.CacheShape) -> in
     return None if size is None else size + (header.recurrent_bytes or 0) * cache.streams
 
 
-def quality_needs(model: ModelFile, pair: Pair, n_ctx: int) -> Needs:
-    return _perplexity_needs(model, pair, n_ctx, writes_baseline=False)
-
-
 def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, positions: Positions) -> Needs:
     """Of a pair alone: an f16 cache beside its own, a micro-batch of logits for each, and 32 bytes a scored token."""
     cells = sizes.CacheShape(sizes.padded(n_ctx, sizes.PADDED_CELLS))
@@ -111,25 +107,25 @@ def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, position
     )
 
 
-def cell_needs(study: Study, cell: QualityCell, model: ModelFile) -> Needs:
-    """Of a quality cell, by the method that measures it."""
-    if cell.method == "perplexity" or study.quality is None:
-        return quality_needs(model, cell.pair, cell.n_ctx)
-    asked = study.quality
-    return scorer_needs(model, cell.pair, cell.n_ctx, asked.chunks[cell.n_ctx], asked.positions[cell.n_ctx])
-
-
 def needs_of(study: Study, run: Cell | BaselineRun, model: ModelFile) -> Needs:
     """Of whatever a job measures."""
     match run:
         case ThroughputCell():
             return throughput_needs(model, run.pair, request_of(study, run))
-        case QualityCell():
-            return cell_needs(study, run, model)
         case TaskCell():
             return task_needs(study.tasks[run.task], run.pair, model)
     assert study.quality is not None
-    return baseline_needs(model, run.n_ctx, study.quality.chunks[run.n_ctx])
+    n_ctx, n_vocab, chunks = run.n_ctx, model.header.n_vocab, study.quality.chunks[run.n_ctx]
+    if isinstance(run, QualityCell) and run.method == "scorer":
+        return scorer_needs(model, run.pair, n_ctx, chunks, study.quality.positions[n_ctx])
+    writes = isinstance(run, BaselineRun)
+    pair = BASELINE_PAIR if isinstance(run, BaselineRun) else run.pair
+    return Needs(
+        model.size_bytes,
+        _cache_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
+        sizes.perplexity_host_bytes(n_ctx, n_vocab, writes),
+        expected_size_bytes(n_ctx, n_vocab, chunks) if writes else 0,
+    )
 
 
 def task_needs(task: Task, pair: Pair, model: ModelFile) -> Needs:
@@ -142,11 +138,6 @@ def task_needs(task: Task, pair: Pair, model: ModelFile) -> Needs:
         model.header.n_vocab * sizes.LOGIT_BYTES,
         answers,
     )
-
-
-def baseline_needs(model: ModelFile, n_ctx: int, chunks: int) -> Needs:
-    disk_bytes = expected_size_bytes(n_ctx, model.header.n_vocab, chunks)
-    return _perplexity_needs(model, BASELINE_PAIR, n_ctx, writes_baseline=True, disk_bytes=disk_bytes)
 
 
 def finished_perplexity(run: Mapping[str, Any]) -> Finished:
@@ -167,14 +158,3 @@ def perplexity_estimate(
     used = [run for run in own if run.n_ctx == nearest]
     seconds = n_tokens * fmean(run.wall_seconds / run.n_tokens for run in used)
     return Estimate(seconds, f"{len(used)} measured at context {format_count(nearest)}")
-
-
-def _perplexity_needs(
-    model: ModelFile, pair: Pair, n_ctx: int, *, writes_baseline: bool, disk_bytes: int = 0
-) -> Needs:
-    return Needs(
-        model.size_bytes,
-        _cache_bytes(model.header, pair, sizes.perplexity_cache(n_ctx)),
-        sizes.perplexity_host_bytes(n_ctx, model.header.n_vocab, writes_baseline),
-        disk_bytes,
-    )
