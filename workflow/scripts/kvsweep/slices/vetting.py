@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kvsweep.slices.layout import shown
 from kvsweep.study.pairs import Pair
+from kvsweep.study.tasks import KINDS
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.status import STATUSES
 
@@ -42,7 +43,6 @@ CELL = {
 QUOTED = ("log_line", "reason", "fallback_why", "answer", "expected", "problem")
 
 _NAMES = ("engine", "model", "corpus", "task")
-_KINDS = ("recall", "tool-call", "trajectory")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,149}")
 _MOST_CHARACTERS = {"command": 16_384, "files": 1024}
@@ -107,8 +107,8 @@ def _problem_of_cell(row: Mapping[str, Any], table: str) -> str | None:
         return f"the status is {shown(row['status'])}, not one of {', '.join(STATUSES)}"
     if table == "throughput" and row["phase"] not in ("prefill", "decode"):
         return f"the phase is {shown(row['phase'])}, neither prefill nor decode"
-    if row.get("kind") is not None and row["kind"] not in _KINDS:
-        return f"the kind is {shown(row['kind'])}, not one of {', '.join(_KINDS)}"
+    if row.get("kind") is not None and row["kind"] not in KINDS:
+        return f"the kind is {shown(row['kind'])}, not one of {', '.join(KINDS)}"
     if row.get("n_ctx") == 0:
         return "n_ctx is 0"
     if table not in VALUE:

@@ -193,15 +193,15 @@ class AiderPolyglotEntry(_AnyTask):
         }
 
 
-_KINDS = ("recall", "tool-call", "trajectory", "aider-polyglot")
+KINDS = ("recall", "tool-call", "trajectory", "aider-polyglot")
 
 
 def _has_kind(value: Any) -> Any:
     if isinstance(value, Mapping):
         if "kind" not in value:
-            raise Complaint(f"the key 'kind' is missing; write one of {', '.join(_KINDS)}")
-        if value["kind"] not in _KINDS:
-            raise Complaint(unknown(value["kind"], _KINDS), "kind")
+            raise Complaint(f"the key 'kind' is missing; write one of {', '.join(KINDS)}")
+        if value["kind"] not in KINDS:
+            raise Complaint(unknown(value["kind"], KINDS), "kind")
     return value
 
 

@@ -99,7 +99,7 @@ n_tokens | integer | tokens | tokens that one repetition processes or generates
 
 TASK = """
 task | text | | name of the task in the configuration
-kind | text | | recall, tool-call or trajectory
+kind | text | | recall, tool-call, trajectory or aider-polyglot
 """
 
 OUTCOME = """
