@@ -39,7 +39,7 @@ def is_over_rounds(duration: Duration) -> bool:
 
 
 def not_told_from_best(requests: Sequence[Duration]) -> list[bool]:
-    """Of requests from quick to slow: which ones no other is told to be quicker than."""
+    """Whether each request is one that no other is told to be quicker than; ``requests`` from quick to slow."""
     others = len(requests) - 1
     return [
         not any(told_quicker(quick, slow, others) for quick in requests[:place])
@@ -99,7 +99,7 @@ def interval_of(request: Duration) -> tuple[float, float] | tuple[None, None]:
 
 
 def summed(request: Duration) -> Duration:
-    """The same with one term for all that is known by round: what many comparisons are made of."""
+    """The same duration as one term, where all its terms have rounds: that is quicker to compare many times."""
     if any(value.rounds is None for _, value in request.terms):
         return request
     rounds = request_over_rounds(request)

@@ -77,8 +77,8 @@ class Comparability(NamedTuple):
 
 
 def comparability(ours: Row, theirs: Row, quantity: str | None = None) -> Comparability:
-    """Of two rows of throughput, or of two of quality. ``quantity`` is the column that is compared: only a divergence
-    depends on the f16 that it is from."""
+    """What sets two rows of throughput, or two of quality, apart. ``quantity`` is the column that is compared: only a
+    divergence depends on the f16 that it is from."""
     of_quality = "n_ctx" in ours
     required = [*_set_up(ours, theirs), _effective_pair(ours, theirs)]
     beside = [_commit(ours, theirs), _check(ours, theirs, "back end", "backend")]

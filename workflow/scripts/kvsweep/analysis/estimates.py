@@ -65,7 +65,8 @@ def exactly(value: float) -> Value:
 
 
 class Error(NamedTuple):
-    """Of a sum: standard error with its degrees of freedom, a bound beside it, and what they are made of."""
+    """The error of a sum: a standard error with its degrees of freedom, a bound beside it, and what they are made
+    of."""
 
     stderr: float
     freedom: float

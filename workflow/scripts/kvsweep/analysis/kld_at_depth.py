@@ -33,7 +33,8 @@ def klds_at_depth(cells: Mapping[Pair, Sequence[Row]], depth: float) -> dict[Pai
 
 
 def kld_at_depth(cell: Row, depth: float) -> Value | None:
-    """The same of one cell; None unless parts on both sides of the depth were measured and have an error.
+    """The mean KL divergence (nats) of one cell at ``depth``; None unless parts on both sides of the depth were
+    measured and have an error.
 
     Linear between the middles of neighbouring parts (column ``by_position``). Its error is at most what the errors of
     the two parts come to together, however they depend on each other.

@@ -50,7 +50,8 @@ class Needs:
 
     @property
     def total(self) -> int | None:
-        """As far as it is known; None without weights, and where compute buffers are known, but not of this context."""
+        """The sum of what is known; None without weights, and where compute buffers are known, but not of this
+        context."""
         if self.weights is None or self.is_beyond:
             return None
         return self.weights + self.kv + self.recurrent + (self.compute or 0)
@@ -131,7 +132,7 @@ class SetUpMemory:
         return None if caches is None else sum(c.bytes_per_cell for c in caches if c.most is None)
 
     def needs(self, pair: Pair, context: int) -> Needs | None:
-        """For ``context`` tokens in the cache; None where the pair's bytes per token are not known."""
+        """What ``context`` tokens in the cache need; None where the pair's bytes per token are not known."""
         caches = self._caches.get(pair)
         if caches is None:
             return None

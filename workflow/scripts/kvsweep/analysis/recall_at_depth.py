@@ -22,7 +22,8 @@ class Recall(NamedTuple):
 
 
 def recall_at_depth(shares: Iterable[Row], depth: int) -> Recall | None:
-    """With ``depth`` tokens of prompt; None where no task of the kind was asked as long and as short as that.
+    """The recall with ``depth`` tokens of prompt; None where no task of the kind was asked as long and as short as
+    that.
 
     ``shares``: one pair's rows of the table task_shares. At a context of a task all its questions count together.
     Between two contexts both shares and both intervals are taken on a line, so that the interval is no narrower than

@@ -59,7 +59,7 @@ def _as_asked(row: Row) -> list[Row]:
 
 
 def _as_published(row: Row) -> dict[str, Any]:
-    """Of a cell alone: its items were not published."""
+    """The row of a published cell, which has a share and no items."""
     same = (*SET_UP, "task", "kind", "ctk", "ctv", "items", "right", "share", "share_low", "share_high")
     return {name: row[name] for name in same} | {"context": row["n_ctx"]}
 

@@ -78,7 +78,7 @@ def options_here(
 
 
 def cuda_architectures(found: Iterable[Gpu]) -> str | None:
-    """Of the devices here, as CMake writes them: ``86-real;90-real`` is code for these and nothing else."""
+    """The architectures of these devices, as CMake writes them: ``86-real;90-real`` makes code for these alone."""
     numbers = {
         int(major) * 10 + int(minor)
         for gpu in found

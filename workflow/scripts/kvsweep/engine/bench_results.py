@@ -26,7 +26,7 @@ def logs_of_phases(stderr: str) -> dict[Phase, str]:
 
 
 def failed_computations(stdout: str, stderr: str) -> dict[Phase, str]:
-    """Of each phase in which a computation failed the first line that says so, in the log or among the results.
+    """The first line that says that a computation failed, in the log or among the results, by phase.
 
     What was printed for it is no result: Metal goes on after a failed command buffer, and llama-bench ends with 0.
     """

@@ -24,6 +24,7 @@ _KV_SELF_SIZE = re.compile(
 
 
 def kv_cache(message: str, label: str | None) -> KvCache:
+    """The cache of a line ``size = ...``; ``label``: what the engine said that it creates. Raises UnparsableOutput."""
     size, cells, layers, n_seq, n_stream, type_k, k_size, type_v, v_size = known(_KV_SIZE, message).groups()
     return KvCache(
         size_mib=padded_number(size, 7),
@@ -40,6 +41,7 @@ def kv_cache(message: str, label: str | None) -> KvCache:
 
 
 def kv_self_size(message: str, n_ctx: int | None) -> KvCache:
+    """The cache of a line ``KV self size``, in a context of ``n_ctx`` tokens. Raises UnparsableOutput."""
     size, type_k, k_size, type_v, v_size = known(_KV_SELF_SIZE, message).groups()
     if n_ctx is None:
         raise UnparsableOutput("the log tells the size of a KV cache before the length of its context")

@@ -14,7 +14,7 @@ _COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 
 
 def plain(text: str) -> str:
-    """Without colours (``--log-colors on``) and carriage returns (of a terminal or another system between)."""
+    """The text without colours (``--log-colors on``) and carriage returns (a terminal or another system adds them)."""
     if "\x1b" in text:
         text = _COLOUR.sub("", text)
     return text.replace("\r\n", "\n") if "\r" in text else text

@@ -55,8 +55,8 @@ class Evidence:
 def evidence(
     context: EngineContext, log: EngineLog, text: str, command: Sequence[str], architecture: str | None = None
 ) -> Evidence:
-    """Of one context of an engine that was built for a device. ``text`` is the log, ``command`` what was run,
-    ``architecture`` the model's."""
+    """What shows that work left the device, of one context of an engine built for one. ``text`` is the log, ``command``
+    what was run, ``architecture`` the model's."""
     on_purpose = (
         bool(_ASKED_FOR & set(command))
         or any(map(is_host, _OVERRIDDEN.findall(text)))

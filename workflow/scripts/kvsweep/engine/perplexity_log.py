@@ -33,6 +33,8 @@ _ANNOUNCEMENT = re.compile(
 
 @dataclass(frozen=True)
 class Announcement:
+    """What llama-perplexity says that it will score: windows, tokens of one, windows at once."""
+
     n_chunks: int
     n_ctx: int | None
     n_seq: int

@@ -26,7 +26,7 @@ def log_of_pair(text: str, pair: Pair) -> str:
 
 
 def lines_of_pair(text: str, pair: Pair) -> str:
-    """Of stdout the lines about this pair, and those about the whole process."""
+    """The lines of stdout about this pair, and those about the whole process."""
     return "".join(
         line
         for line in text.splitlines(keepends=True)

@@ -30,6 +30,8 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Wording:
+    """One form of a line: what it means, which back ends print it, and where in their source."""
+
     meaning: str
     backends: str
     form: str

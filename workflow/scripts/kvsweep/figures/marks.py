@@ -35,6 +35,7 @@ def pairs_in_order(rows: Iterable[Row]) -> list[PairKey]:
 
 
 def marker(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
+    """How matplotlib draws a pair's marker, as keywords of ``plot`` and ``errorbar``."""
     look = style.pair_style(*pair)
     size: float = matplotlib.rcParams["lines.markersize"]
     return {

@@ -232,7 +232,7 @@ def _continues(response: requests.Response, remote: Remote, held: int, known: An
 
 
 def _check_status(response: requests.Response, remote: Remote, held: int, where: str) -> None:
-    # To who asks for the rest: 206, here it is; 416, there is none.
+    # Asked for the rest of a file, a server answers 206 with it, or 416 where there is none.
     if response.status_code == 200 or (held and response.status_code in (206, 416)):
         return
     if response.status_code in _TRANSIENT_STATUS:

@@ -139,7 +139,7 @@ def _window_head_sizes(header: HeaderValues) -> tuple[int, int]:
 
 
 def _indexer(header: HeaderValues, heads: tuple[int, ...], is_window: list[bool]) -> tuple[LayerGroup, ...]:
-    """One key head in each layer that picks tokens for itheader."""
+    """One key head in each layer that picks tokens for itself."""
     size = int(header.get("attention.indexer.key_length", 0))
     if not size or (header.architecture == "hy_v4" and not header.get("attention.indexer.top_k", 0)):
         return ()

@@ -34,7 +34,7 @@ def is_recurrent(header: HeaderValues, layer: int) -> bool:
 
 
 def is_only_feed_forward(header: HeaderValues, layer: int) -> bool:
-    """Of the architectures whose layers are one thing each: attention, recurrent, or neither."""
+    """Whether a layer is neither attention nor recurrent, in an architecture whose layers are one thing each."""
     one_each = header.architecture.startswith("nemotron_h")
     return one_each and header.of_layers(header.get("feed_forward_length", 0))[layer] > 0
 

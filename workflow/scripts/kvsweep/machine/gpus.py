@@ -108,7 +108,7 @@ def _answers(text: str | None) -> bool:
 
 
 def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu, ...]:
-    """From ``nvidia_query`` for ``fields``: a line for each device. What the device does not have is ``[N/A]``."""
+    """The devices in what ``nvidia_query`` for ``fields`` printed: a line each, with ``[N/A]`` for what one lacks."""
     found = []
     for row in rows_of(text, len(fields)):
         said = dict(zip(fields, row, strict=True))
@@ -131,8 +131,8 @@ def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu,
 
 
 def nvidia_slices(text: str | None, visible: str = "") -> tuple[str | None, ...]:
-    """From ``NVIDIA_LIST``: of each device the profile (``3g.40gb``) of the slice that a process gets, None where it is
-    not sliced. That is the one named by ``visible`` (CUDA_VISIBLE_DEVICES), and without one the first."""
+    """Each device's profile (``3g.40gb``) of the slice that a process gets, in what ``NVIDIA_LIST`` printed; None where
+    a device is not sliced. That is the one named by ``visible`` (CUDA_VISIBLE_DEVICES), and without one the first."""
     slices: list[list[tuple[str, str]]] = []
     for line in (text or "").splitlines():
         if re.match(r"GPU \d+: ", line):
@@ -146,7 +146,7 @@ def nvidia_slices(text: str | None, visible: str = "") -> tuple[str | None, ...]
 
 
 def nvidia_users(text: str | None) -> tuple[str, ...]:
-    """From ``NVIDIA_USERS``: names of the programs that compute on a device, each with its memory."""
+    """The programs that compute on a device, each with its memory, in what ``NVIDIA_USERS`` printed."""
     users = []
     for pid, program, memory in rows_of(text, 3):
         if pid is not None:
@@ -156,7 +156,7 @@ def nvidia_users(text: str | None) -> tuple[str, ...]:
 
 
 def nvidia_slowed_by(text: str | None) -> tuple[str, ...] | None:
-    """From ``NVIDIA_NOW``: what keeps a device's clocks down now; None where no device says."""
+    """What keeps a device's clocks down now, in what ``NVIDIA_NOW`` printed; None where no device says."""
     masks = [row[0] for row in rows_of(text, 1) if row[0] and re.fullmatch(r"0x[0-9a-fA-F]+", row[0])]
     if not masks:
         return None
@@ -167,7 +167,8 @@ def nvidia_slowed_by(text: str | None) -> tuple[str, ...] | None:
 
 
 def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
-    """From ``AMD_SMI``: a list of devices, in newer versions under ``gpu_data``; sizes are ``{value, unit}``."""
+    """The devices in what ``AMD_SMI`` printed: a list, in newer versions under ``gpu_data``; sizes are ``{value,
+    unit}``."""
     data = json_in(text)
     devices = data.get("gpu_data") if isinstance(data, dict) else data
     found = []
@@ -203,7 +204,8 @@ def _partition(said: object) -> list[str]:
 
 
 def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
-    """From ``ROCM_SMI``: ``card0``, ``card1`` and ``system``. The names of fields changed their case over the years."""
+    """The devices in what ``ROCM_SMI`` printed: ``card0``, ``card1`` and ``system``. The names of fields changed their
+    case over the years."""
     data = json_in(text)
     if not isinstance(data, dict):
         return ()
@@ -226,7 +228,7 @@ def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
 
 
 def apple_gpus(text: str | None) -> tuple[Gpu, ...]:
-    """From ``APPLE``. Their memory is the machine's own."""
+    """The devices in what ``APPLE`` printed. Their memory is the machine's own."""
     data = json_in(text)
     displays = data.get("SPDisplaysDataType") if isinstance(data, dict) else None
     found = []

@@ -35,13 +35,14 @@ def battery_percent(battery: str | None) -> int | None:
 
 
 def low_power_mode(settings: str | None) -> bool | None:
-    """From ``SETTINGS``: ``lowpowermode``, or on Macs with three modes ``powermode`` (1 is low, 2 is high)."""
+    """Whether the machine saves power, by ``SETTINGS``: ``lowpowermode``, or on Macs with three modes ``powermode`` (1
+    is low, 2 is high)."""
     match = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)", settings or "", re.MULTILINE)
     return match[1] == "1" if match else None
 
 
 def thermal_state(thermal: str | None, pressure: str | None = None) -> str | None:
-    """From ``THERMAL`` and ``PRESSURE``: ``nominal``, or what is limited and how much.
+    """``nominal``, or what is limited and how much, by ``THERMAL`` and ``PRESSURE``.
 
     Apple silicon prints notes instead of limits as long as there are none. Levels of pressure are those of
     ``OSThermalNotification.h``.
@@ -68,19 +69,21 @@ def thermal_state(thermal: str | None, pressure: str | None = None) -> str | Non
 
 
 def wired_limit_bytes(limit: str | None) -> int | None:
-    """From ``WIRED_LIMIT``; None also for 0, which leaves it to macOS by a rule that Apple does not publish."""
+    """What the GPU may hold, by ``WIRED_LIMIT``; None also for 0: macOS then decides, by a rule that is not
+    published."""
     match = re.search(r"(\d+)\s*$", limit or "")
     return int(match[1]) * 2**20 or None if match else None
 
 
 def swap_used_bytes(swap: str | None) -> int | None:
-    """From ``SWAP``: ``total = 2048.00M  used = 605.88M  free = 1442.12M  (encrypted)``."""
+    """Bytes swapped out, by ``SWAP``: ``total = 2048.00M  used = 605.88M  free = 1442.12M  (encrypted)``."""
     match = re.search(r"used = (\d+)[.,]?(\d*)([KMGT]?)", swap or "")
     return int(float(f"{match[1]}.{match[2] or 0}") * _UNITS[match[3]]) if match else None
 
 
 def gpu_seconds(clients: str | None) -> dict[str, float]:
-    """From ``GPU_CLIENTS``: how long each program has used the GPU since it was started, over all its connections."""
+    """Seconds for which each program has used the GPU since it was started, by ``GPU_CLIENTS``: over all
+    connections."""
     seconds: dict[str, float] = {}
     for block in re.split(r"^(?=[ |]*\+-o )", clients or "", flags=re.MULTILINE):
         creator = re.search(r'"IOUserClientCreator" = "pid (\d+), ([^"]*)"', block)

@@ -35,6 +35,7 @@ class Signals:
 
 @contextmanager
 def ending_signals() -> Iterator[Signals]:
+    """Handle SIGINT, SIGTERM and SIGHUP inside the block. Raises Interrupted behind it if one came."""
     signals = Signals()
     before = {}
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

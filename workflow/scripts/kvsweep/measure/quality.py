@@ -45,6 +45,7 @@ LATENCY_SECONDS = 60
 
 
 def baseline(arguments: argparse.Namespace) -> None:
+    """Measure f16/f16 and keep its log-probabilities. Raises KvsweepError where they are not whole."""
     corpus = load_corpus(arguments.corpus)
     subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
     n_ctx, chunks, n_vocab = arguments.n_ctx, arguments.chunks, subject.model["n_vocab"]
@@ -115,6 +116,7 @@ def check_baseline_run(
 
 
 def quality(arguments: argparse.Namespace) -> None:
+    """Measure a pair against the baseline. Raises KvsweepError, and removes the baseline, where that is not whole."""
     corpus = load_corpus(arguments.corpus)
     other = reference(arguments)
     subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], **other)

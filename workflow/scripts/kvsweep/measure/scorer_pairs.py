@@ -72,7 +72,8 @@ def memory_for_contexts(subject: Subject) -> int | None:
 
 
 def context_bytes(subject: Subject, pair: Pair) -> int:
-    """Of one context: its cache, and logits of a micro-batch, in the output buffer and in the compute buffer.
+    """Bytes that one context takes: its cache, and logits of a micro-batch, in the output buffer and in the compute
+    buffer.
 
     Where the model's header or a type's size does not tell, the cache counts without sliding windows, and a value four
     bytes.

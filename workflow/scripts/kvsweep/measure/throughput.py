@@ -38,6 +38,7 @@ SLEPT_SECONDS = 1.0
 
 
 def throughput(arguments: argparse.Namespace) -> None:
+    """Measure prefill and decode of a pair at one depth, or write down that it would take too long."""
     request = commands.BenchRequest(
         arguments.depth, arguments.prompt, arguments.generate, arguments.repetitions
     )

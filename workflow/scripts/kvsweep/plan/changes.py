@@ -114,7 +114,7 @@ def _engine_change(record: Record, now: EngineNow | None) -> str | None:
 
 
 def _reference_change(run: Cell | BaselineRun, record: Record, now: Current) -> str | None:
-    """Of the engine whose f16 the cell was compared with, where that is another one."""
+    """What changed of the engine whose f16 the cell was compared with, where that is not its own."""
     if not isinstance(run, QualityCell) or run.reference is None:
         return None
     found = _engine_change(record["reference"], now.engines.get(run.reference))

@@ -76,7 +76,7 @@ def ready_files(engine: Engine, results: Path, base: Path) -> dict[str, str] | N
 
 
 def local_model_sha256(model: Model, results: Path, base: Path, *, remember: bool = True) -> str | None:
-    """Of a model on this machine; None for one to fetch, or where a file is missing."""
+    """The sha256 of a model on this machine; None for one to fetch, or where a file is missing."""
     if model.origin.path is None:
         return None
     directory = results / "models" / model.name
@@ -89,7 +89,7 @@ def local_model_sha256(model: Model, results: Path, base: Path, *, remember: boo
 
 
 def local_text_sha256(corpus: Corpus, results: Path, base: Path, *, remember: bool = True) -> str | None:
-    """Of a corpus's file or archive on this machine; None for one to fetch or generate, or where it is missing."""
+    """The sha256 of a corpus's file or archive on this machine; None for one to fetch or generate, or a missing one."""
     if corpus.origin is None or corpus.origin.path is None:
         return None
     path = Path(base, Path(corpus.origin.path).expanduser())

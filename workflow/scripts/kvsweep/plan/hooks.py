@@ -112,7 +112,7 @@ class Hooks:
             say(note)
 
     def _drop_second_names(self, is_forced: Callable[[Run], bool]) -> None:
-        """Of what is to be measured again for certain. Of all else a runner brings back what was finished."""
+        """Drop the second names of cells that are certain to be measured again. A runner brings all others back."""
         for run in self._standing.to_measure_again(is_forced):
             drop_spare(self._standing.results / run.directory)
 

@@ -24,7 +24,10 @@ _PATIENCE_SECONDS = 3.0
 
 
 def end_at_once_on_signals() -> None:
-    """From now on. What is ignored stays ignored: that is how nohup works. Call it in the main thread."""
+    """End this run at once on each of these signals, from now on. Call it in the main thread.
+
+    A signal that is ignored stays ignored: that is how nohup works.
+    """
     for signum in _SIGNALS:
         if signal.getsignal(signum) not in (signal.SIG_IGN, None):
             signal.signal(signum, _end)

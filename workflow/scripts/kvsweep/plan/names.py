@@ -59,7 +59,7 @@ def measured_as(study: Study, now: Current, results: Path) -> Iterator[tuple[str
 
 
 def _things(section: str, study: Study, now: Current) -> dict[str, list[Hashable]]:
-    """Of each thing of a section, by name, what makes it the same as another one."""
+    """What makes each thing of a section the same as another one, by name."""
     things: Mapping[str, Any] = getattr(study, section)
     return {name: list(_keys(thing, now)) for name, thing in things.items()}
 

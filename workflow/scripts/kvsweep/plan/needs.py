@@ -96,7 +96,8 @@ def _cache_bytes(header: ModelHeader, pair: Pair, cache: sizes.CacheShape) -> in
 
 
 def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, positions: Positions) -> Needs:
-    """Of a pair alone: an f16 cache beside its own, a micro-batch of logits for each, and 32 bytes a scored token."""
+    """What a pair alone needs: an f16 cache beside its own, a micro-batch of logits for each, 32 bytes a scored
+    token."""
     cells = sizes.CacheShape(sizes.padded(n_ctx, sizes.PADDED_CELLS))
     caches = [_cache_bytes(model.header, one, cells) for one in (BASELINE_PAIR, pair)]
     return Needs(
@@ -108,7 +109,7 @@ def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, position
 
 
 def needs_of(study: Study, run: Cell | BaselineRun, model: ModelFile) -> Needs:
-    """Of whatever a job measures."""
+    """What the run of any kind needs."""
     match run:
         case ThroughputCell():
             return throughput_needs(model, run.pair, request_of(study, run))
@@ -129,7 +130,7 @@ def needs_of(study: Study, run: Cell | BaselineRun, model: ModelFile) -> Needs:
 
 
 def task_needs(task: Task, pair: Pair, model: ModelFile) -> Needs:
-    """Of one server with one slot: logits of a single token, and its answers on disk."""
+    """What a server with one slot needs: beside its cache the logits of a single token, and its answers on disk."""
     cache = sizes.CacheShape(sizes.padded(task.n_ctx, sizes.PADDED_CELLS))
     answers = task.n_items * (_ITEM_BYTES + _TOKEN_BYTES * task.answer_tokens)
     return Needs(

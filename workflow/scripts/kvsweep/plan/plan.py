@@ -127,7 +127,7 @@ class Plan:
 
     @property
     def estimated_seconds(self) -> float:
-        """Of everything that has an estimate; none takes longer than the time limit."""
+        """The sum of all estimates; no run takes longer than its time limit."""
         left_out = {item.run for item in self.skipped}
         return math.fsum(
             min(item.estimate.seconds, limit_hours(self.study, item.run) * 3600)
@@ -145,6 +145,7 @@ class Plan:
 
 
 def make_plan(study: Study, known: Known) -> Plan:
+    """Every cell and baseline of the study with how it stands, what it needs and how long it may take."""
     scored = {name: finished_quality(known.cells.values(), name) for name in ("perplexity", "scorer")}
     written = [finished_perplexity(run) for run in known.baselines.values() if run]
     records = {**{name: raw.run for name, raw in known.cells.items()}, **known.baselines}

@@ -105,7 +105,7 @@ class StudyOnDisk:
         return str(self._newer)
 
     def needs(self, run: Run, forced: bool) -> list[str]:
-        """Of a cell or baseline; ``forced`` is one that the user wants measured whatever stands."""
+        """The inputs of a cell or baseline. ``forced``: the user wants it measured whatever stands."""
         stands = self.of(str(run.directory))
         if not stands.recorded or forced:
             return self._measured_with(run)
@@ -200,7 +200,7 @@ class StudyOnDisk:
         return Path(was).parts[-len(asked.parts) :] == asked.parts
 
     def list_of_cells(self, measured: Manifest) -> list[str]:
-        """Of results/config.json, which says what is ``measured``."""
+        """The inputs of results/config.json, which says what is ``measured``."""
         asked = json.loads(json.dumps(measured))
         return self._unless(self._path("config.json"), lambda made: made == asked)
 
@@ -265,7 +265,7 @@ class StudyOnDisk:
         ]
 
     def missing_inputs(self, models: Iterable[str], corpora: Iterable[str]) -> list[str]:
-        """Of local models and texts that have to be looked at: one sentence for each that is not there."""
+        """One sentence for each of these models and texts that is to be on this machine and is not."""
         origins = {f"models.{name}": self.study.models[name].origin for name in models}
         texts = {f"corpora.{name}": self.study.corpora[name].origin for name in corpora}
         return [

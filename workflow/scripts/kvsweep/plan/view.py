@@ -228,7 +228,7 @@ def _task_lines(plan: Plan, engine: str, model: str) -> list[str]:
 
 
 def _what_exercises_take(task: Task, items: list[Item]) -> str:
-    """Of exercises in programming, which take most of a day: said before it starts."""
+    """The number of exercises by language and, where nothing is measured yet, how long they may take."""
     by_language = polyglot.by_language(task.definition["exercises"])
     what = ", ".join(f"{language} {n}" for language, n in sorted(by_language.items()))
     if any(item.estimate for item in items if not item.done) or all(item.done for item in items):

@@ -197,7 +197,7 @@ def _overflows(plan: Plan) -> list[str]:
 
 
 def _unheard_of(plan: Plan) -> list[str]:
-    """Types that only the engine can know; one that is misspelt is found out when it is built."""
+    """Cache types whose size kvsweep does not know. Whether one is misspelt, only the built engine tells."""
     lines = []
     for engine in plan.study.engines.values():
         labels = dict.fromkeys(label for pair in engine.pairs for label in (pair.types.ctk, pair.types.ctv))

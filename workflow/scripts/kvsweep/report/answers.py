@@ -38,7 +38,7 @@ _OF_TRAJECTORIES = (
 
 
 def task_sections(rows: Sequence[Row]) -> Iterable[Section]:
-    """Of rows of the table `task_shares`, one for each set-up."""
+    """A section for each set-up, from rows of the table `task_shares`."""
     for title, group in by_set_up(rows, SUBJECT):
         ordered = [row for own in by_pair(group).values() for row in own]
         right = [row for row in ordered if row["share"] is not None]

@@ -15,6 +15,7 @@ COLUMNS = ("no.", "statement", "verdict", "value", "expected", "tolerance", "how
 
 
 def claim_sections(claims: Sequence[Row]) -> Iterable[Section]:
+    """A table of statements for each subject, from rows of the table `claims`."""
     # The table names what it is about `subject`, the others `source`: the same words.
     rows = [{**row, "source": row["subject"]} for row in claims]
     for title, own in by_set_up(rows, SUBJECT):

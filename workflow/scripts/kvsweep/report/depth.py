@@ -18,7 +18,7 @@ _NOTES = (
 
 
 def depth_sections(rows: Sequence[Row]) -> Iterable[Section]:
-    """Of rows of the table `depth`, one for each set-up, text and context."""
+    """A section for each set-up, text and context, from rows of the table `depth`."""
     for title, group in by_set_up(rows, QUALITY_SUBJECT):
         depths = _spread(sorted({row["depth_tokens"] for row in group}))
         lines = []
@@ -46,7 +46,7 @@ def _kld(row: Row | None) -> Entry:
 
 
 def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
-    """Of rows of the table `agreement`."""
+    """A section for each set-up, text and context, from rows of the table `agreement`."""
     for title, group in by_set_up(rows, QUALITY_SUBJECT):
         lines = tuple(_agreement(row) for own in by_pair(group).values() for row in own)
         columns = ("pair", "llama-perplexity, nats", "scorer, nats", "difference, %", "explained", "verdict")

@@ -28,7 +28,7 @@ NOTES = (
 
 
 def duel_sections(head_to_head: Sequence[Row]) -> Iterable[Section]:
-    """For each set-up a table of quality and memory for each text and context, then one for each phase."""
+    """A section for each set-up: a table of quality and memory for each text and context, then one for each phase."""
     for title, rows in by_set_up(head_to_head, SUBJECT):
         duels = list(
             dict.fromkeys(

@@ -16,7 +16,8 @@ from kvsweep.report.parts import Entry, Grid
 
 @dataclass(frozen=True)
 class Figure:
-    """Without numbers there is nothing to show, and `listed.nothing` says so, if anything."""
+    """A figure as the report shows it. Where `numbers` is empty `listed.nothing` stands in its place, if that is
+    not."""
 
     name: str
     listed: Listed

@@ -31,14 +31,14 @@ MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is p
 
 @dataclass(frozen=True)
 class StudyTables:
-    """Of one set-up; what it has no numbers for is left out."""
+    """The tables of one set-up that it has numbers for."""
 
     title: str
     grids: tuple[Grid, ...]
 
 
 def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[StudyTables]:
-    """For each set-up that was measured here; for the published ones where there is none."""
+    """The tables of each set-up that was measured here; where there is none, of each published one."""
     rows = [*throughput, *quality]
     ours = [row for row in rows if not is_published(row)] or rows
     found = []

@@ -36,6 +36,7 @@ NO_INTERVAL = "Without brackets it is of one round, or as published: nothing is 
 
 
 def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
+    """A section for each set-up, from rows of the table `speed`: rates by depth, and differences from a reference."""
     for title, group in by_set_up(rows, SUBJECT):
         grids: list[Grid] = []
         for phase, phase_title in PHASES:

@@ -106,6 +106,7 @@ def _properties(
 
 
 def machines_of(rows: Sequence[Row], notes: Sequence[str] = ()) -> Grid:
+    """A line for each machine: the back ends, engines, models and sources of its rows."""
     names = sorted({row["machine"] for row in rows}, key=str)
 
     def row(name: str | None) -> tuple[Entry, ...]:

@@ -88,7 +88,7 @@ class Origin:
         return tuple(Origin(path=folder + slash + part) for part in part_names(name))
 
     def at(self, base: Path) -> Origin:
-        """The same; a relative path starts at ``base``."""
+        """This origin with a relative path made to start at ``base``."""
         return (
             self if self.path is None else replace(self, path=str(Path(base, Path(self.path).expanduser())))
         )

@@ -50,6 +50,7 @@ class Quality:
 
 
 def quality_asked(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> Quality | None:
+    """The configuration's ``quality``; None where no context is asked for. Raises ConfigError."""
     if asked is None or not asked.contexts:
         return None
     if not corpora:

@@ -37,7 +37,7 @@ Optional = Annotated[T | None, _LeftOut()]
 
 
 def _one_of(*kinds: type, what: str) -> Callable[[object], Any]:
-    """Lets values of some kinds through. To Python true is a whole number; to who writes it, it is none."""
+    """A check that lets values of some kinds through. True is a whole number to Python, but not to a reader."""
 
     def check(value: object) -> object:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

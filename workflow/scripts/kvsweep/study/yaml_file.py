@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """The same of a configuration, which is a mapping."""
+    """What a configuration file says. Raises ConfigError as ``read_yaml`` does, and for what is no mapping."""
     found = read_yaml(path)
     if not isinstance(found, dict):
         raise ConfigError(

@@ -88,8 +88,8 @@ def _cox(logarithms: Numbers) -> tuple[float, float]:
 
 
 def share_of_windows(shares: Numbers, of_blocks: float | None, window_tokens: int) -> Mean:
-    """Likewise of shares. The interval is at least that of as many independent tokens (Wilson 1927), so that a share of
-    1 is no certainty."""
+    """The mean of the windows' shares, as ``mean_of_windows``. The interval is at least that of as many independent
+    tokens (Wilson 1927), so that a share of 1 is no certainty."""
     found = mean_of_windows(shares, of_blocks)
     if found.low is None or found.high is None:
         return found

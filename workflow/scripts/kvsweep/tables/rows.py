@@ -114,6 +114,7 @@ def throughput_rows(
 def quality_row(
     cell: QualityCell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
 ) -> Row:
+    """The row of a quality cell, by whichever method it was measured."""
     run = recorded.run
     text = f"{recorded.stdout}\n{recorded.stderr}"
     log, problem = log_of(text)

@@ -68,6 +68,7 @@ def mark_fallback(rows: Iterable[Row], table: str) -> None:
 
 
 def what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
+    """The columns that a context's log fills: types that ran, sizes in bytes, rotation, splits, devices."""
     cache = effective_cache(context, shape_of(model))
     assert cache is not None
     return {
@@ -115,5 +116,5 @@ def _logged_caches(context: EngineContext) -> Row:
 
 
 def names_no_device(test: BenchTest, build: Mapping[str, Any]) -> bool:
-    """Of other back ends' devices older builds of llama-bench say nothing."""
+    """Whether llama-bench names no device although it would: of other back ends' devices older builds say nothing."""
     return build["backend"] in ("cuda", "hip") and test.gpu_info is None
