@@ -15,7 +15,7 @@ from kvsweep.analysis.task_shares import task_shares
 from kvsweep.engine.scorer_file import Window
 from kvsweep.tables.rows import as_table
 from kvsweep.tables.scored import statistics
-from scipy import optimize, stats
+from scipy import stats
 from synthetic_tables import model_row, quality_row, rounds_at
 
 Row = dict[str, Any]
@@ -143,17 +143,14 @@ def answered(answers: dict[str, np.ndarray]) -> dict[str, Row]:
     return {row["ctk"]: row for row in task_shares(cells, items)}
 
 
-def connor(differ: float, n: int) -> float:
-    """The difference that the test shows in 4 of 5 runs; 1 for none."""
-    z_a, z_b = stats.norm.ppf([0.975, 0.8])
-
-    def seen(x: float) -> float:
-        d = max(differ, x)
-        return float(np.sqrt(n) * x - z_a * np.sqrt(d) - z_b * np.sqrt(max(d - x * x, 0)))
-
-    if 6 / n >= 1 or seen(1.0) < 0:
-        return 1.0
-    return 6 / n if seen(6 / n) >= 0 else float(optimize.brentq(seen, 6 / n, 1))
+def power(n: int, differ: float, difference: float) -> float:
+    """How often the exact test of McNemar, at 5 %, shows a true difference of two shares of ``n`` items."""
+    m = np.arange(n + 1)[:, None]
+    one = np.arange(n + 1)[None, :]
+    p = np.minimum(2 * stats.binom.cdf(np.minimum(one, m - one), m, 0.5), 1)
+    shown = (one <= m) & (p < 0.05)
+    often = stats.binom.pmf(one, m, min((1 + difference / differ) / 2, 1)) * shown
+    return float((stats.binom.pmf(m, n, differ)[:, 0] * often.sum(axis=1)).sum())
 
 
 @pytest.mark.parametrize("n", [1, 5, 12, 60, 400])
@@ -177,7 +174,11 @@ def test_shares_of_right_answers(n: int) -> None:
         half = stats.norm.ppf(0.975) * np.sqrt((differ - middle**2) / (n + 2))
         ends = np.clip([middle - half, middle + half], -1, 1)
         assert (row["difference_low"], row["difference_high"]) == pytest.approx(tuple(ends))
-        assert row["detectable"] == pytest.approx(connor((only + other) / n, n))
+        seen = row["detectable"]
+        if seen == 1:
+            assert power(n, 1, 1) < 0.8
+        else:
+            assert power(n, max((only + other) / n, seen), seen) == pytest.approx(0.8, abs=0.01)
     assert {pair: found[pair]["p_value"] for pair in p} == pytest.approx(p)
     q = dict(zip(p, stats.false_discovery_control(list(p.values())), strict=True))
     assert {pair: found[pair]["q_value"] for pair in p} == pytest.approx(q)
