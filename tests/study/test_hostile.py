@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import re
 import shlex
@@ -132,8 +133,9 @@ class Recorder:
         ):  # pip reads options from it, too: one line, of one package and its hash
             requirement = Path(arguments[arguments.index("--requirement") + 1]).read_text()
             assert re.fullmatch(r"[\w.-]+==[\w.!+-]+ --hash=sha256:[0-9a-f]{64}\n", requirement, re.A)
-        self.returncode, self.args, self.pid = 0, arguments, 0
-        self.stdout, self.stderr = iter(()), iter(())
+        # No process has this number, so that ending its group ends nobody.
+        self.returncode, self.args, self.pid = 0, arguments, 2**31 - 1
+        self.stdin, self.stdout, self.stderr = io.BytesIO(), iter(()), iter(())
 
     def __enter__(self) -> Recorder:
         return self
