@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from claims_again import FAILS, HOLDS, NO_DATA, about, decided, order
 from kvsweep.analysis.claims import evaluate
 from kvsweep.analysis.speed import over_rounds
 from scipy import stats
@@ -14,22 +15,7 @@ from synthetic_tables import quality_row, rounds_at, throughput_row, unmeasured
 
 Row = dict[str, Any]
 K = 1024
-HOLDS, FAILS, NO_DATA = "holds", "fails", "no data"
 TOKENS = 2047  # of a window that are scored
-
-
-def decided(*verdicts: str) -> str:
-    return next((one for one in (FAILS, NO_DATA) if one in verdicts), HOLDS)
-
-
-def about(value: float, error: float, expected: float, margin: float) -> str:
-    if abs(value - expected) > margin + error:
-        return FAILS
-    return HOLDS if error <= margin else NO_DATA
-
-
-def order(value: float, error: float, sign: int) -> str:
-    return HOLDS if sign * value > error else FAILS if sign * value < -error else NO_DATA
 
 
 def verdicts_of(speeds: list[Row], quality: list[Row]) -> dict[int, Row]:

@@ -216,25 +216,7 @@ NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 def test_recorded_logs_say_the_same(path: Path) -> None:
     """Also where users and hosts have names that logs are full of."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    names = [
-        "cuda",
-        "max",
-        "ann",
-        "will",
-        "gemma",
-        "1000",
-        "512",
-        "cafe",
-        "bea",
-        "e10",
-        "ada",
-        "lay",
-        "tens",
-        "kens",
-    ]
-    found = Private(users=names, hosts=["metal", "node", "vm", "gpu-1", "q8_0", "f16", "10", "load"]).text(
-        text
-    )
+    found = FULL_OF_NAMES.text(text)
     assert parse_engine_log(found) == parse_engine_log(text)
     before, after = text.splitlines(), found.splitlines()
     assert len(before) == len(after)
