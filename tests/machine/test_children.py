@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 from kvsweep.machine.children import run_to_its_end
+from kvsweep.parents import is_gone
 from support import SCRIPTS, wait_for
 
 # Waits for a child of its own, as pip does for the program that builds a package.
@@ -25,13 +25,10 @@ class Waits(subprocess.Popen):
         return super().communicate()
 subprocess.Popen = Waits
 from kvsweep.machine.children import run_to_its_end
+from kvsweep.parents import is_gone
 from kvsweep.program import run_program
 run_program(lambda: run_to_its_end(sys.argv[1:]))
 """
-
-
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -51,6 +48,39 @@ def test_nothing_is_left_whatever_ends_the_program(signum: signal.Signals, tmp_p
     wait_for(lambda: all(map(is_gone, started)))
     if signum != signal.SIGKILL:
         assert (runner.returncode, said) == (130, "kvsweep: interrupted\n")
+
+
+# All that starts a program which works for long, killed as soon as that is there: nothing after it has been done.
+KILLED = """
+import os, signal, subprocess, sys
+from pathlib import Path
+class Killed(subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__(command, **options)
+        if "kvsweep-guard" not in command:
+            os.kill(os.getpid(), signal.SIGKILL)
+subprocess.Popen = Killed
+from kvsweep.engine.build import _run_step
+from kvsweep.machine.children import run_to_its_end
+from kvsweep.measure.process import run
+command = sys.argv[2:]
+{
+    "run_to_its_end": lambda: run_to_its_end(command),
+    "engine": lambda: run(command, os.environ, Path(os.devnull), None),
+    "build": lambda: _run_step(command, os.environ, sys.stderr, print),
+}[sys.argv[1]]()
+"""
+
+
+@pytest.mark.parametrize("way", ["run_to_its_end", "engine", "build"])
+def test_there_is_no_moment_at_which_a_kill_leaves_the_program(way: str, tmp_path: Path) -> None:
+    group = tmp_path / "group"
+    waits = ["/bin/sh", "-c", 'echo $$ > "$0.part"; mv "$0.part" "$0"; exec sleep 600', str(group)]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run([sys.executable, "-c", KILLED, way, *waits], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    listed = ["ps", "-A", "-o", "args="]
+    wait_for(lambda: str(group) not in subprocess.run(listed, capture_output=True, text=True).stdout)
 
 
 def test_what_a_program_says() -> None:

@@ -2,6 +2,7 @@
 
 from kvsweep.study.pairs import Pair
 from kvsweep.code_identity import code_identity
+from kvsweep.program import WORKFLOW
 
 
 wildcard_constraints:
@@ -51,21 +52,32 @@ if workflow.is_main_process:
         os.environ[TERMINAL] = os.ttyname(sys.stderr.fileno())
 
 
-def command(program, options):
-    """The shell command of a rule: a program, by the Python that runs Snakemake, which is heard in the log, too.
+def heard(command):
+    """A shell command of which the log hears what it says, too.
 
-    A log that cannot be written, on a full disk, is no reason to lose what the program made.
+    A log that cannot be written, on a full disk, is no reason to lose what a program made.
     """
-    heard = "{{ tee {log:q} 2> /dev/null || :; }}"
-    return f"{literal(sys.executable)} {literal(SCRIPTS / program)} {options} 2>&1 | {heard}"
+    return f"{command} 2>&1 | {{{{ tee {{log:q}} 2> /dev/null || :; }}}}"
+
+
+def program(name, options):
+    """A program by the Python that runs Snakemake."""
+    return f"{literal(sys.executable)} {literal(SCRIPTS / name)} {options}"
+
+
+def command(name, options):
+    """The shell command of a rule: a program that ends with the Snakemake that it works for."""
+    return heard(f"{WORKFLOW}=$PPID {program(name, options)}")
 
 
 def measuring(kind, names, options):
     """The shell command that measures a cell. Each wildcard is filled into ``names`` once, as variables of the shell:
-    for every job of a dry run Snakemake fills a command in three times."""
+    for every job of a dry run Snakemake fills a command in three times.
+
+    A runner that is told of Snakemake ends with it only while its engine runs: what has been measured is kept.
+    """
     runner = f"--results results {LIMITS}{{params.nodes}} --workflow-pid $PPID"
-    measure = command("measure.py", f"{kind} {runner} {options}")
-    return f"{names}; {measure}"
+    return f"{names}; {heard(program('measure.py', f'{kind} {runner} {options}'))}"
 
 
 def pair_of(wildcards):

@@ -8,7 +8,6 @@ NAME.svg and NAME.png show all set-ups, as in the report; NAME.pdf has a page fo
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from kvsweep.analysis.storage import read_table
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw, save
+from kvsweep.machine.workers import side_by_side
 from kvsweep.program import run_program, say
 from kvsweep.tables.row import Row, one_method
 
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="figures to draw side by side")
     arguments = parser.parse_args()
     work = partial(write_figure, arguments.tables, arguments.out, arguments.where)
-    side_by_side = map if arguments.processes == 1 else ProcessPoolExecutor(arguments.processes).map
-    for line in side_by_side(work, FIGURES):
-        say(line)
+    with side_by_side(arguments.processes) as apply:
+        for line in apply(work, FIGURES):
+            say(line)
 
 
 def write_figure(tables: Path, folder: Path, where: list[str], name: str) -> str:

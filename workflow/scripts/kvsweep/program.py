@@ -12,6 +12,7 @@ from typing import NoReturn
 from kvsweep.addresses import without_proxies, without_secrets
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.files import FULL
+from kvsweep.parents import end_with
 
 
 def say(message: str) -> None:
@@ -19,8 +20,14 @@ def say(message: str) -> None:
     print(f"kvsweep: {without_secrets(without_proxies(message, os.environ))}", file=sys.stderr, flush=True)
 
 
+# Snakemake's process, by which a rule's program is told what it works for.
+WORKFLOW = "KVSWEEP_WORKFLOW"
+
+
 def run_program(main: Callable[[], None]) -> None:
     """Run ``main``: a KvsweepError becomes one sentence and exit status 1; a traceback is left to bugs."""
+    if (workflow := os.environ.pop(WORKFLOW, "")).isdigit():
+        end_with(int(workflow))
     try:
         main()
     except KvsweepError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.identity import SCORER, engine_files
 from kvsweep.errors import KvsweepError
+from kvsweep.machine.children import guard, signal_group
 from kvsweep.study.tasks import SERVER
 
 # Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.
@@ -183,35 +185,39 @@ def _run_step(
     log_file: object,
     say: Callable[[str], None],
 ) -> tuple[int, list[str]]:
-    try:
-        process = subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        raise KvsweepError(
-            f"{command[0]}: cannot be started ({error.strerror}); run `make setup` first."
-        ) from error
     lines: list[str] = []
     said = -1
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            log_file.write(line)  # type: ignore[attr-defined]
-            match = _PROGRESS.match(line)
-            if match and int(match[1]) // 5 > said:
-                said = int(match[1]) // 5
-                say(line.rstrip())
-        return process.wait(), lines
-    except BaseException:  # a signal, a full disk: CMake and ninja end what they have started
-        process.terminate()
-        process.wait()
-        raise
+    with guard() as watch:
+        try:
+            process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                preexec_fn=watch,
+            )
+        except OSError as error:
+            raise KvsweepError(
+                f"{command[0]}: cannot be started ({error.strerror}); run `make setup` first."
+            ) from error
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                log_file.write(line)  # type: ignore[attr-defined]
+                match = _PROGRESS.match(line)
+                if match and int(match[1]) // 5 > said:
+                    said = int(match[1]) // 5
+                    say(line.rstrip())
+            return process.wait(), lines
+        except BaseException:  # a signal, a full disk: CMake and ninja end what they have started
+            signal_group(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
 
 
 def first_line_of(program: str, *arguments: str) -> str | None:

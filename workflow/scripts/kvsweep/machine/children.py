@@ -31,8 +31,8 @@ def run_to_its_end(
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                preexec_fn=watch,
             )
-            watch(child.pid)
             try:
                 signals.raise_now()
                 stdout, stderr = child.communicate()
@@ -46,10 +46,12 @@ def run_to_its_end(
 
 
 @contextmanager
-def guard() -> Iterator[Callable[[int], None]]:
-    """A process that kills the group it is told of when this one disappears without having said so.
+def guard() -> Iterator[Callable[[], None]]:
+    """A process that kills a group when this program disappears without having said so.
 
-    It is there before the group is, so that none is ever without it.
+    The group is that of the program that is started with what this gives as its ``preexec_fn`` and in a session of its
+    own: it tells the guard of itself before it becomes that program, so that there is no moment at which a kill of this
+    one leaves it. That is safe beside other threads: it takes no lock.
     """
     guard = subprocess.Popen(
         # `kill -s KILL --`: dash does not take `kill -KILL --`.
@@ -58,19 +60,19 @@ def guard() -> Iterator[Callable[[int], None]]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        bufsize=0,
     )
     pipe = guard.stdin
     assert pipe is not None
+    descriptor = pipe.fileno()
 
-    def watch(group: int) -> None:
-        pipe.write(f"{group}\n".encode())
-        pipe.flush()
+    def watch() -> None:
+        os.write(descriptor, b"%d\n" % os.getpid())
 
     try:
         yield watch
         with suppress(OSError):
             pipe.write(b"done\n")
-            pipe.flush()
     finally:
         # Not told that all is done, it kills the group once more: nothing can go wrong here that leaves one.
         with suppress(OSError):

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.machine.children import guard, signal_group
 from kvsweep.machine.signals import ending_signals
@@ -27,6 +25,7 @@ from kvsweep.measure import clock
 from kvsweep.measure.pauses import Pauses
 from kvsweep.measure.record import DONE, TIME_LIMIT
 from kvsweep.measure.streams import Stream, StreamRecord, output
+from kvsweep.parents import is_gone
 
 _POLL_SECONDS = 0.5
 # A killed process ends at once unless a device driver holds it.
@@ -86,11 +85,11 @@ def run(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if stderr is None else subprocess.PIPE,
                 start_new_session=True,
+                preexec_fn=watch,
             )
         except OSError as error:
             raise KvsweepError(f"{command[0]}: cannot be started ({error.strerror}).") from error
         group = engine.pid
-        watch(group)
         pauses = Pauses(engine.pid, start)
         ended = threading.Event()
         waited: list[tuple[int, object]] = []
@@ -120,7 +119,7 @@ def run(
                 failed = next((s.error for s in streams if s.error), None)
                 if failed is not None:
                     raise failed
-                if workflow_pid is not None and _is_gone(workflow_pid):
+                if workflow_pid is not None and is_gone(workflow_pid):
                     raise Interrupted(signal.SIGHUP)
                 on_tick()
                 if until():
@@ -160,13 +159,3 @@ def run(
         ended_by=ended_by,
         streams=tuple(stream.record() for stream in streams),
     )
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether a process has ended, also where nobody has asked how."""
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False

@@ -7,10 +7,8 @@ files, the manifests of its engine and model and the code that reads them are th
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -21,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kvsweep.files import complete_or_absent
+from kvsweep.machine.workers import side_by_side
 from kvsweep.measure.record import read_recorded
 from kvsweep.study.cells import Cell, TaskCell
 from kvsweep.tables import rows as tables
@@ -81,12 +80,7 @@ def read_tables(
     """
     work = [_Work(results, group, code) for group in groups]
     to_read = sum(len(one.missing) for one in work)
-    with ExitStack() as stack:
-        apply: Any = map
-        if processes > 1 and to_read >= _MANY:
-            # Not forked: Arrow has threads.
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
-            apply = pool.imap
+    with side_by_side(processes if to_read >= _MANY else 1) as apply:
         chunks = apply(_read_chunk, [chunk for one in work for chunk in one.chunks()])
         for one in work:
             yield one.finish([next(chunks) for _ in range(one.n_chunks)], machines)
