@@ -45,16 +45,16 @@ def _output(pair: str, n_ctx: int) -> tuple[str, list[list[str]]]:
     return text, [line.split() for line in text.splitlines() if re.match(r"\s+\d+\s+\d+\.\d{4} ±", line)]
 
 
-def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float, by_tokens: float) -> float:
-    """By as many of the first windows as rounding is at most half of the variance in; ``rounding`` is that of the mean
-    over all."""
+def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float) -> float:
+    """By as many of the first windows as rounding is at most half of the variance in, which it is taken out of; else by
+    four with it. ``rounding`` is that of the mean over all."""
     n = len(windows)
-    for m in range(n, 1, -1):
-        variance = windows[:m].var(ddof=1)
-        added = rounding**2 * m * (m + 1) / (n + 1)
-        if added <= variance / 2:
-            freedom = (m - 1) * (1 - added / variance) ** 2 if added else m - 1
-            if m < n and freedom < 1:
-                break
-            return float(stats.t.ppf(0.975, freedom) * np.sqrt((variance - added) / n) + half_digits)
-    return float(stats.norm.ppf(0.975) * by_tokens + half_digits)
+    variance = {m: windows[:m].var(ddof=1) for m in range(2, n + 1)}
+    added = {m: rounding**2 * m * (m + 1) / (n + 1) for m in variance}
+    m = next((m for m in range(n, 1, -1) if added[m] <= variance[m] / 2), 0)
+    freedom = (m - 1) * (1 - added[m] / variance[m]) ** 2 if m else 0.0
+    left = variance[m] - added[m] if m else 0.0
+    if freedom < 1:
+        m = min(n, 4)
+        freedom, left = m - 1, max(variance[m], added[m])
+    return float(stats.t.ppf(0.975, freedom) * np.sqrt(left / n) + half_digits)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.analysis.estimates import (
-    BY_TOKEN,
     BY_WINDOW,
     EXACT,
     Value,
@@ -110,17 +109,25 @@ def test_windows_that_are_hard_for_both_cancel() -> None:
     assert paired.ratio_low < 1 / 1.1 < paired.ratio_high < 0.911
 
 
-@pytest.mark.parametrize(("a", "b"), [([0.1], [0.1]), ([0.1, 0.2], [0.1, 0.2, 0.3])])
-def test_without_the_same_windows_the_errors_of_the_tokens_count(
-    a: list[float] | None, b: list[float]
-) -> None:
-    values = [
-        kld(quality_row("q4_0", "q4_0", kld_windows=windows, kld_mean_stderr=0.001, kld_window_stderr=None))
-        for windows in (a, b)
-    ]
-    error = error_of([(1, values[0]), (-1, values[1])])
-    assert error is not None and error.kind == BY_TOKEN
-    assert error.stderr == pytest.approx(0.001 * math.sqrt(2))
+def test_other_windows_are_independent_of_each_other() -> None:
+    windows = [0.1, 0.2], [0.1, 0.2, 0.6]
+    a, b = (kld(quality_row("q4_0", "q4_0", kld_windows=own, kld_window_rounding=0.0)) for own in windows)
+    error = error_of([(1, a), (-1, b)])
+    assert error is not None and error.kind == BY_WINDOW
+    of_a, of_b = (variance(own) / len(own) for own in windows)
+    assert error.stderr == pytest.approx(math.sqrt(of_a + of_b))
+    assert error.freedom == pytest.approx((of_a + of_b) ** 2 / (of_a**2 / 1 + of_b**2 / 2))  # Welch's
+
+
+@pytest.mark.parametrize("other", [[0.1], [0.1, 0.2]])
+def test_a_single_window_has_no_interval(other: list[float]) -> None:
+    """As one round has none: what sets it apart from others is not seen in it."""
+    a, b = (kld(quality_row("q4_0", "q4_0", kld_windows=own)) for own in ([0.1], other))
+    assert a.kind is None and a.half is None
+    assert error_of([(1, a), (-1, b)]) is None
+    assert quality_of(
+        quality_row("q4_0", "q4_0", top1_windows=[90], window_tokens=100), "top1_agreement"
+    ) == (pytest.approx(a._replace(value=1 - 0.43 * 0.1)))
 
 
 def printed(values: list[float], decimals: int = 5) -> list[float]:
@@ -144,15 +151,22 @@ def test_rounding_is_taken_out_of_the_spread_between_windows() -> None:
     assert fmean(shares) == pytest.approx(1, abs=0.15)  # without it the variance would be 1.6 times as large
 
 
-def test_where_rounding_is_most_of_the_spread_the_tokens_count() -> None:
-    """The demo's f16/q4_0 at context 256: told from the control by its tokens, and once called at the floor."""
-    windows = printed([1.7e-5] * 64)
+def test_where_rounding_hides_every_window_it_is_not_subtracted() -> None:
+    """The demo's f16/q4_0 at context 256: told from 0 by what rounding may hide in four windows, and once called at the
+    floor. Its tokens alone, 7e-7, would cover less than is stated."""
+    rounding = 1e-5 * math.sqrt(65 / 18)
     row = quality_row(
-        "f16", "q4_0", 1.7e-5, kld_windows=windows, kld_mean_stderr=7e-7, kld_window_rounding=1.9e-5
+        "f16",
+        "q4_0",
+        1.7e-5,
+        kld_windows=printed([1.7e-5] * 64),
+        kld_mean_stderr=7e-7,
+        kld_window_rounding=rounding,
     )
     error = error_of([(1.0, kld(row))])
-    assert error is not None and error.kind == BY_TOKEN
-    assert error.half == pytest.approx(1.959964 * 7e-7 + 5e-7)
+    assert error is not None and error.kind == BY_WINDOW and error.freedom == 3
+    hidden = 1e-5 * math.sqrt(4 * 5 / 18) / 8  # of four windows, in a mean over 64
+    assert error.half == pytest.approx(3.182446 * hidden + 5e-7) and error.half < 1.7e-5
 
 
 def test_agreement_is_paired_by_window() -> None:
@@ -197,18 +211,3 @@ def test_where_rounding_hides_the_spread_of_all_windows_the_first_ones_tell_it()
     # What the windows really differ by, and not the tokens' millionth.
     assert found.stderr == pytest.approx(stdev(kld) / 8, rel=0.5) and found.stderr > 5e-6
     assert 1 <= found.freedom < 63
-
-
-def test_where_rounding_hides_the_first_windows_too_tokens_stand_in() -> None:
-    row = quality_row(
-        "q8_0",
-        "q8_0",
-        1e-6,
-        kld_windows=[0.0, 1e-6, 2e-6, 0.0],
-        kld_window_rounding=5e-6,
-        kld_mean_stderr=3e-7,
-    )
-    value = quality_of(row, "kld_mean")
-    assert value is not None
-    found = error_of([(1, value)])
-    assert found is not None and (found.kind, found.stderr) == (BY_TOKEN, 3e-7)

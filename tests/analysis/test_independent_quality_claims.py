@@ -68,30 +68,30 @@ class Scores:
             for pair in self.kld
         ]
 
-    def half(self, *weighted: tuple[float, np.ndarray], half_digit: float, by_token: float) -> float:
-        """Of a sum of means over windows; of a single window only tokens are known."""
+    def half(self, *weighted: tuple[float, np.ndarray], half_digit: float) -> float:
+        """Of a sum of means over windows; of a single window none is known."""
         windows = np.sum([weight * own for weight, own in weighted], axis=0)
         bound = half_digit * len(weighted)
         if len(windows) < 2:
-            return float(stats.norm.ppf(0.975) * by_token * np.sqrt(len(weighted)) + bound)
+            return float("inf")
         return float(stats.t.ppf(0.975, len(windows) - 1) * stats.sem(windows) + bound)
 
     def verdicts(self) -> dict[int, str]:
         value, stderr = self.paired["q8_0"]
         own = self.ln_ppl["turbo3"]
-        ln_half = self.half((1, own), half_digit=5e-7, by_token=0.0005)
+        ln_half = self.half((1, own), half_digit=5e-7)
         shares = {pair: right / TOKENS for pair, right in self.right.items()}
 
         def apart(of: dict[str, np.ndarray], a: str, b: str, **errors: float) -> tuple[float, float]:
             return float(of[a].mean() - of[b].mean()), self.half((1, of[a]), (-1, of[b]), **errors)
 
-        lost = apart(shares, "q8_0", "turbo3", half_digit=5e-6, by_token=0.002)
+        lost = apart(shares, "q8_0", "turbo3", half_digit=5e-6)
         between = []
         for good, bad in pairwise(("q8_0", "turbo4", "turbo3")):
             between += [
-                order(*apart(self.ln_ppl, bad, good, half_digit=5e-7, by_token=0.0005), 1),
-                order(*apart(self.kld, bad, good, half_digit=5e-7, by_token=0.0004), 1),
-                order(*apart(shares, good, bad, half_digit=5e-6, by_token=0.002), 1),
+                order(*apart(self.ln_ppl, bad, good, half_digit=5e-7), 1),
+                order(*apart(self.kld, bad, good, half_digit=5e-7), 1),
+                order(*apart(shares, good, bad, half_digit=5e-6), 1),
             ]
         return {
             1: about(value, stats.norm.ppf(0.975) * stderr, 0.0, self.ppl_stderr),

@@ -119,13 +119,18 @@ def _cell(pair: str, depth: int, phase: str) -> str:
     return f"throughput {Pair.parse(pair)} d{depth} {phase}"
 
 
+def known(half: float | None, kind: str | None) -> tuple[float, str]:
+    """An error, infinite where it is not known, and what it is."""
+    return (math.inf if half is None else half), kind or UNKNOWN
+
+
 def difference_of(a: Row | None, b: Row | None, column: str) -> Estimate | None:
     """a - b in a quality, window by window where both have windows."""
     ours, theirs = (None if row is None else quality_of(row, column) for row in (a, b))
     if ours is None or theirs is None:
         return None
     half, kind = half_width([(1, ours), (-1, theirs)])
-    return Estimate(ours.value - theirs.value, half or 0.0, kind or UNKNOWN)
+    return Estimate(ours.value - theirs.value, *known(half, kind))
 
 
 def ratio_of(a: Row | None, b: Row | None, column: str) -> Estimate | None:
@@ -136,11 +141,8 @@ def ratio_of(a: Row | None, b: Row | None, column: str) -> Estimate | None:
     between = gap(ours, theirs)
     assert between.ratio is not None
     if between.ratio_high is None:
-        # Relative errors so large that they have no first order decide nothing.
-        known = between.interval is not None
-        return Estimate(
-            between.ratio, math.inf if known else 0.0, str(between.interval) if known else UNKNOWN
-        )
+        # Relative errors that are not known, or so large that they have no first order, decide nothing.
+        return Estimate(between.ratio, *known(None, between.interval))
     error = between.ratio * math.log(between.ratio_high / between.ratio)
     return Estimate(between.ratio, error, str(between.interval))
 

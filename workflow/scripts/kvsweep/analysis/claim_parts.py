@@ -8,8 +8,7 @@ never from the verdict:
   "within 2 %": CLOSE, in either direction. An order ("slower", "between", "ahead") has no margin.
 - **error** of the number. Published: half a unit of the last digit of every number that goes in, added up, because
   repetitions were not published. Measured: the 95 % interval over rounds (speed), or over windows, window by window
-  where two pairs are compared (quality). One round has no interval: then nothing about speed is decided. Where no error
-  of a quality is known, none is allowed for, and the tolerance's reason says so.
+  where two pairs are compared (quality). One round and one window have no interval: then nothing is decided.
 
 An "about" fails beyond margin + error, and holds within if the error is not larger than the margin; an order holds or
 fails beyond the error. Everything else is `no data`: a large error makes no statement hold.

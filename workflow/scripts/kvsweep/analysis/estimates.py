@@ -7,11 +7,12 @@ over these rounds. One round has no interval.
 A measured quality has one value for each window of the text. Windows share no context, tokens of one window do: what is
 made of several qualities is made in each window, and its interval is Student's t over the windows. Window values come
 from printed running means; the variance that their rounding adds is known and subtracted. Where it is more than half
-of all, the first windows tell it, whose values it adds less to. Where it is too much in these, too, the errors that the
-engine printed, which take tokens as independent, stand in for them. Every printed value may be off by half a unit of
-its last digit; these bounds add up and are part of the interval.
+of all, the first windows tell it, whose values it adds less to. Where it is too much in these, too, it is not
+subtracted: then the interval holds the truth in more than 95 %. Every printed value may be off by half a unit of its
+last digit; these bounds add up and are part of the interval.
 
-Of a published number only that bound is known; of some values (the tail of the KL divergence) nothing is.
+Of a published number only that bound is known; of some values (the tail of the KL divergence, a single window) nothing
+is. Tables without windows, which older versions made, have errors that take tokens as independent.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ BY_TOKEN = "95 % interval, tokens taken as independent"
 ROUNDED = "rounding of the published digits"
 EXACT = "exact"
 
-MOST_ROUNDING = 0.5  # part of the variance between windows that rounding may be, for windows to be used
+MOST_ROUNDING = 0.5  # part of the variance between windows that rounding may be, for it to be subtracted
+FIRST = 4  # windows, where rounding is not subtracted: of more, t falls by less than what rounding adds grows
 
 
 class Value(NamedTuple):
@@ -176,6 +178,8 @@ def quality_of(row: Row, column: str) -> Value | None:
     windows = row.get(printed.windows) if printed.windows else None
     if rounding_of(row, column) is not None or (stderr is None and not _many(windows)):
         return _printed(row, column)
+    if windows is not None and len(windows) == 1:
+        return Value(value)  # what sets it apart from others is not seen in it
     rounding = row.get(printed.rounding) if printed.rounding else None
     by_window = np.asarray(windows, dtype=float) if _many(windows) else None
     if by_window is None and printed.rounding:
@@ -223,13 +227,15 @@ def error_of(terms: Iterable[tuple[float, Value]]) -> Error | None:
             return None
         errors.append((stderr, len(common) - 1))
         kinds[OVER_ROUNDS] = None
-    windowed = [(weight, value) for weight, value in terms if value.windows is not None]
-    by_window = _over_windows(windowed)
-    if by_window is not None:
-        errors.append(by_window)
+    windowed: dict[int, list[tuple[float, Value]]] = {}  # cells of as many windows read the same ones
+    for weight, value in terms:
+        if value.windows is not None:
+            windowed.setdefault(len(value.windows), []).append((weight, value))
+    for alike in windowed.values():
+        errors.append(_over_windows(alike))
         kinds[BY_WINDOW] = None
     for weight, value in terms:
-        if value.rounds is not None or (value.windows is not None and by_window is not None):
+        if value.rounds is not None or value.windows is not None:
             continue
         if value.stderr is None:
             return None
@@ -246,17 +252,17 @@ def error_of(terms: Iterable[tuple[float, Value]]) -> Error | None:
     )
 
 
-def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float] | None:
-    """Standard error and degrees of freedom of a sum of means over windows; None where the windows do not tell it.
+def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum of means over the same windows, two at least.
 
     The variance of the mean, s^2/n, less what rounding adds to it on average. The difference of a variance and a known
     one has Satterthwaite's degrees of freedom (n - 1) (1 - rounding's part)^2. What rounding adds to a window's value
     grows with its place in the text: where it is too much in all windows, as many of the first as it is not too much
-    in tell what one window differs from another by.
+    in tell what one window differs from another by. Where these leave less than one degree of freedom it is not
+    subtracted from the variance of the FIRST, and values that were printed alike differ by as much as it hides: that is
+    more than the windows' own variance.
     """
     windows = [value.windows for _, value in terms if value.windows is not None]
-    if not windows or len({len(own) for own in windows}) > 1:
-        return None
     n = len(windows[0])
     together = sum((weight * own for (weight, _), own in zip(terms, windows, strict=True)), np.zeros(n))
     offsets = together - together[0]  # exactly 0 where all are equal
@@ -265,22 +271,28 @@ def _over_windows(terms: Sequence[tuple[float, Value]]) -> tuple[float, float] |
     variance = float(centred @ centred) / (n - 1)
     if rounding == 0:
         return math.sqrt(variance / n), n - 1
-    used = float(n)
-    if rounding > MOST_ROUNDING * variance:
-        numbers = np.arange(2, n + 1)
-        variances = (np.cumsum(offsets**2) - np.cumsum(offsets) ** 2 / np.arange(1, n + 1))[1:] / (
-            numbers - 1
-        )
-        # As ``statistics.window_stderr`` has it: of the first m windows it is in proportion to m (m + 1).
-        roundings = rounding * numbers * (numbers + 1) / (n * (n + 1))
-        enough = np.flatnonzero(roundings <= MOST_ROUNDING * variances)
-        if not len(enough):
-            return None
-        used, variance, rounding = (float(of[enough[-1]]) for of in (numbers, variances, roundings))
-    freedom = (used - 1) * (1 - rounding / variance) ** 2
-    if used < n and freedom < 1:
-        return None
-    return math.sqrt((variance - rounding) / n), freedom
+    if rounding <= MOST_ROUNDING * variance:
+        found = _less_rounding(n, n, variance, rounding)
+        if found is not None:
+            return found
+    numbers = np.arange(2, n + 1)
+    variances = (np.cumsum(offsets**2) - np.cumsum(offsets) ** 2 / np.arange(1, n + 1))[1:] / (numbers - 1)
+    # As ``statistics.window_stderr`` has it: of the first m windows it is in proportion to m (m + 1).
+    roundings = rounding * numbers * (numbers + 1) / (n * (n + 1))
+    enough = np.flatnonzero(roundings <= MOST_ROUNDING * variances)
+    if len(enough):
+        last = enough[-1]
+        found = _less_rounding(n, numbers[last], variances[last], roundings[last])
+        if found is not None:
+            return found
+    few = min(n, FIRST) - 2
+    return math.sqrt(max(variances[few], roundings[few]) / n), few + 1.0
+
+
+def _less_rounding(n: int, used: float, variance: float, rounding: float) -> tuple[float, float] | None:
+    """Standard error of the mean of ``n`` windows and degrees of freedom, by ``used``; None below one degree."""
+    freedom = float(used - 1) * (1 - rounding / variance) ** 2
+    return None if freedom < 1 else (math.sqrt((variance - rounding) / n), freedom)
 
 
 def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str | None]:

@@ -165,8 +165,12 @@ def _recommended(candidate: Candidate, workload: Workload, memory: SetUpMemory) 
 
 def _judge_kld(kld: Value, limit: float, against: list[str], unclear: list[str]) -> None:
     """Above or below the limit beyond its error; else it is not known on which side it lies."""
-    half = kld.half or 0.0
-    if kld.value - half > limit:
+    half = kld.half
+    if half is None:
+        unclear.append(
+            f"{KL_DIVERGENCE}, {format_number(kld.value, 3)}, is of one window: its error is not known"
+        )
+    elif kld.value - half > limit:
         against.append(
             f"its KL divergence, {format_number(kld.value, 3)}, is above {format_number(limit, 3)}"
         )

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from kvsweep.analysis.claim_cells import TOKENS, Cells, difference_of, ratio_of, worse_ppl
+from kvsweep.analysis.claim_cells import TOKENS, Cells, difference_of, known, ratio_of, worse_ppl
 from kvsweep.analysis.claim_parts import (
     AGREES,
     HOLDS,
     NO_DATA,
-    UNKNOWN,
     Estimate,
     Part,
     about,
@@ -74,7 +73,7 @@ def _q8_0_is_free(cells: Cells) -> list[Part]:
         paired, stderr = q8_0["ppl_difference"], q8_0.get("ppl_difference_stderr")
         # What both runs share is in either PPL's standard error, but not in that of their difference.
         half = None if stderr is None else Value(paired, stderr, kind=BY_TOKEN).half
-        difference = Estimate(paired, *((0.0, UNKNOWN) if half is None else (half, BY_TOKEN)))
+        difference = Estimate(paired, *known(half, None if half is None else BY_TOKEN))
         if half is not None and abs(paired) > half:
             remark = "yet not 0 by its own, paired error"
     if f16 is None or f16["ppl_stderr"] is None:
@@ -90,7 +89,7 @@ def _cost_of_turbo3(cells: Cells) -> list[Part]:
     ln_ratio = None if turbo3 is None else quality_of(turbo3, "ln_ppl_ratio")
     if ln_ratio is not None:
         half, kind = half_width([(1, ln_ratio)])
-        own = Estimate(ln_ratio.value, half or 0.0, kind or UNKNOWN)
+        own = Estimate(ln_ratio.value, *known(half, kind))
         ppl: Estimate | None = Estimate(math.expm1(own.value), math.exp(own.value) * own.error, own.kind)
     else:
         ratio = ratio_of(turbo3, cells.quality("f16"), "ppl")

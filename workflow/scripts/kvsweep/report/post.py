@@ -23,8 +23,9 @@ STUDY_PAIRS = tuple(map(Pair.parse, "f16 q8_0 turbo3 turbo4 q8_0/turbo4 q8_0/tur
 _T = TypeVar("_T")
 
 QUALITY_NOTES = (
-    "± is half of the 95 % interval, of what was measured here: over windows; of PPL with tokens taken as independent. "
-    "Two pairs read the same text: compare them by Δ ln PPL, which is paired.",
+    "± is half of the 95 % interval, of what was measured here: over windows. Of PPL it is 1.96 standard errors that "
+    "take tokens as independent, which is too little where windows differ. Two pairs read the same text: compare them "
+    "by Δ ln PPL, which is paired.",
 )
 MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is posted
 

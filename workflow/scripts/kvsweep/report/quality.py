@@ -25,8 +25,8 @@ from kvsweep.tables.row import Row, is_measured
 
 AT_THE_FLOOR = "at the floor"
 BY_TOKEN_NOTE = (
-    "† Tokens taken as independent: there are no windows, or their spread may be the rounding of llama-perplexity's "
-    "running means. Too short where a text's windows differ: elsewhere by windows it is 1.1 to 5 times as much."
+    "† No interval of 95 %: the table has no windows, and tokens are taken as independent. Where windows are known it "
+    "is 1.1 to 5 times as much."
 )
 
 QUALITY_COLUMNS = (
@@ -126,8 +126,9 @@ def _notes(lines: Sequence[Sequence[Entry]]) -> Iterable[str]:
     findings = {finding for entry in entries for finding in entry.findings}
     if any("±" in entry.text for entry in entries):
         yield (
-            "± is half of the 95 % interval: Student's t over the windows, with half a printed digit. Of PPL and "
-            "PPL − PPL(base) it takes tokens as independent; compare pairs by the ln PPL ratio, which is paired."
+            "± is half of the 95 % interval: Student's t over the windows, with half a printed digit; a single window "
+            "has none. Of PPL and PPL − PPL(base) it is 1.96 standard errors that take tokens as independent, which is "
+            "too little where windows differ; compare pairs by the ln PPL ratio, which is paired."
         )
     if any("[" in entry.text for entry in entries):
         yield "[ ] is what is left of the interval where part of it would be a value that cannot be."
