@@ -3,9 +3,15 @@
 # STUDY=directory works on another study than the one whose results lie here: make run CONFIG=my.yaml STUDY=studies/mine
 PYTHON ?= python3
 BIN := .venv/bin
-IN_STUDY := $(if $(STUDY),--directory "$(STUDY)")
-RESULTS := $(if $(STUDY),$(STUDY)/)results
-CONFIGURED := $(if $(CONFIG),--configfile "$(CONFIG)")
+# What the user wrote, as it is: not read by make, and ~ as every shell reads it. Then as one word of the shell.
+given = $(subst start::,,$(subst start::~/,$(HOME)/,start::$(value $(1))))
+quoted = '$(subst ','\'',$(1))'
+IN_STUDY := $(if $(value STUDY),--directory=$(call quoted,$(call given,STUDY)))
+RESULTS := $(call quoted,$(if $(value STUDY),$(call given,STUDY)/)results)
+CONFIGURED := $(if $(value CONFIG),--configfile=$(call quoted,$(call given,CONFIG)))
+# PAIR=q8_0/q4_0 and the like, in make's own writing, which program.py reads.
+NAMED = --made-with=$(call quoted,$(MAKEOVERRIDES))
+THE_REPORT = @printf 'The report: %s/$(1)\n' "$$(cd -- $(RESULTS) && pwd)"
 # What is installed is known by the contents of the files that pin it: a checkout installs nothing again.
 pinned = .venv/$(1)-$(firstword $(shell cksum requirements/$(1).txt))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes
@@ -38,26 +44,26 @@ $(call pinned,dev):
 # exec: what ends make (a scheduler, a shutdown) reaches Snakemake and not only a shell around it.
 demo: setup
 	@exec $(BIN)/snakemake --configfile examples/demo.yaml $(IN_STUDY)
-	@echo "The report: $(abspath $(RESULTS))/report.html"
+	$(call THE_REPORT,report.html)
 
 # A study of your own: make run CONFIG=my.yaml
 run: setup
 	@exec $(BIN)/snakemake $(CONFIGURED) $(IN_STUDY)
-	@echo "The report: $(abspath $(RESULTS))/report.html"
+	$(call THE_REPORT,report.html)
 
 paper: setup
 	@exec $(BIN)/snakemake $(IN_STUDY)
-	@echo "The report: $(abspath $(RESULTS))/report.html"
+	$(call THE_REPORT,report.html)
 
 # What kvsweep says of the published numbers alone: no engine, no model, under a minute. Works while a run is measuring.
 published: setup
 	@exec $(BIN)/snakemake --nolock $(CONFIGURED) $(IN_STUDY) -- published
-	@echo "The report: $(abspath $(RESULTS))/published/report.html"
+	$(call THE_REPORT,published/report.html)
 
 # The report behind docs/study.md, from the slices in examples/slices alone: no engine, no model.
 study: setup
 	@$(BIN)/snakemake --nolock --configfile examples/small-models.yaml $(IN_STUDY) -- results/study/report.html
-	@echo "The report: $(abspath $(RESULTS))/study/report.html"
+	$(call THE_REPORT,study/report.html)
 
 # CONFIG=examples/demo.yaml plans that one. Works while a run is measuring.
 plan: setup
@@ -65,27 +71,27 @@ plan: setup
 
 # How far a run has come, from another terminal while it runs.
 status: setup
-	@$(BIN)/python workflow/scripts/show_status.py --results "$(RESULTS)"
+	@$(BIN)/python workflow/scripts/show_status.py --results=$(RESULTS)
 
 # make forget STATUS=timeout PAIR=q8_0/q4_0; DRY=1 only lists.
 forget: setup
-	@$(BIN)/python workflow/scripts/forget_cells.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+	@$(BIN)/python workflow/scripts/forget_cells.py --results=$(RESULTS) $(NAMED)
 
 # Another name for what was measured: make rename MODEL=old:new, or ENGINE=, CORPUS=, MACHINE=.
 rename: setup
-	@$(BIN)/python workflow/scripts/rename_results.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+	@$(BIN)/python workflow/scripts/rename_results.py --results=$(RESULTS) $(NAMED)
 
 # One file to share: results/slice-MACHINE-DATE.zip. It lists what it holds and what it replaced; DRY=1 only lists.
 slice: setup
-	@$(BIN)/python workflow/scripts/make_slice.py --results "$(RESULTS)" $(MAKEOVERRIDES)
+	@$(BIN)/python workflow/scripts/make_slice.py --results=$(RESULTS) $(NAMED)
 
 # What a taker will see of a slice: make check-slice FILE=results/slice-....zip
 check-slice: setup
-	@$(BIN)/python workflow/scripts/check_slice.py "$(FILE)"
+	@$(BIN)/python workflow/scripts/check_slice.py -- $(call quoted,$(call given,FILE))
 
 # For other tools: every table as CSV, and speeds as llama-bench's database; SLICE=file of a slice instead of this study.
 export: setup
-	@$(BIN)/python workflow/scripts/export_tables.py --results "$(RESULTS)" $(if $(SLICE),--slice "$(SLICE)")
+	@$(BIN)/python workflow/scripts/export_tables.py --results=$(RESULTS) $(if $(value SLICE),--slice=$(call quoted,$(call given,SLICE)))
 
 # Everything that needs neither an engine nor a cluster: side by side, a file of tests on each core.
 SIDE_BY_SIDE := $(BIN)/pytest -n logical --dist loadfile -m "not engine and not cluster"

@@ -15,7 +15,7 @@ from kvsweep.files import not_writable
 from kvsweep.measure.second_names import drop_spare
 from kvsweep.measure.tasks.spool import SPOOL
 from kvsweep.plan.forget import NAMES, parse_selection, select, why_nothing
-from kvsweep.program import is_dry, names_of_make, run_program, say
+from kvsweep.program import is_dry, names_of, run_program, say, take_names
 from kvsweep.tables.raw_cells import RawCell, find_cells, read_raw_cell
 from kvsweep.units import plural
 
@@ -24,9 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
     parser.add_argument("--dry-run", action="store_true", help="only list the cells, as DRY=1")
-    parser.add_argument("names", nargs="*", metavar="NAME=value", help=f"{', '.join(NAMES)}, or DRY")
+    take_names(parser, "NAME=value", f"{', '.join(NAMES)}, or DRY")
     arguments = parser.parse_args()
-    asked = names_of_make(arguments.names, "STATUS=timeout")
+    asked = names_of(arguments, "STATUS=timeout")
     dry = is_dry(asked) or arguments.dry_run
     selection = parse_selection(asked)
     cells = [read_raw_cell(*found) for found in find_cells(arguments.results)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
-from kvsweep.program import is_dry, names_of_make, run_program, say
+from kvsweep.program import is_dry, names_of, run_program, say, take_names
 from kvsweep.report.provenance import kvsweep_version
 from kvsweep.slices.layout import is_member
 from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
@@ -29,9 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
     parser.add_argument("--dry-run", action="store_true", help="only list, as DRY=1")
-    parser.add_argument("names", nargs="*", metavar="NAME=value", help="DRY=1")
+    take_names(parser, "NAME=value", "DRY=1")
     arguments = parser.parse_args()
-    asked = names_of_make(arguments.names, "DRY=1")
+    asked = names_of(arguments, "DRY=1")
     dry = is_dry(asked) or arguments.dry_run
     for name in asked:
         raise KvsweepError(f"{name}: not known here; DRY=1 only lists what a slice would hold.")

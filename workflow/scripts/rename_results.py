@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.plan.rename import parse_renaming, rename
-from kvsweep.program import names_of_make, run_program, say
+from kvsweep.program import names_of, run_program, say, take_names
 from kvsweep.units import plural
 
 _KEYS = {"MODEL": "models", "ENGINE": "engines", "CORPUS": "corpora", "MACHINE": "machine"}
@@ -20,10 +20,10 @@ _KEYS = {"MODEL": "models", "ENGINE": "engines", "CORPUS": "corpora", "MACHINE":
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
-    parser.add_argument("names", nargs="*", metavar="KIND=old:new", help=", ".join(_KEYS))
+    take_names(parser, "KIND=old:new", ", ".join(_KEYS))
     arguments = parser.parse_args()
     results: Path = arguments.results
-    renaming = parse_renaming(names_of_make(arguments.names, "MODEL=old:new"))
+    renaming = parse_renaming(names_of(arguments, "MODEL=old:new"))
     if not results.is_dir():
         raise KvsweepError(f"{results}: there are no results here.")
     if any((results.resolve().parent / ".snakemake" / "locks").glob("*")):

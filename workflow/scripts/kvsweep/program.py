@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -50,16 +52,28 @@ def run_program(main: Callable[[], None]) -> None:
 _OF_MAKE = ("PYTHON", "BIN", "STUDY", "CONFIG")
 
 
-def names_of_make(given: Sequence[str], example: str) -> dict[str, str]:
+def take_names(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    """``NAME=value`` as words of a program's command line, or all that make was told."""
+    parser.add_argument("names", nargs="*", metavar=metavar, help=text)
+    parser.add_argument("--made-with", default="", metavar="WORDS", help="more of them, as make writes them")
+
+
+def names_of(arguments: argparse.Namespace, example: str) -> dict[str, str]:
     """The ``NAME=value`` words of a command line by name, without make's own. Raises KvsweepError for another word."""
     found = {}
-    for text in given:
+    for text in (*arguments.names, *_words_of_make(arguments.made_with)):
         name, equals, value = text.partition("=")
         if not equals:
             raise KvsweepError(f"{text!r}: write NAME=value, for example {example}.")
         if name not in _OF_MAKE:
             found[name] = value.strip()
     return found
+
+
+def _words_of_make(text: str) -> list[str]:
+    """What stands in make's variable MAKEOVERRIDES: blanks and backslashes behind a backslash, dollars twice."""
+    words = re.findall(r"(?:\\.|[^\s\\])+", text, re.DOTALL)
+    return [re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$") for word in words]
 
 
 def is_dry(asked: dict[str, str]) -> bool:
