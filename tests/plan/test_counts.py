@@ -367,6 +367,15 @@ def test_a_moved_file_under_another_name_is_known_by_its_content(
     assert history.to_do() == [] and notes(history) == []
 
 
+def test_what_is_known_by_its_place_and_by_its_content_is_said_once(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    measured_of(history, "models", "m", "the same")
+    history.begin()
+    history.config["models"] = {"new": history.config["models"]["m"]}
+    (said,) = last_run.of_another_study(history.study, tmp_path, look(history.study, tmp_path, tmp_path))
+    assert said.startswith("note: 'm' is called 'new' in this configuration; make rename MODEL=m:new keeps ")
+
+
 def test_a_file_of_the_same_size_is_another_one_and_two_names_with_results_stay_apart(tmp_path: Path) -> None:
     history = History(tmp_path)
     measured_of(history, "models", "m", "the same")

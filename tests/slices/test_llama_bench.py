@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import recorded_study
 from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all
 from kvsweep.slices.llama_bench import Database, database_of, write_database
@@ -60,3 +61,11 @@ def test_the_program_writes_csv_and_the_database(tmp_path: Path) -> None:
     assert "throughput,tokens_per_second,tokens/s," in (out / "columns.csv").read_text()
     nothing = run_in_this_process("export_tables", ("--results", tmp_path))
     assert nothing.returncode == 1
+
+
+def test_it_writes_those_of_this_study(tmp_path: Path) -> None:
+    recorded_study.of_the_study(tmp_path)
+    done = run_in_this_process("export_tables", ("--results", tmp_path / "results"))
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "results" / "export").iterdir()}
+    assert names >= {"throughput.csv", "quality.csv", "columns.csv", "llama-bench.sqlite"}

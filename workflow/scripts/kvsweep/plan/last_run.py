@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,8 @@ def begin(
 
     Raises KvsweepError, before anything is measured again, where what was measured only has another name now.
     """
-    for sentence in [
-        *_renamed(study, results),
-        *_measured_elsewhere(study, results, now, to_be_renamed=True),
-    ]:
+    elsewhere = _measured_elsewhere(study, results, now, to_be_renamed=True)
+    for sentence in (*_renamed(study, results).values(), *elsewhere.values()):
         raise KvsweepError(f"{sentence}. Nothing was measured.")
     found = read_standings(study, results, now)
     notes = [*of_another_study(study, results, now), *measured_again(found)]
@@ -84,14 +82,13 @@ def of_another_study(study: Study, results: Path, now: Current) -> list[str]:
 
     And of the same model or text, measured under another name.
     """
-    renamed = dict.fromkeys(
-        (
-            *_renamed(study, results),
-            *_measured_elsewhere(study, results, now, to_be_renamed=True),
-            *_measured_elsewhere(study, results, now, to_be_renamed=False),
-        )
-    )
-    notes = [f"note: {sentence}" for sentence in renamed]
+    # What is known by its place in the configuration and by its content is said once.
+    renamed = {
+        **_measured_elsewhere(study, results, now, to_be_renamed=True),
+        **_measured_elsewhere(study, results, now, to_be_renamed=False),
+        **_renamed(study, results),
+    }
+    notes = [f"note: {sentence}" for sentence in renamed.values()]
     last = _last_study(results)
     if last is None:
         return notes
@@ -130,29 +127,45 @@ def _measured_then(last: Study, study: Study, results: Path) -> list[Cell]:
     ]
 
 
-def _renamed(study: Study, results: Path) -> Iterator[str]:
+# A kind, its old name and its new one.
+_Renaming = tuple[str, str, str]
+
+
+def _renamed(study: Study, results: Path) -> dict[_Renaming, str]:
     """What the last configuration has under another name, and was measured."""
     last = _last_study(results)
     if last is None:
-        return
+        return {}
     gone = _measured_then(last, study, results)
     used = {name for cell in gone for name in (cell.engine, cell.model, getattr(cell, "corpus", None))}
-    for kind, old, new in new_names(last, study):
-        if old in used:
-            yield f"{old!r} is called {new!r} in this configuration; {_command(kind, old, new)} keeps what was measured"
+    return {
+        (
+            kind,
+            old,
+            new,
+        ): f"{old!r} is called {new!r} in this configuration; {_command(kind, old, new)} keeps what "
+        "was measured"
+        for kind, old, new in new_names(last, study)
+        if old in used
+    }
 
 
-def _measured_elsewhere(study: Study, results: Path, now: Current, *, to_be_renamed: bool) -> Iterator[str]:
+def _measured_elsewhere(
+    study: Study, results: Path, now: Current, *, to_be_renamed: bool
+) -> dict[_Renaming, str]:
     """What was measured of the same content under a name that is not asked for; it can have the new name as long as
     nothing else has that."""
+    found = {}
     for kind, old, new in measured_as(study, now, results):
         cells = measured_cells(results, kind, old)
         if cells and can_be_renamed(results, kind, new) == to_be_renamed:
             said = f"{new!r} has the same content as {old!r}, of which {plural(cells, 'cell')} were measured here"
-            if to_be_renamed:
-                yield f"{said}; {_command(kind, old, new)} keeps them"
-            else:
-                yield f"{said}; both names have results, so they stay apart"
+            found[kind, old, new] = (
+                f"{said}; {_command(kind, old, new)} keeps them"
+                if to_be_renamed
+                else f"{said}; both names have results, so they stay apart"
+            )
+    return found
 
 
 def _command(kind: str, old: str, new: str) -> str:

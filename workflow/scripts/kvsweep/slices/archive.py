@@ -183,7 +183,8 @@ def _of_directory(place: Path, limits: Limits) -> Contents:
     def read(name: str) -> bytes:
         try:
             with found[name].open("rb") as file:
-                return file.read(limits.of(name) + 1)
+                # Python sets aside as much memory as it is asked for. A file that grows meanwhile is seen.
+                return file.read(min(limits.of(name), found[name].stat().st_size) + 1)
         except OSError as error:
             raise not_readable(found[name], error) from error
 
