@@ -160,7 +160,7 @@ class Recorder:
             assert re.fullmatch(r"[\w.-]+==[\w.!+-]+ --hash=sha256:[0-9a-f]{64}\n", requirement, re.A)
         # No process has this number, so that ending its group ends nobody.
         self.returncode, self.args, self.pid = 0, arguments, 2**31 - 1
-        self.stdin, self.stdout, self.stderr = io.BytesIO(), iter(()), iter(())
+        self.stdin, self.stdout, self.stderr = io.FileIO(os.devnull, "w"), iter(()), iter(())
 
     def __enter__(self) -> Recorder:
         return self
