@@ -54,7 +54,6 @@ def test_a_directory_is_unlocked_by_the_cluster_s_command(tmp_path: Path, name: 
 
 
 def test_the_conda_environment_asks_for_what_running_asks_for() -> None:
-    """Conda has not been tried with it; that it lacks a package is what can be seen without."""
     environment = yaml.safe_load((ROOT / "workflow" / "envs" / "kvsweep.yaml").read_text())
     (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
     lines = (ROOT / "requirements" / "run.in").read_text().splitlines()

@@ -2,6 +2,7 @@
 
 from kvsweep.study.pairs import Pair
 from kvsweep.code_identity import code_identity
+from kvsweep.plan.inside_snakemake import python_of
 from kvsweep.program import WORKFLOW
 
 
@@ -60,9 +61,12 @@ def heard(command):
     return f"{command} 2>&1 | {{{{ tee {{log:q}} 2> /dev/null || :; }}}}"
 
 
+PYTHON = python_of(workflow)
+
+
 def program(name, options):
-    """A program by the Python that runs Snakemake."""
-    return f"{literal(sys.executable)} {literal(SCRIPTS / name)} {options}"
+    """A program by the Python that runs programs."""
+    return f"{literal(PYTHON)} {literal(SCRIPTS / name)} {options}"
 
 
 def command(name, options):

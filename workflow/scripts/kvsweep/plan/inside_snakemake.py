@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snakemake.settings.types import DeploymentMethod
+
 from kvsweep.plan.hooks import MEASURING, Job, last_words
 
 # The rules whose results say themselves what they were made with.
@@ -74,6 +76,19 @@ class Inside:
         """
         if self._workflow.local_exec:
             self._workflow.scheduler.job_rate_limiter = None
+
+
+def python_of(workflow: Any) -> str:
+    """The Python that runs a rule's program: that of its conda environment where one is used, else this one.
+
+    Uses ``workflow.deployment_settings.deployment_method``. Without it every run fails at once; test_conda.py sees a
+    method of another name.
+    """
+    return (
+        "python"
+        if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+        else sys.executable
+    )
 
 
 class Errors(logging.Filter):
