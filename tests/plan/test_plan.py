@@ -310,7 +310,8 @@ def item(plan: Plan, directory: str) -> Item:
 def raw(directory: str, status: str = "measured", **run: Any) -> dict[str, RawCell]:
     cell = identity(directory)
     assert cell is not None
-    return {directory: RawCell(cell, Path(directory), run, (Outcome(None, status, None),))}
+    said = {name: value for name, value in vars(cell).items() if isinstance(value, str | int)} | run
+    return {directory: RawCell(cell, Path(directory), said, (Outcome(None, status, None),))}
 
 
 def test_sizes_of_a_throughput_cell(moe: ModelHeader) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kvsweep.plan.plan import Item, Known, Plan
 from kvsweep.plan.warnings import warnings
-from kvsweep.study.cells import BaselineRun, QualityCell, TaskCell, ThroughputCell
+from kvsweep.study.cells import BaselineRun, QualityCell
 from kvsweep.study.pairs import BASELINE_PAIR
 
 
@@ -49,12 +49,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def by_kind(plan: Plan) -> dict[str, list[Item]]:
-    return {
-        "throughput": [item for item in plan.cells if isinstance(item.run, ThroughputCell)],
-        "quality": [item for item in plan.cells if isinstance(item.run, QualityCell)],
-        "tasks": [item for item in plan.cells if isinstance(item.run, TaskCell)],
-        "baseline": list(plan.baselines),
-    }
+    kinds: dict[str, list[Item]] = {kind: [] for kind in ("throughput", "quality", "tasks", "baseline")}
+    for item in (*plan.cells, *plan.baselines):
+        kinds[item.run.kind].append(item)
+    return kinds
 
 
 def disk_bytes(items: Iterable[Item]) -> int | None:
@@ -65,18 +63,11 @@ def disk_bytes(items: Iterable[Item]) -> int | None:
 
 def _as_row(item: Item, known: Known) -> dict[str, Any]:
     run, needs, estimate = item.run, item.needs, item.estimate
-    row: dict[str, Any] = {"directory": str(run.directory), "engine": run.engine, "model": run.model}
-    match run:
-        case ThroughputCell():
-            row |= {"kind": "throughput", "depth": run.depth, "round": run.round}
-        case QualityCell():
-            row |= {"kind": "quality", "corpus": run.corpus, "n_ctx": run.n_ctx, "method": run.method}
-            row |= {"reference": run.reference or run.engine}
-        case TaskCell():
-            row |= {"kind": "tasks", "task": run.task}
-        case BaselineRun():
-            row |= {"kind": "baseline", "corpus": run.corpus, "n_ctx": run.n_ctx}
     pair = BASELINE_PAIR if isinstance(run, BaselineRun) else run.pair
+    row: dict[str, Any] = {"directory": str(run.directory), "kind": run.kind, **vars(run)}
+    row.pop("pair", None)
+    if isinstance(run, QualityCell):
+        row["reference"] = run.reference or run.engine
     return {
         **row,
         "ctk": pair.ctk,

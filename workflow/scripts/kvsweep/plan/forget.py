@@ -16,9 +16,7 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables.raw_cells import OUTCOMES, RawCell
 from kvsweep.units import format_count, parse_count
 
-_KINDS = {ThroughputCell: "throughput", QualityCell: "quality", TaskCell: "tasks"}
-KINDS = tuple(_KINDS.values())
-
+KINDS = tuple(cell.kind for cell in (ThroughputCell, QualityCell, TaskCell))
 
 # What each name says of a cell, as text; nothing where it does not apply to the cell.
 _VALUES: dict[str, Callable[[RawCell], set[str]]] = {
@@ -30,7 +28,7 @@ _VALUES: dict[str, Callable[[RawCell], set[str]]] = {
     "ENGINE": lambda raw: {raw.cell.engine},
     "MODEL": lambda raw: {raw.cell.model},
     "TASK": lambda raw: {raw.cell.task} if isinstance(raw.cell, TaskCell) else set(),
-    "KIND": lambda raw: {_KINDS[type(raw.cell)]},
+    "KIND": lambda raw: {raw.cell.kind},
 }
 NAMES = tuple(_VALUES)
 

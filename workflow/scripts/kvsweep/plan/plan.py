@@ -189,13 +189,7 @@ def make_plan(study: Study, known: Known) -> Plan:
 def finished_quality(cells: Iterable[RawCell], method: str = "perplexity") -> list[Finished]:
     """The measured quality cells of one method: what one takes says nothing of the other."""
     return [
-        Finished(
-            raw.cell.engine,
-            raw.cell.model,
-            raw.cell.n_ctx,
-            raw.run["chunks"] * raw.cell.n_ctx,
-            raw.run["wall_seconds"],
-        )
+        finished_perplexity(raw.run)
         for raw in cells
         if isinstance(raw.cell, QualityCell) and raw.cell.method == method and raw.status == "measured"
     ]

@@ -6,6 +6,7 @@ from collections import Counter
 
 from kvsweep.engine import sizes
 from kvsweep.inputs.model_header import ModelHeader
+from kvsweep.numbers import ABSENT
 from kvsweep.plan.as_data import by_kind, disk_bytes
 from kvsweep.plan.plan import Item, Plan
 from kvsweep.plan.warnings import warnings
@@ -15,13 +16,11 @@ from kvsweep.study.pairs import Pair, nominal_bits
 from kvsweep.study.tasks import Task
 from kvsweep.units import format_bytes, format_count, format_duration, parse_count, plural
 
-ABSENT = "–"
 # More than this goes to plan.json only.
 _MOST_TABLES = 6
 _MOST_PAIRS = 24
 _MOST_WARNINGS = 20
 _MOST_REASONS = 20
-_KINDS = {"throughput": ThroughputCell, "quality": QualityCell, "tasks": TaskCell, "baseline": BaselineRun}
 
 
 def as_text(plan: Plan, machine: str) -> str:
@@ -69,8 +68,7 @@ def reasons(plan: Plan) -> list[str]:
     counts: dict[tuple[str, str], Counter[str]] = {}
     for item in plan.to_do:
         assert item.reason is not None
-        kind = next(kind for kind, items in _KINDS.items() if isinstance(item.run, items))
-        counts.setdefault((item.reason, item.run.engine), Counter())[kind] += 1
+        counts.setdefault((item.reason, item.run.engine), Counter())[item.run.kind] += 1
     lines = []
     for (reason, engine), kinds in list(counts.items())[:_MOST_REASONS]:
         what = ", ".join(f"{count} {kind}" for kind, count in kinds.items())

@@ -16,16 +16,6 @@ RECORD = "run.json"
 TABLES_OF_CELLS = ("throughput", "quality", "tasks", "task_items")
 
 
-def kind_of(cell: Cell) -> str:
-    """The table that a cell's rows are in."""
-    match cell:
-        case ThroughputCell():
-            return "throughput"
-        case TaskCell():
-            return "tasks"
-    return "quality"
-
-
 def cells_in(names: Iterable[str]) -> dict[str, Cell]:
     """The cells whose record is among the members, by directory, in the order of tables."""
     found = {}
@@ -51,7 +41,7 @@ def rows_of(
     cell: Cell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
 ) -> dict[str, list[Row]]:
     """Rows by table; the first is of the cell itself."""
-    found = {kind_of(cell): raw_cells.rows_of(cell, recorded, build, model)}
+    found = {cell.kind: raw_cells.rows_of(cell, recorded, build, model)}
     if isinstance(cell, TaskCell):
         found["task_items"] = item_rows(cell, recorded, build, model)
     return found

@@ -27,7 +27,7 @@ from kvsweep.files import read_json, read_manifest
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded, read_recorded
 from kvsweep.slices import bundles
-from kvsweep.slices.cells import RECORD, TABLES_OF_CELLS, Row, complete, is_scored, kind_of, place_of, rows_of
+from kvsweep.slices.cells import RECORD, TABLES_OF_CELLS, Row, complete, is_scored, place_of, rows_of
 from kvsweep.slices.layout import CONFIGURATION, FORMAT, LIMITS, MANIFEST, Limits
 from kvsweep.slices.private import Private, users_in
 from kvsweep.slices.vetting import with_plain_quotes
@@ -208,7 +208,7 @@ def write_slice(path: Path, study: Study, private: Private, version: str, limits
                 waiting = {}
             for table, of_table in found.items():
                 rows[table] += of_table
-            of_cell = found[kind_of(cell)]
+            of_cell = found[cell.kind]
             held.statuses[_status(of_cell)] += 1
             _count_machine(machines, of_cell, machine)
         bundle(waiting)
@@ -261,8 +261,8 @@ def _cell(
     if any(len(one) > limits.log_bytes for one in data):
         left_out.append(f"{cell.directory}: its log is longer than a slice takes; its rows are in the tables")
         as_given = {table: [private.value(row) for row in rows] for table, rows in before.items()}
-        of_cell = [row | {"machine_record": machine_record(machine)} for row in as_given[kind_of(cell)]]
-        return as_given | {kind_of(cell): of_cell}, [], machine
+        of_cell = [row | {"machine_record": machine_record(machine)} for row in as_given[cell.kind]]
+        return as_given | {cell.kind: of_cell}, [], machine
     for stream, one in zip(run["streams"], data, strict=True):
         stream |= {"size_bytes": len(one), "sha256": hashlib.sha256(one).hexdigest()}
     found = rows_of(cell, Recorded(Path(str(cell.directory)), run, texts[0], texts[1], sums), *manifests)

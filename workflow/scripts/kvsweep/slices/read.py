@@ -22,7 +22,6 @@ from kvsweep.slices.cells import (
     cells_in,
     complete,
     is_scored,
-    kind_of,
     members_of,
     rows_of,
 )
@@ -102,7 +101,7 @@ def rows_in(contents: Contents, limits: Limits = LIMITS, read_tables: ReadTables
         run, found = _raw(contents, directory, cell, manifests)
         for table, of_table in found.items():
             rows[table] += of_table
-        of_cell = found[kind_of(cell)]
+        of_cell = found[cell.kind]
         machine = machines.setdefault(
             of_cell[0]["machine_record"], _Machine(run["machine"], f"{directory}/{RECORD}", set())
         )

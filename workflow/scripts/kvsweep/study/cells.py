@@ -1,10 +1,11 @@
-"""The cells of a study, and where each one's files lie under ``results/``."""
+"""The cells of a study, and where each one's files lie under ``results/``. ``kind`` is also the table of its rows."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from kvsweep.study.config import Study
 from kvsweep.study.engines import quality_pairs, task_pairs
@@ -16,6 +17,7 @@ from kvsweep.units import format_count
 class ThroughputCell:
     """Prefill and decode speed of one pair at one depth (tokens), in one process: that of one round."""
 
+    kind: ClassVar = "throughput"
     engine: str
     model: str
     depth: int
@@ -47,6 +49,7 @@ class QualityCell:
     ``reference`` is the engine whose f16 it is compared with, where that is another one.
     """
 
+    kind: ClassVar = "quality"
     engine: str
     model: str
     corpus: str
@@ -86,6 +89,7 @@ class QualityCell:
 class BaselineRun:
     """The f16/f16 log-probabilities that the quality cells of one context are compared with."""
 
+    kind: ClassVar = "baseline"
     engine: str
     model: str
     corpus: str
@@ -103,6 +107,7 @@ class BaselineRun:
 class TaskCell:
     """The answers of one pair to all items of a task, by one server."""
 
+    kind: ClassVar = "tasks"
     engine: str
     model: str
     task: str

@@ -17,7 +17,15 @@ from kvsweep.study.engines import Engine, check_reference, engine_asked, pairs_a
 from kvsweep.study.origin import Origin
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.study.quality import Corpus, Quality, quality_asked
-from kvsweep.study.shape import Configuration, Limits, SliceAddress, SlicePlace, Throughput, WorkloadEntry
+from kvsweep.study.shape import (
+    Analysis,
+    Configuration,
+    Limits,
+    SliceAddress,
+    SlicePlace,
+    Throughput,
+    WorkloadEntry,
+)
 from kvsweep.study.tasks import Task, task_of
 from kvsweep.study.yaml_file import read_yaml
 
@@ -46,14 +54,6 @@ class Workload:
     memory_bytes: int | None
     highest_kld: float | None
     least_recall: float | None = None
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What the tables of answers are asked for: a depth in tokens (None: chosen from what was measured), bytes."""
-
-    pareto_depth: int | None
-    memories: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         limits=asked.limits,
         slices={name: _slice(place) for name, place in asked.slices.items()},
         workloads=_workloads(asked.workloads),
-        analysis=Analysis(asked.analysis.pareto_depth, asked.analysis.memories),
+        analysis=asked.analysis,
         published=asked.published,
         tasks=tasks,
         tasks_off={name: task for name, task in named.items() if name not in tasks},

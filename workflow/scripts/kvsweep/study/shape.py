@@ -140,7 +140,9 @@ _MEMORIES = ("8G", "12G", "16G", "24G", "32G", "48G", "64G", "96G", "128G")
 
 
 @dataclass(frozen=True, config=CHECKED)
-class AnalysisEntry(Section):
+class Analysis(Section):
+    """Depth in tokens, sizes in bytes."""
+
     pareto_depth: Optional[Tokens] = Field(
         default=None,
         description="depth of the decode speed on the Pareto front; the deepest common one if absent",
@@ -192,9 +194,7 @@ class Configuration(Section):
     workloads: Optional[Named[WorkloadEntry]] = Field(
         default=None, description="what people do with the model, by name; advice is given for each"
     )
-    analysis: AnalysisEntry = Field(
-        default=AnalysisEntry(), description="what the tables of answers are asked for"
-    )
+    analysis: Analysis = Field(default=Analysis(), description="what the tables of answers are asked for")
 
     def __post_init__(self) -> None:
         needed = {"engines": self.engines, "models": self.models, "pairs": self.pairs}
