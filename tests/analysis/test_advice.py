@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from kvsweep.analysis.advice import advice
 from kvsweep.analysis.best import interval_of, told_quicker, what_decides
-from kvsweep.analysis.curves import Curve, Duration, along
+from kvsweep.analysis.curves import Curve, Duration
 from kvsweep.analysis.estimates import of_rounds
 from kvsweep.analysis.kld_at_depth import kld_at_depth, klds_at_depth
 from kvsweep.analysis.recall_at_depth import recall_at_depth
 from kvsweep.analysis.schemas import ADVICE
 from kvsweep.analysis.speed import over_rounds
-from kvsweep.statistics import wilson
+from kvsweep.statistics import along, wilson
 from kvsweep.study.config import Workload, parse_workloads
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.published import read_published

@@ -10,16 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kvsweep.analysis.estimates import (
-    BY_WINDOW,
-    EXACT,
-    Value,
-    error_of,
-    gap,
-    half_width,
-    quality_of,
-    speed_of,
-)
+from kvsweep.analysis.estimates import BY_WINDOW, EXACT, Value, error_of, gap, half_width
+from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.statistics import window_stderr, window_values
 from synthetic_tables import quality_row, rounds_at

@@ -64,6 +64,16 @@ def format_with_error(
     return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
 
 
+def format_between(
+    value: float, low: float | None, high: float | None, significant: int = 3, unit: str = ""
+) -> str:
+    """`82.9 % [81.2, 84.7]`: a value with the ends of its interval, where they are known."""
+    text = f"{format_number(value, significant)}{unit}"
+    if low is None or high is None:
+        return text
+    return f"{text} [{format_number(low, significant)}, {format_number(high, significant)}]"
+
+
 def format_error(error: float | None) -> str:
     """An error alone, with two significant digits: `0.000034`, `4.2e−6`; an en dash for none."""
     if error is None or not math.isfinite(error):

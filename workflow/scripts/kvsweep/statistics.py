@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
@@ -158,6 +158,20 @@ def paired_difference(only_one: int, only_other: int, n: int) -> Interval:
     middle = (one - other) / of
     half = z * math.sqrt((one + other) / of - middle * middle) / math.sqrt(of)
     return Interval((only_one - only_other) / n, max(middle - half, -1.0), min(middle + half, 1.0))
+
+
+def along(x: float, points: Mapping[int, float]) -> float:
+    """A value at x on straight lines between points; beyond them along the nearest two, but never falling."""
+    places = sorted(points)
+    if len(places) == 1:
+        return points[places[0]]
+    right = next((i for i, place in enumerate(places) if place >= x), len(places) - 1)
+    low, high = places[max(right, 1) - 1], places[max(right, 1)]
+    slope = (points[high] - points[low]) / (high - low)
+    if not places[0] <= x <= places[-1]:
+        slope = max(slope, 0.0)
+    nearest = low if x < low else high
+    return max(points[nearest] + slope * (x - nearest), 0.0)
 
 
 # Repetitions further apart than this are not of the same work: one was stopped, or did not compute what it should.

@@ -8,19 +8,18 @@ distance from its own f16, or from that of the engine of ``quality.reference``. 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 from kvsweep.analysis.comparable import Comparability, comparability, model_check
-from kvsweep.analysis.estimates import gap, quality_of
+from kvsweep.analysis.estimates import gap
 from kvsweep.analysis.reference import reference_engine
+from kvsweep.analysis.row_values import quality_of
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import against
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
-
-Row = Mapping[str, Any]
+from kvsweep.tables.row import SET_UP, Row, is_published, pair_of, problem_with, source_order
 
 RELATIVE_SPEED = "speed relative to f16"
 UNITS = {RELATIVE_SPEED: "", "kld_mean": "nats", "top1_agreement": "fraction"}
@@ -45,14 +44,9 @@ def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, 
             if here is None or there is None:
                 continue
             found = comparability(ours, theirs, quantity)
-            between = gap(here, there)
-            ends = ("ratio", "ratio_low", "ratio_high", "interval")
-            ratio = {} if found.comparable is False else {name: getattr(between, name) for name in ends}
-            yield (
-                _row(ours, theirs, quantity, found)
-                | {"value": here.value, "other_value": there.value}
-                | ratio
-            )
+            values = {"value": here.value, "other_value": there.value}
+            ratio = {} if found.comparable is False else gap(here, there).of_ratio
+            yield _row(ours, theirs, quantity, found) | values | ratio
 
 
 def _relative(cells: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
@@ -71,37 +65,23 @@ def _counts(row: Row) -> bool:
 def _couples(rows: Iterable[Row], cell: Sequence[str]) -> Iterator[tuple[Row, Row]]:
     """Two rows each of one cell of one model and two set-ups."""
     for alike in by_columns(rows, cell).values():
-        alike.sort(key=_place)
+        alike.sort(key=source_order)
         for ours, theirs in combinations(alike, 2):
             apart = any(ours[name] != theirs[name] for name in SET_UP)
             if apart and not is_published(ours) and model_check(ours, theirs).same is not False:
                 yield ours, theirs
 
 
-def _place(row: Row) -> int:
-    return 0 if row["source"] == "measured" else 2 if is_published(row) else 1
-
-
 def _of_ratios(found: Comparability, one: Row, other: Row) -> dict[str, Any]:
     """One relative speed over another: they have no round in common, so that their errors are independent."""
     if found.comparable is False:
         return {}
-    ratio = one["ratio"] / other["ratio"]
-    ends = [_half_in_log(side) for side in (one, other)]
-    if None in ends:
-        return {"ratio": ratio}
-    half = math.hypot(*(end for end in ends if end is not None))
-    return {
-        "ratio": ratio,
-        "ratio_low": ratio * math.exp(-half),
-        "ratio_high": ratio * math.exp(half),
-        "interval": _BOTH,
-    }
-
-
-def _half_in_log(row: Row) -> float | None:
-    low, high = row["ratio_low"], row["ratio_high"]
-    return None if low is None or high is None else math.log(high / low) / 2
+    ratio = {"ratio": one["ratio"] / other["ratio"]}
+    if None in (one["ratio_low"], one["ratio_high"], other["ratio_low"], other["ratio_high"]):
+        return ratio
+    half = math.hypot(*(math.log(side["ratio_high"] / side["ratio_low"]) / 2 for side in (one, other)))
+    ends = {"ratio_low": ratio["ratio"] * math.exp(-half), "ratio_high": ratio["ratio"] * math.exp(half)}
+    return ratio | ends | {"interval": _BOTH}
 
 
 def _row(ours: Row, theirs: Row, quantity: str, found: Comparability) -> dict[str, Any]:
@@ -121,11 +101,8 @@ def _row(ours: Row, theirs: Row, quantity: str, found: Comparability) -> dict[st
 
 def _reference(ours: Row, theirs: Row) -> str:
     """Which f16 the two values are from, for a person."""
-    engines = [reference_engine(row) or str(row["engine"]) for row in (ours, theirs)]
-    if all(reference_engine(row) is None for row in (ours, theirs)):
+    others = [reference_engine(row) for row in (ours, theirs)]
+    if others == [None, None]:
         return "each its own f16"
-    return (
-        f"the f16 of {engines[0]}"
-        if engines[0] == engines[1]
-        else f"the f16 of {engines[0]} and of {engines[1]}"
-    )
+    engines = [other or row["engine"] for other, row in zip(others, (ours, theirs), strict=True)]
+    return f"the f16 of {' and of '.join(dict.fromkeys(engines))}"

@@ -14,19 +14,20 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from kvsweep.analysis.estimates import error_of, on_common_rounds, seconds_per_token
+from kvsweep.analysis.estimates import error_of, on_common_rounds
+from kvsweep.analysis.row_values import seconds_per_token
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.errors import KvsweepError
-from kvsweep.tables.row import SET_UP, problem_with
-
-Row = Mapping[str, Any]
+from kvsweep.tables.row import SET_UP, Row, problem_with
 
 FILE = Path(__file__).parents[4] / "resources" / "bandwidths.csv"
 # What may stand behind a chip's name in a machine's: its memory. With ``Max`` or ``Ti`` it would be another chip.
 _MEMORY = r"(?:[ -]+\d+ ?GB)?"
+_cell = itemgetter(*SET_UP, "ctk", "ctv", "depth")
 
 
 def read_bandwidths(path: Path = FILE) -> dict[str, float]:
@@ -85,7 +86,3 @@ def _between(shallow: Row, deep: Row, sizes: Mapping[Any, int], known: Mapping[s
     if found["gigabytes_per_second"] is not None and peak is not None:
         found["share"] = found["gigabytes_per_second"] / peak
     return found
-
-
-def _cell(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in (*SET_UP, "ctk", "ctv", "depth"))

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kvsweep.analysis.curves import Curve
-from kvsweep.analysis.estimates import Value, exactly, quality_of
+from kvsweep.analysis.estimates import Value, exactly
 from kvsweep.analysis.frames import frame_of
 from kvsweep.analysis.kv_values import model_of
 from kvsweep.analysis.memory_model import SetUpMemory
+from kvsweep.analysis.row_values import kld_of
 from kvsweep.analysis.set_ups import bits_of, by_columns
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
-from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with
+from kvsweep.tables.row import SET_UP, Row, Why, pair_of, problem_with
 from kvsweep.tables.schemas import THROUGHPUT
 from kvsweep.units import format_count
 
-Row = Mapping[str, Any]
 _OF_PAIR = (*SET_UP, "ctk", "ctv")
 
 
@@ -89,27 +89,13 @@ def set_ups(
         for corpus, rows in (by_columns(scored, ("corpus",)) or {(None,): []}).items():
             n_ctx = max((row["n_ctx"] for row in rows), default=None)
             at_n_ctx = [row for row in rows if row["n_ctx"] == n_ctx]
-            candidates = [
-                replace(
-                    one,
-                    asked=asked.get((*key, one.pair.ctk, one.pair.ctv), ()),
-                    problems={
-                        **one.problems,
-                        **_problems_of_recall(task_cells.get((*key, one.pair.ctk, one.pair.ctv), ())),
-                    },
-                )
-                for one in _candidates(cells, at_n_ctx, rows, find)
-            ]
-            found.append(
-                SetUp(
-                    dict(zip(SET_UP, key, strict=True)),
-                    corpus[0],
-                    n_ctx,
-                    candidates,
-                    memory,
-                    _seconds_by_depth(cells),
-                )
-            )
+            candidates = []
+            for one in _candidates(cells, at_n_ctx, rows, find):
+                own = (*key, one.pair.ctk, one.pair.ctv)
+                problems = {**one.problems, **_problems_of_recall(task_cells.get(own, ()))}
+                candidates.append(replace(one, asked=asked.get(own, ()), problems=problems))
+            identity = dict(zip(SET_UP, key, strict=True))
+            found.append(SetUp(identity, corpus[0], n_ctx, candidates, memory, _seconds_by_depth(cells)))
     return found
 
 
@@ -142,11 +128,9 @@ def _candidates(
             for phase in usual
         }
         quality = next((row for row in rows if "phase" not in row), None)
-        kld = None
+        kld = exactly(0.0) if quality is None and pair == BASELINE_PAIR else None
         if quality is not None and problem_with(quality) is None:
-            kld = quality_of(quality, "kld_mean")
-        if kld is None and pair == BASELINE_PAIR and (quality is None or problem_with(quality) is None):
-            kld = exactly(0.0)
+            kld = kld_of(quality)
         model = find(rows[0])
         values = (model["kv_values_per_token_k"], model["kv_values_per_token_v"]) if model else (None, None)
         bits = sorted((bits_of(row, *values) for row in counts or rows), key=lambda one: one[1] != "log")

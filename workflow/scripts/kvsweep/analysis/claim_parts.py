@@ -116,20 +116,20 @@ def close(name: str, estimate: Estimate | None, why: str) -> Part:
 
 def above(name: str, estimate: Estimate | None) -> Part:
     """Must be above 0 by more than its error."""
-    if estimate is None:
-        return Part(name, NO_DATA)
-    value, error, _ = estimate
-    verdict = HOLDS if value > error else FAILS if value < -error or error == 0 else NO_DATA
-    return Part(name, verdict, estimate, "above", 0.0)
+    return _in_order(name, estimate, "above", 1)
 
 
 def below(name: str, estimate: Estimate | None) -> Part:
     """Must be below 0 by more than its error."""
+    return _in_order(name, estimate, "below", -1)
+
+
+def _in_order(name: str, estimate: Estimate | None, relation: str, sign: int) -> Part:
     if estimate is None:
         return Part(name, NO_DATA)
-    value, error, _ = estimate
-    verdict = HOLDS if value < -error else FAILS if value > error or error == 0 else NO_DATA
-    return Part(name, verdict, estimate, "below", 0.0)
+    value, error = sign * estimate.value, estimate.error
+    verdict = HOLDS if value > error else FAILS if value < -error or error == 0 else NO_DATA
+    return Part(name, verdict, estimate, relation, 0.0)
 
 
 def not_below(name: str, estimate: Estimate | None) -> Part:

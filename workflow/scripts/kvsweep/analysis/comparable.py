@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.tables.published import LIKELY_COMMIT
-
-Row = Mapping[str, Any]
+from kvsweep.tables.row import Row
 
 # What of a command line is said by other columns, or changes nothing that is measured.
 _SAID_ELSEWHERE = {

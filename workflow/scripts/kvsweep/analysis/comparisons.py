@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from kvsweep.analysis.comparable import comparability
-from kvsweep.analysis.estimates import Value, gap, quality_of, speed_of
+from kvsweep.analysis.estimates import Value, gap
+from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.tables.published import QUALITIES, RATES, name_of
-from kvsweep.tables.row import SET_UP, is_published
-
-Row = Mapping[str, Any]
+from kvsweep.tables.row import SET_UP, Row, is_published
 
 UNITS = {"tokens_per_second": "tokens/s", "ppl": "", "kld_mean": "nats", "top1_agreement": "fraction"}
 
@@ -62,8 +61,7 @@ def _ratio(our: Row, their: Row, quantity: str) -> dict[str, Any]:
     ours, theirs = our[quantity], their[quantity]
     if ours is None or not theirs:
         return {}
-    between = gap(_value(our, quantity), _value(their, quantity))
-    return {name: getattr(between, name) for name in ("ratio", "ratio_low", "ratio_high", "interval")}
+    return gap(_value(our, quantity), _value(their, quantity)).of_ratio
 
 
 def _value(row: Row, quantity: str) -> Value:

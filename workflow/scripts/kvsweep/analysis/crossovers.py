@@ -17,23 +17,22 @@ bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, seconds_per_token, t_quantile
+from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, t_quantile
 from kvsweep.analysis.repetitions import PHASE
+from kvsweep.analysis.row_values import seconds_per_token
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import pair_of, problem_with
+from kvsweep.tables.row import Row, pair_of, problem_with
 
-Row = Mapping[str, Any]
 Reals = NDArray[np.float64]
 
 MOST_CROSSINGS = 2
@@ -106,21 +105,14 @@ class _Differences:
         if total == 0:
             return bound
         freedom = 1 / float(((errors / total) ** 2 / self.freedoms).sum())
-        return _t(freedom, confidence) * math.sqrt(total) + bound
+        return student_t_quantile((1 + confidence) / 2, freedom) * math.sqrt(total) + bound
 
     def told(self) -> list[int]:
         """1 or -1 at each depth where the difference is told from 0, else 0."""
-        ts = {freedom: _t(freedom, 0.95) for freedom in set(self.freedoms.tolist())}
+        ts = {freedom: t_quantile(freedom) for freedom in set(self.freedoms.tolist())}
         halves = self.stderrs * np.array([ts[freedom] for freedom in self.freedoms.tolist()]) + self.bounds
         told: list[int] = np.where(np.abs(self.values) > halves, np.sign(self.values), 0).astype(int).tolist()
         return told
-
-
-def _t(freedom: float, confidence: float) -> float:
-    return t_quantile(freedom) if confidence == 0.95 else _t_of(round(freedom, 1), confidence)
-
-
-_t_of = cache(lambda freedom, confidence: student_t_quantile((1 + confidence) / 2, freedom))
 
 
 def _differences(a: _Times, b: _Times, depths: Sequence[int]) -> _Differences:

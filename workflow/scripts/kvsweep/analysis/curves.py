@@ -6,28 +6,13 @@ depth as long as nothing else changes (the same in ``prediction`` and ``crossove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from kvsweep.analysis.estimates import Value, half_width, seconds_per_token
+from kvsweep.analysis.estimates import Value, half_width
+from kvsweep.analysis.row_values import seconds_per_token
+from kvsweep.tables.row import Row
 from kvsweep.units import format_count
-
-Row = Mapping[str, Any]
-
-
-def along(x: float, points: Mapping[int, float]) -> float:
-    """A value at x on straight lines between points; beyond them along the nearest two, but never falling."""
-    places = sorted(points)
-    if len(places) == 1:
-        return points[places[0]]
-    right = next((i for i, place in enumerate(places) if place >= x), len(places) - 1)
-    low, high = places[max(right, 1) - 1], places[max(right, 1)]
-    slope = (points[high] - points[low]) / (high - low)
-    if not places[0] <= x <= places[-1]:
-        slope = max(slope, 0.0)
-    nearest = low if x < low else high
-    return max(points[nearest] + slope * (x - nearest), 0.0)
 
 
 @dataclass(frozen=True)

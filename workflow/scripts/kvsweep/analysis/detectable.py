@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import bdtr, bdtrc
 
 from kvsweep.statistics import mcnemar
 
@@ -42,14 +41,12 @@ def power(n: int, differing: float, difference: float) -> float:
     difference/differing)/2: the sum is over all M and all that the test shows, both ways.
     """
     one = min((1 + difference / differing) / 2, 1.0)
-    often = _binomial(n, differing)
-    found = 0.0
-    for m in np.flatnonzero(often > _NEVER):
-        most = _most_of_fewer(int(m))
-        if most >= 0:
-            share = _binomial(int(m), one)
-            found += often[m] * (share[: most + 1].sum() + share[m - most :].sum())
-    return float(found)
+    often = np.diff(bdtr(np.arange(n + 1), n, differing), prepend=0.0)
+    m = np.flatnonzero(often > _NEVER)
+    most = np.array([_most_of_fewer(int(each)) for each in m])
+    m, most = m[most >= 0], most[most >= 0]
+    shown = bdtr(most, m, one) + bdtrc(m - most - 1, m, one)
+    return float(often[m] @ shown)
 
 
 @cache
@@ -60,20 +57,3 @@ def _most_of_fewer(m: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if mcnemar(middle, m - middle) < LEVEL else (low, middle)
     return low
-
-
-def _binomial(n: int, p: float) -> NDArray[np.float64]:
-    """Probabilities of 0 to ``n``."""
-    k = np.arange(n + 1)
-    if p in (0.0, 1.0):
-        return np.asarray(k == n * p, float)
-    logs = _log_factorials(n)
-    found: NDArray[np.float64] = np.exp(
-        logs[n] - logs - logs[::-1] + k * math.log(p) + (n - k) * math.log1p(-p)
-    )
-    return found
-
-
-@cache
-def _log_factorials(n: int) -> NDArray[np.float64]:
-    return np.array([math.lgamma(k + 1) for k in range(n + 1)])

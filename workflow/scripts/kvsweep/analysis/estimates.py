@@ -1,4 +1,5 @@
-"""Values of table rows with what is known of their errors, and how two of them differ: the one error model.
+"""Values with what is known of their errors, and how two of them differ: the one error model (``row_values`` makes
+them of table rows).
 
 A measured speed has one value for each round, because repetitions in one process say nothing of what changes between
 processes; whatever is made of several speeds is made in each round that has them all, and its interval is Student's t
@@ -20,14 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvsweep.statistics import larger, mean_stderr, student_t_quantile
-from kvsweep.tables.published import rounding_of
-from kvsweep.tables.row import Row
+from kvsweep.statistics import mean_stderr, student_t_quantile
 
 OVER_ROUNDS = "95 % interval over rounds"
 BY_WINDOW = "95 % interval over windows"
@@ -107,20 +106,10 @@ class Gap(NamedTuple):
     t: float | None = None
     freedom: float | None = None
 
-
-def speed_of(row: Row) -> Value:
-    """Tokens/s of a cell: a row of ``speed.over_rounds`` or of the table ``speed``, or a published one."""
-    if row["rounds"]:
-        seconds = dict(zip(row["rounds"], row["seconds_per_token"], strict=True))
-        return of_rounds({round_: 1 / value for round_, value in seconds.items()})
-    return _printed(row, "tokens_per_second")
-
-
-def seconds_per_token(row: Row) -> Value:
-    rate = speed_of(row)
-    if rate.rounds is not None:
-        return of_rounds({round_: 1 / value for round_, value in rate.rounds.items()})
-    return Value(1 / rate.value, bound=rate.bound / rate.value**2, kind=rate.kind)
+    @property
+    def of_ratio(self) -> dict[str, Any]:
+        """The ratio with its interval, as columns of a table."""
+        return {name: getattr(self, name) for name in ("ratio", "ratio_low", "ratio_high", "interval")}
 
 
 def of_rounds(values: Mapping[int, float]) -> Value:
@@ -146,65 +135,6 @@ def on_common_rounds(*values: Value) -> tuple[Value, ...] | None:
         else of_rounds({round_: value.rounds[round_] for round_ in sorted(common)})
         for value in values
     )
-
-
-class _Printed(NamedTuple):
-    """What else stands in a row of a quality value: its standard error, its windows, and half its last digit."""
-
-    stderr: str | None
-    windows: str | None
-    rounding: str | None
-    half_digit: float
-
-
-# llama-perplexity prints six decimals, a share in percent with three.
-_PRINTED = {
-    "ppl": _Printed("ppl_stderr", None, None, 5e-7),
-    "ln_ppl_ratio": _Printed(
-        "ln_ppl_ratio_stderr", "ln_ppl_ratio_windows", "ln_ppl_ratio_window_rounding", 5e-7
-    ),
-    "kld_mean": _Printed("kld_mean_stderr", "kld_windows", "kld_window_rounding", 5e-7),
-    "top1_agreement": _Printed("top1_agreement_stderr", "top1_windows", None, 5e-6),
-    "kld_p999": _Printed(None, None, None, 5e-7),
-}
-
-
-def quality_of(row: Row, column: str) -> Value | None:
-    """A value of a quality row; None where the row has none."""
-    value, printed = row[column], _PRINTED[column]
-    if value is None:
-        return None
-    stderr = row.get(printed.stderr) if printed.stderr else None
-    windows = row.get(printed.windows) if printed.windows else None
-    if rounding_of(row, column) is not None or (stderr is None and not _many(windows)):
-        return _printed(row, column)
-    if windows is not None and len(windows) == 1:
-        return Value(value)  # what sets it apart from others is not seen in it
-    rounding = row.get(printed.rounding) if printed.rounding else None
-    by_window = np.asarray(windows, dtype=float) if _many(windows) else None
-    if by_window is None and printed.rounding:
-        # Older slices have the spread between windows, but not the windows.
-        stderr = larger(stderr, row.get(printed.rounding.replace("_rounding", "_stderr")))
-    if by_window is not None and column == "top1_agreement":
-        by_window = by_window / row["window_tokens"]
-    return Value(
-        value,
-        stderr,
-        0.0 if row.get("method") == "scorer" else printed.half_digit,
-        BY_TOKEN if stderr is not None else BY_WINDOW,
-        None,
-        by_window,
-        rounding or 0.0,
-    )
-
-
-def _many(windows: Sequence[float] | None) -> bool:
-    return windows is not None and len(windows) >= 2
-
-
-def _printed(row: Row, column: str) -> Value:
-    bound = rounding_of(row, column)
-    return Value(row[column]) if bound is None else Value(row[column], 0.0, bound, ROUNDED)
 
 
 def error_of(terms: Iterable[tuple[float, Value]]) -> Error | None:

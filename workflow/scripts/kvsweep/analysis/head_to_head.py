@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kvsweep.analysis.estimates import EXACT, Gap, Value, exactly, gap, on_common_rounds, quality_of, speed_of
+from kvsweep.analysis.estimates import EXACT, Gap, Value, exactly, gap, on_common_rounds
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.kv_values import kv_values_of
 from kvsweep.analysis.many import p_values, q_values
 from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD
+from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.analysis.set_ups import bits_of
 from kvsweep.analysis.speed import ONE_ROUND
 from kvsweep.study.pairs import Pair

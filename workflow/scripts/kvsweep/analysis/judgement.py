@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kvsweep.analysis.candidates import Candidate
 from kvsweep.analysis.curves import Duration
@@ -22,9 +21,6 @@ from kvsweep.numbers import format_number, format_with_error
 from kvsweep.study.config import Workload
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.units import format_bytes, format_count
-
-Row = Mapping[str, Any]
-
 
 FEASIBLE, NOT_FEASIBLE, OPEN, NO_DATA = "feasible", "not feasible", "undecided", "no data"
 KL_DIVERGENCE, RECALL = "its KL divergence", "its recall"  # among what is missing

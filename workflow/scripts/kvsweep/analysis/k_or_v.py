@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from kvsweep.analysis.estimates import Error, Value, error_of, exactly, quality_of
-from kvsweep.analysis.set_ups import by_columns, kld_of
+from kvsweep.analysis.estimates import Error, Value, error_of
+from kvsweep.analysis.row_values import kld_of
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, type_order
-from kvsweep.tables.row import SCORED, SET_UP, pair_of, problem_with
-
-Row = Mapping[str, Any]
+from kvsweep.tables.row import SCORED, SET_UP, Row, pair_of, problem_with
 
 ONE_SIDED, MAIN_EFFECTS = "one-sided cells", "main effects"
 _BASE = BASELINE_PAIR.ctk
@@ -69,7 +68,7 @@ def k_or_v(quality: Iterable[Row]) -> list[dict[str, Any]]:
 def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
     asked = {pair_of(row): row for row in rows}
     problems = {pair: problem_with(row) for pair, row in asked.items()}
-    kld = {pair: _kld(row) for pair, row in asked.items() if problems[pair] is None}
+    kld = {pair: kld_of(row) for pair, row in asked.items() if problems[pair] is None}
     grid = _Grid({pair: value for pair, value in kld.items() if value is not None})
     from_k, from_v = _effects(grid)
     types_k, types_v = ({getattr(pair, side) for pair in asked} for side in ("ctk", "ctv"))
@@ -93,12 +92,6 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
                 **_own(grid, pair),
                 **_parts(grid, pair, from_k.get(ctk), from_v.get(ctv)),
             }
-
-
-def _kld(row: Row) -> Value | None:
-    """f16/f16 that nobody measured is the reference: 0."""
-    kld = kld_of(row)
-    return quality_of(row, "kld_mean") or (None if kld is None else exactly(kld))
 
 
 def _own(grid: _Grid, pair: Pair) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-Row = Mapping[str, Any]
+from kvsweep.tables.row import Row
 
 
 class KvValues(NamedTuple):

@@ -5,16 +5,14 @@ How much a context needs is in ``memory_model``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kvsweep.analysis.memory_model import AT_OTHER_DEPTHS, SetUpMemory, context_of, memory_of
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import SET_UP, Why, pair_of, problem_with, ran_as
+from kvsweep.tables.row import SET_UP, Row, Why, pair_of, problem_with, ran_as
 from kvsweep.units import format_bytes, format_count
-
-Row = Mapping[str, Any]
 
 
 def memory(throughput: Iterable[Row], models: Iterable[Row]) -> list[dict[str, Any]]:

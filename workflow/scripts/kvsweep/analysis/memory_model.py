@@ -17,20 +17,18 @@ Not counted: what the driver keeps for itself, other programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.analysis.curves import along
 from kvsweep.analysis.kv_values import model_of
 from kvsweep.analysis.set_ups import bits_by_side, by_columns
 from kvsweep.engine.sizes import N_UBATCH, PADDED_CELLS, SHARED_MEMORY, padded, window_cells
 from kvsweep.inputs.kv_layers import WINDOW, is_plain
+from kvsweep.statistics import along
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import SET_UP, pair_of, ran_as
+from kvsweep.tables.row import SET_UP, Row, pair_of, ran_as
 from kvsweep.units import format_count
-
-Row = Mapping[str, Any]
 
 AT_OTHER_DEPTHS = "log, at other depths"
 _NOT_KNOWN_BEYOND = "not known beyond "

@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from kvsweep.analysis.estimates import Value, error_of, exactly, gap, on_common_rounds, quality_of, speed_of
+from kvsweep.analysis.estimates import Value, error_of, gap, on_common_rounds
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.head_to_head import contenders
-from kvsweep.analysis.set_ups import by_columns, kld_of
+from kvsweep.analysis.row_values import kld_of, speed_of
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SCORED, SET_UP, Row, pair_of, problem_with
 from kvsweep.units import format_count
@@ -84,9 +85,7 @@ def _row(
     kld = decode = None
     problem = "not asked for" if score is None else problem_with(score)
     if score is not None and problem is None:
-        value = kld_of(score)
-        kld = None if value is None else quality_of(score, "kld_mean") or exactly(value)
-        problem = "not stated"
+        kld, problem = kld_of(score), "not stated"
     if kld is None:
         missing.append(f"kld_mean: {problem}")
     problem = "not asked for" if speed is None else problem_with(speed)

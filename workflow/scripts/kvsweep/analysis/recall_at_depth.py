@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.numbers import format_number
+from kvsweep.numbers import format_between, format_number
 from kvsweep.statistics import wilson
 from kvsweep.tables.row import Row
 
@@ -56,5 +56,4 @@ def format_share(share: float) -> str:
 
 
 def format_recall(recall: Recall) -> str:
-    low, high = (format_number(100 * end, 3) for end in (recall.low, recall.high))
-    return f"{format_share(recall.value)} [{low}, {high}]"
+    return format_between(100 * recall.value, 100 * recall.low, 100 * recall.high, unit=" %")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.estimates import quality_of
+from kvsweep.analysis.row_values import quality_of
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, pair_order
 from kvsweep.tables.row import Row, pair_of, ran_as
 

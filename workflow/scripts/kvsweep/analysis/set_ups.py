@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from kvsweep.study.pairs import BASELINE_PAIR, bits_per_value
-from kvsweep.tables.row import Row, pair_of
+from kvsweep.study.pairs import bits_per_value
+from kvsweep.tables.row import Row
 
 _Row = TypeVar("_Row", bound=Row)
 
@@ -21,12 +21,6 @@ def by_columns(rows: Iterable[_Row], columns: Iterable[str]) -> dict[tuple[Any, 
         values = values_of(row)
         found.setdefault(values if len(columns) > 1 else (values,), []).append(row)
     return found
-
-
-def kld_of(row: Row) -> float | None:
-    """Mean KL divergence of a row that counts; 0 for f16/f16 where nobody measured it, as it is the reference."""
-    kld: float | None = row["kld_mean"]
-    return 0.0 if kld is None and pair_of(row) == BASELINE_PAIR else kld
 
 
 def bits_by_side(row: Row) -> tuple[float | None, float | None, str] | None:

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kvsweep.analysis.estimates import Gap, gap, on_common_rounds, speed_of
+from kvsweep.analysis.estimates import Gap, gap, on_common_rounds
 from kvsweep.analysis.frames import frame_of, rows_of
 from kvsweep.analysis.pair_schemas import SPEED
 from kvsweep.analysis.repetitions import PHASE, first_dropped
+from kvsweep.analysis.row_values import speed_of
 from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, is_published, pair_of, problem_with
 from kvsweep.tables.schemas import THROUGHPUT
 
 CELL = (*PHASE, "depth", "ctk", "ctv")
+_place = itemgetter(*PHASE, "depth")
 
 FASTER, SLOWER, NOT_SHOWN, ONE_ROUND = "faster", "slower", "no difference shown", "one round"
 
@@ -139,7 +142,3 @@ def verdict_of(between: Gap) -> str | None:
     if low is None or high is None:
         return None
     return FASTER if low > 1 else SLOWER if high < 1 else NOT_SHOWN
-
-
-def _place(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in (*PHASE, "depth"))

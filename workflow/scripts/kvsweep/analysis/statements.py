@@ -25,7 +25,8 @@ from kvsweep.analysis.claim_parts import (
     is_so,
     not_below,
 )
-from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width, quality_of
+from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width
+from kvsweep.analysis.row_values import quality_of
 from kvsweep.tables.published import rounding_of
 from kvsweep.units import format_count
 

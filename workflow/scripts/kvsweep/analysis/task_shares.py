@@ -10,6 +10,7 @@ and after the last stand side by side.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from statistics import fmean, median
 from typing import Any
 
@@ -18,14 +19,13 @@ from kvsweep.analysis.many import q_values
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.statistics import mcnemar, paired_difference, wilson
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import SET_UP, is_published, pair_of, problem_with
+from kvsweep.tables.row import SET_UP, Row, is_published, pair_of, problem_with
 from kvsweep.tables.task_scores import agreement
-
-Row = Mapping[str, Any]
 
 WORSE, BETTER, NOT_SHOWN = "worse than f16", "better than f16", "no difference shown"
 _FALSE_DISCOVERIES = 0.05
 EXERCISES = "aider-polyglot"
+_cell = itemgetter(*SET_UP, "task", "ctk", "ctv")
 
 
 def task_shares(cells: Iterable[Row], items: Iterable[Row]) -> list[dict[str, Any]]:
@@ -62,10 +62,6 @@ def _as_published(row: Row) -> dict[str, Any]:
     """The row of a published cell, which has a share and no items."""
     same = (*SET_UP, "task", "kind", "ctk", "ctv", "items", "right", "share", "share_low", "share_high")
     return {name: row[name] for name in same} | {"context": row["n_ctx"]}
-
-
-def _cell(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in (*SET_UP, "task", "ctk", "ctv"))
 
 
 def _share(rows: Sequence[Row]) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from kvsweep.analysis.candidates import SetUp
 from kvsweep.analysis.judgement import (
@@ -21,9 +20,6 @@ from kvsweep.analysis.recall_at_depth import format_share
 from kvsweep.numbers import format_number
 from kvsweep.study.config import Workload
 from kvsweep.units import format_bytes, format_count
-
-Row = Mapping[str, Any]
-
 
 SMALLEST_MEMORY = 2 << 30  # bytes: no machine that runs a model has less
 

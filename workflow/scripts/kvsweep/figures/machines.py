@@ -15,7 +15,7 @@ from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.marks import pair_of, pairs_in_order
 from kvsweep.figures.ratio_bars import draw_bar, finish, interval_numbers
 from kvsweep.study.pairs import BASELINE_PAIR, pair_label
-from kvsweep.tables.row import Row, is_published, ran_as
+from kvsweep.tables.row import Row, is_published, ran_as, source_order
 from kvsweep.tables.row import pair_of as asked_pair_of
 from kvsweep.units import format_count
 
@@ -88,8 +88,7 @@ def _common_depth(rows: Sequence[Row]) -> int:
 
 
 def set_ups_of(rows: Sequence[Row]) -> list[SetUp]:
-    groups = list(by_columns(rows, SUBJECT).values())
-    groups.sort(key=lambda own: {"m": 0, "s": 1, "p": 2}[str(own[0]["source"])[0]])
+    groups = by_columns(sorted(rows, key=source_order), SUBJECT).values()
     names: dict[str, int] = {}
     found = []
     for own in groups:

@@ -15,48 +15,30 @@ from kvsweep.study.pairs import effective_pair
 # Colours after Okabe and Ito (Color Universal Design, 2008); those marked + after Paul Tol's colour-blind
 # safe "muted" set (technical note SRON/EPS/TN/09-002, 2021), as there are more types than Okabe and Ito have
 # colours.
-_COLOUR_OF_V = {
-    "f32": "#888888",
-    "f16": "#000000",
-    "bf16": "#555555",
-    "q8_0": "#0072B2",
-    "q5_1": "#332288",  # +
-    "q5_0": "#882255",  # +
-    "q4_1": "#8A8A2E",  # +, a little darker, to stand on white
-    "q4_0": "#E69F00",
-    "iq4_nl": "#56B4E9",
-    "turbo4": "#D55E00",
-    "turbo3": "#009E73",
-    "turbo2": "#CC79A7",
-}
-_MARKER_OF_K = {
-    "f32": "H",
-    "f16": "o",
-    "bf16": "8",
-    "q8_0": "s",
-    "q5_1": "p",
-    "q5_0": "h",
-    "q4_1": "P",
-    "q4_0": "D",
-    "iq4_nl": "X",
-    "turbo4": "^",
-    "turbo3": "v",
-    "turbo2": "<",
-}
 Dashes = tuple[float, tuple[float, ...]]
-_DASHES_OF_K: dict[str, Dashes] = {
-    "f32": (0, (1, 1)),
-    "f16": (0, (1, 2)),
-    "bf16": (0, (1, 3.5)),
-    "q8_0": (0, (5, 2)),
-    "q5_1": (0, (8, 2)),
-    "q5_0": (0, (8, 2, 1, 2)),
-    "q4_1": (0, (8, 2, 1, 2, 1, 2)),
-    "q4_0": (0, (3, 2, 1, 2)),
-    "iq4_nl": (0, (3, 2, 1, 2, 1, 2)),
-    "turbo4": (0, (3, 3)),
-    "turbo3": (0, (3, 1.2)),
-    "turbo2": (0, (2, 4)),
+
+
+class Look(NamedTuple):
+    """How a cache type is drawn: its colour as V, its marker and its dashes as K."""
+
+    colour: str
+    marker: str
+    dashes: Dashes
+
+
+_LOOKS = {
+    "f32": Look("#888888", "H", (0, (1, 1))),
+    "f16": Look("#000000", "o", (0, (1, 2))),
+    "bf16": Look("#555555", "8", (0, (1, 3.5))),
+    "q8_0": Look("#0072B2", "s", (0, (5, 2))),
+    "q5_1": Look("#332288", "p", (0, (8, 2))),  # +
+    "q5_0": Look("#882255", "h", (0, (8, 2, 1, 2))),  # +
+    "q4_1": Look("#8A8A2E", "P", (0, (8, 2, 1, 2, 1, 2))),  # +, a little darker, to stand on white
+    "q4_0": Look("#E69F00", "D", (0, (3, 2, 1, 2))),
+    "iq4_nl": Look("#56B4E9", "X", (0, (3, 2, 1, 2, 1, 2))),
+    "turbo4": Look("#D55E00", "^", (0, (3, 3))),
+    "turbo3": Look("#009E73", "v", (0, (3, 1.2))),
+    "turbo2": Look("#CC79A7", "<", (0, (2, 4))),
 }
 # What a colour becomes on a dark page; all others stay as they are.
 ON_DARK = {
@@ -83,6 +65,16 @@ ON_DARK = {
 _SPARE_COLOURS = ("#44AA99", "#AA4499", "#661100", "#6699CC", "#117733", "#CC6677")
 _SPARE_MARKERS = (">", "d", "*")
 _SPARE_DASHES: tuple[Dashes, ...] = ((0, (6, 1)), (0, (2, 1)), (0, (4, 1, 1, 1)))
+
+
+def _look(name: str) -> Look:
+    """Of a type, or of the whole label of a pair with a name of its own, which is drawn as another one."""
+    number = zlib.crc32(name.encode())
+    return _LOOKS.get(name) or Look(
+        _SPARE_COLOURS[number % len(_SPARE_COLOURS)],
+        _SPARE_MARKERS[number % len(_SPARE_MARKERS)],
+        _SPARE_DASHES[number % len(_SPARE_DASHES)],
+    )
 
 
 class Size(NamedTuple):
@@ -149,15 +141,10 @@ def pair_style(
     ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None
 ) -> PairStyle:
     """Colour by the type of V, marker and dashes by the type of K, and whether another pair ran."""
-
-    def spare(name: str) -> int:
-        return zlib.crc32(name.encode())
-
-    # A pair with a name of its own is drawn as another one: by its whole label.
-    dashes = _DASHES_OF_K.get(ctk) or _SPARE_DASHES[spare(ctk) % len(_SPARE_DASHES)]
+    k = _look(ctk)
     return PairStyle(
-        colour=_COLOUR_OF_V.get(ctv) or _SPARE_COLOURS[spare(ctv) % len(_SPARE_COLOURS)],
-        marker=_MARKER_OF_K.get(ctk) or _SPARE_MARKERS[spare(ctk) % len(_SPARE_MARKERS)],
-        dashes="solid" if ctk == ctv else dashes,
+        colour=_look(ctv).colour,
+        marker=k.marker,
+        dashes="solid" if ctk == ctv else k.dashes,
         ran_as_another=effective_pair(ctk, ctv, effective_ctk, effective_ctv) is not None,
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvsweep.engine.commands import BenchRequest
+from kvsweep.statistics import along
 
 _STEPS = 64
 
@@ -69,19 +70,5 @@ def _seconds_per_token(depth: float, own: Mapping[int, float], reference: Mappin
     shape where that reaches, else along its own last two points."""
     deepest = max(own)
     if depth > deepest and deepest in reference and max(reference) > deepest:
-        return own[deepest] * _along(depth, reference) / reference[deepest]
-    return _along(depth, own)
-
-
-def _along(depth: float, points: Mapping[int, float]) -> float:
-    depths = sorted(points)
-    if len(depths) == 1:
-        return points[depths[0]]
-    right = next((i for i, d in enumerate(depths) if d >= depth), len(depths) - 1)
-    right = max(right, 1)
-    low, high = depths[right - 1], depths[right]
-    slope = (points[high] - points[low]) / (high - low)
-    # A noisy pair of points must not predict that deeper is faster, nor a steep one that shallow takes no time.
-    if depth > high:
-        slope = max(slope, 0.0)
-    return max(points[high] + slope * (depth - high), 0.0)
+        return own[deepest] * along(depth, reference) / reference[deepest]
+    return along(depth, own)

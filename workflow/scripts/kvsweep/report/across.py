@@ -8,14 +8,18 @@ from collections.abc import Iterable, Sequence
 from kvsweep.analysis.across import RELATIVE_SPEED
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.numbers import format_number
-from kvsweep.report.parts import Entry, Grid, Section
-from kvsweep.study.pairs import Pair
+from kvsweep.numbers import format_between, format_number
+from kvsweep.report.parts import Entry, Grid, Section, cell_of, number
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count, plural
+from kvsweep.units import plural
 
 COLUMNS = ("cell", "here", "there", "here / there")
 MOST_LINES = 60  # of two set-ups; the others stand in the table's file
+_QUANTITIES = {
+    RELATIVE_SPEED: "speed, % of f16",
+    "kld_mean": "mean KLD, nats",
+    "top1_agreement": "same top-1",
+}
 _OTHER = tuple(f"other_{name}" for name in SUBJECT)
 
 
@@ -64,27 +68,15 @@ def _notes(rows: Sequence[Row], refused: Counter[str], shown: int) -> Iterable[s
 
 
 def _line(row: Row) -> tuple[Entry, ...]:
-    ratio = format_number(row["ratio"], 4)
-    if row["ratio_low"] is not None and row["ratio_high"] is not None:
-        ratio += f" [{format_number(row['ratio_low'], 4)}, {format_number(row['ratio_high'], 4)}]"
+    ratio = format_between(row["ratio"], row["ratio_low"], row["ratio_high"], 4)
     return (
-        Entry(_cell(row)),
+        Entry(cell_of(row, _QUANTITIES[row["quantity"]])),
         *(_value(row, side) for side in ("value", "other_value")),
         Entry(ratio, value=row["ratio"]),
     )
 
 
 def _value(row: Row, side: str) -> Entry:
-    factor = {RELATIVE_SPEED: 100, "top1_agreement": 100}.get(row["quantity"], 1)
-    unit = "" if factor == 1 else " %"
-    return Entry(f"{format_number(factor * row[side], 4)}{unit}", value=row[side])
-
-
-def _cell(row: Row) -> str:
-    what = {RELATIVE_SPEED: "speed, % of f16", "kld_mean": "mean KLD, nats", "top1_agreement": "same top-1"}
-    where = (
-        f"{row['phase']} at {format_count(row['depth'])}"
-        if row["phase"] is not None
-        else f"context {format_count(row['n_ctx'])}"
-    )
-    return f"{Pair(row['ctk'], row['ctv'])}, {where}, {what[row['quantity']]}"
+    if row["quantity"] == "kld_mean":
+        return number(row[side], 4)
+    return Entry(f"{format_number(100 * row[side], 4)} %", value=row[side])

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kvsweep.analysis.advice import PICK, UNDECIDED
 from kvsweep.analysis.groups import SUBJECT
+from kvsweep.analysis.recall_at_depth import format_share
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.numbers import ABSENT, format_number
+from kvsweep.numbers import ABSENT, format_between, format_number
 from kvsweep.report.first import sentences_of
-from kvsweep.report.parts import Entry, Grid, by_set_up
+from kvsweep.report.parts import Entry, Grid, by_set_up, number, written
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count, plural
 
-PICK, UNDECIDED = "pick", "not told from the best"
 MOST_NAMES = 4  # of pairs that are not told apart
 
 RANKING_COLUMNS = (
@@ -92,10 +93,7 @@ def _undecided(workloads: Sequence[Answer]) -> list[str]:
 
 
 def _workloads(rows: Sequence[Row]) -> Iterable[Answer]:
-    by_workload: dict[str, list[Row]] = {}
-    for row in rows:
-        by_workload.setdefault(row["workload"], []).append(row)
-    for own in by_workload.values():
+    for own in by_columns(rows, ("workload",)).values():
         # Each text that was scored gives a ranking of its own.
         texts = {row["corpus"] for row in own if row["corpus"] is not None}
         if len(texts) < 2:
@@ -171,7 +169,7 @@ def _request(row: Row) -> str:
     if row["highest_kld"] is not None:
         parts.append(f"mean KLD up to {format_number(row['highest_kld'])} nats")
     if row["least_recall"] is not None:
-        parts.append(f"recall of {_percent(row['least_recall'])} or more")
+        parts.append(f"recall of {format_share(row['least_recall'])} or more")
     if row["memory_bytes"] is not None:
         parts.append(f"{format_bytes(row['memory_bytes'])} of memory")
     return ", ".join(parts)
@@ -185,53 +183,35 @@ def _figures(row: Row) -> str:
         where = f" with {format_count(row['kld_depth'])} in the cache" if row["kld_depth"] is not None else ""
         parts.append(f"mean KLD {format_number(row['kld_mean'], 3)} nats{where}")
     if row["recall"] is not None:
-        parts.append(f"recall {_recall(row)}")
+        parts.append(f"recall {_recall(row, ' %')}")
     if row["bits_per_value"] is not None:
         parts.append(f"{format_number(row['bits_per_value'], 4)} bits per value")
     return ", ".join(parts)
 
 
-def _percent(share: float) -> str:
-    return f"{format_number(100 * share, 3)} %"
-
-
-def _recall(row: Row) -> str:
-    low, high = (format_number(100 * row[f"recall_{end}"], 3) for end in ("low", "high"))
-    return f"{_percent(row['recall'])} [{low}, {high}]"
+def _recall(row: Row, unit: str = "") -> str:
+    value, low, high = (100 * row[name] for name in ("recall", "recall_low", "recall_high"))
+    return format_between(value, low, high, unit=unit)
 
 
 def _recall_entry(row: Row) -> Entry:
-    return Entry(ABSENT if row["recall"] is None else _recall(row).replace(" %", ""), value=row["recall"])
+    return written(row["recall"], lambda _: _recall(row))
 
 
 def _seconds(row: Row) -> str:
-    low, high = row["request_seconds_low"], row["request_seconds_high"]
-    interval = "" if low is None or high is None else f" [{format_number(low, 3)}, {format_number(high, 3)}]"
-    return format_number(row["request_seconds"], 3) + interval
+    return format_between(*(row[f"request_seconds{end}"] for end in ("", "_low", "_high")))
 
 
 def _line(row: Row) -> tuple[Entry, ...]:
-    def number(column: str, digits: int = 3) -> Entry:
-        return Entry(format_number(row[column], digits), value=row[column])
-
-    def text(value: str | None) -> str:
-        return value or ABSENT
-
     return (
         Entry(_name(row)),
         Entry(row["verdict"], measured=row["rank"] is not None),
-        Entry(ABSENT if row["request_seconds"] is None else _seconds(row), value=row["request_seconds"]),
-        number("prefill_seconds"),
-        number("decode_seconds"),
-        number("kld_mean"),
-        number("bits_per_value", 4),
-        Entry(
-            ABSENT if row["needed_bytes"] is None else format_bytes(row["needed_bytes"]),
-            value=row["needed_bytes"],
-        ),
-        Entry(
-            ABSENT if row["largest_depth"] is None else format_count(row["largest_depth"]),
-            value=row["largest_depth"],
-        ),
-        Entry(text(row["why"])),
+        written(row["request_seconds"], lambda _: _seconds(row)),
+        number(row["prefill_seconds"]),
+        number(row["decode_seconds"]),
+        number(row["kld_mean"]),
+        number(row["bits_per_value"], 4),
+        written(row["needed_bytes"], format_bytes),
+        written(row["largest_depth"], format_count),
+        Entry(row["why"] or ABSENT),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
-from kvsweep.numbers import ABSENT, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.numbers import ABSENT, format_number, in_percent
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, count, number, written
 from kvsweep.tables.row import Row, pair_of
 from kvsweep.units import format_count
 
@@ -57,8 +57,8 @@ def _name(row: Row) -> str:
     return row["task"] if row["question"] in (None, row["kind"]) else f"{row['task']}, {row['question']}"
 
 
-def _percent(share: float | None, digits: int = 3) -> str:
-    return ABSENT if share is None else format_number(100 * share, digits)
+def _percent(share: float | None) -> str:
+    return format_number(in_percent(share), 3)
 
 
 def _between(row: Row, name: str) -> Entry:
@@ -70,31 +70,30 @@ def _right(row: Row) -> tuple[Entry, ...]:
     unseen = row["detectable"] if row["verdict"] == "no difference shown" else None
     note = ""
     if unseen is not None:
-        note = f"one of {_percent(unseen, 2)} points would have shown in 4 of 5 runs"
+        note = f"one of {format_number(100 * unseen, 2)} points would have shown in 4 of 5 runs"
         if unseen >= 1:
             note = "too few answers to show any difference in 4 of 5 runs"
     return (
         Entry(str(pair_of(row))),
         Entry(_name(row)),
-        Entry(ABSENT if row["context"] is None else format_count(row["context"]), value=row["context"]),
-        Entry(_percent(row["share"]), value=row["share"]),
+        written(row["context"], format_count),
+        written(row["share"], _percent),
         _between(row, "share"),
-        Entry(f"{row['items']:,}", value=row["items"]),
-        Entry(_percent(row["difference"]), value=row["difference"]),
+        written(row["items"], count),
+        written(row["difference"], _percent),
         _between(row, "difference"),
-        Entry(ABSENT if row["q_value"] is None else format_number(row["q_value"], 2), value=row["q_value"]),
+        number(row["q_value"], 2),
         Entry(row["verdict"] or ABSENT, note=note),
     )
 
 
 def _followed(row: Row) -> tuple[Entry, ...]:
-    first = row["median_first_difference"]
     return (
         Entry(str(pair_of(row))),
         Entry(_name(row)),
-        Entry(format_count(row["context"]), value=row["context"]),
-        Entry(_percent(row["same_tokens"]), value=row["same_tokens"]),
-        Entry(ABSENT if first is None else format_number(first, 3), value=first),
-        Entry(ABSENT if row["never_left"] is None else str(row["never_left"]), value=row["never_left"]),
-        Entry(ABSENT if row["compared"] is None else f"{row['compared']:,}", value=row["compared"]),
+        written(row["context"], format_count),
+        written(row["same_tokens"], _percent),
+        number(row["median_first_difference"]),
+        written(row["never_left"], str),
+        written(row["compared"], count),
     )

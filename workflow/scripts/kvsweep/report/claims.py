@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from kvsweep.analysis.claim_parts import NO_DATA
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up
 from kvsweep.tables.row import Row
 
-NO_DATA = "no data"
 COLUMNS = ("no.", "statement", "verdict", "value", "expected", "tolerance", "how it was decided")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.numbers import ABSENT, format_number, format_with_error
-from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, number, written
 from kvsweep.tables.row import Row, pair_of
 from kvsweep.units import format_count
 
@@ -57,12 +57,11 @@ def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
 
 
 def _agreement(row: Row) -> tuple[Entry, ...]:
-    relative = row["relative"]
     return (
         Entry(str(pair_of(row))),
-        Entry(format_number(row["kld_perplexity"], 5), value=row["kld_perplexity"]),
-        Entry(format_number(row["kld_scorer"], 5), value=row["kld_scorer"]),
-        Entry(ABSENT if relative is None else format_number(100 * relative, 2), value=relative),
-        Entry(format_number(row["expected_high"], 2), value=row["expected_high"]),
+        number(row["kld_perplexity"], 5),
+        number(row["kld_scorer"], 5),
+        written(row["relative"], lambda share: format_number(100 * share, 2)),
+        number(row["expected_high"], 2),
         Entry(row["verdict"], note=row["why"] or ""),
     )

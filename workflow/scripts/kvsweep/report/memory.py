@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
-from kvsweep.numbers import ABSENT, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up
+from kvsweep.numbers import ABSENT, format_between, format_number
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, written
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
-_SET_UP = SUBJECT
 SIZE_NOTES = (
     "The KV cache as logged, or (computed) from the model's header and the types; in small print the weights, cache "
     "and compute buffers together, as far as they are known.",
@@ -21,9 +20,9 @@ SIZE_NOTES = (
 def memory_sections(
     memory: Sequence[Row], largest_context: Sequence[Row], bandwidth: Sequence[Row] = ()
 ) -> Iterable[Section]:
-    rates = dict(by_set_up(bandwidth, _SET_UP))
-    sizes = dict(by_set_up(memory, _SET_UP))
-    limits = dict(by_set_up(largest_context, _SET_UP))
+    rates = dict(by_set_up(bandwidth, SUBJECT))
+    sizes = dict(by_set_up(memory, SUBJECT))
+    limits = dict(by_set_up(largest_context, SUBJECT))
     for title in dict.fromkeys((*sizes, *limits)):
         grids: list[Grid] = []
         if title in limits:
@@ -56,13 +55,12 @@ def _rates(rows: Sequence[Row]) -> Grid:
     lines = []
     for pair, own in by_pair(rows).items():
         row = max(own, key=lambda row: int(row["depth_to"]))
-        rate, share = row["gigabytes_per_second"], row["share"]
         lines.append(
             (
                 Entry(str(pair)),
                 Entry(f"{format_count(row['depth_from'])} to {format_count(row['depth_to'])}"),
-                Entry(_rate(row), value=rate),
-                Entry(ABSENT if share is None else f"{format_number(100 * share, 2)} %", value=share),
+                Entry(_rate(row), value=row["gigabytes_per_second"]),
+                written(row["share"], lambda share: f"{format_number(100 * share, 2)} %"),
             )
         )
     of_machine = (
@@ -84,11 +82,10 @@ def _rates(rows: Sequence[Row]) -> Grid:
 
 def _rate(row: Row) -> str:
     rate, low, high = (row[f"gigabytes_per_second{end}"] for end in ("", "_low", "_high"))
-    if low is None:  # of one round, or where a token takes less time at the greater depth
-        return ABSENT if rate is None else format_number(rate, 3)
-    if high is None:
+    if low is not None and high is None:
         return f"at least {format_number(low, 2)}"
-    return f"{format_number(rate, 3)} [{format_number(low, 3)}, {format_number(high, 3)}]"
+    # Of one round, or where a token takes less time at the greater depth, there is no interval, or not even a rate.
+    return ABSENT if rate is None else format_between(rate, low, high)
 
 
 def _size(row: Row | None) -> Entry:
@@ -108,13 +105,12 @@ def _limits(rows: Sequence[Row]) -> Iterable[Grid]:
     lines = []
     for pair, own in by_pair(rows).items():
         by_memory = {(row["memory_bytes"], row["memory_is"]): row for row in own}
-        ran = own[0]
         lines.append(
             (
                 Entry(str(pair)),
                 *(_limit(by_memory.get(memory)) for memory in memories),
-                _tokens(ran["deepest_measured"]),
-                _tokens(ran["shallowest_oom"]),
+                written(own[0]["deepest_measured"], format_count),
+                written(own[0]["shallowest_oom"], format_count),
             )
         )
     notes = tuple(dict.fromkeys(row["note"] for row in rows if row["note"]))
@@ -142,20 +138,14 @@ def _limit(row: Row | None) -> Entry:
     return Entry(f"{recommended:,}", note=held, value=recommended)
 
 
-def _tokens(depth: int | None) -> Entry:
-    return Entry(ABSENT if depth is None else format_count(depth), value=depth)
-
-
 def _surprises(rows: Sequence[Row]) -> Grid:
     lines = [
         (
             Entry(pair_label(row["ctk"], row["ctv"])),
-            Entry(format_count(row["depth"]), value=row["depth"]),
+            written(row["depth"], format_count),
             Entry(row["surprise"]),
-            Entry(ABSENT if row["needed_bytes"] is None else format_bytes(row["needed_bytes"])),
-            Entry(
-                ABSENT if row["machine_memory_bytes"] is None else format_bytes(row["machine_memory_bytes"])
-            ),
+            written(row["needed_bytes"], format_bytes),
+            written(row["machine_memory_bytes"], format_bytes),
         )
         for row in sorted(rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"]))
     ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.analysis.groups import compare
-from kvsweep.numbers import ABSENT
+from kvsweep.numbers import ABSENT, format_number
 from kvsweep.study.pairs import Pair, pair_label, pair_order
-from kvsweep.tables.row import Row, pair_of, ran_as
+from kvsweep.tables.row import Row, pair_of, ran_as, source_order
+from kvsweep.units import format_count
 
 NO_DIFFERENCE = "no difference shown"
 PHASES = (("prefill", "Prefill (prompt processing)"), ("decode", "Decode (text generation)"))
@@ -78,11 +79,6 @@ def by_set_up(rows: Iterable[Row], subject: Sequence[str]) -> list[tuple[str, tu
     return [(comparison.full_title(group), group.rows) for group in comparison.groups]
 
 
-def source_order(row: Row) -> int:
-    source = str(row["source"])
-    return 0 if source == "measured" else 2 if source.startswith("published:") else 1
-
-
 # --- names of things ----------------------------------------------------------------------------------------
 
 
@@ -111,6 +107,24 @@ def by_pair(rows: Iterable[Row]) -> dict[Pair, list[Row]]:
     for row in sorted(rows, key=lambda row: pair_order(row["ctk"], row["ctv"])):
         found.setdefault(pair_of(row), []).append(row)
     return found
+
+
+def number(value: float | None, significant: int = 3) -> Entry:
+    """A number, by which its column is sorted; a dash for none."""
+    return Entry(format_number(value, significant), value=value)
+
+
+def written(value: Any, text: Callable[[Any], str]) -> Entry:
+    """A value as ``text`` writes it; its column is sorted by the value, and a dash stands for none."""
+    return Entry(ABSENT if value is None else text(value), value=value)
+
+
+def cell_of(row: Row, quantity: str) -> str:
+    """`q8_0/turbo4, decode at 64K, tokens/s`."""
+    where = f"context {format_count(row['n_ctx'])}"
+    if row["phase"] is not None:
+        where = f"{row['phase']} at {format_count(row['depth'])}"
+    return f"{pair_of(row)}, {where}, {quantity}"
 
 
 def count(value: int | None) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kvsweep.analysis.estimates import quality_of
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.reference import is_control
+from kvsweep.analysis.row_values import quality_of
 from kvsweep.numbers import ABSENT, format_error, format_number, in_percent
 from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, marks_of, pair_entry
 from kvsweep.report.quality import BY_TOKEN_NOTE, is_by_token, with_half

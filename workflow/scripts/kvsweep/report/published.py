@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
-from kvsweep.numbers import ABSENT, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_set_up
-from kvsweep.study.pairs import Pair
+from kvsweep.numbers import ABSENT, format_between, format_number
+from kvsweep.report.parts import Entry, Grid, Section, by_set_up, cell_of, written
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count, plural
+from kvsweep.units import plural
 
 COLUMNS = (
     "cell",
@@ -52,26 +51,13 @@ def _line(row: Row) -> tuple[Entry, ...]:
         shown = 100 * number if row["unit"] == "fraction" else number
         return Entry(format_number(shown, 4), value=number)
 
-    ratio = format_number(row["ratio"], 4)
-    if row["ratio_low"] is not None and row["ratio_high"] is not None:
-        ratio += f" [{format_number(row['ratio_low'], 4)}, {format_number(row['ratio_high'], 4)}]"
     return (
-        Entry(cell_of(row)),
+        Entry(cell_of(row, _NAMES[row["quantity"]])),
         Entry(str(row["published"]).removeprefix("published:"), note=row["published_machine"] or ""),
         value("ours", "our_status"),
         value("theirs", "their_status"),
-        Entry(ratio, value=row["ratio"]),
+        written(row["ratio"], lambda ratio: format_between(ratio, row["ratio_low"], row["ratio_high"], 4)),
         Entry(COMPARABLE[row["comparable"]], measured=row["comparable"] is not False),
         Entry("; ".join(row["differs"] or []) or ABSENT),
         Entry(", ".join(row["unknown"] or []) or ABSENT),
     )
-
-
-def cell_of(row: Row) -> str:
-    """`q8_0/turbo4, decode at 64K, tokens/s`."""
-    where = (
-        f"{row['phase']} at {format_count(row['depth'])}"
-        if row["phase"] is not None
-        else f"context {format_count(row['n_ctx'])}"
-    )
-    return f"{Pair(row['ctk'], row['ctv'])}, {where}, {_NAMES.get(row['quantity'], row['quantity'])}"

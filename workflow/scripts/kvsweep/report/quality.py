@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from kvsweep.analysis.estimates import BY_TOKEN, Value, gap, half_width, quality_of, t_quantile
+from kvsweep.analysis.estimates import BY_TOKEN, Value, gap, half_width, t_quantile
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.analysis.reference import control_of, is_control
+from kvsweep.analysis.row_values import quality_of
 from kvsweep.numbers import ABSENT, format_number, format_with_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
@@ -19,6 +20,7 @@ from kvsweep.report.parts import (
     by_set_up,
     count,
     marks_of,
+    number,
     pair_entry,
 )
 from kvsweep.tables.row import Row, is_measured
@@ -70,7 +72,7 @@ def _quality_line(row: Row, control: Row | None) -> tuple[Entry, ...]:
         replace(
             with_half(row, "kld_mean"), findings=(AT_THE_FLOOR,) if is_at_the_floor(row, control) else ()
         ),
-        Entry(format_number(row["kld_p999"], 3), value=row["kld_p999"]),
+        number(row["kld_p999"]),
         with_half(row, "top1_agreement"),
         Entry(f"{format_number(row['bits_per_value_k'], 4)} / {format_number(row['bits_per_value_v'], 4)}"),
         Entry(count(row["chunks"])),

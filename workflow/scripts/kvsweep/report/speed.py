@@ -119,8 +119,6 @@ _RATIO = ("ratio", "ratio_low", "ratio_high")
 def _difference_entry(row: Row, base: Row | None) -> Entry:
     if row["tokens_per_second"] is None:
         return Entry(row["status"], measured=False)
-    if base is None:
-        return Entry(ABSENT, marks_of(row))
     found = against(row, base)
     if not found:
         return Entry(ABSENT, marks_of(row))

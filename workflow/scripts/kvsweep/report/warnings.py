@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
 from kvsweep.machine.other_work import BUSY_CORES, is_busy
@@ -19,6 +22,14 @@ _METHODS = {"perplexity": "llama-perplexity", "scorer": "the scorer"}
 SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
 
 
+class _Kind(NamedTuple):
+    """One kind of warning: which cells it concerns, and what there is to say of one of them."""
+
+    kind: str
+    concerns: Callable[[Row], bool]
+    detail: Callable[[Row], str] = lambda _: ""
+
+
 def warnings_of(
     throughput: Sequence[Row],
     quality: Sequence[Row],
@@ -29,101 +40,55 @@ def warnings_of(
     agreement: Sequence[Row] = (),
 ) -> Iterable[Caution]:
     """At most one for each kind, the most misleading kind first."""
-    vocabulary = {row["model"]: row["n_vocab"] for row in models}
     published = sorted({str(row["source"]) for row in (*throughput, *quality, *tasks) if is_published(row)})
     throughput, quality, tasks = (
         [row for row in table if not is_published(row)] for table in (throughput, quality, tasks)
     )
     rows = [*throughput, *quality, *tasks]
-    group_of = _group_titles(throughput, quality, tasks)
-
-    def warning(
-        kind: str, concerned: Callable[[Row], bool], detail: Callable[[Row], str]
-    ) -> Iterable[Caution]:
-        # Cells of which there is the same to say share a line.
-        alike: dict[tuple[str, str], list[Row]] = {}
-        for row in rows:
-            if concerned(row):
-                alike.setdefault((group_of[id(row)], detail(row)), []).append(row)
-        if alike:
-            yield Caution(kind, tuple(_name_cells(*key, cells) for key, cells in alike.items()))
-
-    yield from warning(
-        "Another pair ran than was asked for", lambda row: ran_as(row) is not None, lambda _: ""
+    cautions = partial(_cautions, rows, _group_titles(throughput, quality, tasks))
+    yield from cautions([*_WHAT_RAN, _guessing(models)])
+    yield from _said_of_groups(
+        "llama-perplexity and the scorer disagree on the same cell, beyond what the 16 bits of llama-perplexity's "
+        "file explain: one of the two did not measure what it should",
+        [row for row in agreement if row["verdict"] == "disagrees"],
+        QUALITY_SUBJECT,
+        _disagreement,
     )
-    yield from warning(
-        "Unknown what ran: the engine's log does not tell the cache types, the names are those asked for",
-        what_ran_is_unknown,
-        lambda _: "",
+    yield from cautions([*map(_not_measured, sorted({str(row["status"]) for row in rows})), _APART])
+    yield from _said_of_groups(
+        "Drift over the repetitions: what many processes have in common, and their interval does not explain",
+        [row for row in repetitions if drifts(row)],
+        SUBJECT,
+        _drift,
     )
-    yield from warning(
-        "Fallback: part of the graph left the device, so these speeds are not the device's",
-        lambda row: bool(row["fallback"]),
-        _where_it_ran,
-    )
-    yield from warning(
-        "Beyond the context that the model was trained for: speed and memory are real, what it says is not",
-        is_beyond_training,
-        lambda row: f"trained for {format_count(row['n_ctx_train'])}",
-    )
-    yield from warning(
-        "Perplexity near or above the vocabulary's size, as of guessing: the text is none that the model reads, or the "
-        "computation failed",
-        lambda row: _is_guessing(row, vocabulary.get(row["model"])),
-        lambda row: f"{row['ppl']:.3g} of {vocabulary[row['model']]:,} tokens",
-    )
-    apart_by_method = [row for row in agreement if row["verdict"] == "disagrees"]
-    if apart_by_method:
-        groups = compare(apart_by_method, QUALITY_SUBJECT).groups
-        yield Caution(
-            "llama-perplexity and the scorer disagree on the same cell, beyond what the 16 bits of llama-perplexity's "
-            "file explain: one of the two did not measure what it should",
-            tuple(_disagreement(group.title, row) for group in groups for row in group.rows),
-        )
-    for status in sorted({row["status"] for row in rows if not is_measured(row)}, key=str):
-        yield from warning(
-            f"Not measured: {status}",
-            lambda row, status=status: bool(row["status"] == status),  # type: ignore[misc]
-            lambda row: row["reason"] or "",
-        )
-    yield from warning(
-        "Repetitions that cannot be of the same work: one was stopped, or did not compute what it should",
-        apart,
-        _durations,
-    )
-    drifting = [row for row in repetitions if drifts(row)]
-    if drifting:
-        groups = compare(drifting, SUBJECT).groups
-        yield Caution(
-            "Drift over the repetitions: what many processes have in common, and their interval does not explain",
-            tuple(_drift(group.title, row) for group in groups for row in group.rows),
-        )
-    yield from warning(
-        f"Spread: the repetitions' standard deviation is more than {100 * SPREAD:g} % of their mean",
-        spreads,
-        lambda row: f"{100 * row['tokens_per_second_stddev'] / row['tokens_per_second']:.1f} %",
-    )
-    yield from warning(
-        f"The machine was busy: other programs took more than {BUSY_CORES:g} cores before the engine was started",
-        under_load,
-        lambda row: f"{row['busy_cores_before']:.1f} cores",
-    )
-    yield from warning(
-        "The machine was slowed or shared before the engine was started",
-        lambda row: bool(what_slowed(row)),
-        lambda row: ", ".join(what_slowed(row)),
-    )
-    yield from warning(
-        "The engine had to be started more than once",
-        lambda row: row["attempts"] is not None and bool(row["attempts"] > 1),
-        lambda row: f"{row['attempts']} times",
-    )
+    yield from cautions(_OF_THE_RUN)
     if published:
         yield Caution(
             "Published by others: which cache types really ran, whether work left the device, and errors from "
             "repetitions are not known of these numbers",
             tuple(published),
         )
+
+
+def _cautions(rows: Sequence[Row], group_of: Mapping[int, str], kinds: Iterable[_Kind]) -> Iterable[Caution]:
+    """Of each kind that concerns a row; cells of which there is the same to say share a line. ``group_of``: what sets a
+    row's subject apart, by its id."""
+    for kind, concerns, detail in kinds:
+        alike: dict[tuple[str, str], list[Row]] = {}
+        for row in filter(concerns, rows):
+            alike.setdefault((group_of[id(row)], detail(row)), []).append(row)
+        if alike:
+            yield Caution(kind, tuple(_name_cells(*key, cells) for key, cells in alike.items()))
+
+
+def _said_of_groups(
+    kind: str, rows: Sequence[Row], subject: Sequence[str], said: Callable[[Row], str]
+) -> Iterable[Caution]:
+    """A line for each row, with what sets its group apart."""
+    if rows:
+        groups = compare(rows, subject).groups
+        lines = ((said(row), group.title) for group in groups for row in group.rows)
+        yield Caution(kind, tuple(f"{text} [{title}]" if title else text for text, title in lines))
 
 
 def _where_it_ran(row: Row) -> str:
@@ -148,11 +113,10 @@ def is_beyond_training(row: Row) -> bool:
     return length is not None and trained is not None and bool(length > trained)
 
 
-def _disagreement(group: str, row: Row) -> str:
+def _disagreement(row: Row) -> str:
     """`q4_0 at 4K: KL divergence 0.0512 by llama-perplexity, 0.0470 by the scorer`"""
     values = (f"{row[f'kld_{method}']:.4g} by {name}" for method, name in _METHODS.items())
-    of_group = f" [{group}]" if group else ""
-    return f"{pair_of(row)} at {format_count(row['n_ctx'])}: KL divergence {', '.join(values)}{of_group}"
+    return f"{pair_of(row)} at {format_count(row['n_ctx'])}: KL divergence {', '.join(values)}"
 
 
 def drifts(row: Row) -> bool:
@@ -160,12 +124,11 @@ def drifts(row: Row) -> bool:
     return bool(row["drifts"] and abs(row["trend"]) > DRIFT_PER_REPETITION)
 
 
-def _drift(group: str, row: Row) -> str:
+def _drift(row: Row) -> str:
     """`decode at 8K: each repetition takes +2.10 % [1.80, 2.40] longer, over 12 processes`."""
     place = "" if row["depth"] is None else f" at {format_count(row['depth'])}"
     trend = format_difference(row["trend"], Interval(row["trend"], row["trend_low"], row["trend_high"]))
-    of_group = f" [{group}]" if group else ""
-    return f"{row['phase']}{place}: {trend} of its time a repetition, over {row['processes']} processes{of_group}"
+    return f"{row['phase']}{place}: {trend} of its time a repetition, over {row['processes']} processes"
 
 
 def spreads(row: Row) -> bool:
@@ -198,11 +161,6 @@ def what_slowed(row: Row) -> list[str]:
     ]
 
 
-def under_load(row: Row) -> bool:
-    """Whether the machine had other work when the cell was started."""
-    return is_busy(row["busy_cores_before"])
-
-
 def _group_titles(throughput: Sequence[Row], quality: Sequence[Row], tasks: Sequence[Row]) -> dict[int, str]:
     """What sets each row's subject apart from the table's others, by the row's id."""
     titles: dict[int, str] = {}
@@ -211,11 +169,6 @@ def _group_titles(throughput: Sequence[Row], quality: Sequence[Row], tasks: Sequ
         for group in compare(rows, subject).groups:
             titles |= {id(row): group.title for row in group.rows}
     return titles
-
-
-def _is_guessing(row: Row, n_vocab: int | None) -> bool:
-    """A guess at random has a perplexity of the vocabulary's size; from half of it on the model knows nothing."""
-    return bool(n_vocab and row.get("ppl") is not None and row["ppl"] >= n_vocab / 2)
 
 
 def _name_cells(group: str, detail: str, cells: Sequence[Row]) -> str:
@@ -241,3 +194,72 @@ def _places(cells: Sequence[Row]) -> str:
     quality = [what for of, what in ((False, "quality"), (True, "quality by the scorer")) if of in by]
     tasks = sorted({f"the task {row['task']}" for row in cells if "task" in row})
     return " and ".join([*places, *quality, *tasks])
+
+
+# --- the kinds of warnings ----------------------------------------------------------------------------------
+
+_WHAT_RAN = (
+    _Kind("Another pair ran than was asked for", lambda row: ran_as(row) is not None),
+    _Kind(
+        "Unknown what ran: the engine's log does not tell the cache types, the names are those asked for",
+        what_ran_is_unknown,
+    ),
+    _Kind(
+        "Fallback: part of the graph left the device, so these speeds are not the device's",
+        lambda row: bool(row["fallback"]),
+        _where_it_ran,
+    ),
+    _Kind(
+        "Beyond the context that the model was trained for: speed and memory are real, what it says is not",
+        is_beyond_training,
+        lambda row: f"trained for {format_count(row['n_ctx_train'])}",
+    ),
+)
+
+
+def _guessing(models: Sequence[Row]) -> _Kind:
+    """A guess at random has a perplexity of the vocabulary's size; from half of it on the model knows nothing."""
+    vocabulary = {row["model"]: row["n_vocab"] for row in models if row["n_vocab"]}
+    return _Kind(
+        "Perplexity near or above the vocabulary's size, as of guessing: the text is none that the model reads, or the "
+        "computation failed",
+        lambda row: bool((row.get("ppl") or 0.0) >= vocabulary.get(row["model"], math.inf) / 2),
+        lambda row: f"{row['ppl']:.3g} of {vocabulary[row['model']]:,} tokens",
+    )
+
+
+def _not_measured(status: str) -> _Kind:
+    return _Kind(
+        f"Not measured: {status}",
+        lambda row: not is_measured(row) and bool(row["status"] == status),
+        lambda row: row["reason"] or "",
+    )
+
+
+_APART = _Kind(
+    "Repetitions that cannot be of the same work: one was stopped, or did not compute what it should",
+    apart,
+    _durations,
+)
+_OF_THE_RUN = (
+    _Kind(
+        f"Spread: the repetitions' standard deviation is more than {100 * SPREAD:g} % of their mean",
+        spreads,
+        lambda row: f"{100 * row['tokens_per_second_stddev'] / row['tokens_per_second']:.1f} %",
+    ),
+    _Kind(
+        f"The machine was busy: other programs took more than {BUSY_CORES:g} cores before the engine was started",
+        lambda row: is_busy(row["busy_cores_before"]),
+        lambda row: f"{row['busy_cores_before']:.1f} cores",
+    ),
+    _Kind(
+        "The machine was slowed or shared before the engine was started",
+        lambda row: bool(what_slowed(row)),
+        lambda row: ", ".join(what_slowed(row)),
+    ),
+    _Kind(
+        "The engine had to be started more than once",
+        lambda row: row["attempts"] is not None and bool(row["attempts"] > 1),
+        lambda row: f"{row['attempts']} times",
+    ),
+)

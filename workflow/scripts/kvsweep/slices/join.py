@@ -14,9 +14,8 @@ from typing import Any
 
 from kvsweep.slices.vetting import CELL
 from kvsweep.tables.published import OtherRows
-from kvsweep.tables.row import SET_UP, pair_of
+from kvsweep.tables.row import SET_UP, Row, pair_of
 
-Row = Mapping[str, Any]
 TABLES = ("throughput", "quality", "tasks", "task_items")
 _KEY = tuple(name for name in SET_UP if name != "source")
 _SAYS = {

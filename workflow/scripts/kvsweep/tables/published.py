@@ -19,10 +19,9 @@ from kvsweep.statistics import wilson
 from kvsweep.study.pairs import Pair
 from kvsweep.study.yaml_file import read_yaml
 from kvsweep.tables.quality_schemas import QUALITY
+from kvsweep.tables.row import Row
 from kvsweep.tables.schemas import TASKS, THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
-
-Row = Mapping[str, Any]
 
 STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")
 # What the published numbers are about: column, of which table.

@@ -99,3 +99,8 @@ def is_measured(row: Row) -> bool:
 
 def is_published(row: Row) -> bool:
     return str(row["source"]).startswith("published:")
+
+
+def source_order(row: Row) -> int:
+    """Sort key: what was measured here comes first, what others published last."""
+    return 0 if row["source"] == "measured" else 2 if is_published(row) else 1
