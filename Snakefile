@@ -95,6 +95,7 @@ rule measurements:
 
 
 HOOKS = Hooks(STANDING, config, CONFIG_FILES, SCRIPTS)
+INSIDE.say_in_a_dry_run = HOOKS.foresee
 
 
 onstart:

@@ -170,14 +170,6 @@ def test_a_scorer_that_is_only_needed_for_finished_cells_is_not_missed(place: Pa
     standing(place, **asked).unchecked_pairs()
 
 
-def test_local_inputs_that_are_not_there(place: Path) -> None:
-    assert standing(place).missing_inputs(["m"], ["c"]) == []
-    (place / "models" / "m.gguf").unlink()
-    assert standing(place).missing_inputs(["m"], ["c"]) == [
-        f"models.m.path: there is no file {place}/models/m.gguf"
-    ]
-
-
 def test_a_cell_stands_as_long_as_the_engine_of_its_f16_does() -> None:
     """Against the f16 of another engine it is measured again where that engine is another one."""
     cell = QualityCell("fork", "m", "t", 512, Pair("q8_0", "q8_0"), reference="mainline")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from kvsweep.engine.backends import choose_backend
@@ -23,6 +24,7 @@ from kvsweep.plan import counts
 from kvsweep.plan.as_data import as_json
 from kvsweep.plan.current import look
 from kvsweep.plan.last_run import of_another_study
+from kvsweep.plan.missing import missing, needed_for
 from kvsweep.plan.needs import ModelFile
 from kvsweep.plan.plan import Known, Resources, make_plan
 from kvsweep.plan.view import as_text
@@ -50,6 +52,8 @@ def main() -> None:
     study = parse_study(json.loads(arguments.config))
     known = read_known(study, results, arguments.base)
     plan = make_plan(study, known)
+    needed = needed_for(study, (item.run for item in plan.to_do))
+    plan = replace(plan, known=replace(known, missing=tuple(missing(study, arguments.base, needed))))
     if arguments.warnings:
         for warning in warnings(plan):
             say(f"note: {warning}")

@@ -20,6 +20,7 @@ from kvsweep.plan import last_run
 from kvsweep.plan.cluster_request import check_nodes
 from kvsweep.plan.counts import Run
 from kvsweep.plan.interrupt import end_at_once_on_signals
+from kvsweep.plan.missing import Needed, missing, needed_for
 from kvsweep.plan.notify import notify
 from kvsweep.plan.standing import StudyOnDisk
 from kvsweep.program import say
@@ -91,16 +92,25 @@ class Hooks:
         self._tell(f"stopped in {Path.cwd()}")
 
     def _check_inputs(self, jobs: Sequence[Job]) -> None:
-        """Which local models and texts are missing, before an engine is built for them."""
-        models, corpora = (
-            [job.wildcards[rule] for job in jobs if job.rule == rule] for rule in ("model", "corpus")
+        """What of this machine's is missing, before an engine is built for it."""
+        engines, models, corpora = (
+            [job.wildcards[rule] for job in jobs if job.rule == rule]
+            for rule in ("engine", "model", "corpus")
         )
-        missing = self._standing.missing_inputs(models, corpora)
-        if missing:
+        slices = any(job.rule == "tables" for job in jobs)
+        stands = self._standing
+        absent = missing(stands.study, stands.base, Needed(engines, models, corpora, slices))
+        if absent:
             raise KvsweepError(
-                "; ".join(missing)
+                "; ".join(absent)
                 + ". Put what is missing there, or correct the path; nothing was built or measured."
             )
+
+    def foresee(self) -> None:
+        """Of a dry run, which starts nothing: what is missing."""
+        stands = self._standing
+        for sentence in missing(stands.study, stands.base, needed_for(stands.study, stands.to_do)):
+            say(f"note: {sentence}")
 
     def _begin(self, is_forced: Callable[[Run], bool]) -> None:
         """Write down what this run counts by, and say what of earlier results it replaces."""

@@ -64,7 +64,7 @@ class Known:
 
     ``backends`` by engine; ``models`` by name (those whose file is there); ``cells`` and ``baselines`` by directory:
     raw cells, and run.json of baselines; ``without_logits``: baselines whose log-probabilities are gone; ``curves`` by
-    engine, model and pair; ``now``: what they would be run with.
+    engine, model and pair; ``now``: what they would be run with; ``missing``: what they need and is not there.
     """
 
     resources: Resources
@@ -75,6 +75,7 @@ class Known:
     without_logits: frozenset[str] = frozenset()
     curves: Mapping[tuple[str, str, Pair], Curve] = field(default_factory=dict)
     now: Current = field(default_factory=Current)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from kvsweep.plan.counts import Run
 from kvsweep.study.cells import (
     QualityCell,
     TaskCell,
+    all_cells,
     baseline_runs,
     quality_cells,
     task_cells,
@@ -264,16 +265,10 @@ class StudyOnDisk:
             name for name, engine in self.now.engines.items() if engine.files not in (None, now[name].files)
         ]
 
-    def missing_inputs(self, models: Iterable[str], corpora: Iterable[str]) -> list[str]:
-        """One sentence for each of these models and texts that is to be on this machine and is not."""
-        origins = {f"models.{name}": self.study.models[name].origin for name in models}
-        texts = {f"corpora.{name}": self.study.corpora[name].origin for name in corpora}
-        return [
-            f"{key}.path: there is no file {path}"
-            for key, origin in (*origins.items(), *texts.items())
-            if origin is not None and origin.path is not None
-            if not (path := Path(self.base, Path(origin.path).expanduser())).is_file()
-        ]
+    @property
+    def to_do(self) -> list[Run]:
+        """Without baselines: a cell needs nothing less."""
+        return [cell for cell in all_cells(self.study) if not self.of(str(cell.directory)).done]
 
 
 def source_of(made: Manifest) -> str | None:

@@ -30,6 +30,7 @@ _ADAPTED_LAYERS = 8
 def warnings(plan: Plan) -> list[str]:
     """What will not fit, or not do what its name says: one line each; the kind that can have most lines comes last."""
     return [
+        *plan.known.missing,
         *_unknown_sizes(plan),
         *_unknown_caches(plan),
         *beyond_training(plan),
@@ -50,6 +51,7 @@ def _unknown_sizes(plan: Plan) -> list[str]:
         f"models.{name}: its sizes are unknown until {model.origin} is {'there' if model.origin.path else 'fetched'}"
         for name, model in plan.study.models.items()
         if name not in plan.known.models
+        if not any(sentence.startswith(f"models.{name}.path: ") for sentence in plan.known.missing)
     ]
 
 
