@@ -104,13 +104,20 @@ test: setup-dev lint
 	$(BIN)/pytest -m "engine or cluster"
 	$(SIDE_BY_SIDE)
 
-# The real harness of Aider Polyglot in the sandbox that this machine has; installs 850 MB under results/harness first.
+# The real harness of Aider Polyglot in each sandbox that works here; for bubblewrap it installs 850 MB under results/harness first.
 AIDER ?= https://github.com/Aider-AI/aider
 POLYGLOT ?= https://github.com/Aider-AI/polyglot-benchmark
+SANDBOXES ?= bubblewrap podman docker
+IMAGE ?= aider-benchmark
 TRIED = ["python/beer-song", "python/grep", "python/proverb", "python/wordy"]
-HARNESS = {"sandbox": "auto", "image": "aider-benchmark", "aider": "$(AIDER)", "polyglot": "$(POLYGLOT)", "exercises": $(TRIED)}
+HARNESS = {"sandbox": "'$$kind'", "image": "$(IMAGE)", "aider": "$(AIDER)", "polyglot": "$(POLYGLOT)", "exercises": $(TRIED)}
 test-harness: setup-dev
-	$(BIN)/python workflow/scripts/make_harness.py --name tests --definition '$(HARNESS)' --harness-json results/harness/tests.json
+	@rm -f results/harness/tests-*.json
+	@for kind in $(SANDBOXES); do \
+	  $(BIN)/python workflow/scripts/make_harness.py --name tests --definition '$(HARNESS)' \
+	    --harness-json results/harness/tests-$$kind.json || echo "Not tried in $$kind."; \
+	done
+	@ls results/harness/tests-*.json
 	$(BIN)/pytest -m harness
 
 lint: setup-dev

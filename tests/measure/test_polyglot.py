@@ -293,10 +293,59 @@ def test_a_container_has_no_network_and_is_fetched_from_nowhere(kind: str) -> No
     options = dict(pairwise(words))
     assert (options["--network"], options["--pull"], options["--cap-drop"]) == ("none", "never", "ALL")
     assert options["--name"] == "kvsweep-1"
+    assert "--read-only" in words
     mounts = [there for word, there in pairwise(words) if word == "--volume"]
-    assert len(mounts) == 3
     assert all(one.endswith(":ro") for one in mounts)
+    # Aider's package lies in /aider of its image, and stays there.
+    there = {one.split(":")[1] for one in mounts}
+    assert there == {"/aider/benchmark", "/exercises", "/inside.py"}
     assert words[-2:] == ["aider-benchmark", "/inside.py"]
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_an_image_is_tried_before_anything_is_run_in_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / kind
+    said = "No module named 'aider'"
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = run ] || exit 0\necho "$@" > {tmp_path}/ran\necho "{said}" >&2; exit 1\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(KvsweepError, match=f"{kind}: {said}"):
+        sandbox.find(kind, "an-image", "tasks.p")
+    ran = (tmp_path / "ran").read_text()
+    assert "--network none" in ran
+    assert "--pull never" in ran
+    program.write_text("#!/bin/sh\n")
+    assert sandbox.find(kind, "an-image", "tasks.p") == Sandbox(kind, str(program), "an-image")
+
+
+def test_an_image_is_known_by_what_it_is(tmp_path: Path) -> None:
+    """A name may be another image tomorrow; docker writes the kind of checksum in front, podman does not."""
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\necho sha256:0123\n")
+    program.chmod(0o755)
+    assert sandbox.image_id(Sandbox("docker", str(program), "i")) == "0123"
+    program.write_text("#!/bin/sh\necho 'no such image' >&2; exit 125\n")
+    with pytest.raises(KvsweepError, match="i: docker does not say which image that is"):
+        sandbox.image_id(Sandbox("docker", str(program), "i"))
+    assert sandbox.image_id(Sandbox("bubblewrap", "bwrap", None)) is None
+
+
+def test_clients_of_containers_get_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """podman hands the variables of proxies on to what runs in it, with passwords that may be in them."""
+    program = tmp_path / "podman"
+    program.write_text(f"#!/bin/sh\nenv > {tmp_path}/env\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@proxy")
+    monkeypatch.setenv("CONTAINER_HOST", "unix:///run/podman")
+    with sandbox.Confined(Sandbox("podman", str(program), "i"), PLACES) as inside:
+        assert inside.receive(10) is None
+    seen = (tmp_path / "env").read_text()
+    assert "PROXY" not in seen
+    assert "CONTAINER_HOST" in seen
 
 
 def test_no_sandbox_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The real harness on real exercises in a real sandbox, with a stand-in for the server: make test-harness."""
+"""The real harness on real exercises in real sandboxes, with a stand-in for the server: make test-harness.
+
+In every sandbox that was made ready: bubblewrap, podman, docker.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,22 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
 from support import ROOT, Done, Workplace, measure, run_json, with_server
 
-MANIFEST = ROOT / "results" / "harness" / "tests.json"
+MANIFESTS = sorted((ROOT / "results" / "harness").glob("tests-*.json"))
 pytestmark = [
     pytest.mark.harness,
-    pytest.mark.skipif(not MANIFEST.is_file(), reason="the harness is not installed: make test-harness"),
+    pytest.mark.skipif(not MANIFESTS, reason="the harness is not installed: make test-harness"),
 ]
 
 
+@pytest.fixture(params=MANIFESTS, ids=lambda path: path.stem.removeprefix("tests-"))
+def manifest(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
 @pytest.fixture
-def place(workplace: Workplace) -> Workplace:
+def place(workplace: Workplace, manifest: Path) -> Workplace:
+    (workplace.root / "manifest.json").symlink_to(manifest)
     return with_server(workplace)
 
 
@@ -33,13 +43,13 @@ def run(place: Workplace, does: dict[str, str], edit_format: str = "whole", minu
         **{"kind": "aider-polyglot", "contexts": [32768], "exercises": names, "edit_format": edit_format},
         **{"tries": 2, "answer_tokens": 2048, "seed": 1},
     }
-    manifest = json.loads(MANIFEST.read_text())
-    solutions = Path(manifest["exercises"], "python", "exercises", "practice")
+    harness = place.root / "manifest.json"
+    solutions = Path(json.loads(harness.read_text())["exercises"], "python", "exercises", "practice")
     command = [
         *("task", "--results", place.results, "--cell", "tasks/stand-in/tiny/p/k-f16/v-f16"),
         *("--engine", place.build_json, "--model", place.model_json, "--pair", "f16", "--task", "p"),
         *("--definition", json.dumps(definition), "--n-items", str(len(names)), "--cell-hours", "1"),
-        *("--answer-minutes", json.dumps({"p": minutes}), "--log-mebibytes", "1", "--harness", MANIFEST),
+        *("--answer-minutes", json.dumps({"p": minutes}), "--log-mebibytes", "1", "--harness", harness),
     ]
     environment = {"STAND_IN_EXERCISES": json.dumps(does), "STAND_IN_SOLUTIONS": str(solutions)}
     return measure(command, environment)
@@ -60,12 +70,9 @@ def test_some_are_solved(place: Workplace) -> None:
     done = run(place, does)
     assert done.returncode == 0, done.stderr
     row, items = tables(place)
-    assert (row["status"], row["right"], row["right_at_once"], row["harness_version"]) == (
-        "measured",
-        2,
-        1,
-        "0.86.2",
-    )
+    assert (row["status"], row["right"], row["right_at_once"]) == ("measured", 2, 1)
+    # An image has that of the tree that it was made from, a commit after 0.86.2.
+    assert row["harness_version"].startswith("0.86.")
     passed = {name: item["passed_at"] for name, item in items.items()}
     assert passed == {"wordy": 1, "beer-song": None, "grep": 2, "proverb": None}
     assert "def answer(question)" in items["wordy"]["answer"]
@@ -96,14 +103,14 @@ def test_a_server_that_dies_or_hangs(place: Workplace) -> None:
 HOSTILE = """\
 import os, pathlib, socket
 def answer(question):
-    seen = {p for p in ("/home", "/root", "/var", "%s") if os.path.exists(p) and set(os.listdir(p)) - {%s}}
-    seen |= {p for p in ("/etc/shadow", "/etc/hostname") if os.path.exists(p)}
+    seen = {p for p in %r if os.path.exists(p) and set(os.listdir(p)) - set(%r)}
+    seen |= {p for p in %r if os.path.exists(p)}
     try:
         socket.create_connection(("1.1.1.1", 53), timeout=2)
         seen.add("network")
     except OSError:
         pass
-    for path in ("/aider/x", "/exercises/x", "/usr/x"):
+    for path in ("/aider/benchmark/x", "/exercises/x", "/usr/x"):
         try:
             pathlib.Path(path).write_text("x")
             seen.add(path)
@@ -113,12 +120,16 @@ def answer(question):
 """
 
 
-def test_what_a_model_wrote_sees_no_file_and_no_network() -> None:
+def test_what_a_model_wrote_sees_no_file_and_no_network(manifest: Path, tmp_path: Path) -> None:
     """What it saw is what it raises, which the tests print and the harness hands to the model for the next try."""
-    manifest = json.loads(MANIFEST.read_text())
-    harness = Harness.of(manifest)
+    harness = Harness.of(json.loads(manifest.read_text()))
+    (tmp_path / "private").touch()
+    directories, files = [str(ROOT)], [str(tmp_path / "private")]
+    if harness.sandbox.image is None:  # an image has its own
+        directories += ["/home", "/root", "/var"]
+        files += ["/etc/shadow", "/etc/hostname"]
     # Of a home directory that Python was installed in the way there is seen, and nothing else.
-    code = HOSTILE % (ROOT, ", ".join(map(repr, Path(manifest["base"] or "/").parts)))
+    code = HOSTILE % (directories, Path(harness.places.base or "/").parts, files)
     said = []
     with Confined(harness.sandbox, harness.places) as inside:
         inside.send({"exercise": "python/wordy", "edit_format": "whole", "tries": 2, "answer_tokens": 100})

@@ -41,6 +41,7 @@ TESTS = {
     ".cpp": ["/aider/benchmark/cpp-test.sh"],
     ".java": ["./gradlew", "test"],
 }
+RUST = {"CARGO_HOME": ".cargo", "RUSTUP_HOME": ".rustup"}
 
 
 class Channel:
@@ -70,7 +71,9 @@ def main() -> None:
     channel = Channel()
     job = channel.read()
     original = copy_exercise(job["exercise"])
-    channel.send({"result": test_example(original) if job.get("example") else run_harness(channel, job)})
+    channel.send(
+        {"result": test_example(original) if job.get("example") else run_harness(channel, job, original)}
+    )
 
 
 def become_the_first_to_end() -> None:
@@ -93,7 +96,11 @@ def copy_exercise(name: str) -> Path:
 def environment(**more: str) -> dict[str, str]:
     home = SCRATCH / "home"
     home.mkdir(exist_ok=True)
+    # rustup and cargo look into the home directory, unless they are told.
+    before = Path(os.environ.get("HOME", home))
+    rust = {name: str(before / place) for name, place in RUST.items() if (before / place).is_dir()}
     return {
+        **rust,
         **{"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(SCRATCH), "LANG": "C.UTF-8"},
         **{"SHELL": "/bin/bash", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
         **{
@@ -105,7 +112,7 @@ def environment(**more: str) -> dict[str, str]:
     }
 
 
-def run_harness(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
+def run_harness(channel: Channel, job: dict[str, Any], original: Path) -> dict[str, Any]:
     settings = SCRATCH / "settings.yml"
     # JSON is YAML.
     asked = {
@@ -124,7 +131,7 @@ def run_harness(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
     with log.open("wb") as file:
         done = subprocess.run(
             command,
-            cwd="/aider",
+            cwd=repository(),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -135,14 +142,10 @@ def run_harness(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
                 AIDER_DOCKER="1",
                 AIDER_BENCHMARK_DIR=str(BENCHMARKS),
                 LITELLM_LOCAL_MODEL_COST_MAP="True",
-                # The tree belongs to whoever fetched it.
-                GIT_CONFIG_COUNT="1",
-                GIT_CONFIG_KEY_0="safe.directory",
-                GIT_CONFIG_VALUE_0="*",
             ),
         )
-    language, exercise = job["exercise"].split("/")
-    place = BENCHMARKS / RUN / language / "exercises" / "practice" / exercise
+    # Not there where the harness ended before it began: its log says why.
+    place = BENCHMARKS / RUN / original.relative_to(BENCHMARKS / "original")
     version = subprocess.run(
         [sys.executable, "-c", "import aider; print(aider.__version__)"],
         stdout=subprocess.PIPE,
@@ -156,9 +159,20 @@ def run_harness(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
         "results": text_of(place / ".aider.results.json", MOST_ANSWER_BYTES),
         "log": text_of(log, MOST_LOG_BYTES),
         "answer": "\n".join(
-            text_of(place / name, MOST_ANSWER_BYTES) or "" for name in config_of(place)["solution"]
+            text_of(place / name, MOST_ANSWER_BYTES) or "" for name in config_of(original)["solution"]
         ),
     }
+
+
+def repository() -> Path:
+    """An empty one: the harness asks the one that it is started in which commit it is of. That of /aider may be
+    anybody's, has not all its files, and in an image there may be none."""
+    place = SCRATCH / "repository"
+    commit = ("-c", "user.name=kvsweep", "-c", "user.email=", "commit", "--quiet", "--allow-empty", "-m", "x")
+    for words in (("init", "--quiet"), commit):
+        place.mkdir(exist_ok=True)
+        subprocess.run(["git", *words], cwd=place, env=environment(), stdin=subprocess.DEVNULL, check=True)
+    return place
 
 
 def handler(channel: Channel) -> type[BaseHTTPRequestHandler]:

@@ -65,6 +65,8 @@ def main() -> None:
             "packages_sha256": None if python is None else sha256(inputs.REQUIREMENTS),
         },
     }
+    if found.image is not None:  # the same name may be another image tomorrow
+        manifest["identity"]["image_id"] = sandbox.image_id(found)
     try_examples(manifest, directory / "passing.json", where)
     write_json(arguments.harness_json, manifest)
 

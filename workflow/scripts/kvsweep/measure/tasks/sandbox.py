@@ -32,6 +32,20 @@ _INSIDE = Path(__file__).parents[3] / "inside_sandbox.py"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/npm-install")
 _SETTINGS = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "ssl", "java")
 _PATH = "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"
+# What docker and podman have to know to find containers and images; no proxy, which podman would pass on.
+_CLIENT = (
+    *(
+        "PATH",
+        "HOME",
+        "DOCKER_HOST",
+        "DOCKER_CONTEXT",
+        "DOCKER_CONFIG",
+        "DOCKER_TLS_VERIFY",
+        "DOCKER_CERT_PATH",
+    ),
+    *("CONTAINER_HOST", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"),
+    *("XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS"),
+)
 _CHECK_SECONDS, _END_SECONDS = 60, 10
 
 
@@ -72,28 +86,65 @@ def _problem(kind: str, program: str, image: str) -> str | None:
     """Why a sandbox does not work here; None if it does."""
     command = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
     if kind != "bubblewrap":
-        command = [program, "image", "inspect", "--format", "{{.Id}}", image]
+        # An image that is there need not be one that starts, nor have the harness' packages.
+        command = _container(program, image, _new_name(), {}, "-c", "import aider")
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_CHECK_SECONDS, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CHECK_SECONDS,
+            check=False,
+            env=_client_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else last_line(done.stderr) or f"exit status {done.returncode}"
 
 
+def image_id(sandbox: Sandbox) -> str | None:
+    """Which image its name means here; None for bubblewrap. Raises KvsweepError where that is not said."""
+    if sandbox.image is None:
+        return None
+    asked = [sandbox.program, "image", "inspect", "--format", "{{.Id}}", sandbox.image]
+    done = subprocess.run(
+        asked,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=_client_environment(),
+    )
+    if done.returncode != 0 or not done.stdout.strip():
+        raise KvsweepError(
+            f"{sandbox.image}: {sandbox.kind} does not say which image that is ({last_line(done.stderr)})."
+        )
+    return done.stdout.strip().removeprefix("sha256:")
+
+
 def command(sandbox: Sandbox, places: Places, name: str) -> list[str]:
     """``name`` is the container's, by which it can be ended."""
     if sandbox.kind == "bubblewrap":
         return _bubblewrap(sandbox, places)
-    mounts = {places.aider: "/aider", places.exercises: "/exercises", _INSIDE: "/inside.py"}
+    # Not the whole of /aider: in Aider's image its package lies there, too.
+    mounts = {places.aider / "benchmark": "/aider/benchmark", places.exercises: "/exercises"}
+    mounts[_INSIDE] = "/inside.py"
+    return _container(sandbox.program, str(sandbox.image), name, mounts, "/inside.py")
+
+
+def _container(program: str, image: str, name: str, mounts: Mapping[Path, str], *arguments: str) -> list[str]:
+    """Python with ``arguments`` in a new container."""
     return [
-        *(sandbox.program, "run", "--rm", "--interactive", "--name", name, "--network", "none"),
+        *(program, "run", "--rm", "--interactive", "--name", name, "--network", "none", "--read-only"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(_PROCESSES)),
         *("--memory", str(_MEMORY_BYTES), "--oom-score-adj", "1000", "--pull", "never"),
         *("--tmpfs", f"/scratch:exec,mode=1777,size={_SCRATCH_BYTES}"),
+        *("--tmpfs", f"/tmp:exec,mode=1777,size={_SCRATCH_BYTES}"),
         *(word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")),
-        *("--entrypoint", "python3", str(sandbox.image), "/inside.py"),
+        *("--entrypoint", "python3", image, *arguments),
     ]
 
 
@@ -113,11 +164,19 @@ def _bubblewrap(sandbox: Sandbox, places: Places) -> list[str]:
     ]
 
 
+def _new_name() -> str:
+    return f"kvsweep-{uuid.uuid4().hex}"
+
+
+def _client_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _CLIENT if name in os.environ}
+
+
 class Confined:
     """What runs inside a sandbox, from its start to its end."""
 
     def __init__(self, sandbox: Sandbox, places: Places) -> None:
-        self._sandbox, self._name = sandbox, f"kvsweep-{uuid.uuid4().hex}"
+        self._sandbox, self._name = sandbox, _new_name()
         try:
             self._process = subprocess.Popen(
                 command(sandbox, places, self._name),
@@ -126,9 +185,7 @@ class Confined:
                 stderr=subprocess.PIPE,
                 # Not of the terminal: Ctrl-C is for the runner to act on.
                 start_new_session=True,
-                env={
-                    name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ
-                },
+                env=_client_environment(),
             )
         except OSError as error:
             raise KvsweepError(f"{sandbox.program}: cannot be started ({error.strerror}).") from error
@@ -164,6 +221,7 @@ class Confined:
                 stderr=subprocess.DEVNULL,
                 timeout=_CHECK_SECONDS,
                 check=False,
+                env=_client_environment(),
             )
 
     def send(self, message: Mapping[str, Any]) -> None:
