@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import recorded_study
-from kvsweep.slices.pack import Held, private_of, studies_in, write_slice
+from kvsweep.slices.of_machine import private_of, studies_in
+from kvsweep.slices.pack import Held, write_slice
 
 
 @dataclass(frozen=True)

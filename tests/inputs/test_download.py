@@ -17,7 +17,8 @@ import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs import connection, download
 from kvsweep.inputs.connection import Progress
-from kvsweep.inputs.download import Fetched, fetch
+from kvsweep.inputs.download import fetch
+from kvsweep.inputs.download_state import Fetched, forget
 from kvsweep.inputs.remote import Answer, Remote
 from server import Page, Server, serving, sha256
 from support import SCRIPTS
@@ -92,7 +93,7 @@ def test_what_is_not_whole_is_fetched_again(server: Server, target: Path, damage
     elif damage == "no record":
         (target.parent / ".file.bin.fetched.json").write_text("{")
     else:
-        download.forget(target)
+        forget(target)
     get(server, target)
     assert target.read_bytes() == CONTENT
     assert server.ranges == [None, None]

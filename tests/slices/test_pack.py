@@ -14,7 +14,8 @@ import pytest
 import recorded_study
 from kvsweep.errors import KvsweepError
 from kvsweep.slices.layout import FORMAT, Limits, is_member
-from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
+from kvsweep.slices.of_machine import file_name, private_of, studies_in
+from kvsweep.slices.pack import Held, write_slice
 from kvsweep.slices.read import read_slice
 from recorded_slice import Made
 from support import run_in_this_process

@@ -17,7 +17,8 @@ from kvsweep.files import complete_or_absent
 from kvsweep.program import is_dry, names_of, run_program, say, take_names
 from kvsweep.report.provenance import kvsweep_version
 from kvsweep.slices.layout import is_member
-from kvsweep.slices.pack import Held, file_name, private_of, studies_in, write_slice
+from kvsweep.slices.of_machine import file_name, private_of, studies_in
+from kvsweep.slices.pack import Held, write_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.units import format_bytes
 

@@ -1,8 +1,4 @@
-"""Fetches one file over HTTP, however often it is interrupted: complete or absent, and never fetched twice.
-
-Beside ``NAME`` lie, while it is being fetched, ``.NAME.partial`` and ``.NAME.partial.json``, which says of what the
-partial file is the beginning; afterwards ``.NAME.fetched.json``, which says where NAME came from.
-"""
+"""Fetches one file over HTTP, however often it is interrupted: complete or absent (``download_state``)."""
 
 from __future__ import annotations
 
@@ -11,16 +7,14 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, not_writable, partial, read_json, write_json
+from kvsweep.files import make_directory, not_writable, partial
 from kvsweep.inputs.connection import BAD_CERTIFICATE, Progress, reason_of
-from kvsweep.study.neighbours import link_or_copy
+from kvsweep.inputs.download_state import Fetched, begin, begun, fetched_before, finish, kept, size_of
 from kvsweep.terminal import progress_bar
 from kvsweep.units import format_bytes, format_duration
 
@@ -36,17 +30,6 @@ _WORTH_BYTES = 2**20
 _CHUNK_BYTES = 64 * 1024
 _CONNECT_SECONDS, _READ_SECONDS = 20, 60
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What stands in ``.NAME.fetched.json``."""
-
-    key: str
-    shown: str
-    size_bytes: int
-    version: str | None
-    sha256: str | None
 
 
 class _Transient(Exception):
@@ -74,56 +57,32 @@ def fetch(
         return known
     make_directory(target.parent)
     try:
-        return _finish(remote, target, _with_patience(remote, target, where, say, check))
+        return finish(remote, target, _with_patience(remote, target, where, say, check))
     except KeyboardInterrupt:
-        say(f"stopped while {remote.shown} was being fetched; {_kept(target)}run again to go on")
+        say(f"stopped while {remote.shown} was being fetched; {kept(target)}run again to go on")
         raise
 
 
 def _with_patience(
     remote: Remote, target: Path, where: str, say: Callable[[str], None], check: Callable[[Answer], None]
 ) -> Answer:
-    failures, got = 0, _size(partial(target))
+    failures, got = 0, size_of(partial(target))
     while True:
         try:
             return _transfer(remote, target, where, say, check)
         except _Transient as error:
-            now = _size(partial(target))
+            now = size_of(partial(target))
             if now - got >= _WORTH_BYTES:
                 failures = 0
             got = now
             if failures >= len(PAUSES_SECONDS):
                 raise KvsweepError(
-                    f"{where}: {remote.shown} cannot be fetched: {error.reason}; {_kept(target)}run again to go on."
+                    f"{where}: {remote.shown} cannot be fetched: {error.reason}; {kept(target)}run again to go on."
                 ) from None
             pause = min(max(PAUSES_SECONDS[failures], error.wait_seconds), _LONGEST_PAUSE_SECONDS)
             failures += 1
             say(f"{error.reason}; trying again in {format_duration(pause)}")
         time.sleep(pause)
-
-
-def fetched_before(remote: Remote, target: Path) -> Fetched | None:
-    """What is known of ``target`` if it was fetched from this very place and is complete."""
-    try:
-        known = Fetched(**read_json(_record_of(target)))
-        return known if known.key == remote.key and _size(target) == known.size_bytes else None
-    except (KvsweepError, TypeError):
-        return None
-
-
-def take_over(remote: Remote, other: Path, target: Path) -> bool:
-    """Make ``target`` the file ``other`` if that was fetched from this very place, and ``target`` is not there yet."""
-    known = fetched_before(remote, other)
-    if known is None or fetched_before(remote, target) is not None:
-        return False
-    link_or_copy(other, target)
-    write_json(_record_of(target), asdict(known))
-    return True
-
-
-def forget(target: Path) -> None:
-    """Let the next ``fetch`` fetch it again."""
-    _record_of(target).unlink(missing_ok=True)
 
 
 # -- one attempt ------------------------------------------------------------------------------------------------------
@@ -136,7 +95,7 @@ def _transfer(
     import requests
 
     beside = partial(target)
-    held, known = _begun(remote, target)
+    held, known = begun(remote, target)
     if known is not None and held == known.size_bytes:
         return known
     try:
@@ -160,7 +119,7 @@ def _transfer(
                     check(answer)
                 _check_room(target, answer, held, where)
                 _announce(remote, answer, held, say)
-                _begin(remote, target, answer, held)
+                begin(remote, target, answer, held)
                 with progress_bar(target.name, answer.size_bytes, held) as bar:
                     _write(response, beside, held, answer, Progress(answer.size_bytes, held, say, bar))
     except (
@@ -181,7 +140,7 @@ def _transfer(
                 "clock of this machine."
             ) from None
         raise _Transient(reason) from None
-    size = _size(beside)
+    size = size_of(beside)
     if answer.size_bytes is not None and size > answer.size_bytes:
         beside.unlink()
         raise _Transient(f"the server sent {size} bytes of a file of {answer.size_bytes}")
@@ -205,18 +164,6 @@ def _ask(session: requests.Session, remote: Remote, held: int, known: Answer | N
         stream=True,
         timeout=(_CONNECT_SECONDS, _READ_SECONDS),
     )
-
-
-def _begun(remote: Remote, target: Path) -> tuple[int, Answer | None]:
-    """How much there is of the file and what the server said of it; 0 and None where that cannot be gone on with."""
-    held = _size(partial(target))
-    with suppress(KvsweepError, TypeError, KeyError, AttributeError):
-        state = read_json(_state_of(target))
-        if held > 0 and state.pop("key") == remote.key:
-            known = Answer(**state)
-            if remote.is_immutable or known.version is not None:
-                return held, known
-    return 0, None
 
 
 def _continues(response: requests.Response, remote: Remote, held: int, known: Answer) -> bool:
@@ -260,16 +207,6 @@ def _announce(remote: Remote, answer: Answer, held: int, say: Callable[[str], No
         say(f"fetching {remote.shown}{size}")
 
 
-def _begin(remote: Remote, target: Path, answer: Answer, held: int) -> None:
-    """Write down of what the partial file is the beginning, after removing one of something else."""
-    if not held:
-        try:
-            partial(target).unlink(missing_ok=True)
-        except OSError as error:
-            raise not_writable(partial(target), error) from error
-    write_json(_state_of(target), {"key": remote.key, **asdict(answer)})
-
-
 def _write(response: requests.Response, beside: Path, held: int, answer: Answer, progress: Progress) -> None:
     import urllib3
 
@@ -286,44 +223,7 @@ def _write(response: requests.Response, beside: Path, held: int, answer: Answer,
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             size = "" if answer.size_bytes is None else f" of {format_bytes(answer.size_bytes)}"
             raise KvsweepError(
-                f"{beside}: no space left on the disk after {format_bytes(_size(beside))}{size}; free some and run "
+                f"{beside}: no space left on the disk after {format_bytes(size_of(beside))}{size}; free some and run "
                 "again to go on."
             ) from None
         raise not_writable(beside, error) from error
-
-
-def _finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
-    try:
-        # A record of what was there before must not speak for the new file.
-        forget(target)
-        partial(target).replace(target)
-        fetched = Fetched(remote.key, remote.shown, _size(target), answer.version, answer.sha256)
-        write_json(_record_of(target), asdict(fetched))
-        _state_of(target).unlink(missing_ok=True)
-    except OSError as error:
-        raise not_writable(target, error) from error
-    return fetched
-
-
-# -- small things -----------------------------------------------------------------------------------------------------
-
-
-def _kept(target: Path) -> str:
-    held = _size(partial(target))
-    return f"{format_bytes(held)} of it stay, " if held else ""
-
-
-def _size(path: Path) -> int:
-    """Bytes; 0 for what is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _state_of(target: Path) -> Path:
-    return partial(target).with_suffix(".partial.json")
-
-
-def _record_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.fetched.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent, not_writable, read_manifest, sha256_once, write_json
-from kvsweep.inputs import download, package_index
+from kvsweep.inputs import download, download_state, package_index
 from kvsweep.inputs.archive import extract
 from kvsweep.inputs.hub import hub_remote
 from kvsweep.inputs.remote import Answer, Remote
@@ -61,11 +61,11 @@ def bring(
             )
 
     for other in fetched_elsewhere(target.name, directory, base):
-        if download.take_over(remote, other, target):
+        if download_state.take_over(remote, other, target):
             say(f"taken over from {other}, which was fetched from there")
     promised = download.fetch(remote, target, key, say, check).sha256
     if promised is not None and (found := sha256_once(target, memory)) != promised:
-        download.forget(target)
+        download_state.forget(target)
         raise KvsweepError(
             f"{key}: {target} is damaged: its sha256 is {found}, that of {remote.shown} is {promised}; run again to "
             "fetch it anew."
@@ -78,7 +78,7 @@ def forget(origin: Origin, directory: Path) -> None:
     if origin.pypi is not None:
         local_path(origin, directory).unlink(missing_ok=True)
     elif origin.path is None:
-        download.forget(local_path(origin, directory))
+        download_state.forget(local_path(origin, directory))
 
 
 def check_sha256(path: Path, found: str, expected: str | None, where: str, origin: Origin | None) -> None:

@@ -1,0 +1,129 @@
+"""What of a results directory belongs to one machine, and what of it is private: all that a slice of it is made of."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json, read_manifest
+from kvsweep.slices.layout import CONFIGURATION
+from kvsweep.slices.private import Private, users_in
+from kvsweep.study.cells import Cell
+from kvsweep.tables.raw_cells import find_cells
+
+
+@dataclass
+class Study:
+    """What of a results directory belongs to one machine: ``cells`` by directory, with their run.json."""
+
+    results: Path
+    machine: str
+    date: str
+    cells: dict[Cell, tuple[Path, dict[str, Any]]]
+    configuration: dict[str, Any]
+    engines: dict[str, dict[str, Any]]
+    models: dict[str, dict[str, Any]]
+    corpora: dict[str, dict[str, Any]]
+
+
+def studies_in(results: Path) -> list[Study]:
+    """What was measured here, a study for each machine. Raises KvsweepError where nothing was."""
+    configuration = read_manifest(results / CONFIGURATION)
+    if configuration is None:
+        raise KvsweepError(f"{results / CONFIGURATION}: there is no study here; run the workflow first.")
+    by_machine: dict[str, dict[Cell, tuple[Path, dict[str, Any]]]] = {}
+    for cell, directory in find_cells(results):
+        run = read_json(directory / "run.json")
+        name = run.get("machine", {}).get("name") if isinstance(run, dict) else None
+        if not isinstance(name, str):
+            raise KvsweepError(f"{directory / 'run.json'}: names no machine; measure the cell again.")
+        by_machine.setdefault(name, {})[cell] = (directory, run)
+    if not by_machine:
+        raise KvsweepError(f"{results}: nothing was measured here; run the workflow first.")
+    return [
+        Study(
+            results,
+            machine,
+            max(str(run.get("started_at") or "")[:10] for _, run in cells.values()) or "undated",
+            cells,
+            configuration,
+            {name: read_json(results / "engines" / name / "build.json") for name in _names(cells, "engine")},
+            {name: read_json(results / "models" / name / "model.json") for name in _names(cells, "model")},
+            # Of a text nothing is asked but its checksum, which the records have, too.
+            {
+                name: said
+                for name in _names(cells, "corpus")
+                if (said := read_manifest(results / "corpora" / name / "corpus.json")) is not None
+            },
+        )
+        for machine, cells in sorted(by_machine.items())
+    ]
+
+
+def _names(cells: Iterable[Cell], kind: str) -> list[str]:
+    return sorted({getattr(cell, kind) for cell in cells if hasattr(cell, kind)})
+
+
+def private_of(study: Study) -> Private:
+    """What is private to this study and this machine's user."""
+    runs = [run for _, run in study.cells.values()]
+    hosts = {host for run in runs if isinstance(host := run["machine"].get("host"), str)}
+    homes = {str(Path.home())}
+    users = {Path.home().name}
+    with suppress(KeyError, OSError):
+        users.add(getpass.getuser())
+    with suppress(OSError):
+        hosts.add(socket.gethostname())
+    manifests = [*study.engines.values(), *study.models.values(), *study.corpora.values()]
+    lines = {json.dumps(manifests)}
+    for directory, run in study.cells.values():
+        lines.update((json.dumps(run), *(line for log in _logs(directory, run) for line in log.splitlines())))
+    users |= users_in(lines)
+    names = [*study.engines, *study.models, *study.corpora, study.machine]
+    kept = {word for name in names for word in (name, *re.split(r"[^A-Za-z0-9]+", name)) if word}
+    return Private(users, hosts, homes, _places(study), kept)
+
+
+def _logs(directory: Path, run: Mapping[str, Any]) -> list[str]:
+    return [(directory / stream["name"]).read_text("utf-8", errors="replace") for stream in run["streams"]]
+
+
+def _places(study: Study) -> dict[str, str]:
+    """The directories that belong to the study, wherever they are."""
+    places = {str(study.results.resolve().parent): "/kvsweep"}
+    for engine in study.engines.values():
+        if directory := engine.get("directory"):
+            # .../results/engines/NAME/bin, also of results that were moved here.
+            base = re.sub(r"/results/engines/[^/]+/bin$", "", directory)
+            places.setdefault(base, "/kvsweep" if base != directory else "/engine")
+    for one in study.models.values():
+        places.setdefault(str(Path(one["path"]).parent), "/models")
+    for one in study.corpora.values():
+        places.setdefault(str(Path(one["path"]).parent), "/texts")
+    # Where they were when a cell was measured: they may have been moved since.
+    for cell, (_, run) in study.cells.items():
+        kinds = (
+            rf"(?:baseline|quality|scorer|tasks|throughput)/{re.escape(cell.engine)}/{re.escape(cell.model)}/"
+        )
+        for match in re.finditer(rf'"(/[^"]*?)(?:/results)?/{kinds}', json.dumps(run)):
+            places.setdefault(match[1], "/kvsweep")
+        for index, word in enumerate(run["command"]):
+            path = Path(word)
+            if path.is_absolute() and len(path.parts) > 2:
+                kind = "/engine" if index == 0 else "/models" if path.suffix == ".gguf" else "/texts"
+                places.setdefault(str(path.parent), kind)
+    return {place: shown for place, shown in places.items() if place.startswith("/") and len(place) > 1}
+
+
+def file_name(study: Study, private: Private) -> str:
+    """``slice-MACHINE-DATE.zip``; the date is that of the last cell, so that the same study has the same name."""
+    machine = re.sub(r"[^A-Za-z0-9.]+", "-", private.text(study.machine)).strip("-.") or "machine"
+    return f"slice-{machine[:80]}-{study.date}.zip"
