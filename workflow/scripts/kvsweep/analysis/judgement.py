@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kvsweep.analysis.candidates import Candidate
 from kvsweep.analysis.curves import Duration
@@ -69,6 +69,27 @@ def judge_all(
     return [_judge(one, workload, memory, known.get(one.pair), answer) for one in candidates]
 
 
+@dataclass(frozen=True)
+class _Findings:
+    """What speaks against a candidate, what is not known of it, and what was measured but not told from its limit."""
+
+    against: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        if self.against:
+            return NOT_FEASIBLE
+        return NO_DATA if self.missing else OPEN if self.unclear else FEASIBLE
+
+    @property
+    def why(self) -> str:
+        if self.missing and not self.against:
+            return f"not known: {'; '.join(self.missing)}"
+        return "; ".join(self.against or self.unclear)
+
+
 def _judge(
     candidate: Candidate,
     workload: Workload,
@@ -76,78 +97,73 @@ def _judge(
     kld: Value | None,
     kld_depth: int | None,
 ) -> Judgement:
-    start = workload.depth
-    answer = start + workload.prompt_tokens
+    found = _Findings()
+    answer = workload.depth + workload.prompt_tokens
     end = answer + workload.generated_tokens
     of_context = workload.goal == "context"
-    against, missing = [], []
-    unclear: list[str] = []
     trained = None if memory is None else memory.n_ctx_train
-    reach, needed = candidate.reach_to(trained), None
+    reach = candidate.reach_to(trained)
     if trained is not None and end > trained:
-        against.append(f"beyond the {format_count(trained)} tokens that the model was trained for")
+        found.against.append(f"beyond the {format_count(trained)} tokens that the model was trained for")
     prefill = decode = None
     if of_context:
-        if reach is None:
-            missing.append("prefill or decode at any depth" + _because(candidate, "prefill", "decode"))
-        elif reach + workload.prompt_tokens + workload.generated_tokens < end:
-            against.append(f"was measured to {format_count(reach)} only")
+        _judge_reach(candidate, reach, workload.depth, found)
     else:
-        for phase, curve, first, last in (
-            ("prefill", candidate.prefill, start, answer),
-            ("decode", candidate.decode, answer, end),
-        ):
-            gap = curve.gap(first, last) if last > first else None
-            if gap is not None:
-                missing.append(f"{phase} at {gap}" + _because(candidate, phase))
-        if candidate.first_oom is not None and candidate.first_oom <= end:
-            against.append(f"ran out of memory at {format_count(candidate.first_oom)}")
-        if not candidate.prefill.gap(start, answer):
-            prefill = candidate.prefill.duration(start, answer)
-        if not candidate.decode.gap(answer, end):
-            decode = candidate.decode.duration(answer, end)
+        prefill, decode = _judge_speed(candidate, workload.depth, answer, end, found)
     if workload.highest_kld is not None:
-        if kld is None:
-            where = "" if kld_depth is None else f" with {format_count(kld_depth)} in the cache"
-            missing.append(KL_DIVERGENCE + where + _because(candidate, "kld"))
-        else:
-            _judge_kld(kld, workload.highest_kld, against, unclear)
+        _judge_kld(candidate, kld, kld_depth, workload.highest_kld, found)
     full = reach if of_context and reach is not None else answer
     recall = recall_at_depth(candidate.asked, full)
     if workload.least_recall is not None:
-        if recall is None:
-            missing.append(_no_recall(candidate, full))
-        else:
-            _judge_recall(recall, full, workload.least_recall, against, unclear)
+        _judge_recall(candidate, recall, full, workload.least_recall, found)
     context = reach if of_context else end
     needs = memory.needs(candidate.pair, context) if memory is not None and context is not None else None
-    needed = needs.total if needs is not None else None
+    needed = None if needs is None else needs.total
     if workload.memory_bytes is not None:
         if needed is None:
-            missing.append("size of weights or KV cache")
+            found.missing.append("size of weights or KV cache")
         elif needed > workload.memory_bytes:
-            against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
-    verdict = NOT_FEASIBLE if against else NO_DATA if missing else OPEN if unclear else FEASIBLE
-    why = "; ".join(against or unclear)
-    if missing and not against:
-        why = f"not known: {'; '.join(missing)}"
-    of = kld_depth if kld is not None else None
-    recommended = _recommended(candidate, workload, memory) if of_context and memory is not None else None
+            found.against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
     return Judgement(
         candidate,
-        verdict,
-        why,
-        missing=tuple(missing),
-        unclear=tuple(unclear),
+        found.verdict,
+        found.why,
+        missing=tuple(found.missing),
+        unclear=tuple(found.unclear),
         prefill=prefill,
         decode=decode,
         needed=needed,
         reach=reach,
         kld=kld,
-        kld_depth=of,
-        recommended=recommended,
+        kld_depth=None if kld is None else kld_depth,
+        recommended=_recommended(candidate, workload, memory) if of_context and memory is not None else None,
         recall=recall,
     )
+
+
+def _judge_reach(candidate: Candidate, reach: int | None, depth: int, found: _Findings) -> None:
+    if reach is None:
+        found.missing.append("prefill or decode at any depth" + _because(candidate, "prefill", "decode"))
+    elif reach < depth:
+        found.against.append(f"was measured to {format_count(reach)} only")
+
+
+def _judge_speed(
+    candidate: Candidate, start: int, answer: int, end: int, found: _Findings
+) -> tuple[Duration | None, Duration | None]:
+    """The time of the prompt, from ``start`` to ``answer`` tokens in the cache, and of the answer, up to ``end``."""
+    durations = []
+    for phase, curve, first, last in (
+        ("prefill", candidate.prefill, start, answer),
+        ("decode", candidate.decode, answer, end),
+    ):
+        gap = curve.gap(first, last)
+        if gap is not None and last > first:
+            found.missing.append(f"{phase} at {gap}" + _because(candidate, phase))
+        durations.append(None if gap is not None else curve.duration(first, last))
+    if candidate.first_oom is not None and candidate.first_oom <= end:
+        found.against.append(f"ran out of memory at {format_count(candidate.first_oom)}")
+    return durations[0], durations[1]
 
 
 def _recommended(candidate: Candidate, workload: Workload, memory: SetUpMemory) -> int | None:
@@ -159,35 +175,34 @@ def _recommended(candidate: Candidate, workload: Workload, memory: SetUpMemory) 
     return None if largest is None else memory.recommended(largest)
 
 
-def _judge_kld(kld: Value, limit: float, against: list[str], unclear: list[str]) -> None:
+def _judge_kld(
+    candidate: Candidate, kld: Value | None, depth: int | None, limit: float, found: _Findings
+) -> None:
     """Above or below the limit beyond its error; else it is not known on which side it lies."""
-    half = kld.half
-    if half is None:
-        unclear.append(
-            f"{KL_DIVERGENCE}, {format_number(kld.value, 3)}, is of one window: its error is not known"
-        )
-    elif kld.value - half > limit:
-        against.append(
-            f"its KL divergence, {format_number(kld.value, 3)}, is above {format_number(limit, 3)}"
-        )
+    if kld is None:
+        where = "" if depth is None else f" with {format_count(depth)} in the cache"
+        found.missing.append(KL_DIVERGENCE + where + _because(candidate, "kld"))
+        return
+    half, highest = kld.half or 0.0, format_number(limit, 3)
+    if kld.value - half > limit:
+        found.against.append(f"{KL_DIVERGENCE}, {format_number(kld.value, 3)}, is above {highest}")
     elif kld.value + half > limit:
         shown = format_with_error(kld.value, half, least=0.0)
-        unclear.append(f"{KL_DIVERGENCE}, {shown}, is not told from {format_number(limit, 3)}")
+        found.unclear.append(f"{KL_DIVERGENCE}, {shown}, is not told from {highest}")
 
 
-def _judge_recall(recall: Recall, depth: int, limit: float, against: list[str], unclear: list[str]) -> None:
-    shown = f"{RECALL} at {format_count(depth)}, {format_recall(recall)}"
-    if recall.high < limit:
-        against.append(f"{shown}, is below {format_share(limit)}")
+def _judge_recall(
+    candidate: Candidate, recall: Recall | None, depth: int, limit: float, found: _Findings
+) -> None:
+    """Where there is none at this depth: which there is instead; with none of this pair, why."""
+    what = f"{RECALL} at {format_count(depth)}"
+    if recall is None:
+        asked = ", ".join(map(format_count, contexts_asked(candidate.asked)))
+        found.missing.append(what + (f" (asked at {asked})" if asked else _because(candidate, "recall")))
+    elif recall.high < limit:
+        found.against.append(f"{what}, {format_recall(recall)}, is below {format_share(limit)}")
     elif recall.low < limit:
-        unclear.append(f"{shown}, is not told from {format_share(limit)}")
-
-
-def _no_recall(candidate: Candidate, depth: int) -> str:
-    """Which recall there is instead; with none of this pair, why."""
-    asked = contexts_asked(candidate.asked)
-    known = f" (asked at {', '.join(map(format_count, asked))})" if asked else _because(candidate, "recall")
-    return f"{RECALL} at {format_count(depth)}{known}"
+        found.unclear.append(f"{what}, {format_recall(recall)}, is not told from {format_share(limit)}")
 
 
 def _because(candidate: Candidate, *what: str) -> str:
