@@ -8,6 +8,7 @@ other end of a pipe, does it when the runner was killed.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -77,40 +78,21 @@ def run(
         outputs = [files.enter_context(output(path)) for path in paths]
         started_at = datetime.now(UTC)
         start, start_with_sleep = clock.awake_seconds(), clock.with_sleep_seconds()
-        try:
-            engine = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if stderr is None else subprocess.PIPE,
-                start_new_session=True,
-                preexec_fn=watch,
-            )
-        except OSError as error:
-            raise KvsweepError(f"{command[0]}: cannot be started ({error.strerror}).") from error
+        engine = _start(command, environment, stderr is None, watch)
         group = engine.pid
         pauses = Pauses(engine.pid, start)
-        ended = threading.Event()
-        waited: list[tuple[int, object]] = []
-
-        def wait() -> None:
-            _, status, usage = os.wait4(engine.pid, 0)
-            waited.append((status, usage))
-            ended.set()
-
         pipes = [pipe for pipe in (engine.stdout, engine.stderr) if pipe is not None]
         streams = [
             Stream(pipe, file, path, stream_limit_bytes)
             for pipe, file, path in zip(pipes, outputs, paths, strict=True)
         ]
-        waiter = threading.Thread(target=wait, daemon=True)
+        waiter = _Waiter(engine.pid)
         ended_by = None
         try:
             for thread in (waiter, *streams):
                 thread.start()
             signals.raise_now()
-            while not ended.wait(_POLL_SECONDS):
+            while not waiter.ended.wait(_POLL_SECONDS):
                 now = clock.awake_seconds()
                 pauses.look(now)
                 if time_limit_seconds is not None and now - start - pauses.seconds > time_limit_seconds:
@@ -132,7 +114,7 @@ def run(
             if ended_by == DONE:
                 # It may say what it has left to say.
                 signal_group(group, signal.SIGTERM)
-                ended.wait(_LEAVE_SECONDS)
+                waiter.ended.wait(_LEAVE_SECONDS)
             # Also after a normal end: what the engine left behind must not go on using the device.
             signal_group(group, signal.SIGKILL)
             waiter.join(timeout=_KILL_SECONDS)
@@ -146,16 +128,48 @@ def run(
             )
         for stream in streams:
             stream.finish()
-        status, usage = waited[0]
+    status, usage = waiter.status, waiter.usage
     return ProcessRecord(
         started_at=started_at.isoformat(timespec="milliseconds"),
         wall_seconds=round(wall_seconds, 3),
         # Two clocks are never read at the same moment.
         suspended_seconds=round(suspended_seconds, 3) if suspended_seconds > 0.1 else 0.0,
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),  # type: ignore[attr-defined]
-        peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),  # type: ignore[attr-defined]
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
+        peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         exit_status=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         signal=signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None,
         ended_by=ended_by,
         streams=tuple(stream.record() for stream in streams),
     )
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], together: bool, watch: Callable[[], None] | None
+) -> subprocess.Popen[bytes]:
+    """The engine in a group of its own, with both streams in one if ``together``. Raises KvsweepError."""
+    try:
+        return subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if together else subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=watch,
+        )
+    except OSError as error:
+        raise KvsweepError(f"{command[0]}: cannot be started ({error.strerror}).") from error
+
+
+class _Waiter(threading.Thread):
+    """Waits for a process; ``ended`` is set when its status and what it used are known."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid, self.ended = pid, threading.Event()
+        self.status: int
+        self.usage: resource.struct_rusage
+
+    def run(self) -> None:
+        _, self.status, self.usage = os.wait4(self._pid, 0)
+        self.ended.set()
