@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -14,7 +14,7 @@ from kvsweep.analysis.groups import SUBJECT, THROUGHPUT_SUBJECT, Group, compare_
 from kvsweep.analysis.reference import is_reference, reference_of
 from kvsweep.analysis.speed import against
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel, Point, drawing_of
+from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.marks import (
     PairKey,
     cross_out,
@@ -25,7 +25,7 @@ from kvsweep.figures.marks import (
     words_for,
 )
 from kvsweep.numbers import in_percent
-from kvsweep.study.pairs import pair_label, pair_order
+from kvsweep.study.pairs import Pair, pair_label, pair_order
 from kvsweep.tables.row import Row
 
 _HEIGHT = 3.9  # inches
@@ -174,80 +174,97 @@ def _relative(speed: Sequence[Row], phase: str, title: str) -> Drawing:
     return drawing_of(title, comparison, partial(_differences, left_out))
 
 
+_Change = tuple[float, float | None, float | None]  # percent, and the ends of its interval
+
+
+class _Curve(NamedTuple):
+    """A pair's cells of one source, and how far each is from the reference's at its depth."""
+
+    published: bool
+    pair: PairKey
+    cells: Sequence[Row]
+    changes: Sequence[_Change]
+
+
 def _differences(fallback: Mapping[tuple[Any, ...], list[Row]], title: str, group: Group) -> Panel | None:
     """None where nothing can be compared; ``fallback``: by set-up the rows that are left out."""
-    left_out = fallback.get(tuple(group.rows[0][column] for column in THROUGHPUT_SUBJECT), [])
     reference = reference_of(group.rows)
     if reference is None:
         return None
-    points: list[Point] = []
-    curves = []
-    too_slow: list[PairKey] = []
-    for published, own in by_source(group):
-        base = {row["depth"]: row for row in own if is_reference(row, reference)}
-        for pair in pairs_in_order(row for row in own if not is_reference(row, reference)):
-            cells = sorted(
-                (
-                    row
-                    for row in own
-                    if pair_of(row) == pair and row["depth"] in base and against(row, base[row["depth"]])
-                ),
-                key=lambda row: int(row["depth"]),
-            )
-            changes = [_change(row, base[row["depth"]]) for row in cells]
-            if not cells:
-                continue
-            if min(change for change, _, _ in changes) < SLOWER_BY_FACTORS:
-                too_slow.append(pair)
-                continue
-            curves.append((published, pair, cells, changes))
-            points += [
-                {
-                    "pair": pair_label(*pair),
-                    "depth, tokens": row["depth"],
-                    f"difference from {reference}, %": change[0],
-                    "95 % from, %": change[1],
-                    "95 % to, %": change[2],
-                    "mark": words_for(row),
-                }
-                for row, change in zip(cells, changes, strict=True)
-            ]
+    curves: list[_Curve] = []
+    too_slow: list[_Curve] = []
+    for one in _curves(group, reference):
+        slow = min(change for change, _, _ in one.changes) < SLOWER_BY_FACTORS
+        (too_slow if slow else curves).append(one)
     if not curves:
         return None
-    depths = sorted({row["depth"] for _, _, cells, _ in curves for row in cells})
+    left_out = fallback.get(tuple(group.rows[0][column] for column in THROUGHPUT_SUBJECT), [])
+    omitted = {
+        "fallback": pairs_in_order(left_out),
+        "slower by factors": [one.pair for one in too_slow],
+    }
+    points = tuple(
+        {
+            "pair": pair_label(*one.pair),
+            "depth, tokens": row["depth"],
+            f"difference from {reference}, %": change,
+            "95 % from, %": low,
+            "95 % to, %": high,
+            "mark": words_for(row),
+        }
+        for one in curves
+        for row, (change, low, high) in zip(one.cells, one.changes, strict=True)
+    )
+    return Panel(title, _HEIGHT, partial(_draw_differences, curves, str(reference), omitted), points)
+
+
+def _curves(group: Group, reference: Pair) -> Iterable[_Curve]:
+    for published, own in by_source(group):
+        base = {row["depth"]: row for row in own if is_reference(row, reference)}
+        others = [row for row in own if not is_reference(row, reference) and row["depth"] in base]
+        for pair in pairs_in_order(others):
+            cells = [row for row in others if pair_of(row) == pair and against(row, base[row["depth"]])]
+            cells.sort(key=lambda row: int(row["depth"]))
+            if cells:
+                yield _Curve(published, pair, cells, [_change(row, base[row["depth"]]) for row in cells])
+
+
+def _draw_differences(
+    curves: Sequence[_Curve],
+    reference: str,
+    omitted: Mapping[str, Sequence[PairKey]],
+    axes: Axes,
+    legend: Legend,
+) -> None:
+    depths = sorted({row["depth"] for one in curves for row in one.cells})
     smallest = smallest_depth(depths)
-
-    def draw(axes: Axes, legend: Legend) -> None:
-        for published, pair, cells, changes in curves:
-            label = pair_label(*pair)
-            bars = axes.errorbar(
-                [depth_position(row["depth"], smallest) for row in cells],
-                [change for change, _, _ in changes],
-                yerr=[
-                    [change - low if low is not None else math.nan for change, low, _ in changes],
-                    [high - change if high is not None else math.nan for change, _, high in changes],
-                ],
-                label=label,
-                **curve(pair, published=published),
-            )
-            legend.setdefault(label, bars.lines[0])
-            if published:
-                explain_published(cells, legend)
-        name = str(reference)
-        axes.axhline(0, color="#444444", linewidth=1, zorder=1.5, label="reference")
-        for reason, pairs in (("fallback", pairs_in_order(left_out)), ("slower by factors", too_slow)):
-            names = dict.fromkeys(pair_label(*pair) for pair in pairs)
-            if names:
-                legend[f"left out ({reason}): {', '.join(names)}"] = Line2D([], [], linestyle="none")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %".replace("-", "−") if value else name)
-        axes.set_ylabel(f"difference from {name} at the same depth")
-        axes.set_ylim(*_limits([change for *_, changes in curves for change in changes]))
-        depth_axis(axes, depths, smallest)
-
-    return Panel(title, _HEIGHT, draw, tuple(points))
+    for published, pair, cells, changes in curves:
+        label = pair_label(*pair)
+        bars = axes.errorbar(
+            [depth_position(row["depth"], smallest) for row in cells],
+            [change for change, _, _ in changes],
+            yerr=[
+                [change - low if low is not None else math.nan for change, low, _ in changes],
+                [high - change if high is not None else math.nan for change, _, high in changes],
+            ],
+            label=label,
+            **curve(pair, published=published),
+        )
+        legend.setdefault(label, bars.lines[0])
+        if published:
+            explain_published(cells, legend)
+    axes.axhline(0, color="#444444", linewidth=1, zorder=1.5, label="reference")
+    for reason, pairs in omitted.items():
+        names = dict.fromkeys(pair_label(*pair) for pair in pairs)
+        if names:
+            legend[f"left out ({reason}): {', '.join(names)}"] = Line2D([], [], linestyle="none")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %".replace("-", "−") if value else reference)
+    axes.set_ylabel(f"difference from {reference} at the same depth")
+    axes.set_ylim(*_limits([change for one in curves for change in one.changes]))
+    depth_axis(axes, depths, smallest)
 
 
-def _limits(changes: Sequence[tuple[float, float | None, float | None]]) -> tuple[float, float]:
+def _limits(changes: Sequence[_Change]) -> tuple[float, float]:
     """The vertical axis: all differences and 0, and of their intervals what does not flatten the rest."""
     middles = [0.0, *(middle for middle, _, _ in changes)]
     room = max(max(middles) - min(middles), 2.0)
@@ -257,7 +274,7 @@ def _limits(changes: Sequence[tuple[float, float | None, float | None]]) -> tupl
     return low - 0.05 * room, high + 0.05 * room
 
 
-def _change(row: Row, base: Row) -> tuple[float, float | None, float | None]:
+def _change(row: Row, base: Row) -> _Change:
     """The difference in percent and the ends of its 95 % interval, None where no error is known."""
     found = against(row, base)
     low, high = (
