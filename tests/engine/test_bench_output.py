@@ -91,8 +91,8 @@ def test_equal_samples_may_have_a_standard_deviation_of_minus_nan() -> None:
 
 
 def test_fields_come_and_go() -> None:
-    (test,) = bench_output.parse_bench(line(a_new_field={"x": 1}, n_batch=None, cpu_info=None))
-    assert test.n_batch is None and test.cpu_info is None
+    (test,) = bench_output.parse_bench(line(a_new_field={"x": 1}, n_batch=None, gpu_info=None))
+    assert test.gpu_info is None
 
 
 @pytest.mark.parametrize("text", ["", "\n"])

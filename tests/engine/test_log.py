@@ -40,7 +40,7 @@ sched_reserve: graph splits = 66
 def test_a_context() -> None:
     log = engine_log.parse_engine_log(CONTEXT)
     (context,) = log.contexts
-    assert (context.n_ctx, context.n_ctx_seq, context.n_batch, context.n_ubatch) == (512, 512, 512, 256)
+    assert context.n_ctx == 512
     assert log.kv_caches == (KvCache(24.0, 512, 1, 1, 1, "q5_1", 12.0, "q5_1", 12.0),)
     assert (log.attn_rot_k, log.attn_rot_v, log.flash_attn) == (False, False, True)
     assert log.graph_splits == (66,)
@@ -52,7 +52,7 @@ def test_a_cache_that_is_logged_in_one_line() -> None:
     """As ik_llama.cpp does, here with the argument -khad."""
     (context,) = parsed("ik/kld-q8_0-q4_0-khad.stderr").contexts
     assert context.kv_caches == (KvCache(2.29, 256, None, None, None, "q8_0", 1.49, "q4_0", 0.79),)
-    assert (context.n_ctx, context.n_batch, context.n_ubatch, context.flash_attn) == (256, 256, 256, True)
+    assert (context.n_ctx, context.flash_attn) == (256, True)
     assert (context.attn_rot_k, context.attn_rot_v) == (True, False)
     assert (context.graph_splits, context.kv_devices) == (1, ("CPU",))
     (f16,) = parsed("ik/baseline-f16.stderr").contexts
@@ -177,7 +177,6 @@ def test_attention_that_left_the_gpu_shows_in_the_graph_splits() -> None:
 def test_ways_to_print_graph_splits(line: str, prefill: int, decode: int) -> None:
     text = CONTEXT.replace("sched_reserve: graph splits = 66", line)
     (context,) = engine_log.parse_engine_log(text).contexts
-    assert (context.graph_splits_prefill, context.graph_splits_decode) == (prefill, decode)
     assert context.graph_splits == max(prefill, decode)
 
 

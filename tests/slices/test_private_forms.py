@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from kvsweep.engine.log import parse_engine_log
 from kvsweep.slices.private import Private
-from kvsweep.slices.words import COMMON
+from kvsweep.slices.spelling import COMMON
 from support import TESTS
 
 LOGS = sorted(

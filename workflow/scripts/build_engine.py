@@ -16,7 +16,7 @@ from kvsweep.engine import source as engine_source
 from kvsweep.engine.identity import MEASURING, SCORER, engine_identity
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, read_manifest, sha256, write_json
-from kvsweep.program import run_program, say
+from kvsweep.program import add_base, run_program, say
 from kvsweep.study.engines import Engine, parse_engine
 from kvsweep.study.neighbours import link_or_copy, neighbours
 
@@ -25,9 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the engine")
     parser.add_argument("--definition", required=True, help="the engine's part of the configuration, as JSON")
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
-    )
+    add_base(parser)
     parser.add_argument("--threads", type=int, required=True, help="parallel compilations")
     parser.add_argument("--build-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()

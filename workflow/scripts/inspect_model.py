@@ -10,7 +10,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import sha256_once, write_json
 from kvsweep.inputs.fetch import bring, check_sha256, forget
 from kvsweep.inputs.model_header import ModelHeader, read_header
-from kvsweep.program import run_program, say
+from kvsweep.program import add_base, run_program, say
 from kvsweep.study.origin import Origin, parse_origin
 from kvsweep.study.split_models import checksum_memory, is_split, model_sha256, part_paths
 
@@ -25,9 +25,7 @@ def main() -> None:
         required=True,
         help="the GGUF file, or the first part of a split one; or as JSON, the url or huggingface of a configuration",
     )
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where a relative path starts"
-    )
+    add_base(parser)
     parser.add_argument("--sha256", help="what its sha256 must be")
     parser.add_argument("--model-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ from kvsweep.inputs import demo_text
 from kvsweep.inputs.archive import extract
 from kvsweep.inputs.fetch import bring, check_sha256
 from kvsweep.inputs.plain_text import check_text
-from kvsweep.program import run_program, say
+from kvsweep.program import add_base, run_program, say
 from kvsweep.study.origin import Origin, parse_origin
 
 
@@ -30,9 +30,7 @@ def main() -> None:
     parser.add_argument("--archive-sha256", help="what the archive's sha256 must be")
     parser.add_argument("--seed", type=int, help="seed of the text to generate")
     parser.add_argument("--bytes", type=int, help="length of the text to generate")
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where a relative path starts"
-    )
+    add_base(parser)
     parser.add_argument("--sha256", help="what the text's sha256 must be")
     parser.add_argument("--corpus-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()

@@ -15,7 +15,7 @@ from kvsweep.files import make_directory, read_manifest, sha256, write_json
 from kvsweep.inputs import harness as inputs
 from kvsweep.measure.tasks import sandbox
 from kvsweep.measure.tasks.polyglot import Harness
-from kvsweep.program import run_program, say
+from kvsweep.program import add_base, run_program, say
 from kvsweep.study.polyglot import AIDER_COMMIT, EXERCISES_COMMIT
 
 _MOST_NAMED = 5
@@ -25,9 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the task")
     parser.add_argument("--definition", type=json.loads, required=True, help="what is asked of it, as JSON")
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
-    )
+    add_base(parser)
     parser.add_argument("--harness-json", type=Path, required=True, help="manifest to write")
     arguments = parser.parse_args()
     asked, where = arguments.definition, f"tasks.{arguments.name}"

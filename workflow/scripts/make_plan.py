@@ -29,7 +29,7 @@ from kvsweep.plan.needs import ModelFile
 from kvsweep.plan.plan import Known, Resources, make_plan
 from kvsweep.plan.view import as_text
 from kvsweep.plan.warnings import warnings
-from kvsweep.program import run_program, say
+from kvsweep.program import add_base, run_program, say
 from kvsweep.study.cells import all_cells, baseline_runs, throughput_cells
 from kvsweep.study.config import Model, Study, parse_study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
@@ -40,9 +40,7 @@ from kvsweep.tables.raw_cells import RawCell, read_raw_cell
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
-    )
+    add_base(parser)
     parser.add_argument("--config", required=True, help="the configuration, as JSON")
     parser.add_argument(
         "--warnings", action="store_true", help="say only what will not fit, or not do what its name says"

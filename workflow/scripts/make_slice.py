@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import complete_or_absent
+from kvsweep.files import CHECKOUT, complete_or_absent
 from kvsweep.program import is_dry, names_of, run_program, say, take_names
 from kvsweep.report.provenance import kvsweep_version
 from kvsweep.slices.layout import is_member
@@ -22,7 +22,6 @@ from kvsweep.slices.pack import Held, write_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.units import format_bytes
 
-BASE = Path(__file__).parents[2]
 _MANY = 10
 
 
@@ -41,7 +40,7 @@ def main() -> None:
         target = arguments.results / file_name(study, private)
         with tempfile.TemporaryDirectory(prefix="kvsweep-slice-") as place:
             written = Path(place, target.name)
-            held = write_slice(written, study, private, kvsweep_version(BASE))
+            held = write_slice(written, study, private, kvsweep_version(CHECKOUT))
             # What a taker could not read is found here, not there.
             read_slice("made", written)
             print("\n".join(listing(target.name, held, written.stat().st_size)))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kvsweep.code_identity import code_identity
-from kvsweep.files import complete_or_absent, manifest_identity, read_json, write_json
-from kvsweep.program import run_program, say
+from kvsweep.files import CHECKOUT, complete_or_absent, manifest_identity, read_json, write_json
+from kvsweep.program import add_base, run_program, say
 from kvsweep.slices.join import joined
 from kvsweep.slices.places import bring_slice
 from kvsweep.slices.read import read_slice
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--published",
         type=Path,
-        default=Path(__file__).parents[2] / "resources" / "published",
+        default=CHECKOUT / "resources" / "published",
         help="directory of the published numbers",
     )
     parser.add_argument(
@@ -48,9 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--slices", default="{}", help="slices by name, as JSON, as the configuration has them"
     )
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where a relative path starts"
-    )
+    add_base(parser)
     parser.add_argument(
         "--only-published", action="store_true", help="make the tables of the published numbers alone"
     )

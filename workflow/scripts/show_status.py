@@ -16,7 +16,7 @@ from kvsweep.plan.last_run import last_study
 from kvsweep.plan.overview import Finished, Running, as_text, result_of
 from kvsweep.plan.plan import Known, make_plan
 from kvsweep.plan.rename import check_finished
-from kvsweep.program import run_program
+from kvsweep.program import add_base, run_program
 from kvsweep.study.cells import BaselineRun, Cell, all_cells, baseline_runs
 from kvsweep.study.config import Study
 from kvsweep.tables.raw_cells import DAMAGED
@@ -27,9 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results directory")
     parser.add_argument("--last", type=int, default=5, help="how many finished cells to show")
-    parser.add_argument(
-        "--base", type=Path, default=Path(__file__).parents[2], help="where relative paths start"
-    )
+    add_base(parser)
     arguments = parser.parse_args()
     results: Path = arguments.results
     check_finished(results)

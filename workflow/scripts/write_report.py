@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from kvsweep.analysis.storage import EVERY_TABLE, read_table
-from kvsweep.files import write_text
+from kvsweep.files import CHECKOUT, write_text
 from kvsweep.program import run_program, say
 from kvsweep.report.figures import read_figures
 from kvsweep.report.html import render_html
@@ -24,11 +24,10 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, required=True, help="Markdown file to write")
     parser.add_argument("--configfile", help="configuration that was measured, as it is to be typed")
     arguments = parser.parse_args()
-    base = Path(__file__).parents[2]
     provenance = Provenance(
-        kvsweep_version=kvsweep_version(base),
+        kvsweep_version=kvsweep_version(CHECKOUT),
         snakemake_version=snakemake_version(),
-        repository=repository(base),
+        repository=repository(CHECKOUT),
         configfile=arguments.configfile,
     )
     tables = {name: read_table(arguments.tables, name) for name in EVERY_TABLE}

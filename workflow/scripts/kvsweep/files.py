@@ -13,6 +13,8 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 
+# Where kvsweep is: with its resources, and where relative paths of a configuration start.
+CHECKOUT = Path(__file__).parents[3]
 # Whatever file such an error names, it is none that was read.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

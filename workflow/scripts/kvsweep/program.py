@@ -9,12 +9,18 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from kvsweep.addresses import without_proxies, without_secrets
 from kvsweep.errors import Interrupted, KvsweepError
-from kvsweep.files import FULL
+from kvsweep.files import CHECKOUT, FULL
 from kvsweep.parents import end_with
+
+
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """The option that says where relative paths of a configuration start, unless that is the checkout."""
+    parser.add_argument("--base", type=Path, default=CHECKOUT, help="where relative paths start")
 
 
 def say(message: str) -> None:

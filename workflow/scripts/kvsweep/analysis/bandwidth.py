@@ -22,9 +22,10 @@ from kvsweep.analysis.estimates import error_of, on_common_rounds
 from kvsweep.analysis.row_values import seconds_per_token
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.errors import KvsweepError
+from kvsweep.files import CHECKOUT
 from kvsweep.tables.row import SET_UP, Row, problem_with
 
-FILE = Path(__file__).parents[4] / "resources" / "bandwidths.csv"
+FILE = CHECKOUT / "resources" / "bandwidths.csv"
 # What may stand behind a chip's name in a machine's: its memory. With ``Max`` or ``Ti`` it would be another chip.
 _MEMORY = r"(?:[ -]+\d+ ?GB)?"
 _cell = itemgetter(*SET_UP, "ctk", "ctv", "depth")

@@ -27,8 +27,7 @@ _CACHE_TYPE = re.compile(r"[A-Za-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4, q8_KV
 # A line with one of these is meant as a test.
 _OF_A_TEST = {"n_prompt", "n_gen", "samples_ns", "samples_ts"}
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
-_NUMBERS = ("n_batch", "n_ubatch", "n_threads", "n_gpu_layers")
-_TEXTS = ("backends", "cpu_info", "gpu_info", "model_filename", "build_commit", "test_time")
+_TEXTS = ("backends", "gpu_info", "test_time")
 _FLASH_ATTN = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
@@ -46,16 +45,10 @@ class BenchTest:
     type_k: str
     type_v: str
     samples_ns: tuple[int, ...]
-    n_batch: int | None = None
-    n_ubatch: int | None = None
     n_threads: int | None = None
-    n_gpu_layers: int | None = None
     flash_attn: bool | None = None
     backends: str | None = None
-    cpu_info: str | None = None
     gpu_info: str | None = None
-    model_filename: str | None = None
-    build_commit: str | None = None
     test_time: str | None = None
 
     def __post_init__(self) -> None:
@@ -158,8 +151,6 @@ def _json_object(line: str) -> dict[str, Any] | None:
 
 
 def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
-    said: dict[str, Any] = {name: _optional(fields, name, int) for name in _NUMBERS}
-    said |= {name: _optional(fields, name, str) or None for name in _TEXTS}
     test = BenchTest(
         n_prompt=_field(fields, "n_prompt", int),
         n_gen=_field(fields, "n_gen", int),
@@ -167,8 +158,9 @@ def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
         type_k=_field(fields, "type_k", str),
         type_v=_field(fields, "type_v", str),
         samples_ns=tuple(_list(fields, "samples_ns", int)),
+        n_threads=_optional(fields, "n_threads", int),
         flash_attn=_FLASH_ATTN.get(str(fields.get("flash_attn")).lower()),
-        **said,
+        **{name: _optional(fields, name, str) or None for name in _TEXTS},
     )
     _check_against_printed(test, fields)
     return test

@@ -15,6 +15,7 @@ from pathlib import Path
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.identity import SCORER, engine_files
 from kvsweep.errors import KvsweepError
+from kvsweep.files import CHECKOUT
 from kvsweep.machine.children import guard, signal_group
 from kvsweep.study.tasks import SERVER
 
@@ -38,7 +39,7 @@ _SERVER_OPTIONS = {
 }
 # kvsweep's own program for divergence at any depth, one more target of the engine's tree. A variable of CMake's, no
 # option of the engine's: it leaves the engine's programs as they are.
-_SCORER_DEFINE = f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={Path(__file__).parents[4] / 'scorer' / 'inject.cmake'}"
+_SCORER_DEFINE = f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={CHECKOUT / 'scorer' / 'inject.cmake'}"
 # What a full disk, or too little memory for a compiler, does to a build: it says nothing of the engine.
 _NOT_OF_THE_ENGINE = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|Cannot allocate memory|memory exhausted|Killed signal"

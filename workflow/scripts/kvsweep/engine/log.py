@@ -88,7 +88,7 @@ class _Context:
         self.kv_caches: list[KvCache] = []
         self.rotations: dict[str, list[bool]] = {"k": [], "v": []}
         self.hadamard: dict[str, bool] = {}
-        self.splits: list[tuple[int, int]] = []
+        self.splits: list[int] = []
         self.compute_buffers: dict[str, float] = {}
         self.label: str | None = None
         self.recurrent: float | None = None
@@ -123,16 +123,11 @@ class _Context:
         rotations = [self._rotations(which) for which in ("k", "v")]
         return EngineContext(
             n_ctx=self.parameters.get("n_ctx"),
-            n_ctx_seq=self.parameters.get("n_ctx_seq"),
-            n_batch=self.parameters.get("n_batch"),
-            n_ubatch=self.parameters.get("n_ubatch"),
             flash_attn=self.flash_attn,
             kv_caches=tuple(self.kv_caches),
             kv_devices=self.kv_devices(),
             rotations=tuple(zip(*rotations, strict=True)),
-            graph_splits=max((max(pair) for pair in self.splits), default=None),
-            graph_splits_prefill=max((prefill for prefill, _ in self.splits), default=None),
-            graph_splits_decode=max((decode for _, decode in self.splits), default=None),
+            graph_splits=max(self.splits, default=None),
             compute_buffers_mib=self.compute_buffers,
             recurrent_mib=self.recurrent,
         )
@@ -210,9 +205,8 @@ class _Reader:
             said = flash_attn[1] or flash_attn[2]
             self._context().flash_attn = None if said == "auto" else said in ("enabled", "1")
         elif message.startswith("graph") and "splits" in message:
-            first, first_decode, second, second_decode = known(_SPLITS, message).groups()
-            prefill = int(first or second)
-            self._context().splits.append((prefill, int(first_decode or second_decode or prefill)))
+            # Of prefill and of decode, in one form or the other.
+            self._context().splits.append(max(int(n) for n in known(_SPLITS, message).groups() if n))
         elif buffer := _COMPUTE_BUFFER.fullmatch(message):
             self._context().compute_buffers[buffer[1]] = float(buffer[2])
 

@@ -53,16 +53,11 @@ class EngineContext:
     """
 
     n_ctx: int | None = None
-    n_ctx_seq: int | None = None
-    n_batch: int | None = None
-    n_ubatch: int | None = None
     flash_attn: bool | None = None
     kv_caches: tuple[KvCache, ...] = ()
     kv_devices: tuple[str, ...] = ()
     rotations: tuple[tuple[bool | None, bool | None], ...] = ()
     graph_splits: int | None = None
-    graph_splits_prefill: int | None = None
-    graph_splits_decode: int | None = None
     compute_buffers_mib: Mapping[str, float] = field(default_factory=dict)
     recurrent_mib: float | None = None
 

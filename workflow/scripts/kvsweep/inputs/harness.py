@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, sha256, write_text
+from kvsweep.files import CHECKOUT, make_directory, sha256, write_text
 from kvsweep.inputs.git_tree import fetch_commit
 from kvsweep.inputs.package_index import run_pip
 from kvsweep.program import last_line
 from kvsweep.study.neighbours import neighbours
 
-REQUIREMENTS = Path(__file__).parents[4] / "requirements" / "harness.txt"
+REQUIREMENTS = CHECKOUT / "requirements" / "harness.txt"
 # aider 0.86 asks for them.
 _PYTHONS = ((3, 10), (3, 13))
 

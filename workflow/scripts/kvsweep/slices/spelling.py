@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from kvsweep.slices.words import COMMON
+from kvsweep.files import CHECKOUT
 
+_LINES = (CHECKOUT / "resources" / "common-words.txt").read_text(encoding="utf-8").splitlines()
+COMMON = frozenset(word for line in _LINES if not line.startswith("#") for word in line.split())
 # As many letters of a name are not found in a word by chance, where no engine says such a word.
 _LONG, _SHORTEST = 4, 3
 _LETTERS = re.compile(r"[^\W\d_]")

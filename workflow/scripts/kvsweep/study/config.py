@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from kvsweep.files import CHECKOUT
 from kvsweep.study.complaints import ConfigError, read
 from kvsweep.study.engines import Engine, check_reference, engine_asked, pairs_asked
 from kvsweep.study.origin import Origin
@@ -29,7 +29,7 @@ from kvsweep.study.shape import (
 from kvsweep.study.tasks import Task, task_of
 from kvsweep.study.yaml_file import read_yaml
 
-WORKLOADS_FILE = Path(__file__).parents[4] / "resources" / "workloads.yaml"
+WORKLOADS_FILE = CHECKOUT / "resources" / "workloads.yaml"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
+from kvsweep.files import CHECKOUT
 from kvsweep.study.complaints import Complaint
 
 AIDER = "https://github.com/Aider-AI/aider"
@@ -20,7 +20,7 @@ STUDY_SECONDS = tuple(hours * 3600 / 225 for hours in STUDY_HOURS)
 # The image that aider's own benchmark/docker_build.sh makes.
 IMAGE = "aider-benchmark"
 
-_FILE = Path(__file__).parents[4] / "resources" / "polyglot" / "exercises.txt"
+_FILE = CHECKOUT / "resources" / "polyglot" / "exercises.txt"
 
 
 @cache
