@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from kvsweep.analysis.comparable import set_ups_differ
 from kvsweep.analysis.reference import reference_engine
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.tables.row import SCORED, SET_UP, Row, is_published
 
 # --- which rows may stand side by side ----------------------------------------------------------------------
@@ -65,9 +66,7 @@ def _described(column: str, value: Any) -> str | None:
 
 def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
     """Split rows by the columns of `subject`, in order of appearance; name each group by what varies."""
-    by_key: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        by_key.setdefault(tuple(row[column] for column in subject), []).append(row)
+    by_key = by_columns(rows, subject)
 
     def values(column: str) -> list[Any]:
         place = subject.index(column)

@@ -9,6 +9,7 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import SUBJECT, Group, compare
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures.depth import token_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
@@ -33,15 +34,10 @@ def right_by_context(task_shares: Sequence[Row]) -> Drawing:
     return drawing_of("Right answers by context", comparison, _panel)
 
 
-def _look(row: Row) -> PairKey:
-    """Only cells in which the pair ran that was asked for have a share."""
-    return row["ctk"], row["ctv"], row["ctk"], row["ctv"]
-
-
 def _panel(title: str, group: Group) -> Panel:
-    lines: dict[PairKey, list[Row]] = {}
-    for row in sorted(group.rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["context"])):
-        lines.setdefault(_look(row), []).append(row)
+    in_order = sorted(group.rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["context"]))
+    # Only cells in which the pair ran that was asked for have a share.
+    lines = {(*pair, *pair): own for pair, own in by_columns(in_order, ("ctk", "ctv")).items()}
     points = tuple(
         {
             "pair": pair_label(*pair),

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
@@ -42,10 +43,8 @@ def _draw(group: Group, axes: Axes, legend: Legend) -> None:
     name, unit = ("GiB", 2**30) if max(row["kv_bytes"] for row in rows) >= 2**28 else ("MiB", 2**20)
     extent = [row["kv_bytes"] / unit for row in rows]
     for published, own in by_source(group):
-        by_pair: dict[tuple[str, str], list[Row]] = {}
-        for row in sorted(own, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"])):
-            by_pair.setdefault((row["ctk"], row["ctv"]), []).append(row)
-        for pair, cells in by_pair.items():
+        in_order = sorted(own, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"]))
+        for pair, cells in by_columns(in_order, ("ctk", "ctv")).items():
             look = style.pair_style(*pair)
             axes.plot(
                 [depth_position(row["depth"], smallest) for row in cells],

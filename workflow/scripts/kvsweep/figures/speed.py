@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from kvsweep.analysis.groups import SUBJECT, THROUGHPUT_SUBJECT, Group, compare_beside_published
 from kvsweep.analysis.reference import is_reference, reference_of
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import against
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
@@ -26,7 +27,7 @@ from kvsweep.figures.marks import (
 )
 from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import Pair, pair_label, pair_order
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, is_published
 
 _HEIGHT = 3.9  # inches
 SLOWER_BY_FACTORS = (
@@ -56,11 +57,8 @@ def decode_relative(speed: Sequence[Row]) -> Drawing:
 
 def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
     """Our rows of a panel, then each published source's: what is never mixed, with whether it was published."""
-    sources: dict[str, list[Row]] = {}
-    for row in group.published:
-        sources.setdefault(row["source"], []).append(row)
-    own_is_published = str(group.rows[0]["source"]).startswith("published:")
-    return [(own_is_published, group.rows), *((True, rows) for rows in sources.values())]
+    of_others = by_columns(group.published, ("source",)).values()
+    return [(is_published(group.rows[0]), group.rows), *((True, rows) for rows in of_others)]
 
 
 # --- rates --------------------------------------------------------------------------------------------------
@@ -167,10 +165,7 @@ def _relative(speed: Sequence[Row], phase: str, title: str) -> Drawing:
     comparison = compare_beside_published(
         [row for row in measured if not row["fallback"]], THROUGHPUT_SUBJECT
     )
-    left_out: dict[tuple[Any, ...], list[Row]] = {}
-    for row in measured:
-        if row["fallback"]:
-            left_out.setdefault(tuple(row[column] for column in THROUGHPUT_SUBJECT), []).append(row)
+    left_out = by_columns([row for row in measured if row["fallback"]], THROUGHPUT_SUBJECT)
     return drawing_of(title, comparison, partial(_differences, left_out))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kvsweep.analysis.groups import SUBJECT
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import ONE_ROUND
 from kvsweep.numbers import ABSENT, format_number
 from kvsweep.report.parts import Entry, Grid, Section, by_set_up
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import SCORED, Row
 from kvsweep.units import format_bytes, format_count, plural
 
 MOST_DUELS = 40  # of a set-up; the others stand in the table's file
@@ -37,12 +38,9 @@ def duel_sections(head_to_head: Sequence[Row]) -> Iterable[Section]:
         )
         shown = duels[:MOST_DUELS]
         grids = []
-        texts: dict[tuple[Any, Any], None] = dict.fromkeys(
-            (row["corpus"], row["n_ctx"]) for row in rows if row["corpus"] is not None
-        )
         sizes = [row for row in rows if row["quantity"] == "kv_bytes_per_token"]
-        for corpus, n_ctx in texts or {(None, None): None}:
-            own = [row for row in rows if corpus and (row["corpus"], row["n_ctx"]) == (corpus, n_ctx)]
+        scored = by_columns([row for row in rows if row["corpus"] is not None], SCORED)
+        for (corpus, n_ctx), own in (scored or {(None, None): []}).items():
             where = f", {corpus} at context {format_count(n_ctx)}" if corpus else ""
             grids.append(
                 _grid(

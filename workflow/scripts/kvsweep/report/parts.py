@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.analysis.groups import compare
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_number
 from kvsweep.study.pairs import Pair, pair_label, pair_order
 from kvsweep.tables.row import Row, pair_of, ran_as, source_order
@@ -103,10 +104,8 @@ def listed(values: Iterable[Any]) -> str:
 
 def by_pair(rows: Iterable[Row]) -> dict[Pair, list[Row]]:
     """Rows by the pair that was asked for, in the order in which pairs are always shown."""
-    found: dict[Pair, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: pair_order(row["ctk"], row["ctv"])):
-        found.setdefault(pair_of(row), []).append(row)
-    return found
+    in_order = sorted(rows, key=lambda row: pair_order(row["ctk"], row["ctv"]))
+    return {Pair(*pair): own for pair, own in by_columns(in_order, ("ctk", "ctv")).items()}
 
 
 def number(value: float | None, significant: int = 3) -> Entry:
