@@ -53,6 +53,7 @@ class Part:
 
     @property
     def tolerance(self) -> float | None:
+        """How far the estimate may lie from what is expected: margin and error added. None where it is not known."""
         if self.estimate is None or self.estimate.error == math.inf:
             return None
         return self.margin + self.estimate.error
@@ -69,6 +70,7 @@ class Part:
         return abs(self.estimate.value - self.expected) / self.tolerance if self.relation == "about" else 0.0
 
     def describe(self, unit: str) -> str:
+        """The part in one line: what was found with its error, what was asked, and the verdict."""
         if self.estimate is None:
             return f"{self.name}: {self.remark or self.verdict}"
         value, error = in_unit(unit, self.estimate.value), "?"
@@ -90,6 +92,7 @@ class Part:
 
 
 def in_unit(unit: str, value: float) -> str:
+    """``value`` to three digits; one in ``fraction`` as a percentage."""
     return f"{format_number(100 * value, 3)} %" if unit == "fraction" else format_number(value, 3)
 
 

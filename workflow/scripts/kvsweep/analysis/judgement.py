@@ -228,5 +228,6 @@ def ranked(judgements: Iterable[Judgement], workload: Workload) -> list[Judgemen
 
 
 def seconds_of(one: Judgement) -> float:
+    """The seconds of the request of a pair that has a speed."""
     assert one.request is not None
     return one.request.seconds

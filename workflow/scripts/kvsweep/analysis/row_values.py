@@ -27,6 +27,7 @@ def speed_of(row: Row) -> Value:
 
 
 def seconds_per_token(row: Row) -> Value:
+    """The reciprocal of ``speed_of``, taken in every round; the bound of a printed rate by the derivative of 1/x."""
     rate = speed_of(row)
     if rate.rounds is not None:
         return of_rounds({round_: 1 / value for round_, value in rate.rounds.items()})

@@ -36,6 +36,8 @@ _AS_IN_9 = "the study's 'nearly' of statement 9, here for"
 
 @dataclass(frozen=True)
 class Statement:
+    """One of the numbered statements, and the function that finds its parts in the cells."""
+
     number: int
     text: str
     unit: str  # of the numbers of its parts
@@ -57,6 +59,8 @@ def statement(
     counted: bool = False,
     note: str = "",
 ) -> Callable[[Callable[[Cells], list[Part]]], Callable[[Cells], list[Part]]]:
+    """A decorator that enters the function below it into ``STATEMENTS`` under ``number``."""
+
     def register(parts: Callable[[Cells], list[Part]]) -> Callable[[Cells], list[Part]]:
         STATEMENTS[number] = Statement(number, text, unit, of_quality, counted, parts, note)
         return parts

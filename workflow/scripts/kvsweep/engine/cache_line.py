@@ -68,6 +68,7 @@ def padded_number(printed: str, width: int) -> float:
 
 
 def known(pattern: re.Pattern[str], message: str) -> re.Match[str]:
+    """The match of all of ``message``. Raise UnparsableOutput if it has another form."""
     match = pattern.fullmatch(message)
     if match is None:
         raise UnparsableOutput(f"the log has a line of unknown form: {message!r}")

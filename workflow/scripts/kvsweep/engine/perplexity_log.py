@@ -49,6 +49,7 @@ def raise_complaint(text: str) -> None:
 
 
 def announcement(text: str) -> Announcement | None:
+    """What the run said of itself before it computed; None before that. Raise UnparsableOutput for two that differ."""
     found = {tuple(map(int, groups)) for groups in _ANNOUNCEMENT.findall(text)}
     if len(found) > 1:
         raise UnparsableOutput("the log announces two different runs")

@@ -179,7 +179,7 @@ def _left_out_by_older_builds(closing: _Closing, p99_twice: bool) -> tuple[str, 
 
 
 def _printed_twice(name: str) -> ClosingStatisticsMissing:
-    """The log thread's doing, at exit: the rest is lost then."""
+    """The log thread of llama.cpp may print a line twice as it exits; what follows is lost then."""
     return ClosingStatisticsMissing(f"the KL run printed {_CLOSING_LABELS[name]!r} more than once", None)
 
 

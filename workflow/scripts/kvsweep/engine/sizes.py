@@ -40,6 +40,7 @@ class CacheShape:
 
 
 def padded(n: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is at least ``n``."""
     return -(-n // multiple) * multiple
 
 

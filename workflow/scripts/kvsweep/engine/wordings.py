@@ -44,6 +44,7 @@ class Wording:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
+        """``form`` as a regular expression: ``#`` is a number, ``*`` any text within the line."""
         parts = {"#": r"-?\d+(?:[.,]\d+)?", "*": r"[^\n]*?"}
         pieces = (parts.get(part, re.escape(part)) for part in re.split(r"([#*])", self.form))
         return re.compile("".join(pieces), re.IGNORECASE)

@@ -75,6 +75,7 @@ def begin(remote: Remote, target: Path, answer: Answer, held: int) -> None:
 
 
 def finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
+    """Put the whole file in its place and write beside it what it is. Raise KvsweepError if that fails."""
     try:
         # A record of what was there before must not speak for the new file.
         forget(target)
@@ -88,6 +89,7 @@ def finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
 
 
 def kept(target: Path) -> str:
+    """Words for a message: how much of the file is there and is kept for the next try; empty if nothing is."""
     held = size_of(partial(target))
     return f"{format_bytes(held)} of it stay, " if held else ""
 

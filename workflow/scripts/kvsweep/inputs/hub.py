@@ -45,6 +45,7 @@ class HubRemote(Remote):
         return authorize
 
     def refusal(self, response: requests.Response) -> str:
+        """Why the hub refused the file and what to do about it, by the code that it names or by the HTTP status."""
         code, status = response.headers.get("X-Error-Code", ""), response.status_code
         token = "HF_TOKEN" if self.token is None else "another HF_TOKEN"
         if code == "EntryNotFound":

@@ -18,6 +18,7 @@ _RECURRENT = ("mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7")
 
 
 def is_recurrent(header: HeaderValues, layer: int) -> bool:
+    """Whether ``layer`` (from 0) keeps a recurrent state, as llama.cpp decides it for the architecture."""
     if header.architecture in _RECURRENT:
         return True
     if layer >= header.n_layers - header.n_next:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 
 def available_memory_bytes() -> int | None:
+    """What the operating system says is available, without swap."""
     try:
         if platform.system() == "Darwin":
             done = subprocess.run(["vm_stat"], capture_output=True, text=True, timeout=10, check=True)

@@ -83,6 +83,11 @@ def run(
     describe: Callable[[Path, float], str | None],
     until: Callable[[], bool] | None = None,
 ) -> Attempt:
+    """Run the engine once for a prepared cell and return what happened, whatever the exit status.
+
+    Its standard output goes to ``stdout_name`` in the directory of the attempt. ``describe`` says from that directory
+    and the seconds since the start how far it is. The engine is ended as soon as ``until`` is true.
+    """
     conditions = read_conditions()
     logs, run_id = arguments.results / "logs", str(arguments.workflow_pid or "")
     for remark in new_remarks(logs, subject.machine.host, run_id, remarks(conditions)):
@@ -122,6 +127,7 @@ def new_remarks(directory: Path, host: str, run_id: str, found: Sequence[str]) -
 
 
 def announce(arguments: argparse.Namespace, what: str) -> None:
+    """Say in one line which cell begins, and how many of all are done."""
     done = count_done(arguments.results)
     number = f"{done[0]} of {done[1]} cells done; " if done else ""
     names = Path(arguments.cell).parts[1:3]
@@ -165,6 +171,7 @@ def busy_before(cores: float | None) -> list[str]:
 
 
 def what_length(arguments: argparse.Namespace) -> str:
+    """Words for the depth or the context of the cell, to be put behind its pair; empty for a task."""
     if arguments.kind == "throughput":
         return f" at depth {format_count(arguments.depth)}"
     if arguments.kind == "task":

@@ -75,6 +75,7 @@ def baseline(arguments: argparse.Namespace) -> None:
 def request(
     arguments: argparse.Namespace, subject: Subject, corpus: Mapping[str, Any]
 ) -> commands.PerplexityRequest:
+    """What every llama-perplexity run of the cell or baseline is asked for, with or without a reference."""
     return commands.PerplexityRequest(
         subject.model["path"],
         corpus["path"],
@@ -181,6 +182,7 @@ def await_baseline(logits: Path, n_ctx: int, chunks: int, n_vocab: int) -> None:
 
 
 def check_disk(directory: Path, needed_bytes: int) -> None:
+    """Raise KvsweepError if the disk of ``directory``, which may not exist yet, has less than that free."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed_bytes:

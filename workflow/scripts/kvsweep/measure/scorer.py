@@ -33,6 +33,11 @@ from kvsweep.study.positions import Positions
 
 
 def scorer(arguments: argparse.Namespace) -> None:
+    """Measure the cell of one pair by kvsweep's scorer, on a cluster together with other pairs of the context.
+
+    What a process leaves is booked for every pair of it. If the pair is not complete after a process that it shared,
+    it gets one of its own, and what that one leaves is kept as it is.
+    """
     corpus = load_corpus(arguments.corpus)
     positions = Positions.parse(arguments.positions)
     subject = prepare(
@@ -94,6 +99,7 @@ def check_text(subject: Subject, corpus: str, request: ScorerRequest) -> None:
 
 
 def program_of(subject: Subject) -> Path:
+    """The built scorer. Raise KvsweepError if the engine has none."""
     check_has_scorer(subject.build["engine"], subject.build)
     return subject.program(SCORER)
 

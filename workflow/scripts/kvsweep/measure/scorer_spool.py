@@ -87,6 +87,7 @@ class Spool:
 
 
 def as_json(attempt: Attempt, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What is kept of a process that scored ``pairs`` for the cells that are made of it later."""
     return {
         "command": list(attempt.command),
         "pairs": [str(pair) for pair in pairs],

@@ -38,6 +38,7 @@ _POLL_SECONDS = 0.1
 
 
 def task(arguments: argparse.Namespace) -> None:
+    """Measure the cell of one task and pair: ask every item that no earlier run has asked, then keep them all."""
     definition: dict[str, Any] = arguments.definition
     corpus = load_corpus(arguments.corpus) if arguments.corpus else None
     of_text = {} if corpus is None else {"corpus": corpus["corpus"], "corpus_sha256": corpus["sha256"]}
@@ -100,6 +101,7 @@ def task(arguments: argparse.Namespace) -> None:
 
 
 def server_of(subject: Subject) -> Path:
+    """The engine's llama-server. Raise KvsweepError if it was built without."""
     if SERVER not in subject.build["files"]:
         name = subject.build["engine"]
         raise KvsweepError(

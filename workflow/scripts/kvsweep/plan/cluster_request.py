@@ -58,7 +58,7 @@ def check_nodes(study: Study) -> None:
 
 
 def request(study: Study, run: Cell | BaselineRun, results: Path) -> Request:
-    """What a job asks for that measures ``run``, by what is under ``results`` now."""
+    """What the job that measures ``run`` asks for. Predicted from what is under ``results`` now."""
     needs = _needs(study, run, results)
     memory = disk = 0
     if needs is not None:

@@ -115,6 +115,7 @@ class Errors(logging.Filter):
         return [*self.buried, *(log for log in self._failed if last_words(log) is None)]
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether Snakemake is to print ``record``. For an error with a sentence, print that instead."""
         event = getattr(getattr(record, "event", None), "value", None)
         if event == "job_error":
             self._failed += map(Path, getattr(record, "log", []))

@@ -75,12 +75,14 @@ class Finished:
 
 
 def request_of(study: Study, cell: ThroughputCell) -> BenchRequest:
+    """What llama-bench is asked for in ``cell``."""
     asked = study.throughput
     assert asked is not None
     return BenchRequest(cell.depth, asked.prompt, asked.generate, asked.repetitions)
 
 
 def throughput_needs(model: ModelFile, pair: Pair, request: BenchRequest) -> Needs:
+    """Memory and disk that one llama-bench run of ``pair`` takes."""
     # One context after the other; the one of the longer test is the larger one.
     cache = sizes.bench_cache(request.depth, max(request.prompt, request.generate))
     return Needs(

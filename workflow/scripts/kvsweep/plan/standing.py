@@ -136,6 +136,7 @@ class StudyOnDisk:
         return [] if made is None or is_right(made) else [self.newer]
 
     def engine(self, name: str) -> list[str]:
+        """``newer`` if the engine that was built is not the one of the configuration."""
         engine, now = self.study.engines[name], self.now.engines[name]
         # Of the address an older kvsweep wrote nothing; a commit or a checksum is the source, wherever it comes from.
         address = address_of(engine)
@@ -155,6 +156,7 @@ class StudyOnDisk:
         return self._unless(self._path("engines", name, "build.json"), is_right)
 
     def model(self, name: str) -> list[str]:
+        """``newer`` if the model that was fetched is not the one of the configuration."""
         model = self.study.models[name]
         return self._unless(
             self._path("models", name, "model.json"),
@@ -165,6 +167,7 @@ class StudyOnDisk:
         )
 
     def corpus(self, name: str) -> list[str]:
+        """``newer`` if the text that was fetched is not the one of the configuration."""
         corpus = self.study.corpora[name]
         return self._unless(
             self._path("corpora", name, "corpus.json"),
@@ -176,6 +179,7 @@ class StudyOnDisk:
         )
 
     def harness(self, task: str) -> list[str]:
+        """``newer`` if the harness of ``task`` has another definition, or a directory of it is gone."""
         asked = self.study.tasks[task]
         assert asked.harness is not None
         definition = json.loads(harness_definition(asked))

@@ -45,6 +45,7 @@ QUALITY_COLUMNS = (
 
 
 def quality_sections(rows: Sequence[Row]) -> Iterable[Section]:
+    """A section for every engine, machine, model, corpus and context: a line for each row, ordered by pair."""
     for title, group in by_set_up(rows, QUALITY_SUBJECT):
         control = control_of(group)
         lines = [_quality_line(row, control) for own in by_pair(group).values() for row in own]

@@ -65,6 +65,7 @@ class Contents:
         return data
 
     def read_json(self, name: str) -> dict[str, Any]:
+        """The member ``name`` as a JSON object. Raise Refused, with the name, if it is none."""
         try:
             found = parse_json(self.read(name))
         except Refused:

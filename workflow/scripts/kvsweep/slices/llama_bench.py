@@ -126,6 +126,7 @@ def _row(test: Mapping[str, Any], build: str) -> dict[str, Any]:
 
 
 def write_database(path: Path, found: Database) -> None:
+    """Write the rows as the SQLite database that ``llama-bench -o sql`` would have filled; whole or not at all."""
     with complete_or_absent(path) as beside:
         beside.unlink(missing_ok=True)
         database = sqlite3.connect(beside)

@@ -11,6 +11,7 @@ from kvsweep.tables.row import pair_of
 
 
 def lines_of(contents: Contents, found: SliceRows) -> list[str]:
+    """The format, the rows of each table by status, and who gave them: a line each."""
     said = {} if contents.manifest is None else contents.manifest.said
     lines = [
         f"format {said['format']}, {len(contents.names)} members, all as the manifest says"

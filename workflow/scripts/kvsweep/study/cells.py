@@ -166,6 +166,7 @@ def models_of(study: Study, asked: tuple[str, ...] | None) -> list[str]:
 
 
 def quality_cells(study: Study) -> list[QualityCell]:
+    """The quality cells of every engine, ordered by engine, model, corpus, context, method and pair."""
     if study.quality is None:
         return []
     return [

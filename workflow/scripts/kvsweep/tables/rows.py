@@ -201,6 +201,7 @@ def contexts_of(log: EngineLog) -> list[EngineContext]:
 
 
 def common(cell: Cell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
+    """The columns that a row of every kind of cell has: what was run, where, when, and under which conditions."""
     run = recorded.run
     knobs = [f"{name}={shlex.quote(value)}" for name, value in run["environment"].items()]
     return {

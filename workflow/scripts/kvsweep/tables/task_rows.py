@@ -92,6 +92,7 @@ def _shares(scores: Sequence[float | None]) -> Row:
 def item_rows(
     cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], _model: Mapping[str, Any]
 ) -> list[Row]:
+    """A row for every item that was asked; none if what was recorded cannot be read."""
     run = recorded.run
     kind = run["definition"]["kind"]
     try:
