@@ -51,7 +51,7 @@ def command(
         *("task", "--results", place.results, "--cell", str(cell(place, pair).relative_to(place.results))),
         *("--engine", place.build_json, "--model", place.model_json, "--pair", pair, "--task", "r"),
         *("--definition", json.dumps(definition), "--n-items", str(n_items), "--cell-hours", str(hours)),
-        *("--answer-minutes", json.dumps({"r": minutes}), "--log-mebibytes", "1"),
+        *("--answer-minutes", json.dumps({"r": minutes}), "--log-mebibytes", "64"),
         *corpus,
     ]
 
@@ -166,6 +166,14 @@ def test_a_server_that_ends(place: Workplace, fault: str, status: str, reason: s
     found = row(place)
     assert (found["status"], found["reason"]) == (status, reason)
     assert "share" not in found
+
+
+def test_what_a_server_prints_of_each_item_does_not_fill_the_disk(place: Workplace) -> None:
+    assert ask(place, "q8_0", fault="talks").returncode == 0
+    (_, log) = run_json(cell(place, "q8_0"))["streams"]
+    assert log["left_out_bytes"] > 3 * 2**20 > log["size_bytes"]
+    found = row(place, "q8_0")
+    assert (found["status"], found["effective_ctk"]) == ("measured", "q8_0")
 
 
 def test_a_type_that_the_server_refuses(place: Workplace) -> None:

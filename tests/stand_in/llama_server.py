@@ -37,6 +37,7 @@ FAULTS = {
         "hangs",
         "closes",
         "surrogate",
+        "talks",
     ),
 }
 ASKED = dict(zip(sys.argv[1:], [*sys.argv[2:], ""], strict=True))
@@ -105,7 +106,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def complete(self, asked: dict[str, Any]) -> None:
         at, STATE["items"] = STATE["items"], STATE["items"] + 1
-        if FAULT and at == int(os.environ.get("STAND_IN_AT", "0")):
+        if FAULT == "talks":
+            sys.stderr.write("slot update_batch: id 0 | a line for each token\n" * 20_000)
+        elif FAULT and at == int(os.environ.get("STAND_IN_AT", "0")):
             self.fail(FAULT)
             return
         prompt = asked["prompt"]

@@ -23,6 +23,7 @@ from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT
 from kvsweep.measure.second_names import drop_spare, spare
 from kvsweep.measure.takeover import Claim
 
+SERVER_LOG_BYTES = 2 * 2**20
 # Ends of an engine that somebody else decided on.
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
@@ -88,7 +89,9 @@ def run_engine(
 ) -> Attempt:
     """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it.
 
-    With ``until`` it is a server that writes both streams to ``stdout_name`` and is ended when that says so.
+    With ``until`` it is a server that writes both streams to ``stdout_name`` and is ended when that says so. What it
+    prints of each request is no evidence, and some builds print each prompt and ten lines a token: ``SERVER_LOG_BYTES``
+    are kept of it.
 
     ``job_seconds`` is what the job of a cluster has left for it, ``devices`` how many of its devices it may use.
     """
@@ -105,6 +108,7 @@ def run_engine(
         subject.claim.look()
         on_tick()
 
+    limit_bytes = int(log_mebibytes * 2**20)
     try:
         record = run(
             command,
@@ -112,7 +116,7 @@ def run_engine(
             partial(subject.directory / stdout_name),
             None if until else partial(subject.directory / "stderr.log"),
             time_limit_seconds=limit_seconds,
-            stream_limit_bytes=int(log_mebibytes * 2**20),
+            stream_limit_bytes=min(limit_bytes, SERVER_LOG_BYTES) if until else limit_bytes,
             workflow_pid=workflow_pid,
             on_tick=tick,
             until=until or (lambda: False),

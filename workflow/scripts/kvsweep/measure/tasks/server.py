@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import requests
 
 from kvsweep.files import partial
+from kvsweep.measure.engine_run import SERVER_LOG_BYTES
 from kvsweep.measure.tasks.item import Prompt
 from kvsweep.study.complaints import printable
 
@@ -22,7 +23,6 @@ from kvsweep.study.complaints import printable
 _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 # Of an answer with its tokens and what the server says of it: 100,000 tokens take less.
 MOST_ANSWER_BYTES = 4 * 2**20
-_MOST_LOG_BYTES = 2**20
 _POLL_SECONDS = 0.1
 # A server that closed a connection and does not answer for so long is given up.
 _LOST_SECONDS = 20.0
@@ -57,7 +57,7 @@ def address_in(log: Path) -> str | None:
     """Where the server listens that writes this log; None as long as it does not."""
     try:
         with partial(log).open("rb") as file:
-            found = _LISTENING.search(file.read(_MOST_LOG_BYTES).decode("utf-8", errors="replace"))
+            found = _LISTENING.search(file.read(SERVER_LOG_BYTES).decode("utf-8", errors="replace"))
     except OSError:
         return None
     return f"http://127.0.0.1:{found[1]}" if found else None
