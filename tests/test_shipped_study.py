@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from itertools import takewhile
@@ -14,7 +15,9 @@ from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all
 from kvsweep.slices.read import read_slice
 from kvsweep.statistics import student_t_quantile
+from kvsweep.tables import task_scores
 from kvsweep.tables.row import pair_of
+from scipy.stats import binomtest
 from support import ROOT
 
 STUDY = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
@@ -120,6 +123,32 @@ def test_growth_with_depth() -> None:
 def test_growth_on_the_other_model(engine: str, pair: str, said: tuple[str, str, str]) -> None:
     assert all(map(is_rounded, said, growth(SMOL, engine, 8 * K, pair)))
     assert said[0] in STUDY
+
+
+def test_answers() -> None:
+    """Right answers, Wilson's interval and McNemar's test, from the answers themselves."""
+    with (ROOT / "tests" / "data" / "answers" / "gemma-recall.jsonl").open(encoding="utf-8") as lines:
+        answers = [json.loads(line) for line in lines]
+    right = {
+        (one["context"], one["pair"], one["item"]): task_scores.score("recall", one) == 1 for one in answers
+    }
+    places = sorted({item for n_ctx, _, item in right if n_ctx == 512})
+    assert len(places) == 60
+    of_f16 = [right[512, "f16", place] for place in places]
+    table = table_below("## What a pair does to answers")
+    for pair, said_right, share, *compared in table:
+        of_pair = [right[512, pair, place] for place in places]
+        assert int(said_right) == sum(of_pair)
+        interval = binomtest(sum(of_pair), 60).proportion_ci(method="wilson")
+        assert re.findall(r"\d+", share) == [f"{100 * end:.0f}" for end in interval]
+        if pair != "f16":
+            lost = sum(f16 and not one for f16, one in zip(of_f16, of_pair, strict=True))
+            won = sum(one and not f16 for f16, one in zip(of_f16, of_pair, strict=True))
+            p = binomtest(lost, lost + won).pvalue
+            assert compared == [str(lost), str(won), compared[2]]
+            assert float(compared[2]) == pytest.approx(p, rel=0.05)
+    assert [row[0] for row in table] == ["f16", "q8_0", "q8_0/turbo4", "q4_0", "turbo4", "turbo3"]
+    assert sum(one for (n_ctx, pair, _), one in right.items() if (n_ctx, pair) == (2048, "f16")) == 5
 
 
 def times(model: str, n_ctx: int, pair: str, of: str, engine: str = FORK, of_engine: str = FORK) -> float:
