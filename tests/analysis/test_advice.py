@@ -121,9 +121,10 @@ def test_the_quickest_feasible_pair() -> None:
     assert pick["prefill_seconds"] + pick["decode_seconds"] == pytest.approx(pick["request_seconds"])
     assert pick["request_seconds_low"] < pick["request_seconds"] < pick["request_seconds_high"]
     # Of the other's time in either direction: 35.16 s are 8.4 % less than 38.37 s, which are 9.2 % more than 35.16 s.
-    share = re.fullmatch(r"quickest: 35\.2 s a request, ([\d.]+) % less than q8_0", pick["why"])
+    ends = r" \[[\d.]+, [\d.]+\]"
+    share = re.fullmatch(rf"quickest: 35\.2{ends} s a request, ([\d.]+){ends} % less than q8_0", pick["why"])
     assert share and float(share[1]) == pytest.approx(100 * (1 - 35.157 / 38.374), abs=0.3)
-    share = re.fullmatch(r"38\.\d s a request, ([\d.]+) % more than f16", rows[1]["why"])
+    share = re.fullmatch(rf"38\.\d{ends} s a request, ([\d.]+){ends} % more than f16", rows[1]["why"])
     assert share and float(share[1]) == pytest.approx(100 * (38.374 / 35.157 - 1), abs=0.3)
     assert rows[1]["would_change"] is None
 
@@ -219,7 +220,7 @@ def test_a_divergence_that_is_too_high_is_not_feasible_and_what_would_change_it_
     rows = advised(quick, [*DAMAGE, quality_row("turbo3", "turbo3", 0.02)], changed(highest_kld=0.01))
     by_pair = {pair_of(row): row for row in rows}
     assert by_pair["turbo3"]["verdict"] == "not feasible"
-    assert by_pair["turbo3"]["why"] == "its KL divergence, 0.02, is above 0.01"
+    assert by_pair["turbo3"]["why"] == "its KL divergence, 0.02000 ± 0.00079, is above 0.01"
     assert by_pair["f16"]["rank"] == 1
     assert "if a KL divergence of 0.02 is acceptable: turbo3" in by_pair["f16"]["would_change"]
 
@@ -256,7 +257,8 @@ def test_an_unknown_divergence_matters_only_where_there_is_a_limit() -> None:
     rows = advised(quick, DAMAGE, changed(highest_kld=0.02))
     assert pair_of(rows[0]) == "f16"
     assert (
-        "if turbo3's KL divergence, not measured, is not above 0.02: it (26.3 s)" in rows[0]["would_change"]
+        "if turbo3's KL divergence, not measured, is not above 0.02: it (26.3 [26.2, 26.4] s)"
+        in rows[0]["would_change"]
     )
     (turbo3,) = [row for row in rows if row["ctk"] == "turbo3"]
     assert (turbo3["verdict"], turbo3["missing"]) == ("no data", ["its KL divergence"])

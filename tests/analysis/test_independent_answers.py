@@ -170,7 +170,7 @@ def made_up() -> tuple[list[Row], list[Row]]:
         quality_row(pair, pair, kld, kld_windows=list(kld * TEXT), kld_window_rounding=None)
         for pair, kld in damage.items()
     ]
-    # One window: no spread between windows; only tokens are left.
+    # One window: no spread between windows.
     quality[3] |= {"kld_windows": [0.002], "kld_mean_stderr": 1e-4}
     return over_rounds(throughput), quality
 
@@ -180,7 +180,9 @@ def over_three(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def test_ratios_of_rounds(made_up: tuple[list[Row], list[Row]]) -> None:
+def test_ratios_of_rounds_and_their_q_values(made_up: tuple[list[Row], list[Row]]) -> None:
+    """Each ratio has its own interval; faster or slower is told among all of its phase."""
+    of_phase: dict[str, list[tuple[Row, float, str]]] = {"prefill": [], "decode": []}
     for row in speeds(made_up[0]):
         pair, depth = row["ctk"], row["depth"]
         if pair == "q4_1" and depth:
@@ -195,8 +197,19 @@ def test_ratios_of_rounds(made_up: tuple[list[Row], list[Row]]) -> None:
         low, high = np.exp(over_three(logs))
         assert (row["ratio_low"], row["ratio_high"]) == pytest.approx((low, high))
         assert row["ratio_rounds"] == [one + 1 for one in kept]
-        assert row["verdict"] == ("faster" if low > 1 else "slower" if high < 1 else "no difference shown")
+        t = abs(logs.mean()) / stats.sem(logs) if logs.any() else 0.0
+        told = "faster" if low > 1 else "slower" if high < 1 else "no difference shown"
+        of_phase[row["phase"]].append((row, 2 * stats.t.sf(t, len(kept) - 1), told))
         assert pair != "q5_1" or (row["ratio"], row["verdict"]) == (1.0, "no difference shown")
+    for found in of_phase.values():
+        rows, p, own = zip(*found, strict=True)
+        q = stats.false_discovery_control(p)
+        assert [row["p_value"] for row in rows] == pytest.approx(list(p), rel=1e-6)
+        assert [row["q_value"] for row in rows] == pytest.approx(list(q), rel=1e-6)
+        among_many = [
+            told if one <= 0.05 else "no difference shown" for told, one in zip(own, q, strict=True)
+        ]
+        assert [row["verdict"] for row in rows] == among_many
 
 
 def test_duels_of_rounds_and_their_q_values(made_up: tuple[list[Row], list[Row]]) -> None:

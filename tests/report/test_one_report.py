@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 import recorded_study
+from kvsweep.analysis.advice import advice
+from kvsweep.analysis.bandwidth import bandwidth
+from kvsweep.analysis.crossovers import crossovers
+from kvsweep.analysis.head_to_head import head_to_head
+from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.schemas import ANALYSIS
+from kvsweep.analysis.speed import over_rounds
 from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
-from kvsweep.report.view import view_of
+from kvsweep.report.view import View, view_of
+from kvsweep.study.config import parse_workloads
 from kvsweep.tables.schemas import TABLES
 from synthetic_analysis import answers_of, speed_of
 from synthetic_tables import in_rounds, table_of
@@ -22,7 +29,8 @@ Cells = dict[tuple[str, ...], str]  # the text of a table's field by what it is 
 
 
 def recorded(n_rounds: int) -> dict[str, Any]:
-    """The recorded study's tables with the claims of the published ones; its speeds in so many rounds."""
+    """The recorded study's tables with the claims of the published ones; its speeds, and what is made of them, in so
+    many rounds."""
     rows = recorded_study.read(recorded_study.EXPECTED)
     rows["claims"] = recorded_study.read(recorded_study.PUBLISHED)["claims"]
     for row in [row for table in rows.values() for row in table]:
@@ -30,6 +38,17 @@ def recorded(n_rounds: int) -> dict[str, Any]:
     throughput = table_of("throughput", rows["throughput"]).to_pylist()
     rows["throughput"] = in_rounds(throughput, n_rounds, between=0.05)
     rows |= speed_of(rows["throughput"])
+    over = over_rounds(rows["throughput"])
+    scored, models = (table_of(name, rows[name]).to_pylist() for name in ("quality", "models"))
+    workloads = parse_workloads(recorded_study.WORKLOADS).values()
+    memory = answers_of("memory", rows["memory"]).to_pylist()
+    rows |= {
+        "advice": advice(over, scored, models, workloads),
+        "pareto": pareto(over, scored, models),
+        "head_to_head": head_to_head(over, scored, models),
+        "crossovers": crossovers(over),
+        "bandwidth": list(bandwidth(over, memory, {"AMD EPYC 2 cores": 40.0})),
+    }
     return {name: table_of(name, rows.get(name, [])) for name in TABLES} | {
         name: answers_of(name, rows.get(name, [])) for name in ANALYSIS
     }
@@ -149,3 +168,61 @@ def test_claims_and_advice_say_the_same(report: tuple[str, str]) -> None:
     advice = plain(post.split("## Advice")[1].split("## Before")[0].replace("\n- ", "\n"))
     numbers = re.findall(r"[\d.,]*\d(?: \[[\d., ]+\])?(?: [a-zA-Z%]+)", advice)
     assert numbers and [number for number in numbers if number not in text] == []
+
+
+# --- every number with its error ----------------------------------------------------------------------------
+
+# Columns of what is counted, logged, computed without an error, or asked for; and of a statement its own sentences.
+WITHOUT_ERROR = re.compile(
+    r"bits|memory|deepest|ran out at|windows|pairs|overtakes|between measured|in \S+ \w+iB|from depth to depth"
+    r"|statement|expected|tolerance|how it was decided|verdict|KV cache|depth, tokens|no\."
+)
+NO_ERROR_IN = re.compile(r"KV cache by depth|Largest context|Models|What the machines were|Statements")
+MEASURED = r"[\d.]+(?:e−\d+)?(?P<ends> \[[^]]+\])? ?(?:nats|s a request|% (?P<after>\S+))"
+INTERVAL = re.compile(r"±|\[|\d to \d|error unknown|at least")
+
+
+@pytest.fixture(scope="module")
+def sure() -> tuple[View, str, str]:
+    """Of three rounds, each of which is known with its error."""
+    view = view_of(recorded(3))
+    return view, render_html(view, []), render_markdown(view)
+
+
+def test_every_measured_number_of_every_table_has_its_error(sure: tuple[View, str, str]) -> None:
+    _, page, post = sure
+    tables = [(caption, columns, fields) for _, caption, columns, fields in of_page(page)]
+    tables += [one for one in of_post(post) if "published" not in one[0]]
+    seen = 0
+    for caption, columns, fields in tables:
+        for column, field in zip(columns[1:], fields[1:], strict=True):
+            if NO_ERROR_IN.match(caption) or WITHOUT_ERROR.search(column) or not re.search(r"\d", field):
+                continue
+            if column == "at depth, tokens":  # its interval is the next column
+                field = fields[columns.index("95 % interval")]
+            if column == "why" and " s a request" not in field:
+                continue  # of the longest context: depths that were measured
+            assert INTERVAL.search(field), (caption, column, field)
+            seen += 1
+    assert seen > 200
+
+
+def test_every_measured_number_of_the_first_screen_has_its_error(sure: tuple[View, str, str]) -> None:
+    """What is compared, scored or timed stands with both ends of its interval; sizes and limits have none."""
+    view, page, post = sure
+    (of_set_up,) = [one for one in view.answers if one.sentences]
+    said = [
+        *of_set_up.sentences,
+        *(f"{one.figures}. {one.why}. {one.would_change}" for one in of_set_up.workloads),
+    ]
+    seen = 0
+    for sentence in said:
+        for page_or_post in (page, post):
+            assert all(plain(part) in plain(page_or_post) for part in sentence.split(". ") if part)
+        exact = re.sub(r"\S+ % of f16's cache|\S+ bits per value|has to be (?:below|above) \S+", "", sentence)
+        for number in re.finditer(
+            r"[\d.]+(?:e−\d+)?(?P<ends> \[[^]]+\])? ?(?:nats|s a request|% (?P<after>\S+))", exact
+        ):
+            assert number["ends"] or (number["after"] or "").startswith("["), number[0]
+            seen += 1
+    assert seen >= 9

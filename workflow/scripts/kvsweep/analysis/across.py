@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from kvsweep.analysis.comparable import Comparability, comparability, model_check
-from kvsweep.analysis.estimates import gap
+from kvsweep.analysis.estimates import Value, gap
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.analysis.set_ups import by_columns
@@ -36,7 +36,7 @@ def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, 
     for ours, theirs in _couples([row for row, _ in relative], ("ctk", "ctv", "depth", "phase")):
         found = comparability(ours, theirs)
         one, other = ratios[id(ours)], ratios[id(theirs)]
-        values = {"value": one["ratio"], "other_value": other["ratio"]}
+        values = _sides(*((of["ratio"], of["ratio_low"], of["ratio_high"]) for of in (one, other)))
         yield _row(ours, theirs, RELATIVE_SPEED, found) | values | _of_ratios(found, one, other)
     for ours, theirs in _couples([row for row in quality if _counts(row)], ("ctk", "ctv", "n_ctx")):
         for quantity in ("kld_mean", "top1_agreement"):
@@ -44,7 +44,7 @@ def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, 
             if here is None or there is None:
                 continue
             found = comparability(ours, theirs, quantity)
-            values = {"value": here.value, "other_value": there.value}
+            values = _sides(*map(_with_ends, (here, there)))
             ratio = {} if found.comparable is False else gap(here, there).of_ratio
             yield _row(ours, theirs, quantity, found) | values | ratio
 
@@ -82,6 +82,23 @@ def _of_ratios(found: Comparability, one: Row, other: Row) -> dict[str, Any]:
     half = math.hypot(*(math.log(side["ratio_high"] / side["ratio_low"]) / 2 for side in (one, other)))
     ends = {"ratio_low": ratio["ratio"] * math.exp(-half), "ratio_high": ratio["ratio"] * math.exp(half)}
     return ratio | ends | {"interval": _BOTH}
+
+
+_Ends = tuple[float, float | None, float | None]
+
+
+def _sides(ours: _Ends, theirs: _Ends) -> dict[str, float | None]:
+    """The columns of both values with their intervals."""
+    return {
+        f"{side}{end}": number
+        for side, value in (("value", ours), ("other_value", theirs))
+        for end, number in zip(("", "_low", "_high"), value, strict=True)
+    }
+
+
+def _with_ends(value: Value) -> _Ends:
+    found, half = value.value, value.half
+    return (found, None, None) if half is None else (found, max(found - half, 0.0), found + half)
 
 
 def _row(ours: Row, theirs: Row, quantity: str, found: Comparability) -> dict[str, Any]:

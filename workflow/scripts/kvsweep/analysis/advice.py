@@ -26,9 +26,10 @@ from typing import Any
 
 from kvsweep.analysis.best import interval_of, is_over_rounds, not_told_from_best, summed, what_decides
 from kvsweep.analysis.candidates import SetUp, set_ups
+from kvsweep.analysis.estimates import ends_of_kld
 from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge_all, ranked
 from kvsweep.analysis.would_change import would_change
-from kvsweep.numbers import format_number
+from kvsweep.numbers import format_between, format_number
 from kvsweep.study.config import Workload
 from kvsweep.tables.row import Row
 from kvsweep.units import format_count, format_duration
@@ -119,17 +120,20 @@ def _deeper(reach: int, workload: Workload, set_up: SetUp) -> str:
 
 def _row(one: Judgement) -> dict[str, Any]:
     request, kld, recall = one.request, one.kld, one.recall
-    low, high = interval_of(request) if request else (None, None)
+    seconds = {"request": request, "prefill": one.prefill, "decode": one.decode}
     return {
         "ctk": one.candidate.pair.ctk,
         "ctv": one.candidate.pair.ctv,
         "missing": list(one.missing),
-        "request_seconds": request and request.seconds,
-        "request_seconds_low": low,
-        "request_seconds_high": high,
-        "prefill_seconds": one.prefill and one.prefill.seconds,
-        "decode_seconds": one.decode and one.decode.seconds,
+        **{f"{name}_seconds": of and of.seconds for name, of in seconds.items()},
+        **{
+            f"{name}_seconds_{end}": value
+            for name, of in seconds.items()
+            if of is not None
+            for end, value in zip(("low", "high"), interval_of(of), strict=True)
+        },
         "kld_mean": kld and kld.value,
+        **ends_of_kld(kld),
         "kld_depth": one.kld_depth,
         "bits_per_value": one.candidate.bits,
         "needed_bytes": one.needed,
@@ -151,21 +155,24 @@ def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Worklo
         alone = [other.reach for other in order].count(order[0].reach) == 1
         return f"the deepest: {text}" if rank == 1 and alone else text
     assert one.request is not None
-    text = f"{format_number(one.request.seconds, 3)} s a request"
+    text = f"{format_between(one.request.seconds, *interval_of(one.request))} s a request"
     if len(order) == 1:
         return f"the only feasible one: {text}"
     other = order[1 if rank == 1 else 0]
     assert other.request is not None
     slower, quicker = (other, one) if rank == 1 else (one, other)
     assert slower.request is not None and quicker.request is not None
-    gap = slower.request - quicker.request
-    if not gap.seconds:
+    apart = slower.request - quicker.request
+    if not apart.seconds:
         return f"{text}, as long as {other.candidate.pair}"
-    share = format_number(100 * gap.seconds / other.request.seconds, 3)
-    if not is_over_rounds(gap):
-        known = "in one round" if gap.rounds == 1 else "as published"
-        told = f" ({known}: the error from run to run is not known)"
+    of_other = 100 / other.request.seconds
+    if is_over_rounds(apart) and apart.half is not None:
+        ends = (of_other * (apart.seconds - apart.half), of_other * (apart.seconds + apart.half))
+        share = format_between(of_other * apart.seconds, *ends)
+        told = "" if ends[0] > 0 else " (no difference shown)"
     else:
-        told = "" if gap.half is not None and gap.seconds > gap.half else " (no difference shown)"
+        share = format_number(of_other * apart.seconds, 3)
+        known = "in one round" if apart.rounds == 1 else "as published"
+        told = f" ({known}: the error from run to run is not known)"
     first = "quickest: " if rank == 1 else ""
     return f"{first}{text}, {share} % {'less' if rank == 1 else 'more'} than {other.candidate.pair}{told}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of, in_log
-from kvsweep.numbers import format_number
+from kvsweep.numbers import format_between
 from kvsweep.statistics import student_t_quantile
 from kvsweep.units import format_duration, plural
 
@@ -69,7 +69,9 @@ def what_decides(requests: Sequence[Duration], others: int, seconds_of_round: fl
         if all(error and error.stderr * shrinks + error.bound < seconds for seconds, error in gaps):
             more = n - rounds
             return f"about {plural(more, 'more round')}{_time(more, seconds_of_round)}"
-    share = format_number(100 * least / best.seconds, 2)
+    half = next(error.half for seconds, error in gaps if error and seconds == least)
+    of_best = 100 / best.seconds
+    share = format_between(of_best * least, of_best * (least - half), of_best * (least + half), 2)
     time = _time(MOST_ROUNDS, seconds_of_round)
     return f"more than {MOST_ROUNDS} rounds{time}, for a difference of about {share} %"
 

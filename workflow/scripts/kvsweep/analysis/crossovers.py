@@ -12,6 +12,9 @@ Journal of the Royal Statistical Society B 16 (1954) 175-185, for a ratio of two
 where it reaches one, the order there is not shown. The difference at one depth is compared within rounds; differences
 at several depths come from several processes, whose errors are independent. The rounding of published digits is a
 bound.
+
+Of many pairs some cross by chance: they do only where the rate of false discoveries among all two pairs of a set-up and
+phase is low, too (``many``). Two that do not cross are as unlikely to show an order on both sides as on the less clear.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, t_quantile
+from kvsweep.analysis.many import FALSE_DISCOVERIES, p_values, q_values
 from kvsweep.analysis.repetitions import PHASE
 from kvsweep.analysis.row_values import seconds_per_token
 from kvsweep.analysis.set_ups import by_columns
@@ -36,6 +40,7 @@ from kvsweep.tables.row import Row, pair_of, problem_with
 Reals = NDArray[np.float64]
 
 MOST_CROSSINGS = 2
+CROSSES, WITHIN_ERRORS, NONE = "crosses", "crosses within the errors", "none"
 ERRORS_UNKNOWN = "crosses, errors unknown"
 
 
@@ -45,10 +50,18 @@ def crossovers(cells: Iterable[Row]) -> list[dict[str, Any]]:
     ``cells``: over rounds (``speed.over_rounds``).
     """
     usable = [row for row in cells if problem_with(row) is None]
-    found = []
+    found: list[dict[str, Any]] = []
     for key, rows in by_columns(usable, PHASE).items():
         shared = dict(zip(PHASE, key, strict=True))
-        found += [shared | row for row in _of_phase(rows)]
+        of_phase = [*_of_phase(rows)]
+        # Two that are in one order everywhere were asked, too.
+        p = [row.get("p_value", 1.0 if row["verdict"] == NONE else math.nan) for row in of_phase]
+        for row, q in zip(of_phase, q_values(p).tolist(), strict=True):
+            if "p_value" in row:
+                row["q_value"] = q
+                if q > FALSE_DISCOVERIES and row["verdict"] == CROSSES:
+                    row["verdict"] = WITHIN_ERRORS
+            found.append(shared | row)
     return found
 
 
@@ -99,13 +112,25 @@ class _Differences:
 
     def half(self, weights: Reals, confidence: float = 0.95) -> float:
         """Half of the interval of a weighted sum of the differences."""
+        stderr, freedom, bound = self._error(weights)
+        return student_t_quantile((1 + confidence) / 2, freedom) * stderr + bound if stderr else bound
+
+    def p_value(self, weights: Reals) -> float:
+        """How likely so large a weighted sum is where the true one is 0."""
+        stderr, freedom, bound = self._error(weights)
+        beyond = abs(float(weights @ self.values)) - bound
+        if beyond <= 0:
+            return 1.0
+        return float(p_values(beyond / stderr, freedom)) if stderr else 0.0
+
+    def _error(self, weights: Reals) -> tuple[float, float, float]:
+        """Standard error of a weighted sum, its degrees of freedom, and the bound beside it."""
         errors = (weights * self.stderrs) ** 2
         total = float(errors.sum())
         bound = float(np.abs(weights) @ self.bounds)
         if total == 0:
-            return bound
-        freedom = 1 / float(((errors / total) ** 2 / self.freedoms).sum())
-        return student_t_quantile((1 + confidence) / 2, freedom) * math.sqrt(total) + bound
+            return 0.0, math.inf, bound
+        return math.sqrt(total), 1 / float(((errors / total) ** 2 / self.freedoms).sum()), bound
 
     def told(self) -> list[int]:
         """1 or -1 at each depth where the difference is told from 0, else 0."""
@@ -159,7 +184,7 @@ def _of_two(a: Pair, b: Pair, found: _Differences) -> Iterator[dict[str, Any]]:
         spans = [(0, len(found.depths) - 1, weights_at)] if ends[0] * ends[1] < 0 else []
         ahead = faster(ends[0] or ends[1])
     if not spans:
-        yield {"verdict": "none", "ahead_before": ahead}
+        yield {"verdict": NONE, "ahead_before": ahead}
     for number, (left, right, at) in enumerate(spans, start=1):
         low, high = found.depths[left], found.depths[right]
         yield {
@@ -239,10 +264,11 @@ def _crossing(found: _Differences, low: int, high: int, at: _Weights) -> dict[st
     ends = [_border(untold, depth, float(end)) for end in (low, high)]
     told = ends[0] > low and ends[1] < high
     return row | {
-        "verdict": "crosses" if told else "crosses within the errors",
+        "verdict": CROSSES if told else WITHIN_ERRORS,
         "depth_low": ends[0],
         "depth_high": ends[1],
         "interval": found.kind,
+        "p_value": max(found.p_value(at(end)) for end in (low, high)),
     }
 
 

@@ -231,6 +231,18 @@ def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str 
     return (None, None) if error is None else (error.half, error.kind)
 
 
+def ends_of_kld(value: Value | None) -> dict[str, float | None]:
+    """The columns of the interval of a divergence, which is not negative; null where no error is known."""
+    half = None if value is None else value.half
+    if value is None or half is None:
+        return {"kld_mean_low": None, "kld_mean_high": None}
+    # Printed rounded, and of 16 bits, f16's own may be a little below 0.
+    return {
+        "kld_mean_low": max(value.value - half, min(value.value, 0.0)),
+        "kld_mean_high": value.value + half,
+    }
+
+
 def t_quantile(freedom: float) -> float:
     """The t for a 95 % interval."""
     return student_t_quantile(0.975, freedom)

@@ -11,7 +11,7 @@ import pandas as pd
 from kvsweep.analysis.estimates import EXACT, Gap, Value, exactly, gap, on_common_rounds
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.kv_values import kv_values_of
-from kvsweep.analysis.many import p_values, q_values
+from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.analysis.set_ups import bits_of
@@ -22,7 +22,6 @@ from kvsweep.tables.row import SET_UP, Row, pair_of, problem_with
 EQUAL_BITS = 0.5  # bits per value by which equal bits may differ
 # The duels that the study left open, "the head-to-head that settles it"; met whatever their bits are.
 NAMED = (("q4_0", "turbo4"), ("q4_0", "turbo3"))
-FALSE_DISCOVERIES = 0.05  # the rate of them among the winners of a set-up and quantity
 
 # Quantity: its unit, and which value is the better one.
 QUANTITIES = {
@@ -187,9 +186,7 @@ def _covers_one(between: Gap) -> bool:
 
 def _with_q_values(found: pd.DataFrame) -> pd.DataFrame:
     """Of many duels some are won by chance: a winner needs a rate of false discoveries below FALSE_DISCOVERIES, too."""
-    found = found.assign(p_value=p_values(found.t.astype(float), found.freedom.astype(float)))
-    groups = found.groupby(["_set_up", "quantity"])
-    found["q_value"] = groups.p_value.transform(q_values)
+    found = with_q_values(found, "_set_up", "quantity")
     by_chance = (found.verdict == "better") & (found.q_value > FALSE_DISCOVERIES)
     found.loc[by_chance, "verdict"] = "no difference shown"
     found.loc[by_chance, "winner"] = None

@@ -183,11 +183,15 @@ def _judge_kld(
         where = "" if depth is None else f" with {format_count(depth)} in the cache"
         found.missing.append(KL_DIVERGENCE + where + _because(candidate, "kld"))
         return
-    half, highest = kld.half or 0.0, format_number(limit, 3)
+    half, highest = kld.half, format_number(limit, 3)
+    if half is None:
+        shown = format_number(kld.value, 3)
+        found.unclear.append(f"{KL_DIVERGENCE}, {shown}, is of one window: its error is not known")
+        return
+    shown = format_with_error(kld.value, half, least=0.0)
     if kld.value - half > limit:
-        found.against.append(f"{KL_DIVERGENCE}, {format_number(kld.value, 3)}, is above {highest}")
+        found.against.append(f"{KL_DIVERGENCE}, {shown}, is above {highest}")
     elif kld.value + half > limit:
-        shown = format_with_error(kld.value, half, least=0.0)
         found.unclear.append(f"{KL_DIVERGENCE}, {shown}, is not told from {highest}")
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 Numbers = NDArray[np.float64]
 
+FALSE_DISCOVERIES = 0.05  # the rate of them among what is told of one set-up and quantity
+
 
 def p_values(t: ArrayLike, freedom: ArrayLike) -> Numbers:
     """P(|T| > t) of Student's t with these degrees of freedom, which may be infinite; NaN where either is NaN."""
     found: Numbers = 2 * special.stdtr(freedom, -np.abs(np.asarray(t, float)))
+    return found
+
+
+def with_q_values(found: pd.DataFrame, *family: str) -> pd.DataFrame:
+    """With ``p_value`` of the columns ``t`` and ``freedom``, and ``q_value`` among the rows alike in ``family``."""
+    found = found.assign(p_value=p_values(found.t.astype(float), found.freedom.astype(float)))
+    found["q_value"] = found.groupby(list(family), dropna=False, sort=False).p_value.transform(q_values)
     return found
 
 

@@ -35,8 +35,12 @@ means_differ | flag | | mean_rate and tokens_per_second differ by more than the 
 ratio± | real | | speed as a multiple of f16/f16's at this depth, in the rounds of both
 ratio_interval | text | | what the interval is made of; null where there is none
 ratio_rounds | integers | | rounds that the ratio is made of
-verdict | text | | faster or slower than f16, no difference shown, or one round; null without f16 or without an error
+verdict | text | | faster or slower than f16 beyond the error and with q_value up to 0.05, no difference shown, or one
+    round; null without f16 or without an error
 engine_family | text | | kind of llama.cpp; null where not known
+p_value | real | | chance of so large a ratio between equals; null where no error is known
+q_value | real | | p_value as the rate of false discoveries among the cells of this set-up and phase
+    (Benjamini-Hochberg)
 """,
 )
 
@@ -97,6 +101,7 @@ on_front | flag | | no other pair is better in one and worse in none, beyond the
 dominated_by | texts | | pairs that are better in one of the three and worse in none
 missing | texts | | which of the three is missing, and why
 """,
+    ends("nats", "kld_mean"),
 )
 
 K_OR_V = as_schema(
@@ -143,5 +148,9 @@ ahead_before | text | | the faster pair at between_low; without a crossing the f
 ahead_after | text | | the faster pair at between_high; null without a crossing
 depths | integers | tokens | depths at which both were measured
 interval | text | | what the interval is made of; null where no error is known
+p_value | real | | chance of so clear an order on the less clear side of the crossing between equals; null without a
+    crossing, and where no error is known
+q_value | real | | p_value as the rate of false discoveries among all two pairs of this set-up and phase
+    (Benjamini-Hochberg)
 """,
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from kvsweep.analysis.estimates import Value, error_of, gap, on_common_rounds
+from kvsweep.analysis.estimates import Value, ends_of_kld, error_of, gap, on_common_rounds
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.head_to_head import contenders
 from kvsweep.analysis.row_values import kld_of, speed_of
@@ -98,6 +98,7 @@ def _row(
         "ctv": pair.ctv,
         "bits_per_value": bits,
         "kld_mean": kld and kld.value,
+        **ends_of_kld(kld),
         "decode": decode and decode.value,
         "missing": missing,
     }

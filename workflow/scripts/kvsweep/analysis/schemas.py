@@ -99,6 +99,7 @@ prevents | texts | | what has to agree and does not, each with both sides
 differs | texts | | all that differs, each with both sides
 unknown | texts | | what may differ, because a side does not say
 """,
+    ends("see unit", "value", "other_value"),
 )
 
 MEMORY = as_schema(
@@ -200,6 +201,8 @@ least_recall | real | fraction | least acceptable share of right answers; null: 
 recall± | real | fraction | share of right answers of the tasks of kind recall at depth + prompt_tokens; null where none
     was asked
 """,
+    ends("nats", "kld_mean"),
+    ends("s", "prefill_seconds", "decode_seconds"),
 )
 
 DEPTH = as_schema(

@@ -4,7 +4,8 @@ A round is one process for each cell. Repetitions in a process share all that ch
 a process counts once: with the mean time of its repetitions. The first repetition of a phase is dropped where it is
 told from the others over the processes of the run (``repetitions``). A pair's speed relative to f16 is that of
 each round in which both were measured; its interval is Student's t of these ratios' logarithms. One round has no
-interval.
+interval. Of many cells some are told from f16 by chance: faster or slower is one only where the rate of false
+discoveries among those of its set-up and phase is low, too (``many``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pandas as pd
 
 from kvsweep.analysis.estimates import Gap, gap, on_common_rounds
 from kvsweep.analysis.frames import frame_of, rows_of
+from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import SPEED
 from kvsweep.analysis.repetitions import PHASE, first_dropped
 from kvsweep.analysis.row_values import speed_of
@@ -108,11 +110,14 @@ def _summary(processes: pd.DataFrame) -> pd.DataFrame:
 def speeds(cells: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``speed`` from those of ``over_rounds``: each also against f16/f16 of its phase and depth."""
     base = {_place(row): row for row in cells if pair_of(row) == BASELINE_PAIR and problem_with(row) is None}
-    found = []
-    for row in cells:
-        full = {**row, **against(row, base.get(_place(row)))}
-        found.append({name: full.get(name) for name in SPEED.names})
-    return found
+    found = [{**row, **against(row, base.get(_place(row)))} for row in cells]
+    columns = {name: [row.get(name) for row in found] for name in (*PHASE, "t", "freedom")}
+    errors = with_q_values(pd.DataFrame(columns), *PHASE)[["p_value", "q_value"]]
+    for row, error in zip(found, rows_of(errors), strict=True):
+        row |= error
+        if row.get("verdict") in (FASTER, SLOWER) and row["q_value"] > FALSE_DISCOVERIES:
+            row["verdict"] = NOT_SHOWN
+    return [{name: row.get(name) for name in SPEED.names} for row in found]
 
 
 def against(row: Row, base: Row | None) -> dict[str, Any]:
@@ -132,6 +137,8 @@ def against(row: Row, base: Row | None) -> dict[str, Any]:
         "ratio_interval": between.interval,
         "ratio_rounds": rounds,
         "verdict": ONE_ROUND if len(rounds) == 1 else verdict_of(between),
+        "t": between.t,
+        "freedom": between.freedom,
     }
     return found
 

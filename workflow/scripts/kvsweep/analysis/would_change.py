@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from kvsweep.analysis.best import interval_of
 from kvsweep.analysis.candidates import SetUp
 from kvsweep.analysis.judgement import (
     KL_DIVERGENCE,
@@ -17,7 +18,7 @@ from kvsweep.analysis.judgement import (
     seconds_of,
 )
 from kvsweep.analysis.recall_at_depth import format_share
-from kvsweep.numbers import format_number
+from kvsweep.numbers import format_between, format_number
 from kvsweep.study.config import Workload
 from kvsweep.units import format_bytes, format_count
 
@@ -133,5 +134,5 @@ def _not_measured(pick: Judgement, judgements: Sequence[Judgement], workload: Wo
         for what, well in limits.items():
             if open_[0].startswith(what) and seconds_of(one) < seconds_of(pick):
                 name = what.removeprefix("its ") + (", not measured," if one.missing else "")
-                seconds = format_number(seconds_of(one), 3)
+                seconds = format_between(seconds_of(one), *interval_of(one.request))
                 yield f"if {one.candidate.pair}'s {name} {well}: it ({seconds} s)"

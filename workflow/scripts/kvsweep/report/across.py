@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from kvsweep.analysis.across import RELATIVE_SPEED
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.numbers import format_between, format_number
-from kvsweep.report.parts import Entry, Grid, Section, cell_of, number
+from kvsweep.numbers import format_between
+from kvsweep.report.parts import Entry, Grid, Section, cell_of, written
 from kvsweep.tables.row import Row
 from kvsweep.units import plural
 
 COLUMNS = ("cell", "here", "there", "here / there")
+_ENDS = ("", "_low", "_high")
 MOST_LINES = 60  # of two set-ups; the others stand in the table's file
 _QUANTITIES = {
     RELATIVE_SPEED: "speed, % of f16",
@@ -68,15 +69,16 @@ def _notes(rows: Sequence[Row], refused: Counter[str], shown: int) -> Iterable[s
 
 
 def _line(row: Row) -> tuple[Entry, ...]:
-    ratio = format_between(row["ratio"], row["ratio_low"], row["ratio_high"], 4)
     return (
         Entry(cell_of(row, _QUANTITIES[row["quantity"]])),
         *(_value(row, side) for side in ("value", "other_value")),
-        Entry(ratio, value=row["ratio"]),
+        written(row["ratio"], lambda ratio: format_between(ratio, row["ratio_low"], row["ratio_high"], 4)),
     )
 
 
 def _value(row: Row, side: str) -> Entry:
     if row["quantity"] == "kld_mean":
-        return number(row[side], 4)
-    return Entry(f"{format_number(100 * row[side], 4)} %", value=row[side])
+        value, low, high = (row[f"{side}{end}"] for end in _ENDS)
+        return Entry(format_between(value, low, high, 4), value=row[side])
+    value, low, high = (None if row[f"{side}{end}"] is None else 100 * row[f"{side}{end}"] for end in _ENDS)
+    return Entry(format_between(value or 0.0, low, high, 4, " %"), value=row[side])

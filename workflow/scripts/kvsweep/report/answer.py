@@ -178,10 +178,10 @@ def _request(row: Row) -> str:
 def _figures(row: Row) -> str:
     parts = []
     if row["goal"] != "context" and row["request_seconds"] is not None:
-        parts.append(f"{_seconds(row)} s a request")
+        parts.append(f"{_with_ends(row, 'request_seconds')} s a request")
     if row["kld_mean"] is not None:
         where = f" with {format_count(row['kld_depth'])} in the cache" if row["kld_depth"] is not None else ""
-        parts.append(f"mean KLD {format_number(row['kld_mean'], 3)} nats{where}")
+        parts.append(f"mean KLD {_with_ends(row, 'kld_mean')} nats{where}")
     if row["recall"] is not None:
         parts.append(f"recall {_recall(row, ' %')}")
     if row["bits_per_value"] is not None:
@@ -198,18 +198,18 @@ def _recall_entry(row: Row) -> Entry:
     return written(row["recall"], lambda _: _recall(row))
 
 
-def _seconds(row: Row) -> str:
-    return format_between(*(row[f"request_seconds{end}"] for end in ("", "_low", "_high")))
+def _with_ends(row: Row, column: str) -> str:
+    return format_between(row[column], row[f"{column}_low"], row[f"{column}_high"])
 
 
 def _line(row: Row) -> tuple[Entry, ...]:
+    def between(column: str) -> Entry:
+        return written(row[column], lambda _: _with_ends(row, column))
+
     return (
         Entry(_name(row)),
         Entry(row["verdict"], measured=row["rank"] is not None),
-        written(row["request_seconds"], lambda _: _seconds(row)),
-        number(row["prefill_seconds"]),
-        number(row["decode_seconds"]),
-        number(row["kld_mean"]),
+        *map(between, ("request_seconds", "prefill_seconds", "decode_seconds", "kld_mean")),
         number(row["bits_per_value"], 4),
         written(row["needed_bytes"], format_bytes),
         written(row["largest_depth"], format_count),

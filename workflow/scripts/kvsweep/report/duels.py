@@ -24,7 +24,8 @@ _NAMES = {
 NOTES = (
     "Each field: the pair that is better beyond the errors and by how much; in small print the value of the first "
     "pair, of the second, and the 95 % interval of the first less the second in percent of the second. “No difference "
-    "shown” stands where the interval covers zero, “error unknown” where there is none.",
+    "shown” stands where the interval covers zero, or where more than 5 % of what is told of this quantity would be by "
+    "chance (q-values of Benjamini and Hochberg), “error unknown” where there is none.",
 )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER
-from kvsweep.numbers import format_number
+from kvsweep.numbers import format_between, format_number
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, is_published, pair_of, problem_with
 from kvsweep.units import format_count, plural
 
+_RATIO = ("ratio", "ratio_low", "ratio_high")
 SMALL = 0.6  # of f16's bits: what saves memory that is worth a sentence
 
 
@@ -86,10 +87,20 @@ def _count(rows: Sequence[Row]) -> str:
 
 
 def _by(rows: Sequence[Row]) -> str:
-    """`29 to 76 %`."""
-    shares = sorted(abs(row["ratio"] - 1) for row in rows)
-    ends = dict.fromkeys(format_number(100 * share, 2) for share in (shares[0], shares[-1]))
-    return f"{' to '.join(ends)} %"
+    """`29 % [27, 31] for q8_0 to 76 % [75, 77] for q4_0`: the one that differs least, and the one that does most."""
+    ordered = sorted(rows, key=lambda row: abs(row["ratio"] - 1))
+    return " to ".join(
+        dict.fromkeys(f"{_share(row)} for {pair_of(row)}" for row in (ordered[0], ordered[-1]))
+    )
+
+
+def _share(row: Row) -> str:
+    """By how much of f16's speed a pair is away from it, in its own direction."""
+    share, low, high = (None if row[end] is None else 100 * (row[end] - 1) for end in _RATIO)
+    assert share is not None
+    if share < 0:
+        share, low, high = -share, (None if high is None else -high), (None if low is None else -low)
+    return format_between(share, low, high, unit=" %")
 
 
 def _of_memory(rows: Sequence[Row]) -> Iterable[str]:
@@ -107,7 +118,5 @@ def _of_memory(rows: Sequence[Row]) -> Iterable[str]:
 
 def _saving(row: Row) -> str:
     share = format_number(100 * row["bits_per_value"] / 16, 2)
-    return (
-        f"{pair_of(row)} takes {share} % of f16's cache for a mean KL divergence of "
-        f"{format_number(row['kld_mean'], 2)} nats"
-    )
+    kld = format_between(row["kld_mean"], row["kld_mean_low"], row["kld_mean_high"])
+    return f"{pair_of(row)} takes {share} % of f16's cache for a mean KL divergence of {kld} nats"

@@ -11,6 +11,7 @@ from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
+_RATES = ("gigabytes_per_second", "gigabytes_per_second_low", "gigabytes_per_second_high")
 SIZE_NOTES = (
     "The KV cache as logged, or (computed) from the model's header and the types; in small print the weights, cache "
     "and compute buffers together, as far as they are known.",
@@ -61,7 +62,7 @@ def _rates(rows: Sequence[Row]) -> Grid:
                 Entry(str(pair)),
                 Entry(f"{format_count(row['depth_from'])} to {format_count(row['depth_to'])}"),
                 Entry(_rate(row), value=row["gigabytes_per_second"]),
-                written(row["share"], lambda share: f"{format_number(100 * share, 2)} %"),
+                Entry(_of_peak(row, peak), value=row["share"]),
             )
         )
     of_machine = (
@@ -73,7 +74,7 @@ def _rates(rows: Sequence[Row]) -> Grid:
     intervals = f"In brackets the interval ({kinds})." if kinds else "One round tells no interval."
     return Grid(
         "How fast decode reads a fuller cache",
-        ("pair", "from depth to depth", "GB/s", "of the peak"),
+        ("pair", "from depth to depth", "GB/s", "of the peak, %"),
         tuple(lines),
         notes=(
             f"Bytes that the cache grows by over the time that a token takes longer. {intervals} {of_machine}",
@@ -81,12 +82,17 @@ def _rates(rows: Sequence[Row]) -> Grid:
     )
 
 
-def _rate(row: Row) -> str:
-    rate, low, high = (row[f"gigabytes_per_second{end}"] for end in ("", "_low", "_high"))
+def _rate(row: Row, of: float = 1.0) -> str:
+    rate, low, high = (None if row[name] is None else row[name] * of for name in _RATES)
     if low is not None and high is None:
         return f"at least {format_number(low, 2)}"
     # Of one round, or where a token takes less time at the greater depth, there is no interval, or not even a rate.
     return ABSENT if rate is None else format_between(rate, low, high)
+
+
+def _of_peak(row: Row, peak: float | None) -> str:
+    """`18.1 [17.2, 19.0]`, in percent."""
+    return ABSENT if row["share"] is None or not peak else _rate(row, 100 / peak)
 
 
 def _size(row: Row | None) -> Entry:

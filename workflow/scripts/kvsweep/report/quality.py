@@ -10,7 +10,7 @@ from kvsweep.analysis.estimates import BY_TOKEN, Value, gap, half_width, t_quant
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.analysis.reference import control_of, is_control
 from kvsweep.analysis.row_values import quality_of
-from kvsweep.numbers import ABSENT, format_number, format_with_error
+from kvsweep.numbers import ABSENT, format_between, format_number, format_with_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
     Entry,
@@ -20,7 +20,6 @@ from kvsweep.report.parts import (
     by_set_up,
     count,
     marks_of,
-    number,
     pair_entry,
 )
 from kvsweep.tables.row import Row, is_measured
@@ -73,7 +72,7 @@ def _quality_line(row: Row, control: Row | None) -> tuple[Entry, ...]:
         replace(
             with_half(row, "kld_mean"), findings=(AT_THE_FLOOR,) if is_at_the_floor(row, control) else ()
         ),
-        number(row["kld_p999"]),
+        _tail(row),
         with_half(row, "top1_agreement"),
         Entry(f"{format_number(row['bits_per_value_k'], 4)} / {format_number(row['bits_per_value_v'], 4)}"),
         Entry(count(row["chunks"])),
@@ -104,6 +103,14 @@ def with_half(row: Row, column: str, unit: str = "") -> Entry:
 
 def is_by_token(entry: Entry) -> bool:
     return entry.text.endswith("†")
+
+
+def _tail(row: Row) -> Entry:
+    """The scorer's has an interval; of what llama-perplexity prints no error is known."""
+    value, low, high = (row[f"kld_p999{end}"] for end in ("", "_low", "_high"))
+    if value is None or low is None or high is None:
+        return Entry(ABSENT if value is None else f"{format_number(value, 3)} ± {ABSENT}", value=value)
+    return Entry(format_between(value, low, high), value=value)
 
 
 def _may_be_equal(row: Row) -> bool:

@@ -21,7 +21,8 @@ from kvsweep.report.parts import (
     pair_entry,
 )
 from kvsweep.statistics import Interval
-from kvsweep.tables.row import Row
+from kvsweep.study.pairs import BASELINE_PAIR
+from kvsweep.tables.row import Row, pair_of
 from kvsweep.units import format_count
 
 RATE_NOTES = (
@@ -126,6 +127,7 @@ def _difference_entry(row: Row, base: Row | None) -> Entry:
     assert fraction is not None
     interval = None if low is None or high is None else Interval(fraction, low, high)
     text = format_difference(fraction, interval)
-    if interval and interval.low <= 0 <= interval.high:
+    by_chance = base is not None and pair_of(base) == BASELINE_PAIR and row["verdict"] == NO_DIFFERENCE
+    if interval and (interval.low <= 0 <= interval.high or by_chance):
         return Entry(NO_DIFFERENCE, marks_of(row), note=text, value=fraction)
     return Entry(text, marks_of(row), value=fraction)
