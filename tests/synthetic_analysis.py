@@ -172,6 +172,7 @@ def _pareto() -> list[dict[str, Any]]:
         answer(
             "pareto", **SCORED, ctk=ctk, ctv=ctv, depth=64 * K, bits_per_value=bits, bits_from="log", kld_mean=kld,
             decode=decode, on_front=not better, dominated_by=better, missing=[],
+            kld_mean_low=0.9 * kld, kld_mean_high=1.2 * kld, decode_low=0.97 * decode, decode_high=1.02 * decode,
         )
         for ctk, ctv, bits, kld, decode, better in found
     ]  # fmt: skip

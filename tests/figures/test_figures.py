@@ -18,6 +18,7 @@ from kvsweep.figures.marks import FALLBACK_NOTE
 from kvsweep.figures.style import pair_style
 from kvsweep.study.pairs import Pair, pair_label, pair_order
 from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
 from synthetic_analysis import PUBLISHED, answer, answers, answers_of, speed_of
 from synthetic_tables import (
     PAPER_PAIRS,
@@ -282,6 +283,26 @@ def test_a_divergence_of_zero_is_said_in_words():
     assert [text.get_text().strip() for text in axes.texts] == ["0 (not above 0)"]
 
 
+WITH_BARS = (
+    *(
+        "kld_by_pair",
+        "kld_by_bits",
+        "top1_by_pair",
+        "tail_by_mean",
+        "right_by_context",
+        "speed_ratios",
+        "speed_across",
+    ),
+    *(
+        "prefill_by_depth",
+        "decode_by_depth",
+        "prefill_relative",
+        "decode_relative",
+        "kld_by_decode",
+        "crossovers",
+    ),
+)
+
 # --- all figures ------------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +360,34 @@ def test_every_point_stands_in_the_figures_table(name, written):
         lines = list(csv.DictReader(file))
     assert len(lines) == sum(len(panel.points) for panel in drawing.panels) > 0
     assert {line["set-up"] for line in lines} == {panel.title for panel in drawing.panels}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_error_bar_ends_where_the_figures_table_says(name):
+    """Which says what the table says: a bar is one of its intervals, and each of its intervals has a bar."""
+    drawing = draw(name, made_up_tables()[FIGURES[name].table])
+    seen = 0
+    for panel, axes in zip(drawing.panels, one_figure(drawing).axes, strict=False):
+        ends = set()
+        for point in panel.points:
+            for column, value in point.items():
+                if value is not None and column.startswith(("95 % from", "95 % to")):
+                    ends.add(depth_position(value, 8192) if name == "crossovers" and value else float(value))
+                if value is not None and column.startswith("±"):
+                    middle = next(point[key] for key in point if column.removeprefix("±, ") in key)
+                    ends |= {middle - value, middle + value}
+        for container in axes.containers:
+            if not isinstance(container, ErrorbarContainer):
+                continue
+            along = [0] * container.has_xerr + [1] * container.has_yerr
+            for bars, axis in zip(container.lines[2], along, strict=True):
+                drawn = np.array(
+                    [segment[:, axis] for segment in bars.get_segments() if len(segment)]
+                ).ravel()
+                for end in drawn[np.isfinite(drawn)]:
+                    assert any(end == pytest.approx(one, rel=1e-6) for one in ends), (panel.title, end)
+                    seen += 1
+    assert seen or name not in WITH_BARS
 
 
 def test_a_paper_gets_columns_and_a_talk_gets_slides():
@@ -486,7 +535,8 @@ def test_without_a_crossing_there_is_nothing_to_draw():
 def test_quality_stands_against_speed_and_beaten_pairs_are_small():
     rows = answers()["pareto"].to_pylist()
     figure = one_figure(pareto.kld_by_decode(rows))
-    sizes = {line.get_label(): line.get_markersize() for line in figure.axes[0].lines}
+    dots = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
+    sizes = {line.get_label(): line.get_markersize() for line in dots}
     assert set(sizes) == {
         "f16",
         "q8_0",

@@ -102,6 +102,7 @@ dominated_by | texts | | pairs that are better in one of the three and worse in 
 missing | texts | | which of the three is missing, and why
 """,
     ends("nats", "kld_mean"),
+    ends("tokens/s", "decode"),
 )
 
 K_OR_V = as_schema(

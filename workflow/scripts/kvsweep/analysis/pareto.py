@@ -100,6 +100,12 @@ def _row(
         "kld_mean": kld and kld.value,
         **ends_of_kld(kld),
         "decode": decode and decode.value,
+        **{
+            f"decode_{end}": None
+            if decode is None or speed is None
+            else speed.get(f"tokens_per_second_{end}")
+            for end in ("low", "high")
+        },
         "missing": missing,
     }
     return row, None if bits is None or kld is None or decode is None else _Candidate(pair, bits, kld, decode)

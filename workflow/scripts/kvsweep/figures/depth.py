@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare, compare_beside_published
-from kvsweep.analysis.reference import is_control
+from kvsweep.analysis.reference import is_control, kld_error
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
@@ -181,6 +181,7 @@ def _tail(title: str, group: Group) -> Panel:
             axes.errorbar(
                 [row["kld_mean"]],
                 [row["kld_p999"]],
+                xerr=None if (error := kld_error(row)) is None else [error],
                 yerr=[[row["kld_p999"] - low], [high - row["kld_p999"]]] if known else None,
                 linestyle="none",
                 label=pair_label(*look_of(row)),
@@ -195,6 +196,7 @@ def _tail(title: str, group: Group) -> Panel:
         {
             "pair": pair_label(*look_of(row)),
             "mean KLD, nats": row["kld_mean"],
+            "±, mean KLD": kld_error(row),
             "99.9 % KLD, nats": row["kld_p999"],
             "95 % from, nats": row["kld_p999_low"],
             "95 % to, nats": row["kld_p999_high"],

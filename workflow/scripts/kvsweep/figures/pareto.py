@@ -40,8 +40,12 @@ def _panel(title: str, group: Group) -> Panel | None:
         {
             "pair": pair_label(row["ctk"], row["ctv"]),
             "decode, tokens/s": row["decode"],
+            "95 % from, tokens/s": row["decode_low"],
+            "95 % to, tokens/s": row["decode_high"],
             "at depth, tokens": row["depth"],
             "mean KLD, nats": row["kld_mean"],
+            "95 % from, nats": row["kld_mean_low"],
+            "95 % to, nats": row["kld_mean_high"],
             "bits per value": row["bits_per_value"],
             "beaten by": ", ".join(row["dominated_by"] or []) or None,
             "mark": source_of(row) if is_published(row) else None,
@@ -59,6 +63,12 @@ def _label(row: Row, low: float) -> str:
     return f"{pair_label(row['ctk'], row['ctv'])}{bits}{below}"
 
 
+def _bar(row: Row, column: str) -> list[list[float]] | None:
+    """From the value down and up to the ends of its interval; None where they are not known."""
+    value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+
+
 def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes, legend: Legend) -> None:
     for row, (x, y) in zip(rows, places, strict=True):
         look = style.pair_style(row["ctk"], row["ctv"])
@@ -73,6 +83,15 @@ def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes
             markersize=SMALL * style.PAGE.font * (SMALL if beaten else 1),
             label=pair_label(row["ctk"], row["ctv"]),
             zorder=3,
+        )
+        axes.errorbar(
+            [x],
+            [y],
+            xerr=_bar(row, "decode"),
+            yerr=_bar(row, "kld_mean") if y == row["kld_mean"] else None,
+            fmt="none",
+            ecolor=look.colour,
+            zorder=2.5,
         )
         if beaten:
             legend.setdefault(
