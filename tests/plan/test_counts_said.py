@@ -15,7 +15,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from kvsweep.plan.plan import make_plan
 from kvsweep.report.view import _cells_of, _summary
-from kvsweep.slices.pack import private_of, studies_in, write_slice
+from kvsweep.slices.of_machine import private_of, studies_in
+from kvsweep.slices.pack import write_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.study.cells import ThroughputCell, all_cells, quality_cells, throughput_cells
 from kvsweep.study.config import Study, parse_study

@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
         raise KvsweepError(f"{path}: this file is missing; run the workflow again to make it.") from None
     except OSError as error:
         raise not_readable(path, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KvsweepError(
             f"{path}: not valid JSON ({error}); remove the file and run the workflow again."
         ) from None

@@ -41,12 +41,19 @@ def read_recorded(directory: Path) -> Recorded:
 def as_recorded(directory: Path, run: dict[str, Any], read: Callable[[str], bytes]) -> Recorded:
     """The record of which ``run`` is run.json and ``read`` gives the bytes of a stream by its name. Raises KvsweepError
     likewise."""
+    try:
+        streams = [(str(stream["name"]), stream["sha256"]) for stream in run["streams"]]
+        _stdout, _stderr, *_ = streams
+    except (KeyError, TypeError, ValueError):
+        raise KvsweepError(
+            f"{directory / 'run.json'}: is not a record of kvsweep; remove {directory} to measure the cell again."
+        ) from None
     texts = []
-    for stream in run["streams"]:
-        data = read(stream["name"])
-        if hashlib.sha256(data).hexdigest() != stream["sha256"]:
+    for name, digest in streams:
+        data = read(name)
+        if hashlib.sha256(data).hexdigest() != digest:
             raise KvsweepError(
-                f"{directory / stream['name']}: changed since it was measured (its sha256 is not the one in run.json); "
+                f"{directory / name}: changed since it was measured (its sha256 is not the one in run.json); "
                 f"remove {directory} to measure the cell again."
             )
         texts.append(data.decode("utf-8", errors="replace"))

@@ -237,10 +237,10 @@ def _machine(record: Mapping[str, Any] | None) -> str | None:
 
 def _rename_in_last_run(asked: Renaming, results: Path) -> None:
     """So that the status goes on counting until the next run."""
-    last = read_manifest(results / LAST_RUN)
-    if last is None:
+    last = read_manifest(results / LAST_RUN) or {}
+    configuration = last.get("configuration")
+    if not isinstance(configuration, dict):
         return
-    configuration = last["configuration"]
     if asked.kind == "MACHINE":
         if configuration.get("machine") == asked.old:
             configuration["machine"] = asked.new

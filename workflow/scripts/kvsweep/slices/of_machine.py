@@ -6,7 +6,7 @@ import getpass
 import json
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from kvsweep.slices.layout import CONFIGURATION
 from kvsweep.slices.private import Private, users_in
 from kvsweep.study.cells import Cell
 from kvsweep.tables.raw_cells import find_cells
+from kvsweep.tables.row import Row
+from kvsweep.tables.set_up_rows import engine_row, model_row
 
 
 @dataclass
@@ -42,7 +44,8 @@ def studies_in(results: Path) -> list[Study]:
     by_machine: dict[str, dict[Cell, tuple[Path, dict[str, Any]]]] = {}
     for cell, directory in find_cells(results):
         run = read_json(directory / "run.json")
-        name = run.get("machine", {}).get("name") if isinstance(run, dict) else None
+        machine = run.get("machine") if isinstance(run, dict) else None
+        name = machine.get("name") if isinstance(machine, dict) else None
         if not isinstance(name, str):
             raise KvsweepError(f"{directory / 'run.json'}: names no machine; measure the cell again.")
         by_machine.setdefault(name, {})[cell] = (directory, run)
@@ -55,8 +58,14 @@ def studies_in(results: Path) -> list[Study]:
             max(str(run.get("started_at") or "")[:10] for _, run in cells.values()) or "undated",
             cells,
             configuration,
-            {name: read_json(results / "engines" / name / "build.json") for name in _names(cells, "engine")},
-            {name: read_json(results / "models" / name / "model.json") for name in _names(cells, "model")},
+            {
+                name: _made(results / "engines" / name / "build.json", engine_row)
+                for name in _names(cells, "engine")
+            },
+            {
+                name: _made(results / "models" / name / "model.json", model_row)
+                for name in _names(cells, "model")
+            },
             # Of a text nothing is asked but its checksum, which the records have, too.
             {
                 name: said
@@ -66,6 +75,18 @@ def studies_in(results: Path) -> list[Study]:
         )
         for machine, cells in sorted(by_machine.items())
     ]
+
+
+def _made(path: Path, row_of: Callable[[dict[str, Any]], Row]) -> dict[str, Any]:
+    """A manifest of which there will be a row."""
+    found: dict[str, Any] = read_json(path)
+    try:
+        row_of(found)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise KvsweepError(
+            f"{path}: is not what kvsweep writes there; remove it and run the workflow again."
+        ) from None
+    return found
 
 
 def _names(cells: Iterable[Cell], kind: str) -> list[str]:
