@@ -1,11 +1,14 @@
-"""Kills a real run at random moments, again and again, and counts what was lost, torn or wrong.
+"""Kills a real run at random moments, again and again, and counts what was lost, torn, left over or wrong.
 
-Each round starts the workflow, waits a random time, and sends SIGKILL to Snakemake, to the runner of the current cell
-or to its engine. After each: every finished cell must still be there byte for byte, every record must be whole, and no
-engine may be left running. At the end the run is finished undisturbed, and its quality table must equal that of a run
-that nobody disturbed (the CPU engine is deterministic there).
+Each round starts the workflow, waits a random time, and sends SIGKILL to make, to Snakemake, to the runner of the
+current cell, to its engine, or to a program that makes tables, figures or the report. After each: every finished cell
+must still be there byte for byte, every record must be whole, and no process may be left that works in the study's
+directory. The next start must say what the last one left, with the command that unlocks. At the end the run is
+finished undisturbed, and its tables must equal those of a run that nobody disturbed (the CPU engine is deterministic
+there).
 
     python benchmarks/kill_at_random.py --engine results/engines/mainline/bin --kills 300
+    python benchmarks/kill_at_random.py --engine results/engines/mainline/bin --kills 100 --scorer --whole
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ import argparse
 import hashlib
 import json
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -33,28 +38,34 @@ from kvsweep.errors import KvsweepError  # noqa: E402
 from kvsweep.measure.record import read_recorded  # noqa: E402
 
 TARGETS = ("snakemake", "runner", "engine")
+# Of a whole run as a user starts it.
+WHOLE_TARGETS = ("make", "snakemake", "runner", "engine", "program")
+ENGINES = ("llama-bench", "llama-perplexity", "kvsweep-scorer")
+UNLOCK = "unlock it and start again: "
 
 
 @dataclass
 class Outcome:
-    """What happened over all kills; everything but ``kills`` and ``rounds`` must be 0."""
+    """What happened over all kills; everything but ``kills``, ``unlocked`` and ``rounds`` must be 0."""
 
-    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TARGETS, 0))
+    kills: dict[str, int]
     rounds: int = 0
+    unlocked: int = 0
     cells_lost: int = 0
     torn_files: int = 0
     orphans: int = 0
     wrong_rows: int = 0
 
 
-def small_study(engine: Path, directory: Path) -> Path:
+def small_study(engine: Path, directory: Path, *, scorer: bool = False) -> Path:
     """A configuration whose cells take about a second each, so that kills hit every stage."""
     study = {
         "engines": {"killed": {"source": {"path": str(engine.resolve())}, "backend": "cpu"}},
         "models": {"demo": {"path": str(next((ROOT / "resources" / "demo").glob("*.gguf")))}},
         "corpora": {"text": {"generate": {"seed": 5, "bytes": 16384}}},
         "pairs": ["f16", "q8_0", "q4_0", "q8_0/q4_0"],
-        "quality": {"contexts": [256, 1024], "chunks": 8},
+        "quality": {"contexts": [256, 1024], "chunks": 8}
+        | ({"method": ["perplexity", "scorer"]} if scorer else {}),
         "throughput": {"depths": [0, 256], "prompt": 64, "generate": 8, "repetitions": 2},
     }
     path = directory / "study.yaml"
@@ -62,7 +73,9 @@ def small_study(engine: Path, directory: Path) -> Path:
     return path
 
 
-def start(directory: Path, study: Path) -> subprocess.Popen[bytes]:
+def start(directory: Path, study: Path, *, whole: bool = False) -> subprocess.Popen[bytes]:
+    """The tables, by Snakemake; or the ``whole`` of it, with figures and report, as ``make run`` does it."""
+    tables = ["results/tables/quality.parquet", "results/tables/throughput.parquet"]
     command = [
         sys.executable,
         "-m",
@@ -72,36 +85,44 @@ def start(directory: Path, study: Path) -> subprocess.Popen[bytes]:
         "-d",
         str(directory),
     ]
-    tables = ["results/tables/quality.parquet", "results/tables/throughput.parquet"]
+    command += ["--configfile", str(study), "--nolock", "--", *tables]
+    if whole:
+        command = ["make", "--no-print-directory", "--assume-old", "setup", "run"]
+        command += [f"BIN={Path(sys.executable).parent}", f"CONFIG={study}", f"STUDY={directory}"]
     log = (directory / "snakemake.log").open("ab")
-    return subprocess.Popen(
-        [*command, "--configfile", str(study), "--nolock", "--", *tables],
-        cwd=ROOT,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
 
 def victim(run: subprocess.Popen[bytes], target: str) -> psutil.Process | None:
     """The process to kill, if it is there at this moment."""
     try:
-        snakemake = psutil.Process(run.pid)
-        if target == "snakemake":
-            return snakemake
-        for child in snakemake.children(recursive=True):
-            line = child.cmdline()
-            if (
-                target == "runner"
-                and any(word.endswith("measure.py") for word in line)
-                and "python" in line[0]
-            ):
-                return child
-            if target == "engine" and Path(line[0]).name in ("llama-bench", "llama-perplexity"):
+        started = psutil.Process(run.pid)
+        below = started.children(recursive=True)
+        if target == "make" or (target == "snakemake" and not is_make(started)):
+            return started
+        for child in below:
+            if is_target(child.cmdline(), target):
                 return child
     except (psutil.NoSuchProcess, IndexError):
         pass
     return None
+
+
+def is_make(process: psutil.Process) -> bool:
+    return Path(process.cmdline()[0]).name == "make"
+
+
+def is_target(line: list[str], target: str) -> bool:
+    """Whether a command line is that of Snakemake, of an engine, a runner or another program of a rule."""
+    if target == "engine":
+        return Path(line[0]).name in ENGINES
+    if "python" not in Path(line[0]).name:
+        return False
+    program = Path(line[1])
+    if target == "snakemake":
+        return program.name == "snakemake"
+    is_runner = program.name == "measure.py"
+    return is_runner if target == "runner" else program.suffix == ".py" and not is_runner
 
 
 def records(directory: Path) -> list[Path]:
@@ -139,36 +160,39 @@ def torn(directory: Path) -> int:
     return count
 
 
-def engines_left(engine: Path) -> list[psutil.Process]:
-    """Engine processes of this study that are still running."""
+def left_over(directory: Path) -> list[psutil.Process]:
+    """What still works in the study's directory."""
     left = []
     # What ends while it is asked is left out.
-    for process in psutil.process_iter(["exe", "status"]):
-        exe, status = process.info["exe"], process.info["status"]
-        if exe and Path(exe).parent == engine.resolve() and status not in (None, psutil.STATUS_ZOMBIE):
+    for process in psutil.process_iter(["cwd", "status"]):
+        cwd, status = process.info["cwd"], process.info["status"]
+        if cwd and Path(cwd) == directory.resolve() and status not in (None, psutil.STATUS_ZOMBIE):
             left.append(process)
     return left
 
 
-def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome:
+def kill_rounds(
+    engine: Path, kills: int, seed: int, directory: Path, *, scorer: bool = False, whole: bool = False
+) -> Outcome:
     """Kill ``kills`` times, then compare the finished run with an undisturbed one."""
     chance = random.Random(seed)
-    outcome = Outcome()
+    targets = WHOLE_TARGETS if whole else TARGETS
+    outcome = Outcome(dict.fromkeys(targets, 0))
     undisturbed = directory / "undisturbed"
     undisturbed.mkdir(parents=True)
-    study = small_study(engine, directory)
-    if start(undisturbed, study).wait() != 0:
+    study = small_study(engine, directory, scorer=scorer)
+    begin = time.monotonic()
+    if start(undisturbed, study, whole=whole).wait() != 0:
         raise SystemExit((undisturbed / "snakemake.log").read_text()[-2000:])
-    expected = measured(undisturbed, "quality")
-    seconds = 20.0
+    longest = min((time.monotonic() - begin) / 2, 60.0) if whole else 10.0
     killed_before: dict[Path, str] = {}
     work = directory / "work0"
     work.mkdir()
     while sum(outcome.kills.values()) < kills:
         outcome.rounds += 1
-        target = chance.choice(TARGETS)
-        run = start(work, study)
-        deadline = time.monotonic() + chance.uniform(1.5, seconds / 2)
+        target = chance.choice(targets)
+        run = start(work, study, whole=whole)
+        deadline = time.monotonic() + chance.uniform(1.5, longest)
         process = None
         while run.poll() is None and (time.monotonic() < deadline or process is None):
             time.sleep(0.002)
@@ -176,7 +200,7 @@ def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome
                 process = victim(run, target)
         if process is None:
             # This run came to its end: check it and start over from nothing.
-            outcome.wrong_rows += wrong_rows(work, expected)
+            outcome.wrong_rows += wrong_rows(work, undisturbed)
             work = directory / f"work{outcome.rounds}"
             work.mkdir()
             killed_before = {}
@@ -188,10 +212,13 @@ def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome
             continue
         outcome.kills[target] += 1
         run.wait()
+        if target == "make":
+            end_what_make_left(work)
         gone_by = time.monotonic() + 5
-        while engines_left(engine) and time.monotonic() < gone_by:
+        while left_over(work) and time.monotonic() < gone_by:
             time.sleep(0.05)
-        for orphan in engines_left(engine):
+        for orphan in left_over(work):
+            print(f"left over: {orphan}", file=sys.stderr)
             outcome.orphans += 1
             orphan.kill()
         after = finished_cells(work)
@@ -201,14 +228,39 @@ def kill_rounds(engine: Path, kills: int, seed: int, directory: Path) -> Outcome
         outcome.cells_lost += len(lost)
         outcome.torn_files += torn(work)
         killed_before = after
+        if any((work / ".snakemake" / "locks").glob("*")) and whole:
+            unlock_as_told(work, study)
+            outcome.unlocked += 1
         if sum(outcome.kills.values()) % 20 == 0:
             print(outcome, flush=True)
-    if start(work, study).wait() != 0:
+    if start(work, study, whole=whole).wait() != 0:
         raise SystemExit((work / "snakemake.log").read_text()[-2000:])
     lost = [path for path, digest in killed_before.items() if finished_cells(work).get(path) != digest]
     outcome.cells_lost += len(lost)
-    outcome.wrong_rows += wrong_rows(work, expected)
+    outcome.wrong_rows += wrong_rows(work, undisturbed)
     return outcome
+
+
+def end_what_make_left(directory: Path) -> None:
+    """Snakemake works on without its make: ended as a user ends it."""
+    for process in left_over(directory):
+        try:
+            if is_target(process.cmdline(), "snakemake"):
+                process.terminate()
+                process.wait(60)
+        except (psutil.NoSuchProcess, IndexError):
+            pass
+
+
+def unlock_as_told(directory: Path, study: Path) -> None:
+    """A start in the place of a run that was killed does nothing but say how to unlock it."""
+    before = len((directory / "snakemake.log").read_text())
+    status = start(directory, study, whole=True).wait()
+    said = (directory / "snakemake.log").read_text()[before:]
+    told = [line.partition(UNLOCK)[2] for line in said.splitlines() if UNLOCK in line]
+    if status == 0 or len(told) != 1:
+        raise SystemExit(f"a run that was killed is not said to be one: {said}")
+    subprocess.run(shlex.split(told[0]), check=True, capture_output=True)
 
 
 def measured(directory: Path, table: str) -> pd.DataFrame:
@@ -217,31 +269,50 @@ def measured(directory: Path, table: str) -> pd.DataFrame:
     return rows[rows.source == "measured"]
 
 
-def wrong_rows(directory: Path, expected: pd.DataFrame) -> int:
-    """Rows of the quality table that differ from the undisturbed run's, and throughput rows that are not measured."""
-    columns = ["ctk", "ctv", "n_ctx", "status", "ppl", "ppl_base", "kld_mean", "kld_p999", "top1_agreement"]
-    found = measured(directory, "quality")
-    differing = (found[columns] != expected[columns]).any(axis=1).sum() + abs(len(found) - len(expected))
+def wrong_rows(directory: Path, undisturbed: Path) -> int:
+    """Rows of the quality table and scores of tokens that differ from the undisturbed run's, and throughput rows that
+    are not measured."""
+    columns = ["ctk", "ctv", "n_ctx", "method", "status"]
+    columns += ["ppl", "ppl_base", "kld_mean", "kld_p999", "top1_agreement"]
+    found, expected = (
+        measured(one, "quality")[columns].reset_index(drop=True) for one in (directory, undisturbed)
+    )
+    differing = len(found.compare(expected)) if len(found) == len(expected) else len(expected)
+    tokens = [dict(scores(one)) for one in (directory, undisturbed)]
+    differing += sum(not tokens[0].get(name, pd.DataFrame()).equals(it) for name, it in tokens[1].items())
     throughput = measured(directory, "throughput")
     return int(differing + (throughput.status != "measured").sum())
+
+
+def scores(directory: Path) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """What the scorer said of each token of a cell, by the cell's file."""
+    tokens = directory / "results" / "tokens"
+    for path in sorted(tokens.rglob("*.parquet")):
+        yield path.relative_to(tokens), pd.read_parquet(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--engine", type=Path, required=True, help="directory with llama-bench and llama-perplexity"
-    )
+    parser.add_argument("--engine", type=Path, required=True, help="directory with the engine's programs")
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scorer", action="store_true", help="measure divergence by the scorer, too")
+    parser.add_argument("--whole", action="store_true", help="make run, to the report, with its lock")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         begin = time.monotonic()
-        outcome = kill_rounds(arguments.engine, arguments.kills, arguments.seed, Path(directory))
+        outcome = kill_rounds(
+            *(arguments.engine, arguments.kills, arguments.seed, Path(directory)),
+            scorer=arguments.scorer,
+            whole=arguments.whole,
+        )
     print(f"kills {outcome.kills} in {outcome.rounds} rounds, {time.monotonic() - begin:.0f} s")
-    print(f"cells lost {outcome.cells_lost}, torn files {outcome.torn_files}")
-    print(f"orphans {outcome.orphans}, wrong rows {outcome.wrong_rows}")
+    print(
+        f"cells lost {outcome.cells_lost}, torn files {outcome.torn_files}, unlocked {outcome.unlocked} times"
+    )
+    print(f"left over {outcome.orphans}, wrong rows {outcome.wrong_rows}")
 
 
 if __name__ == "__main__":
