@@ -29,6 +29,8 @@ from kvsweep.units import format_count, format_duration
 # Mainline's log thread can lose the last lines of a good run, above all on a busy machine; such a run is repeated
 # before it counts as crashed.
 ATTEMPTS = 3
+# An engine that could not work for longer than this is said to have stood still, and timed again.
+SLEPT_SECONDS = 1.0
 
 
 def prepare(arguments: argparse.Namespace, **cell: object) -> Subject:
@@ -152,6 +154,7 @@ def report_end(
         f"{arguments.pair}{what_length(arguments)}: {summary}",
         *([f"ended by {ended}"] if ended else []),
         *busy_before(attempt.busy_cores_before),
+        *stood_still(record.suspended_seconds),
         format_duration(record.wall_seconds),
         *([f"{done[1] - done[0]} of {done[1]} cells left"] if done else []),
     ]
@@ -168,6 +171,13 @@ def busy_before(cores: float | None) -> list[str]:
     if cores is None or not is_busy(cores):
         return []
     return [f"the machine was busy before: other programs took {cores:.1f} cores"]
+
+
+def stood_still(seconds: float) -> list[str]:
+    """What to say of the time for which an engine could not work, if it is worth a word."""
+    if seconds < SLEPT_SECONDS:
+        return []
+    return [f"this machine slept, or the engine was stopped, for {format_duration(seconds)}"]
 
 
 def what_length(arguments: argparse.Namespace) -> str:

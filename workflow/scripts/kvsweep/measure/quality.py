@@ -29,6 +29,7 @@ from kvsweep.measure.cell import (
     report_end,
     run,
     shared_threads,
+    stood_still,
 )
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.progress import tail
@@ -66,9 +67,8 @@ def baseline(arguments: argparse.Namespace) -> None:
         engine_run.give_up(subject, "stdout.log", partial(logits))
         raise
     partial(logits).replace(logits)
-    say(
-        f"  {format_bytes(logits.stat().st_size)} of log-probabilities, {format_duration(attempt.record.wall_seconds)}"
-    )
+    size, took = format_bytes(logits.stat().st_size), format_duration(attempt.record.wall_seconds)
+    say("; ".join([f"  {size} of log-probabilities, {took}", *stood_still(attempt.record.suspended_seconds)]))
     engine_run.keep(subject, [attempt], beside=[logits.name])
 
 

@@ -125,7 +125,7 @@ def keep(arguments: argparse.Namespace, subject: Subject, spool: Spool, command:
         streams.append(StreamRecord(f".{name}.partial", len(data), 0, hashlib.sha256(data).hexdigest()))
     record = {**records[-1]["record"], "streams": tuple(streams)}
     # Each process's time is shared by its pairs alike: so the times of all cells add up to that of all processes.
-    for name in ("wall_seconds", "cpu_seconds"):
+    for name in ("wall_seconds", "suspended_seconds", "cpu_seconds"):
         record[name] = round(sum(one["record"][name] / len(one["pairs"]) for one in records), 3)
     attempt = Attempt(
         command,

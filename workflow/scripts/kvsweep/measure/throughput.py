@@ -22,6 +22,7 @@ from kvsweep.measure.cell import (
     prepare,
     report_end,
     run,
+    stood_still,
 )
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.measured_curve import directories_of, measured_curve
@@ -32,9 +33,6 @@ from kvsweep.program import say
 from kvsweep.statistics import cannot_be_the_same
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.units import format_duration
-
-# A cell whose engine was asleep or stopped for longer than this is timed again.
-SLEPT_SECONDS = 1.0
 
 
 def throughput(arguments: argparse.Namespace) -> None:
@@ -70,13 +68,11 @@ def throughput(arguments: argparse.Namespace) -> None:
     attempts: list[Attempt] = []
     while len(attempts) < ATTEMPTS:
         attempts.append(run(arguments, subject, command, "bench.jsonl", describe_bench))
-        slept = attempts[-1].record.suspended_seconds
-        if slept < SLEPT_SECONDS:
+        slept = stood_still(attempts[-1].record.suspended_seconds)
+        if not slept or len(attempts) == ATTEMPTS:
             break
         # The clock of some systems goes on meanwhile, and with it the engine's.
-        say(
-            f"  this machine slept, or the engine was stopped, for {format_duration(slept)}; measuring the cell again"
-        )
+        say(f"  {slept[0]}; measuring the cell again")
     try:
         streams = [engine_run.read_stream(subject.directory, name) for name in ("bench.jsonl", "stderr.log")]
         tests = results(*streams)
