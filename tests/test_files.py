@@ -5,6 +5,7 @@ import hashlib
 import os
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from kvsweep import files
@@ -40,6 +41,17 @@ def test_a_full_disk_is_said_of_the_file_that_is_written(tmp_path: Path, named: 
     ):
         raise OSError(errno.ENOSPC, "No space left on device", named)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On which a file that is not there cannot be removed either."""
+    read_only = OSError(errno.EROFS, "Read-only file system", str(tmp_path / ".x.partial"))
+    for name in ("write_text", "unlink"):
+        monkeypatch.setattr(Path, name, mock.Mock(side_effect=read_only))
+    with pytest.raises(
+        KvsweepError, match=r"x: cannot be written \(Read-only file system\); make it writable\.$"
+    ):
+        files.write_text(tmp_path / "x", "text")
 
 
 def test_a_block_that_fails_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:

@@ -20,7 +20,11 @@ def refuse(error: BaseException) -> None:
     ("error", "said", "status"),
     [
         (KvsweepError("models.m.path: there is no file x."), "error: models.m.path: there is no file x.", 1),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), "error: /x: Permission denied.", 1),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x"),
+            "error: /x: Permission denied; make it readable and writable.",
+            1,
+        ),
         (OSError("no space"), "error: no space.", 1),
         (
             OSError(errno.ENOSPC, "No space left on device"),

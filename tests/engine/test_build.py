@@ -199,6 +199,26 @@ def test_a_build_that_fails_names_the_error_and_the_log(tmp_path: Path, cmake: C
     assert (tmp_path / "cmake.log").read_text().endswith(GCC)
 
 
+@pytest.mark.parametrize("step", ["-G", "--build"])
+def test_a_full_disk_is_said_in_place_of_what_follows_from_it(
+    tmp_path: Path, cmake: Callable[[str], None], step: str
+) -> None:
+    """As a real build on one of 200 KiB, which ends with a compiler that makes no test program, and on one of 2 MiB."""
+    full = "x.s: Fatal error: can't write 891 bytes to section .text of x.o: 'No space left on device'"
+    cmake(f'[ "$1" != {step} ] || {{ echo "{full}"; echo "CMake Error at C.cmake:65 (message):"; exit 1; }}')
+    with pytest.raises(
+        KvsweepError, match=r"/build: No space left on device; free disk space, here and in /"
+    ):
+        build(tmp_path, [])
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path, cmake: Callable[[str], None]) -> None:
+    cmake("exit 0")
+    (tmp_path / "cmake.log").symlink_to("/dev/full")
+    with pytest.raises(KvsweepError, match=r"cmake\.log: cannot be written \(No space left on device\)"):
+        build(tmp_path, [])
+
+
 def test_a_cmake_that_says_nothing(tmp_path: Path, cmake: Callable[[str], None]) -> None:
     cmake("exit 7")
     with pytest.raises(KvsweepError, match="cmake could not configure the engine: cmake ended with status 7"):
@@ -290,6 +310,17 @@ def test_a_program_that_is_missing(tmp_path: Path) -> None:
         ready(ENGINE, tmp_path)
 
 
+def test_a_program_that_is_not_executable(tmp_path: Path) -> None:
+    """Of the programs that only a later cell needs, too."""
+    for name in ENGINE.programs:
+        shutil.copy(STAND_IN / name, tmp_path)
+    (tmp_path / "llama-bench").chmod(0o644)
+    with pytest.raises(
+        KvsweepError, match=r"engines\.e: .*/llama-bench is not executable; chmod \+x .*/llama-bench\."
+    ):
+        ready(ENGINE, tmp_path)
+
+
 def test_a_program_that_does_not_run(tmp_path: Path) -> None:
     for name in ENGINE.programs:
         script(tmp_path / name, "echo 'error while loading shared libraries: libcudart.so.12'; exit 127")
@@ -299,8 +330,8 @@ def test_a_program_that_does_not_run(tmp_path: Path) -> None:
         f"engines.e: {tmp_path}/llama-perplexity --help does not list its cache types; "
         "its last line is: error while loading shared libraries: libcudart.so.12"
     )
-    (tmp_path / "llama-perplexity").chmod(0o644)
-    with pytest.raises(KvsweepError, match=r"llama-perplexity: cannot be run \(.*Permission denied"):
+    (tmp_path / "llama-perplexity").write_bytes(b"of another machine")
+    with pytest.raises(KvsweepError, match=r"llama-perplexity: cannot be run \(.*Exec format error"):
         ready(ENGINE, tmp_path)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from inputs.packages import sdist, wheel
 from kvsweep.errors import KvsweepError
+from kvsweep.inputs import package_index
 from kvsweep.inputs.fetch import bring, forget
 from kvsweep.inputs.package_index import fetch
 from kvsweep.study.origin import Origin, PackageMember, parse_origin
@@ -54,6 +56,17 @@ def test_the_sha256_says_which_file_of_a_version_is_meant(kind: str, index: Path
     }
     found = fetch("data-of-it", "2.1", digests[kind], tmp_path / "to", KEY)
     assert found.suffix == {"wheel": ".whl", "source distribution": ".gz"}[kind]
+
+
+def test_a_full_disk_is_said_without_pips_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Collecting six\nERROR: Could not install: OSError: [Errno 28] No space left on device\n"
+    full = subprocess.CompletedProcess([], 1, said)
+    monkeypatch.setattr(package_index, "run_to_its_end", lambda *_, **__: full)
+    with pytest.raises(KvsweepError) as caught:
+        fetch("six", "1.17.0", "0" * 64, tmp_path, KEY)
+    assert str(caught.value).startswith(
+        f"{tmp_path}: No space left on device; free disk space, here and in /"
+    )
 
 
 def test_what_the_index_does_not_have_is_one_sentence(index: Path, tmp_path: Path) -> None:

@@ -153,10 +153,7 @@ def test_a_full_disk_loses_no_window_and_leaves_no_half_of_a_cell(place: Workpla
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert done.returncode == 1
-    assert (
-        "tokens.scores: cannot be written (File too large); make it writable, or free disk space."
-        in done.stderr
-    )
+    assert "tokens.scores: cannot be written (File too large); free disk space." in done.stderr
     assert {path.name for path in cell(place, "f16").iterdir() if path.is_file()} <= {".runner"}
     assert score(place, "f16") == 0
     assert calls(tmp_path) == ["f16,q8_0,q4_0"]

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,8 @@ from kvsweep.errors import KvsweepError
 CHECKOUT = Path(__file__).parents[3]
 # Whatever file such an error names, it is none that was read.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SAID_TO_BE_FULL = re.compile("|".join(map(os.strerror, FULL)))
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def partial(path: Path) -> Path:
@@ -40,7 +44,8 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
             raise  # of another file, or of what was read
         raise not_writable(path, error) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed could not be made either
+            beside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,11 +91,29 @@ def check_writable(directory: Path) -> None:
 def not_writable(path: Path, error: OSError) -> KvsweepError:
     # Arrow has words of its own for the system's.
     why = os.strerror(error.errno) if error.errno else error.strerror
-    return KvsweepError(f"{path}: cannot be written ({why}); make it writable, or free disk space.")
+    return KvsweepError(f"{path}: cannot be written ({why}); {what_to_do(error.errno)}.")
+
+
+def what_to_do(number: int | None, wanted: str = "writable") -> str:
+    """About a file that the system did not write, or not read, for this reason."""
+    if number in FULL:
+        return "free disk space"
+    return f"make it {wanted}" if number in NOT_ALLOWED else f"make it {wanted}, or free disk space"
+
+
+def check_room(said: str, place: Path) -> None:
+    """Raise KvsweepError if a program that worked in ``place`` said, among much else, that the disk is full."""
+    if found := _SAID_TO_BE_FULL.search(said):
+        raise KvsweepError(f"{place}: {found[0]}; {make_room()}.")
+
+
+def make_room() -> str:
+    return f"free disk space, here and in {tempfile.gettempdir()}, and start again"
 
 
 def not_readable(path: Path, error: OSError) -> KvsweepError:
-    return KvsweepError(f"{path}: cannot be read ({error.strerror}).")
+    act = "; make it readable" if error.errno in NOT_ALLOWED else ""
+    return KvsweepError(f"{path}: cannot be read ({error.strerror}){act}.")
 
 
 def sha256(path: Path) -> str:

@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import NoReturn
 
 from kvsweep.addresses import without_proxies, without_secrets
 from kvsweep.errors import Interrupted, KvsweepError
-from kvsweep.files import CHECKOUT, FULL
+from kvsweep.files import CHECKOUT, FULL, NOT_ALLOWED, make_room
 from kvsweep.parents import end_with
 
 
@@ -44,10 +43,10 @@ def run_program(main: Callable[[], None]) -> None:
         # A file that cannot be read or written is no bug, wherever it is noticed.
         if error.errno in FULL:
             where = f"{error.filename}: " if error.filename else ""
-            room = f"free disk space, here and in {tempfile.gettempdir()}, and start again"
-            _end(f"error: {where}{error.strerror}; {room}.", 1)
+            _end(f"error: {where}{error.strerror}; {make_room()}.", 1)
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        _end(f"error: {what}.", 1)
+        act = "; make it readable and writable" if error.errno in NOT_ALLOWED else ""
+        _end(f"error: {what}{act}.", 1)
     except Interrupted as interrupted:
         _end("interrupted; the engine was ended, nothing of this cell was kept", 128 + interrupted.signum)
     except KeyboardInterrupt:

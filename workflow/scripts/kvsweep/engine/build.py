@@ -8,14 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
+from typing import IO
 
 from kvsweep.engine.backends import options_of
 from kvsweep.engine.identity import SCORER, engine_files
 from kvsweep.errors import KvsweepError
-from kvsweep.files import CHECKOUT
+from kvsweep.files import CHECKOUT, check_room, not_writable
 from kvsweep.machine.children import guard, signal_group
 from kvsweep.study.tasks import SERVER
 
@@ -96,11 +98,12 @@ def build(
     steps = [("configure", configure)]
     if programs:
         steps.append(("build", _compile(build_directory, threads, programs)))
-    with log.open("w", encoding="utf-8") as log_file:
+    with _opened(log, "w") as log_file:
         for step, command in steps:
             log_file.write(f"$ {' '.join(command)}\n")
             status, lines = _run_step(command, _environment(source_tree), log_file, say)
             if status != 0:
+                check_room("\n".join(lines), build_directory)
                 reason = first_error(lines) or _shortened(lines[-3:]) or f"cmake ended with status {status}"
                 raise KvsweepError(
                     f"cmake could not {step} the engine: {reason}{explain(reason)} (whole log: {log})"
@@ -116,7 +119,7 @@ def build_scorer(
     stopped the build: its manifest would say for ever that there is none.
     """
     command = _compile(build_directory, threads, [SCORER])
-    with log.open("a", encoding="utf-8") as log_file:
+    with _opened(log, "a") as log_file:
         log_file.write(f"$ {' '.join(command)}\n")
         status, lines = _run_step(command, _environment(source_tree), log_file, say)
     missing = build_directory / "bin" / f"{SCORER}.missing"
@@ -128,6 +131,15 @@ def build_scorer(
     if status != 0:
         return f"it cannot be built with this engine: {first_error(lines) or f'cmake ended with status {status}'}"
     return None
+
+
+@contextmanager
+def _opened(log: Path, mode: str) -> Iterator[IO[str]]:
+    try:
+        with log.open(mode, encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise not_writable(log, error) from error
 
 
 def _compile(build_directory: Path, threads: int, programs: Sequence[str]) -> list[str]:
@@ -183,7 +195,7 @@ def collect(build_directory: Path, binaries: Path, programs: Sequence[str]) -> N
 def _run_step(
     command: Sequence[str],
     environment: Mapping[str, str],
-    log_file: object,
+    log_file: IO[str],
     say: Callable[[str], None],
 ) -> tuple[int, list[str]]:
     lines: list[str] = []
@@ -209,7 +221,7 @@ def _run_step(
         try:
             for line in process.stdout:
                 lines.append(line.rstrip())
-                log_file.write(line)  # type: ignore[attr-defined]
+                log_file.write(line)
                 match = _PROGRESS.match(line)
                 if match and int(match[1]) // 5 > said:
                     said = int(match[1]) // 5

@@ -41,6 +41,11 @@ def manifest(
     missing = [name for name in engine.programs if not (binaries / name).is_file()]
     if missing:
         raise KvsweepError(f"engines.{engine.name}: {binaries} has no program {missing[0]!r}.")
+    # Said now, and not by the first cell that needs it, which may be hours away.
+    no_programs = [name for name in engine.programs if not os.access(binaries / name, os.X_OK)]
+    if no_programs:
+        program = binaries / no_programs[0]
+        raise KvsweepError(f"engines.{engine.name}: {program} is not executable; chmod +x {program}.")
     shown = run_for_text(binaries / "llama-perplexity", engine.env, "--help")
     try:
         types = accepted_cache_types(shown)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kvsweep.addresses import shown_address, without_secrets
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory
+from kvsweep.files import check_room, make_directory
 from kvsweep.machine.children import run_to_its_end
 from kvsweep.program import last_line
 from kvsweep.study.address_values import GIT_SCHEMES
@@ -63,6 +63,8 @@ def run_git(directory: Path, *arguments: str, check: bool = True) -> subprocess.
         "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES),
     }
     done = run_to_its_end(["git", "-C", str(directory), *arguments], environment)
+    if done.returncode != 0:
+        check_room(done.stderr, directory)
     if check and done.returncode != 0:
         said = last_line(done.stderr) or "no reason given"
         raise KvsweepError(f"git {arguments[0]} failed in {directory}: {said}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import CHECKOUT, make_directory, sha256, write_text
+from kvsweep.files import CHECKOUT, check_room, make_directory, sha256, write_text
 from kvsweep.inputs.git_tree import fetch_commit
 from kvsweep.inputs.package_index import run_pip
 from kvsweep.program import last_line
@@ -48,6 +48,7 @@ def packages(directory: Path, base: Path, tell: Callable[[str], None]) -> Path:
 def _run(*command: str) -> None:
     done = run_pip(*command)
     if done.returncode != 0:
+        check_room(done.stdout, Path(command[-1]) if "venv" in command else Path(command[0]).parents[1])
         said = last_line(done.stdout) or "no reason given"
         raise KvsweepError(f"the packages of the harness cannot be installed ({said}).")
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import make_directory, sha256
+from kvsweep.files import check_room, make_directory, sha256, write_text
 from kvsweep.machine.children import run_to_its_end
 
 _PIP = Path(__file__).with_name("pip_download.py")
@@ -22,7 +22,7 @@ def fetch(package: str, version: str, digest: str, directory: Path, where: str) 
     """
     make_directory(directory)
     requirement = directory / "requirement.txt"
-    requirement.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
+    write_text(requirement, f"{package}=={version} --hash=sha256:{digest}\n")
     done = run_pip(
         # -I: no module beside this one, and none of the shell's PYTHONPATH, stands in for one of pip's.
         *(sys.executable, "-I", str(_PIP), "download", "--disable-pip-version-check", "--no-input"),
@@ -30,6 +30,7 @@ def fetch(package: str, version: str, digest: str, directory: Path, where: str) 
         *("--require-hashes", "--requirement", str(requirement), "--dest", str(directory)),
     )
     if done.returncode != 0:
+        check_room(done.stdout, directory)
         raise KvsweepError(_sentence(done.stdout, package, version, digest, where))
     requirement.unlink()
     for path in directory.iterdir():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import read_json
+from kvsweep.files import not_readable, read_json
 
 # What a runner that ends an engine gives as the reason.
 TIME_LIMIT = "time limit"
@@ -63,8 +63,10 @@ def as_recorded(directory: Path, run: dict[str, Any], read: Callable[[str], byte
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise KvsweepError(f"{path}: this file is missing; measure the cell again.") from error
     except OSError as error:
-        raise KvsweepError(f"{path}: cannot be read ({error.strerror}); measure the cell again.") from error
+        raise not_readable(path, error) from error
 
 
 def how_it_ended(run: Mapping[str, Any]) -> str:
