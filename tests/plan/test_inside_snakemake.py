@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,18 +43,34 @@ OSError: [Errno 28] No space left on device: '/here/.snakemake/locks/0.input.loc
         (
             "OSError",
             TRACEBACK,
-            "kvsweep: error: /here/.snakemake/locks/0.input.lock: No space left on device; "
-            "free disk space, or make it readable and writable.",
+            "kvsweep: error: /here/.snakemake/locks/0.input.lock: No space left on device; free disk space.",
         ),
         (
             "WorkflowError",
             "No output directory results/x/y.\nPermissionError: [Errno 13] Permission denied: 'results/x'",
-            "kvsweep: error: results/x: Permission denied; free disk space, or make it readable and writable.",
+            "kvsweep: error: results/x: Permission denied; make it readable and writable.",
         ),
         (
             "WorkflowError",
             "Error recording metadata ([Errno 13] Permission denied: 'results/x/run.json'). Please",
-            "kvsweep: error: results/x/run.json: Permission denied; free disk space, or make it readable and writable.",
+            "kvsweep: error: results/x/run.json: Permission denied; make it readable and writable.",
+        ),
+        (
+            "ProtectedOutputException",
+            "Write-protected output files for rule x:\n    output: a\n    affected files:\n        a\n        b",
+            "kvsweep: error: a and 1 more: write-protected, and to be made anew; make it writable, or remove it.",
+        ),
+        (
+            "PermissionError",
+            "PermissionError in file standing.smk, line 8:\n[Errno 13] Permission denied: '/bin/llama-bench'\n"
+            '  File "standing.smk", line 8, in <module>\n  File "pathlib.py", line 1013, in stat',
+            "kvsweep: error: /bin/llama-bench: Permission denied; make it readable and writable.",
+        ),
+        (
+            "InputFunctionException",
+            "InputFunctionException in rule x:\nError:\n  PermissionError: [Errno 13] Permission denied: 'a/run.json'\n"
+            "Wildcards:\n\nTraceback:\n  File counts.py",
+            "kvsweep: error: a/run.json: Permission denied; make it readable and writable.",
         ),
         # What is not known is said as it is, a bug with its traceback.
         ("MissingRuleException", "No rule to produce x", "No rule to produce x"),
@@ -61,6 +79,25 @@ OSError: [Errno 28] No space left on device: '/here/.snakemake/locks/0.input.loc
 )
 def test_one_sentence_for_what_went_wrong(exception: str, message: str, said: str | None) -> None:
     assert sentence(exception, message) == said
+
+
+def test_a_run_that_is_going_on_is_not_taken_for_one_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """make was killed, say, and the Snakemake that it had started goes on."""
+    monkeypatch.chdir(tmp_path)
+    Path("snakemake").write_text("print(flush=True); input()")
+    for options, goes_on in ((["--configfile", "a.yaml"], True), (["--nolock", "--", "plan"], False)):
+        command = [sys.executable, "snakemake", *options]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            said = sentence("LockException", "")
+            other.kill()
+        assert said is not None
+        assert said.startswith(f"kvsweep: error: {tmp_path}: another run is going on here since ") == goes_on
+        assert said.endswith(f"kill {other.pid}") == goes_on
+        assert ("unlock it and start again" in said) != goes_on
 
 
 @pytest.mark.parametrize(

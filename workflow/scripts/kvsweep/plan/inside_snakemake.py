@@ -6,15 +6,19 @@ Written for Snakemake 9.27. After an upgrade run tests/test_contract.py and test
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from snakemake.settings.types import DeploymentMethod
 
+from kvsweep.files import what_to_do
 from kvsweep.plan.hooks import MEASURING, Job, last_words
 
 # The rules whose results say themselves what they were made with.
@@ -151,19 +155,42 @@ def sentence(exception: str, message: str) -> str | None:
     if _CONSEQUENCES.search(message):
         return None
     if exception == "LockException":
+        if running := runs_here():
+            since = time.strftime("%H:%M", time.localtime(running[0].create_time()))
+            return (
+                f"kvsweep: error: {Path.cwd()}: another run is going on here since {since}; wait for it, or end it "
+                f"first: kill {running[0].pid}"
+            )
         return (
             f"kvsweep: error: {Path.cwd()}: locked by another run, or by one that was killed; nothing is lost. "
             f"If none is running, unlock it and start again: {unlock_command(sys.argv)}"
         )
+    if exception == "ProtectedOutputException":
+        first, *others = (line.strip() for line in message.partition("affected files:")[2].splitlines()[1:])
+        more = f" and {len(others)} more" if others else ""
+        return f"kvsweep: error: {first}{more}: write-protected, and to be made anew; make it writable, or remove it."
     found = None
     if _OF_THE_SYSTEM.match(exception):
-        found = re.search(r"\[Errno \d+\] (.*?)(?:: '(.*)')?$", message.strip().splitlines()[-1])
-    elif exception == "WorkflowError":  # in words around it: a directory, a note on a finished job
-        found = re.search(r"\[Errno \d+\] ([^:'\n]+): '([^'\n]+)'", message)
+        # Of a rule's input function with its traceback behind it.
+        *_, found = [None, *re.finditer(r"\[Errno (\d+)\] (.*?)(?:: '(.*)')?$", message.strip(), re.M)]
+    elif exception in ("WorkflowError", "InputFunctionException"):
+        # In words around it: of a directory, a note on a finished job, a record that is asked for.
+        found = re.search(r"\[Errno (\d+)\] ([^:'\n]+): '([^'\n]+)'", message)
     if found:
-        place = found[2] or Path.cwd()
-        return f"kvsweep: error: {place}: {found[1]}; free disk space, or make it readable and writable."
+        number, why, place = found.groups()
+        return f"kvsweep: error: {place or Path.cwd()}: {why}; {what_to_do(int(number), 'readable and writable')}."
     return message
+
+
+def runs_here() -> list[psutil.Process]:
+    """Each other Snakemake of this machine that works in this directory and locks it."""
+    found = []
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        cwd, line = process.info["cwd"], process.info["cmdline"] or []
+        is_snakemake = "snakemake" in [Path(word).name for word in line[:3]]
+        if process.pid != os.getpid() and is_snakemake and "--nolock" not in line and cwd == str(Path.cwd()):
+            found.append(process)
+    return found
 
 
 def unlock_command(arguments: Sequence[str]) -> str:
