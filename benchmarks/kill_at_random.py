@@ -42,6 +42,8 @@ TARGETS = ("snakemake", "runner", "engine")
 WHOLE_TARGETS = ("make", "snakemake", "runner", "engine", "program")
 ENGINES = ("llama-bench", "llama-perplexity", "kvsweep-scorer")
 UNLOCK = "unlock it and start again: "
+# How often what a killed run leaves is unlocked as the next one says; it takes two starts of Snakemake.
+TOLD = 3
 
 
 @dataclass
@@ -64,7 +66,7 @@ def small_study(engine: Path, directory: Path, *, scorer: bool = False) -> Path:
         "models": {"demo": {"path": str(next((ROOT / "resources" / "demo").glob("*.gguf")))}},
         "corpora": {"text": {"generate": {"seed": 5, "bytes": 16384}}},
         "pairs": ["f16", "q8_0", "q4_0", "q8_0/q4_0"],
-        "quality": {"contexts": [256, 1024], "chunks": 8}
+        "quality": {"contexts": [256] if scorer else [256, 1024], "chunks": 8}
         | ({"method": ["perplexity", "scorer"]} if scorer else {}),
         "throughput": {"depths": [0, 256], "prompt": 64, "generate": 8, "repetitions": 2},
     }
@@ -185,6 +187,7 @@ def kill_rounds(
     if start(undisturbed, study, whole=whole).wait() != 0:
         raise SystemExit((undisturbed / "snakemake.log").read_text()[-2000:])
     longest = min((time.monotonic() - begin) / 2, 60.0) if whole else 10.0
+    print(f"undisturbed: {time.monotonic() - begin:.0f} s", flush=True)
     killed_before: dict[Path, str] = {}
     work = directory / "work0"
     work.mkdir()
@@ -228,10 +231,13 @@ def kill_rounds(
         outcome.cells_lost += len(lost)
         outcome.torn_files += torn(work)
         killed_before = after
-        if any((work / ".snakemake" / "locks").glob("*")) and whole:
+        locks = list((work / ".snakemake" / "locks").glob("*"))
+        if locks and whole and outcome.unlocked < TOLD:
             unlock_as_told(work, study)
             outcome.unlocked += 1
-        if sum(outcome.kills.values()) % 20 == 0:
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+        if sum(outcome.kills.values()) % 5 == 0:
             print(outcome, flush=True)
     if start(work, study, whole=whole).wait() != 0:
         raise SystemExit((work / "snakemake.log").read_text()[-2000:])
