@@ -47,6 +47,15 @@ def test_the_control_shows_what_rounding_does() -> None:
     assert only(rows[2:], "q8_0")["verdict"] == "disagrees"
 
 
+def test_a_control_is_known_no_better_than_it_is_printed() -> None:
+    """b11434, the small model: 16 windows of 512 tokens, f16 printed as -0.000000, q8_0 as 0.000001."""
+    rows = [row("perplexity", "f16", -0.0), row("scorer", "f16", 0.0)]
+    rows += [row("perplexity", "q8_0", 0.000001), row("scorer", "q8_0", 1.6013253e-06)]
+    assert [found["verdict"] for found in agreement(rows)] == ["agrees", "agrees"]
+    rows[-1] |= {"kld_mean": 2.1e-06}
+    assert only(rows, "q8_0")["verdict"] == "disagrees"
+
+
 @pytest.mark.parametrize("other", [{"chunks": 3}, {"positions": "16x64"}])
 def test_other_tokens_cannot_be_compared(other: dict[str, Any]) -> None:
     found = only([row("perplexity", "q4_0", 0.09), row("scorer", "q4_0", 0.047, **other)], "q4_0")

@@ -56,7 +56,7 @@ def _compared(printed: Row, scored: Row, control: Row | None) -> dict[str, Any]:
         rounding = 3 * _STEP / math.sqrt(12 * scored["scored_tokens"])
         basis = "rounding: three standard errors of so many independent ones"
     else:
-        rounding = abs(control["kld_mean"])
+        rounding = abs(control["kld_mean"]) + _HALF_PRINTED_DIGIT
         basis = "rounding: the divergence of f16 from its own file"
     allowed = rounding + _LEFT_OUT * scored["kld_mean"] + _HALF_PRINTED_DIGIT
     return row | {
