@@ -203,6 +203,8 @@ def kill_rounds(
                 process = victim(run, target)
         if process is None:
             # This run came to its end: check it and start over from nothing.
+            if run.returncode != 0:
+                raise SystemExit((work / "snakemake.log").read_text()[-2000:])
             outcome.wrong_rows += wrong_rows(work, undisturbed)
             work = directory / f"work{outcome.rounds}"
             work.mkdir()
