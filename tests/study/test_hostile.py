@@ -129,6 +129,7 @@ def with_value(path: Path_, value: object, needed: Needed | None = None) -> dict
 
 
 MARK = "MARK"
+TOKEN = "ghp_SECRETSECRETSECRETSECRETSECRETSECRET"
 HOSTILE = [
     "--upload-pack=touch MARK", "-uMARK", "--MARK", "-c", "-", "--", "-ocProxyCommand=touch MARK",
     "ext::sh -c 'touch MARK'", "fd::17/MARK", "file::/MARK", "ext::MARK", "transport::MARK",
@@ -287,6 +288,18 @@ def test_every_key_gets_its_value() -> None:
         assert said == f"{where}:" and "2026" in str(raised.value)
 
 
+@pytest.mark.parametrize("value", ["x" * 3000, TOKEN, *SECRETS, "https://h/x?token=SECRET"])
+def test_no_key_takes_a_secret_or_repeats_what_is_long(value: str) -> None:
+    for path, needed in KEYS:
+        try:
+            parse_study(with_value(path, value, needed))
+        except KvsweepError as error:
+            said = str(error)
+            assert len(said) < 600 and "SECRET" not in said and not any(one in said for one in SECRETS)
+        else:
+            assert value == "x" * 3000, path
+
+
 @pytest.mark.parametrize(
     "place", [(), ("limits",), ("engines", "e"), ("models", "m"), ("quality",), ("workloads", "w")]
 )
@@ -310,7 +323,6 @@ PASSWORDS = [
     "me:SEC RET", "me:SEC'RET", 'me:SEC"RET', "me:SEC/RET", "me:SEC?RET", "me:SEC#RET", "me:SE%40CRET", ":SECRET",
     "SECRET", "SECRET:", "SECRET:x-oauth-basic", "me:SEC@RET",
 ]  # fmt: skip
-TOKEN = "ghp_SECRETSECRETSECRETSECRETSECRETSECRET"
 GIVEN_AWAY = [
     *(f"{scheme}://{user}@example.org/x" for user in PASSWORDS for scheme in ("https", "HTTPS", "http")),
     f"https://example.org/{TOKEN}/x", f"https://example.org/x?token={TOKEN}", "https://example.org:SECRET/x",
@@ -429,6 +441,29 @@ def test_a_secret_is_no_argument(path: tuple[str, ...], arguments: list[str]) ->
 )
 def test_an_ordinary_argument_is_none(arguments: list[str]) -> None:
     assert parse_study(with_value(("engines", "e", "arguments"), arguments)).engines["e"].arguments.bench
+
+
+@pytest.mark.parametrize(
+    "place",
+    [*(("quality", key) for key in ("chunks", "method", "positions")), ("engines", "e", "arguments"),
+     *(("engines", "e", key) for key in ("env", "cmake")), ("tasks",), ("slices",), ("models",), ("workloads",)],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "key",
+    ["\x1b[31mx", "\u202ex", "a\nb", "\u200b", "", "x" * 3000, "https://me:MARK@h", TOKEN, None, 1.5, ("a",)],
+)
+def test_nor_does_a_hostile_name_or_context(place: Path_, key: object) -> None:
+    config = copy.deepcopy(BASE)
+    inner: Any = config
+    for step in place:
+        inner[step] = inner[step] if isinstance(inner.get(step), dict) else {}
+        inner = inner[step]
+    inner[key] = {"method": "scorer", "positions": "half", "models": {"path": "x"}}.get(place[-1], 1)
+    with pytest.raises(KvsweepError) as raised:
+        parse_study(config)
+    said = str(raised.value)
+    assert said.isprintable() and len(said) < 500 and said.endswith(".")
+    assert "MARK" not in said and "SECRET" not in said
 
 
 @pytest.mark.parametrize("section", ["models", "corpora", "engines"])

@@ -87,7 +87,12 @@ def read(shape: type[T], value: object, where: str = "") -> T:
             error.errors(include_url=False),
             key=lambda details: (details["type"] == "too_short", list(map(str, details["loc"]))),
         )
-    raise ConfigError(_sentence(first, value, where))
+    raise ConfigError(_shortened(_sentence(first, value, where)))
+
+
+def _shortened(sentence: str) -> str:
+    """With what was found cut to a length that is read, wherever it was quoted."""
+    return re.sub(r"('[^']{77})[^']{4,}(?=')", r"\1...", sentence)
 
 
 @cache
@@ -131,7 +136,8 @@ def _path(value: Any, location: Sequence[object]) -> list[str]:
 def named(key: object) -> str:
     """A key as it is written in a sentence; in quotes where it would not be seen as one."""
     name = str(key)
-    return name if 0 < len(name) <= 80 and name.isprintable() else shown(name)
+    is_plain = 0 < len(name) <= 80 and name.isprintable() and without_secrets(name) == name
+    return name if is_plain else shown(name)
 
 
 def _said(kind: str, found: object, context: Mapping[str, Any], key: object) -> str:

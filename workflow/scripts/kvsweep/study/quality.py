@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.study.complaints import ConfigError
+from kvsweep.study.complaints import ConfigError, named, shown
 from kvsweep.study.origin import Origin
 from kvsweep.study.positions import Positions
 from kvsweep.study.shape import QualityEntry
@@ -102,10 +102,12 @@ def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) 
     for name, one in value.items():
         try:
             context = parse_count(name if isinstance(name, int) else str(name))
-        except ValueError as error:
-            raise ConfigError(f"quality.{key}.{name}: {error}.") from None
+        except ValueError:
+            raise ConfigError(
+                f"quality.{key}.{named(name)}: {shown(name)} is not a number of tokens."
+            ) from None
         if context in by_context:
-            raise ConfigError(f"quality.{key}.{name}: the context {context} is named twice.")
+            raise ConfigError(f"quality.{key}.{named(name)}: the context {context} is named twice.")
         by_context[context] = one
     for context in asked.contexts:
         if context not in by_context and default is None:

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from kvsweep.addresses import has_secret
 from kvsweep.study.arguments import Arguments, problem_with
-from kvsweep.study.complaints import Complaint, expected, nearest, shown
+from kvsweep.study.complaints import Complaint, expected, named, nearest, shown
 from kvsweep.study.pairs import Pair as CachePair
 from kvsweep.study.positions import Positions as ScoredPositions
 from kvsweep.units import parse_bytes, parse_count
@@ -124,6 +124,8 @@ class _Form:
             raise Complaint(f"{shown(text)} is not valid here; write {self.what}")
         if len(text) > self.most:
             raise Complaint(f"{shown(text)} has {len(text)} characters; write at most {self.most}")
+        if has_secret(text):
+            raise Complaint(NO_SECRETS)
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -245,7 +247,7 @@ def _arguments(value: object) -> Arguments:
     found: dict[str, tuple[str, ...]] = {}
     for program, items in given.items():
         if program not in _PROGRAMS:
-            raise Complaint(f"unknown program; {nearest(str(program), _PROGRAMS)}", str(program))
+            raise Complaint(f"unknown program; {nearest(str(program), _PROGRAMS)}", named(program))
         try:
             if not isinstance(items, list | tuple):
                 raise Complaint(expected("a list of arguments", items))
