@@ -18,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
+from kvsweep.analysis.kld_at_depth import kld_at_depth
 from kvsweep.tables import blocks
 
 
@@ -41,6 +43,24 @@ def with_spikes() -> tuple[blocks.Numbers, blocks.Numbers]:
     return random.exponential(1e-3, spikes.shape) * np.where(spikes, 1000, 1), (~spikes).astype(float)
 
 
+def between(two: blocks.Numbers, chosen: NDArray[np.intp]) -> bool:
+    """Whether the divergence between the middles of two parts is held, as ``kld_at_depth`` reads it off."""
+    parts = [
+        {
+            "depth_tokens": float(place),
+            "kld_mean": found.value,
+            "kld_mean_low": found.low,
+            "kld_mean_high": found.high,
+            "error_by": found.by,
+        }
+        for place, part in enumerate(np.hsplit(two, 2))
+        for found in [blocks.mean_of(part[chosen], positive=True)]
+    ]
+    value = kld_at_depth({"by_position": parts}, 0.5)
+    assert value is not None and value.half is not None
+    return bool(abs(value.value - two.mean()) <= value.half)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tokens", type=Path, nargs="?", help="the tokens of a cell with many windows")
@@ -49,11 +69,12 @@ def main() -> None:
     kld, top1 = with_spikes() if arguments.tokens is None else scores_in(arguments.tokens)
     n_windows = len(kld)
     print(f"{n_windows} windows of {kld.shape[1]} scored tokens, mean divergence {kld.mean():.3g}")
-    print("| windows | tokens of each | KL divergence | top-1 | p90 of all tokens |\n|---|---|---|---|---|")
+    print("| windows | tokens of each | KL divergence | top-1 | p90 of all tokens | between two such parts |")
+    print("|---|---|---|---|---|---|")
     random, positive = np.random.default_rng(1), partial(blocks.mean_of, positive=True)
     for windows in (2, 4, 8, 16):
         for span in (kld.shape[1], kld.shape[1] // 16):
-            held: dict[str, list[bool]] = {"kld": [], "top1": [], "p90": []}
+            held: dict[str, list[bool]] = {"kld": [], "top1": [], "p90": [], "between": []}
             for _ in range(arguments.draws):
                 chosen = random.permutation(n_windows)[:windows]
                 begin = random.integers(0, kld.shape[1] - span + 1)
@@ -62,6 +83,8 @@ def main() -> None:
                     found = of(part[chosen])
                     assert found.low is not None and found.high is not None
                     held[name].append(found.low <= part.mean() <= found.high)
+                if begin + 2 * span <= kld.shape[1]:
+                    held["between"].append(between(kld[:, begin : begin + 2 * span], chosen))
                 (tail,) = blocks.quantile_intervals(kld[chosen], [0.9])
                 if tail is not None:
                     held["p90"].append(bool(tail.low <= np.quantile(kld, 0.9) <= tail.high))

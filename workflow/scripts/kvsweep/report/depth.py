@@ -51,7 +51,8 @@ def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
         lines = tuple(_agreement(row) for own in by_pair(group).values() for row in own)
         columns = ("pair", "llama-perplexity, nats", "scorer, nats", "difference, %", "explained", "verdict")
         note = (
-            "“explained”: the largest difference that the 16 bits of llama-perplexity's file account for, in nats.",
+            "“explained”: a bound, no interval of 95 %: the largest difference that the 16 bits of llama-perplexity's "
+            "file account for, in nats.",
         )
         yield Section(title, (Grid("Mean KL divergence by both methods", columns, lines, notes=note),))
 
