@@ -355,7 +355,7 @@ def test_a_moved_file_under_another_name_is_known_by_its_content(
     history.config[section] = {new: {"path": str(tmp_path / "moved")}}
     kind, cells = {"models": ("MODEL", 8), "corpora": ("CORPUS", 4)}[section]
     said = (
-        f"{new!r} has the same content as {old!r}, of which {cells} cells were measured here; "
+        f"{new!r} has the same content as {old!r}, with {cells} cells measured here; "
         f"make rename {kind}={old}:{new} keeps them"
     )
     with pytest.raises(KvsweepError) as raised:
@@ -386,7 +386,7 @@ def test_a_file_of_the_same_size_is_another_one_and_two_names_with_results_stay_
     measured_of(history, "models", "new", "the same")
     (said,) = notes(history)
     assert said.startswith(
-        "note: 'new' has the same content as 'm', of which 8 cells were measured here; both "
+        "note: 'new' has the same content as 'm', with 8 cells measured here; both "
     )
 
 

@@ -20,7 +20,7 @@ MOST_ROUNDS = 10  # beyond which a difference is not worth the night
 
 
 def told_quicker(a: Duration, b: Duration, others: int) -> bool:
-    """Whether a takes less time than b beyond the error, among ``others`` comparisons."""
+    """Whether ``a`` takes less time than ``b`` by more than the error. The error allows for ``others`` comparisons."""
     error = error_of([*a.terms, *((-weight, value) for weight, value in b.terms)])
     if error is None or not is_over_rounds(a) or not is_over_rounds(b):
         return False
@@ -34,12 +34,12 @@ def _t(others: int, freedom: float) -> float:
 
 
 def is_over_rounds(duration: Duration) -> bool:
-    """Whether its error from run to run is known."""
+    """Whether the error of the request from run to run is known."""
     return (duration.rounds or 0) > 1
 
 
 def not_told_from_best(requests: Sequence[Duration]) -> list[bool]:
-    """Whether each request is one that no other is told to be quicker than; ``requests`` from quick to slow."""
+    """For each of ``requests``, from quick to slow: whether no other request is told to be quicker."""
     others = len(requests) - 1
     return [
         not any(told_quicker(quick, slow, others) for quick in requests[:place])

@@ -62,7 +62,7 @@ class SetUp:
 
     @property
     def seconds_of_round(self) -> float | None:
-        """None where nobody knows."""
+        """Seconds that one round of the set-up takes; None where no cell says it."""
         return sum(self.seconds_by_depth.values()) or None
 
 

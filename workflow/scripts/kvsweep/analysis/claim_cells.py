@@ -61,7 +61,8 @@ class Cells:
         return Estimate(ratio - 1, max(ratio - low, high - ratio), str(between.interval))
 
     def fits(self, pair: str, depth: int) -> bool | None:
-        """Whether there was memory: not if a phase ran out of it, else if one was measured; None: not known."""
+        """Whether the memory was enough: false if a phase ran out of it, true if one was measured, else None (not
+        known)."""
         names = [_cell(pair, depth, phase) for phase in TOKENS]
         found = {name: self._find(name, among=("measured", "oom")) for name in names}
         outcomes = {name: row["status"] for name, (row, _) in found.items() if row is not None}
@@ -121,7 +122,7 @@ def _cell(pair: str, depth: int, phase: str) -> str:
 
 
 def known(half: float | None, kind: str | None) -> tuple[float, str]:
-    """An error, infinite where it is not known, and what it is."""
+    """The error, infinite where it is not known, and what kind of error it is."""
     return (math.inf if half is None else half), kind or UNKNOWN
 
 

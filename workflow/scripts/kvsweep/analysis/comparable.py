@@ -202,7 +202,7 @@ def _command(ours: Row, theirs: Row) -> Iterable[Check]:
 
 
 def options_of(command: str) -> dict[str, str]:
-    """Options of a row's command that no other column says, by name, and the knobs that the engine saw."""
+    """The options of a row's command that stand in no other column, by name, and the knobs that the engine saw."""
     try:
         words = shlex.split(command)
     except ValueError:  # of a stranger's

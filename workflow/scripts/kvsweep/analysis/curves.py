@@ -59,7 +59,7 @@ class Curve:
         return None if point is None else point.value
 
     def gap(self, start: int, end: int) -> str | None:
-        """What is not measured of the tokens from ``start`` to ``end``, as a depth; None if nothing."""
+        """The depth from ``start`` to ``end`` that lies outside the measured ones, in words; None if there is none."""
         if not self._points or self.reach is None:
             return "any depth"
         if start < min(self._points):

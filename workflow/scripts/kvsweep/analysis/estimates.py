@@ -119,7 +119,7 @@ def of_rounds(values: Mapping[int, float]) -> Value:
 
 
 def on_common_rounds(*values: Value) -> tuple[Value, ...] | None:
-    """The values in the rounds that all have, for what is compared is compared within rounds; None without one.
+    """The values in those rounds that all of them have, to be compared round by round; None if they share no round.
 
     Values without rounds stay as they are.
     """

@@ -16,7 +16,8 @@ class KvValues(NamedTuple):
 
 
 def model_of(models: Iterable[Row]) -> Callable[[Row], Row | None]:
-    """A function from a row of another table to its model's row: by hash, where it has none by source and name."""
+    """A function that finds the row of the model of a row of another table: by hash, or by source and name without
+    one."""
     rows = list(models)
     by_hash = {row["model_sha256"]: row for row in rows if row["model_sha256"]}
     by_name = {(row["source"], row["model"]): row for row in rows if not row["model_sha256"]}

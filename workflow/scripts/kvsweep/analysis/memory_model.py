@@ -276,6 +276,6 @@ def available_bytes(rows: Iterable[Row]) -> int | None:
 
 
 def memory_of(throughput: Iterable[Row], models: Iterable[Row]) -> dict[tuple[Any, ...], SetUpMemory]:
-    """By set-up."""
+    """The memory of every set-up, by set-up."""
     find = model_of(models)
     return {key: SetUpMemory(rows, find(rows[0])) for key, rows in by_columns(throughput, SET_UP).items()}

@@ -19,7 +19,8 @@ def deepest_measured(throughput: Iterable[Row]) -> int | None:
 
 
 def up_to(workloads: Mapping[str, Workload], depth: int | None) -> dict[str, Workload]:
-    """The same work, none on a fuller cache than ``depth`` (tokens; None: as they are), which their titles then say."""
+    """The same workload with no token on a fuller cache than ``depth`` (tokens; None leaves it as it is). The title
+    then says so."""
     return {
         name: workload
         if depth is None or workload.depth <= depth

@@ -28,7 +28,7 @@ def knobs_in(shell: Mapping[str, str]) -> tuple[str, ...]:
 def engine_environment(
     shell: Mapping[str, str], configured: Mapping[str, str], devices: int | None = None
 ) -> dict[str, str]:
-    """The shell's environment without its knobs, with the configuration's.
+    """The variables that an engine gets: those of the shell that are no knobs, and those of the configuration.
 
     ``devices`` is how many were asked a cluster for: a job that has its node to itself gets all of the node's, over
     which an engine would spread. None takes what the cluster gives.

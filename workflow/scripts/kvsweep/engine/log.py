@@ -113,7 +113,8 @@ class _Context:
         return said + [None] * missing
 
     def add(self, cache: KvCache) -> None:
-        """Raises UnparsableOutput for one that cannot be: after named caches every one has a name, and its own."""
+        """Add a cache. Raise UnparsableOutput for one that cannot be: once caches have names, every one has a name of
+        its own."""
         names = [one.label for one in self.kv_caches]
         if any(names) and (cache.label is None or cache.label in names):
             raise UnparsableOutput("the log repeats a line about the KV cache")

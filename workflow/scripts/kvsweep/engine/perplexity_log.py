@@ -41,7 +41,8 @@ class Announcement:
 
 
 def raise_complaint(text: str) -> None:
-    """Stop at what makes a result impossible or meaningless; the engine goes on after some of it."""
+    """Raise UnparsableOutput for a line that makes a result impossible or meaningless; the engine goes on after some
+    of them."""
     complaint = _COMPLAINT.search(text)
     line = complaint[0] if complaint else first_line(text, COMPUTATION)
     if line:

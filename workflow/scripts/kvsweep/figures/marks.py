@@ -82,7 +82,7 @@ def source_of(row: Row) -> str:
 
 
 def words_for(row: Row) -> str | None:
-    """What is special about a cell, for the figure's table; None where nothing is."""
+    """What a figure's table says that is special about a cell; None where nothing is."""
     words = [
         source_of(row) if is_published(row) else "",
         "another pair ran" if effective_pair(*pair_of(row)) else "",

@@ -56,7 +56,8 @@ def decode_relative(speed: Sequence[Row]) -> Drawing:
 
 
 def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
-    """Our rows of a panel, then each published source's: what is never mixed, with whether it was published."""
+    """The rows of a panel by source, because sources are never mixed: ours first, then each published one; with
+    whether it was published."""
     of_others = by_columns(group.published, ("source",)).values()
     return [(is_published(group.rows[0]), group.rows), *((True, rows) for rows in of_others)]
 

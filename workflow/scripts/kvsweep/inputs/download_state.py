@@ -53,7 +53,8 @@ def forget(target: Path) -> None:
 
 
 def begun(remote: Remote, target: Path) -> tuple[int, Answer | None]:
-    """How much there is of the file and what the server said of it; 0 and None where that cannot be gone on with."""
+    """How many bytes of the file are there, and what the server said of it; 0 and None where no download can go on
+    from them."""
     held = size_of(partial(target))
     with suppress(KvsweepError, TypeError, KeyError, AttributeError):
         state = read_json(_state_of(target))

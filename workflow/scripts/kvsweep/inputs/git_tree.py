@@ -52,7 +52,7 @@ def fetch_commit(
 
 
 def run_git(directory: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run git in ``directory``; it asks nobody. Raises KvsweepError where it fails and ``check`` is true."""
+    """Run git in ``directory`` so that it asks nobody. With ``check``, raise KvsweepError if it fails."""
     # Set where kvsweep runs inside a git hook, they would name another repository.
     inherited = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
     environment = {

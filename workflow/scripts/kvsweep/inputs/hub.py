@@ -59,7 +59,7 @@ class HubRemote(Remote):
         return super().refusal(response)
 
     def answer(self, response: requests.Response) -> Answer:
-        """The hub speaks of the file itself in the response that sends on to the place where its bytes lie."""
+        """What the hub says of the file. It does so in the response that sends on to the place where the bytes lie."""
         headers: dict[str, str] = {}
         for part in (*response.history, response):
             for name, value in part.headers.items():

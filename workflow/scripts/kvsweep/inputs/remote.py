@@ -55,7 +55,7 @@ class Remote:
         return f"the server refuses it with status {status}"
 
     def answer(self, response: requests.Response) -> Answer:
-        """Raises KvsweepError if what answers is not what was meant."""
+        """What the server says of the file. Raise KvsweepError if that is another file than the one that was meant."""
         return plain_answer(response)
 
 

@@ -55,7 +55,7 @@ def read_conditions(system: str | None = None, probe: Probe = output) -> Conditi
 
 
 def remarks(conditions: Conditions) -> list[str]:
-    """What of it a person should know before hours of measuring: one sentence each."""
+    """A sentence for each condition that a person should know of before hours of measuring."""
     said = []
     if conditions.power_source == "Battery Power":
         left = "" if conditions.battery_percent is None else f" ({conditions.battery_percent} % left)"

@@ -70,7 +70,7 @@ def shared_threads(found: Mapping[str, Any]) -> int | None:
 
 
 def kept_from_before(subject: Subject, command: Sequence[str]) -> bool:
-    """Whether an earlier run had finished this cell, which Snakemake did not book or was not sure of."""
+    """Whether an earlier run had finished this cell. Snakemake had not noted it, or was not sure of it."""
     if not restore_finished(subject.directory, subject.describe(command)):
         return False
     say("  had been finished before; kept")
@@ -116,7 +116,7 @@ def run(
 
 
 def new_remarks(directory: Path, host: str, run_id: str, found: Sequence[str]) -> list[str]:
-    """Those that were not said of this machine before in this run of the workflow: once is enough in a night."""
+    """Those of ``found`` that this run of the workflow has not yet said of this machine: once is enough in a night."""
     memory = directory / f"said-{host}.json"
     try:
         before = read_json(memory)

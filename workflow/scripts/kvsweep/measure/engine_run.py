@@ -87,7 +87,7 @@ def run_engine(
     on_tick: Callable[[], None],
     until: Callable[[], bool] | None = None,
 ) -> Attempt:
-    """Run the engine once. Raises KvsweepError where neither the engine nor its memory nor the time limit ended it.
+    """Run the engine once. Raise KvsweepError if something else ended it than itself, want of memory or the time limit.
 
     With ``until`` it is a server that writes both streams to ``stdout_name`` and is ended when that says so. What it
     prints of each request is no evidence, and some builds print each prompt and ten lines a token: ``SERVER_LOG_BYTES``

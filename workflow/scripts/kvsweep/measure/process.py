@@ -65,7 +65,8 @@ def run(
     on_tick: Callable[[], None] = lambda: None,
     until: Callable[[], bool] = lambda: False,
 ) -> ProcessRecord:
-    """Run ``command`` to its end with nothing but ``environment``, its streams in the two files, or both in the first.
+    """Run ``command`` with exactly ``environment``, and wait for its end. The streams go to the two files, or both to
+    the first.
 
     A server is ended as soon as ``until`` says so, which is asked as often as ``on_tick``.
 

@@ -70,5 +70,5 @@ def _read(path: Path) -> bytes:
 
 
 def how_it_ended(run: Mapping[str, Any]) -> str:
-    """``exit status 1``, ``SIGSEGV``."""
+    """How a process ended, in words: ``exit status 1``, ``SIGSEGV``."""
     return str(run["signal"] or f"exit status {run['exit_status']}")

@@ -138,13 +138,13 @@ class Client:
         return True
 
     def leave(self) -> None:
-        """After the server has ended: nobody is asked any more."""
+        """Ask nothing more, after the server has ended."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
 
     def raise_error(self) -> None:
-        """What went wrong on this side."""
+        """Raise the error that happened while items were asked, if one did."""
         if self._error is not None:
             raise self._error
 

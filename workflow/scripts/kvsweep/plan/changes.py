@@ -74,7 +74,7 @@ def corpus_of(run: Cell | BaselineRun, study: Study) -> str | None:
 def limit_change(
     record: Record, limits: Limits, hours: float | None = None, answer_seconds: float | None = None
 ) -> str | None:
-    """Why a cell that was stopped or skipped because of a limit would come further under the limits as they are now.
+    """Why a cell that a limit stopped or skipped would get further under the limits as they are now.
 
     ``hours`` is the limit of its engine process, where that is not the one of ``limits``.
     """

@@ -44,7 +44,7 @@ class Current:
 
 
 def look(study: Study, results: Path, base: Path) -> Current:
-    """Looks at manifests and files; of big files the content, but only when size or time stamp changed.
+    """What engines, models and texts are now. Reads a big file only if its size or time stamp changed.
 
     Relative paths of the configuration start at ``base``. Nothing is written beside the manifests of another study's
     models and texts that happen to have the same names.

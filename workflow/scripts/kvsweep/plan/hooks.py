@@ -147,7 +147,7 @@ class Hooks:
 
 
 def why_it_says_nothing(log: Path) -> str:
-    """Of the log of a job that failed."""
+    """What to say of a job that failed and whose log does not end with a sentence."""
     there = next(path for path in log.absolute().parents if path.exists())
     if shutil.disk_usage(there).free < _ENOUGH_FOR_A_LOG:
         return f"error: {there}: the disk is full; free disk space."

@@ -44,7 +44,7 @@ def last_configuration(results: Path) -> Mapping[str, Any]:
 
 
 def last_study(results: Path) -> Study:
-    """What was asked for last. Raises KvsweepError where there is none, and where this kvsweep refuses it."""
+    """The study that the last run asked for. Raise KvsweepError if there is none, or if this kvsweep refuses it."""
     configuration = last_configuration(results)
     try:
         return parse_study(configuration)
@@ -159,7 +159,7 @@ def _measured_elsewhere(
     for kind, old, new in measured_as(study, now, results):
         cells = measured_cells(results, kind, old)
         if cells and can_be_renamed(results, kind, new) == to_be_renamed:
-            said = f"{new!r} has the same content as {old!r}, of which {plural(cells, 'cell')} were measured here"
+            said = f"{new!r} has the same content as {old!r}, with {plural(cells, 'cell')} measured here"
             found[kind, old, new] = (
                 f"{said}; {_command(kind, old, new)} keeps them"
                 if to_be_renamed

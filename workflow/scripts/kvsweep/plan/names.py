@@ -18,7 +18,7 @@ _KINDS = {"engines": "ENGINE", "models": "MODEL", "corpora": "CORPUS"}
 
 
 def two_names(study: Study, now: Current) -> list[str]:
-    """What of a configuration is the same under two names, and will be measured twice: a sentence each."""
+    """A sentence for each thing that a configuration has under two names, and that would be measured twice."""
     lines = []
     for section in _KINDS:
         seen: dict[Hashable, str] = {}
@@ -34,7 +34,7 @@ def two_names(study: Study, now: Current) -> list[str]:
 
 
 def new_names(last: Study, study: Study) -> Iterator[tuple[str, str, str]]:
-    """What has another name than in the ``last`` configuration: ("MODEL", old, new)."""
+    """What has another name now than in the ``last`` configuration: ("MODEL", old, new)."""
     for section, kind in _KINDS.items():
         then, now = (_things(section, one, Current()) for one in (last, study))
         for old, keys in then.items():

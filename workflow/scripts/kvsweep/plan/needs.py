@@ -46,7 +46,7 @@ class Needs:
     disk_bytes: int = 0
 
     def memory_bytes(self, backend: str) -> int:
-        """The part that this machine's own memory must hold, at least."""
+        """The least that must fit into this machine's own memory, with the back end ``backend``."""
         return self.host_bytes + (self.device_bytes if backend in sizes.SHARED_MEMORY else 0)
 
     @property
@@ -111,7 +111,7 @@ def scorer_needs(model: ModelFile, pair: Pair, n_ctx: int, chunks: int, position
 
 
 def needs_of(study: Study, run: Cell | BaselineRun, model: ModelFile) -> Needs:
-    """What the run of any kind needs."""
+    """What a cell or baseline of any kind needs."""
     match run:
         case ThroughputCell():
             return throughput_needs(model, run.pair, request_of(study, run))

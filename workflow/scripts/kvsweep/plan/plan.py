@@ -94,7 +94,7 @@ class Item:
 
     @property
     def outdated(self) -> bool:
-        """Whether it was measured, but not what is asked for now."""
+        """Whether there is a record, but not of what is asked for now."""
         return self.status is not None and not self.done
 
 
@@ -111,7 +111,7 @@ class Plan:
 
     @property
     def skipped(self) -> list[Item]:
-        """Throughput cells that will not be started, as far as one can tell now."""
+        """The throughput cells that will not be started, as far as can be told now."""
         limit = self.study.limits
         return [
             item
@@ -138,7 +138,7 @@ class Plan:
 
     @property
     def longest_seconds(self) -> float:
-        """Nothing can take longer: every engine process is ended at its time limit."""
+        """The seconds after which all would have ended at the latest, because every engine process has a time limit."""
         left_out = {item.run for item in self.skipped}
         return math.fsum(
             limit_hours(self.study, item.run) * 3600 for item in self.to_do if item.run not in left_out

@@ -67,7 +67,7 @@ class StudyOnDisk:
 
     @property
     def manifests(self) -> list[str]:
-        """Wanted for themselves, because finished cells do not ask for them: what is changed or gone is made anew."""
+        """The manifests that a run makes again where they are changed or gone: finished cells do not ask for them."""
         return [*self.builds, *self.models, *self._corpora]
 
     @property

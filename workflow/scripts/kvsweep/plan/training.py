@@ -12,7 +12,7 @@ from kvsweep.units import format_count
 
 
 def beyond_training(plan: Plan) -> list[str]:
-    """Depths, what is timed there, contexts and workloads, measured or not."""
+    """Sentences on depths, contexts and workloads, measured or not, that are longer than a model was trained for."""
     lines = []
     for name, model in plan.known.models.items():
         trained = model.header.n_ctx_train

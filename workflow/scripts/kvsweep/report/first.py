@@ -15,7 +15,7 @@ SMALL = 0.6  # of f16's bits: what saves memory that is worth a sentence
 
 
 def sentences_of(speed: Sequence[Row], pareto: Sequence[Row]) -> list[str]:
-    """At most one of speed, and one of memory; of rows of the tables `speed` and `pareto` of one set-up."""
+    """At most one sentence on speed and one on memory, from rows of `speed` and `pareto` of one set-up."""
     return [*_of_speed(speed), *_of_memory(pareto)]
 
 

@@ -92,7 +92,7 @@ def marks_of(row: Row) -> tuple[str, ...]:
 
 
 def pair_entry(rows: Iterable[Row]) -> Entry:
-    """A pair as the head of a row; what any of its cells ran as is part of the name."""
+    """A pair as the head of a row. If one of its cells ran as another pair, the name says so."""
     rows = list(rows)
     another = next((row for row in rows if ran_as(row)), None)
     return Entry(label_of(another or rows[0]), marks=("another pair ran",) if another else ())

@@ -54,7 +54,7 @@ def complete(rows: Mapping[str, list[Row]]) -> None:
 
 
 def place_of(cell: Cell) -> tuple[Any, ...]:
-    """By which cells are put into the order of tables."""
+    """Sort key that puts cells into the order of tables."""
     pair = (cell.pair.ctk, cell.pair.ctv)
     match cell:
         case ThroughputCell():

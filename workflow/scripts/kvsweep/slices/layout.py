@@ -58,7 +58,7 @@ class Limits:
     reader_seconds: float = 120.0
 
     def of(self, name: str) -> int:
-        """The most bytes of a member."""
+        """The most bytes that a member may have."""
         if name == MANIFEST:
             return self.manifest_bytes
         if name.endswith(".parquet"):

@@ -56,7 +56,7 @@ class Held:
 
 
 def write_slice(path: Path, study: Study, private: Private, version: str, limits: Limits = LIMITS) -> Held:
-    """Write the archive, and say what it holds. Raises KvsweepError where a cell's record is damaged."""
+    """Write the archive and return what it holds. Raise KvsweepError if the record of a cell is damaged."""
     held = Held()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
 

@@ -127,7 +127,8 @@ Cell = ThroughputCell | QualityCell | TaskCell
 
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:
-    """Each engine and model by itself, round by round: the order of tables. They run ``in_order``."""
+    """The throughput cells in the order of tables: each engine and model by itself, round by round. They run
+    ``in_order``."""
     if study.throughput is None:
         return []
     rounds = study.throughput.rounds

@@ -138,7 +138,7 @@ _MOST_CELLS = 100_000
 
 
 def check_amount(config: Mapping[str, Any], study: Study) -> None:
-    """That a run has something to measure and not too much, and that the configuration can be handed on as JSON.
+    """Raise ConfigError unless a run has something to measure, not too much of it, and can be handed on as JSON.
 
     Raises ConfigError. What was measured by a configuration is read whatever it asks for.
     """
@@ -202,10 +202,10 @@ def _workloads(entries: Mapping[str, WorkloadEntry] | None) -> dict[str, Workloa
 
 
 def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what does not change what a table says of a finished cell.
+    """The configuration without those keys that change nothing in the row of a finished cell.
 
-    That is where a cell runs and how long it may, what is asked of the tables, and what others measured. Of others'
-    alone it is that.
+    These keys say where a cell runs and how long it may, what is asked of the tables, and what others measured. Where
+    nothing else is asked for than what others measured, only that is left.
     """
     if "engines" not in config:
         return {"slices": config["slices"]}

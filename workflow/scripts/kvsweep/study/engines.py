@@ -43,7 +43,7 @@ class Engine:
 
 
 def engine_definition(value: Mapping[str, Any], programs: Collection[str] = ()) -> str:
-    """What makes an engine the engine it is, as JSON: its part of the configuration without what to run with it.
+    """The part of an engine's configuration that decides what is built, as JSON; not what is run with it.
 
     ``programs`` are all that it shall have, with the one that tasks need.
     """
@@ -187,7 +187,8 @@ def _some_of(
 
 
 def check_reference(quality: Quality, engines: Mapping[str, Engine]) -> None:
-    """Another engine's f16 is a file of log-probabilities: one that has to be written, and that the scorer has not."""
+    """Raise ConfigError unless the other engine whose f16 is compared with writes log-probabilities (the scorer does
+    not)."""
     if quality.reference is None:
         return
     if quality.reference not in engines:

@@ -10,7 +10,8 @@ from kvsweep.files import complete_or_absent
 
 
 def neighbours(results: Path, base: Path) -> list[Path]:
-    """The results directories of other studies: of the checkout ``base``, under its ``studies/``, and beside this one.
+    """The results directories of other studies: that of the checkout ``base``, those below its ``studies/``, those
+    beside this one.
 
     Beside the checkout itself nothing is looked for: what lies there is no study of it.
     """

@@ -136,7 +136,7 @@ class _Check:
         return number
 
     def keys(self, root: yaml.Node) -> None:
-        """That no key stands in a mapping twice, and that every value is of a known kind and can be made."""
+        """Raise ConfigError for a key that stands in a mapping twice, and for a value of a kind that is not known."""
         waiting, seen = [root], set()
         while waiting:
             node = waiting.pop()

@@ -48,7 +48,7 @@ def _fields(text: str) -> Iterator[pa.Field]:
 
 
 def ends(unit: str, *names: str) -> str:
-    """The columns of both ends of these values' intervals."""
+    """The columns of both ends of the intervals of these values."""
     return "".join(
         f"{name}_{end} | real | {unit} | {side} end of the interval of {name}, 95 % unless the table says otherwise;"
         " null where none is known\n"

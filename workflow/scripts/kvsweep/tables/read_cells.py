@@ -64,7 +64,7 @@ class Group:
 def groups_of(
     kind: str, cells: Iterable[Cell], builds: Mapping[str, Manifest], models: Mapping[str, Manifest]
 ) -> list[Group]:
-    """``cells`` of one kind, in their order, in which those of one engine and model stand together."""
+    """The groups that ``cells`` form. They are of one kind, and those of one engine and model stand together."""
     by_subject = groupby(cells, key=lambda cell: (cell.engine, cell.model))
     return [Group(kind, list(found), builds[engine], models[model]) for (engine, model), found in by_subject]
 

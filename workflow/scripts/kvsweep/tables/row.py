@@ -51,7 +51,8 @@ def ran_as(row: Row) -> Pair | None:
 def problem_with(
     row: Row, *, among: tuple[str, ...] = ("measured",), fallback: bool = False
 ) -> Problem | None:
-    """Why a row does not count as its pair; None if it does. What ran is not known of published numbers: they count.
+    """Why a row does not count as its pair; None if it counts. Published rows count, though what ran is not known of
+    them.
 
     ``among``: statuses that count; ``fallback``: whether work may have left the device.
     """
@@ -84,7 +85,7 @@ def one_method(rows: Iterable[_Row]) -> list[_Row]:
 
 
 def by_method(rows: Iterable[_Row]) -> list[list[_Row]]:
-    """Rows of quality apart by the tool that measured them and by whose f16 they are compared with."""
+    """Rows of quality, separated by the tool that measured them and by the engine whose f16 they are compared with."""
     found: dict[tuple[bool, object], list[_Row]] = {}
     for row in rows:
         reference = row.get("reference")

@@ -92,8 +92,8 @@ def where_it_ran(
     build: Mapping[str, Any],
     model: Mapping[str, Any],
 ) -> Row:
-    """What the log by itself says of a fallback; nothing where the engine was built for no device, or
-    nobody knows for which (``auto`` of ready binaries)."""
+    """What the log alone says of a fallback; nothing if the engine was built for no device or for an unknown one
+    (``auto``)."""
     if build["backend"] in (None, "cpu", "auto"):
         return {}
     found = evidence(context, log, recorded.stderr, recorded.run["command"], model.get("architecture"))

@@ -54,7 +54,7 @@ def prompt_identity(prompt: Prompt) -> str:
 
 
 def fitted(make: Callable[[int], str], tokens: int, words: Words) -> str:
-    """The prompt that ``make`` makes of so many bytes of text that it is about, and at most, ``tokens`` long.
+    """A prompt of nearly ``tokens`` tokens, and never more. ``make`` makes the prompt of a text of so many bytes.
 
     Raises ValueError where no text at all is too long already.
     """
@@ -89,7 +89,7 @@ def placed(sentences: Sequence[str], facts: Sequence[tuple[float, str]]) -> str:
 
 
 def read_items(text: str) -> list[Record]:
-    """The records of items.jsonl. Raises UnparsableOutput for what is none of them."""
+    """The records of items.jsonl. Raise UnparsableOutput for a line that is no record."""
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         try:

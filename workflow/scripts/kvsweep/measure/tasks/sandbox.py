@@ -225,14 +225,14 @@ class Confined:
             )
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """What is not read any more is lost: how it ended says why."""
+        """Send a message. If the program inside has ended, the message is lost, and how it ended says why."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
     def receive(self, seconds: float) -> dict[str, Any] | None:
-        """The next message; an empty one where none has come in ``seconds``, None where none comes any more."""
+        """The next message: empty if none came within ``seconds``, None if none will come any more."""
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:

@@ -63,7 +63,7 @@ class Spool:
         self.lines.append(line)
 
     def keep(self) -> StreamRecord:
-        """Make the cell's file of it, which has no name yet."""
+        """Make the cell's file of the items. It has no final name yet."""
         data = "".join(f"{line}\n" for line in self.lines).encode()
         beside = partial(self._cell / ITEMS)
         try:
@@ -73,7 +73,8 @@ class Spool:
         return StreamRecord(beside.name, len(data), 0, hashlib.sha256(data).hexdigest())
 
     def leave(self, n_items: int) -> None:
-        """Once the cell is kept. What it lacks is all that is asked if it is measured again."""
+        """Remove the spool, once the cell is kept. If one of ``n_items`` has no answer, the answers stay, so that only
+        the others are asked when the cell is measured again."""
         answered = [line for line in self.lines if _is_answered(line)]
         if len(answered) < n_items:
             write_text(self._path, "".join(f"{line}\n" for line in (self._first, *answered)))
