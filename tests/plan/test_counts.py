@@ -385,9 +385,7 @@ def test_a_file_of_the_same_size_is_another_one_and_two_names_with_results_stay_
     assert not (tmp_path / "models" / "new").exists()  # which would have the name that a renaming gives
     measured_of(history, "models", "new", "the same")
     (said,) = notes(history)
-    assert said.startswith(
-        "note: 'new' has the same content as 'm', with 8 cells measured here; both "
-    )
+    assert said.startswith("note: 'new' has the same content as 'm', with 8 cells measured here; both ")
 
 
 def test_a_run_says_that_the_machine_has_another_name(tmp_path: Path) -> None:
