@@ -140,7 +140,7 @@ _MOST_CELLS = 100_000
 def check_amount(config: Mapping[str, Any], study: Study) -> None:
     """Raise ConfigError unless a run has something to measure, not too much of it, and can be handed on as JSON.
 
-    Raises ConfigError. What was measured by a configuration is read whatever it asks for.
+    What was measured by a configuration is read whatever it asks for.
     """
     rounds = study.throughput.rounds if study.throughput else 0
     methods = study.quality.methods if study.quality else {}
