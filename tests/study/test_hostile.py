@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from kvsweep.engine import build, build_manifest, commands, source
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs import harness, package_index
+from kvsweep.machine.children import GUARD
 from kvsweep.measure.tasks import sandbox
 from kvsweep.study.config import Study, parse_study
 from kvsweep.study.origin import Origin, parse_origin
@@ -268,6 +269,8 @@ def test_no_value_becomes_an_option_a_command_or_a_secret_told(
     assert not any(character in before + value for character in "\n\0\x1b\ud800\u202e")
     assert ":MARK@" not in repr(study)
     for arguments, environment in programs_of(study, tmp_path_factory.mktemp("run")):
+        if arguments == GUARD:
+            continue  # always the same, though "-c" may be a value, too
         for index, argument in enumerate(arguments):
             if MARK in argument or argument == before + value:
                 assert is_fenced(arguments, index), arguments

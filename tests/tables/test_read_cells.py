@@ -160,7 +160,7 @@ def test_several_processes_read_the_same(results: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(cell_tables, "_CHUNK", 1)
     assert read(results, "throughput", processes=2).equals(expected(results, "throughput"))
     (Workplace(results.parent).throughput(PAIRS[0]) / "stderr.log").unlink()
-    with pytest.raises(KvsweepError, match=r"stderr\.log: cannot be read"):
+    with pytest.raises(KvsweepError, match=r"stderr\.log: this file is missing"):
         read(results, "throughput", processes=2)
 
 

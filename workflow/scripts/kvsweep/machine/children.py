@@ -45,6 +45,10 @@ def run_to_its_end(
     return subprocess.CompletedProcess(command, child.returncode, stdout, stderr)
 
 
+# Reads which process group it watches over, then waits for the end of the pipe.
+GUARD = ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -s KILL -- "-$group"; }', "kvsweep-guard"]
+
+
 @contextmanager
 def guard() -> Iterator[Callable[[], None]]:
     """A process that kills a group when this program disappears without having said so.
@@ -55,7 +59,7 @@ def guard() -> Iterator[Callable[[], None]]:
     """
     guard = subprocess.Popen(
         # `kill -s KILL --`: dash does not take `kill -KILL --`.
-        ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -s KILL -- "-$group"; }', "kvsweep-guard"],
+        GUARD,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
