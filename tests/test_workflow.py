@@ -29,7 +29,7 @@ def snakemake(place: Path, configuration: Path, *arguments: str) -> subprocess.C
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -197,7 +197,7 @@ def test_the_published_numbers_alone_make_the_report_without_an_engine(tmp_path:
     def snakemake(*arguments: str) -> str:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--directory", str(tmp_path), "--cores", "2", "--nolock", *arguments, "--", "published"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
