@@ -386,6 +386,8 @@ def test_every_error_bar_ends_where_the_figures_table_says(name):
                 ).ravel()
                 for end in drawn[np.isfinite(drawn)]:
                     assert any(end == pytest.approx(one, rel=1e-6) for one in ends), (panel.title, end)
+                    low, high = (axes.get_xlim, axes.get_ylim)[axis]()
+                    assert end <= 0 or low <= end <= high, (panel.title, end, "is outside of the picture")
                     seen += 1
     assert seen or name not in WITH_BARS
 

@@ -172,7 +172,8 @@ def _tail(title: str, group: Group) -> Panel:
     rows = [*group.rows, *group.published]
 
     def draw(axes: Axes, legend: Legend) -> None:
-        log_axis(axes, "x", [row["kld_mean"] for row in rows], margin=0.12)
+        means = [row["kld_mean"] + side * (kld_error(row) or 0.0) for row in rows for side in (-1, 0, 1)]
+        log_axis(axes, "x", [mean for mean in means if mean > 0], margin=0.12)
         ends = [row[name] for row in rows for name in ("kld_p999", "kld_p999_low", "kld_p999_high")]
         log_axis(axes, "y", [end for end in ends if end], margin=0.1)
         for row in rows:

@@ -69,6 +69,12 @@ def _bar(row: Row, column: str) -> list[list[float]] | None:
     return None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
 
 
+def _ends(rows: Sequence[Row], column: str) -> list[float]:
+    """Both ends of every interval, where they are known: a bar that leaves the picture has no length."""
+    ends = (row[f"{column}{end}"] for row in rows for end in ("_low", "_high"))
+    return [end for end in ends if end is not None]
+
+
 def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes, legend: Legend) -> None:
     for row, (x, y) in zip(rows, places, strict=True):
         look = style.pair_style(row["ctk"], row["ctv"])
@@ -98,8 +104,9 @@ def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes
                 "small: another pair is as good in bits, KLD and decode, and better in one", drawn
             )
     explain_published(filter(is_published, rows), legend)
-    log_axis(axes, "y", [y for _, y in places], margin=0.12)
-    low, high = min(x for x, _ in places), max(x for x, _ in places)
+    log_axis(axes, "y", [y for _, y in places] + [y for y in _ends(rows, "kld_mean") if y > 0], margin=0.12)
+    speeds = [x for x, _ in places] + _ends(rows, "decode")
+    low, high = min(speeds), max(speeds)
     room = 0.12 * (high - low) or 0.1 * high
     axes.set_xlim(low - room, high + room)
     depths = sorted({format_count(row["depth"]) for row in rows if row["depth"] is not None})
