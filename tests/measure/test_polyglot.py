@@ -331,6 +331,8 @@ def test_an_image_is_known_by_what_it_is(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho 'no such image' >&2; exit 125\n")
     with pytest.raises(KvsweepError, match="i: docker does not say which image that is"):
         sandbox.image_id(Sandbox("docker", str(program), "i"))
+    with pytest.raises(KvsweepError, match=r"i: docker does not say which image that is .*No such file"):
+        sandbox.image_id(Sandbox("docker", str(program.parent / "gone"), "i"))
     assert sandbox.image_id(Sandbox("bubblewrap", "bwrap", None)) is None
 
 

@@ -89,39 +89,37 @@ def _problem(kind: str, program: str, image: str) -> str | None:
         # An image that is there need not be one that starts, nor have the harness' packages.
         command = _container(program, image, _new_name(), {}, "-c", "import aider")
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_CHECK_SECONDS,
-            check=False,
-            env=_client_environment(),
-        )
+        done = _ask(command)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else last_line(done.stderr) or f"exit status {done.returncode}"
+
+
+def _ask(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """What the sandbox's program says to this. Raises OSError or TimeoutExpired."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_CHECK_SECONDS,
+        check=False,
+        env=_client_environment(),
+    )
 
 
 def image_id(sandbox: Sandbox) -> str | None:
     """Which image its name means here; None for bubblewrap. Raises KvsweepError where that is not said."""
     if sandbox.image is None:
         return None
-    asked = [sandbox.program, "image", "inspect", "--format", "{{.Id}}", sandbox.image]
-    done = subprocess.run(
-        asked,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=_client_environment(),
-    )
-    if done.returncode != 0 or not done.stdout.strip():
-        raise KvsweepError(
-            f"{sandbox.image}: {sandbox.kind} does not say which image that is ({last_line(done.stderr)})."
-        )
+    try:
+        done = _ask([sandbox.program, "image", "inspect", "--format", "{{.Id}}", sandbox.image])
+        problem = None if done.returncode == 0 and done.stdout.strip() else last_line(done.stderr)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    if problem is not None:
+        raise KvsweepError(f"{sandbox.image}: {sandbox.kind} does not say which image that is ({problem}).")
     return done.stdout.strip().removeprefix("sha256:")
 
 
@@ -215,14 +213,7 @@ class Confined:
     def _end_container(self) -> None:
         """The client of a container that is killed leaves the container."""
         with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [self._sandbox.program, "rm", "--force", self._name],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=_CHECK_SECONDS,
-                check=False,
-                env=_client_environment(),
-            )
+            _ask([self._sandbox.program, "rm", "--force", self._name])
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message. If the program inside has ended, the message is lost, and how it ended says why."""
