@@ -51,13 +51,10 @@ def tables_of(
     results: Path, workloads: dict[str, Any] | None, *arguments: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Every table that kvsweep's programs make of these results, without what is null."""
-    tables: tuple[object, ...] = ("--tables", results / "tables")
+    asked = ("--memories", json.dumps(MEMORIES), "--workloads", json.dumps(workloads))
     for name, options in {
         "make_tables": ("--results", results, "--processes", "1", *arguments),
-        "make_claims": tables,
-        "make_answers": tables,
-        "make_memory": (*tables, "--memories", json.dumps(MEMORIES)),
-        "make_advice": (*tables, "--workloads", json.dumps(workloads)),
+        "make_answers": ("--tables", results / "tables", *asked),
     }.items():
         done = run_in_this_process(name, options)
         if done.returncode:

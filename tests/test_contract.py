@@ -582,7 +582,7 @@ CONTRACT = [
         "the workloads",
         value("workloads", {"mine": {"depth": 0, "prompt_tokens": 64, "generated_tokens": 16}}),
         set(),
-        "advice",
+        "answers",
         keys=tuple(
             f"workloads.*.{key}"
             for key in (
@@ -602,7 +602,7 @@ CONTRACT = [
         "the sizes of memory",
         value("analysis.memories", ["24G"]),
         set(),
-        "memory",
+        "answers",
         keys=("analysis.memories[]",),
     ),
     # -- what is no part of a measurement ------------------------------------------------------------------------------
@@ -880,10 +880,8 @@ def test_comments_and_layout_measure_nothing(clone: Place) -> None:
         ("workflow/scripts/kvsweep/tables/rows.py", "tables"),
         ("workflow/scripts/kvsweep/tables/schemas.py", "tables"),
         ("workflow/scripts/make_tables.py", "tables"),
-        ("workflow/scripts/make_claims.py", "claims"),
-        ("workflow/scripts/kvsweep/analysis/claims.py", "claims"),
-        ("workflow/scripts/kvsweep/analysis/crossovers.py", "answers"),
-        ("workflow/scripts/kvsweep/analysis/advice.py", "advice"),
+        ("workflow/scripts/make_answers.py", "answers"),
+        ("workflow/scripts/kvsweep/analysis/advice.py", "answers"),
         ("resources/published/quality.csv", "tables"),
         ("workflow/scripts/kvsweep/figures/draw.py", "figures"),
         ("workflow/scripts/draw_figures.py", "figures"),

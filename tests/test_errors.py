@@ -93,9 +93,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("program", "options", "file"),
     [
         ("make_tables.py", ("--results", ".", "--only-published"), "tables/"),
-        ("make_claims.py", ("--tables", "tables"), "tables/claims.parquet"),
         ("make_answers.py", ("--tables", "tables"), "tables/"),
-        ("make_memory.py", ("--tables", "tables"), "tables/"),
         (
             "write_report.py",
             ("--tables", "tables", "--figures", "figures", "--html", "r.html", "--markdown", "r.md"),
@@ -111,7 +109,6 @@ def test_a_full_disk(
     """Of which no torn file is left either."""
     shutil.copytree(published / "tables", tmp_path / "tables")
     ready = run_program("make_answers.py", "--tables", tmp_path / "tables")
-    ready = run_program("make_memory.py", "--tables", tmp_path / "tables")
     if program == "write_report.py":
         (tmp_path / "figures").mkdir()
         for name in FIGURES:

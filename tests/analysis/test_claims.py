@@ -499,7 +499,7 @@ def test_the_program_writes_the_table(tmp_path: Path) -> None:
             "quality": table_of("quality", [*EVERYTHING.quality, *qualities()]),
         },
     )
-    done = run_in_this_process("make_claims", ["--tables", tables])
+    done = run_in_this_process("make_answers", ["--tables", tables])
     assert done.returncode == 0
     assert "kvsweep: claims on measured: 13 holds" in done.stderr
     table = pq.read_table(tables / "claims.parquet")
@@ -512,7 +512,7 @@ def test_the_program_writes_the_table(tmp_path: Path) -> None:
 
 
 def test_the_program_names_a_table_that_is_not_there(tmp_path: Path) -> None:
-    done = run_in_this_process("make_claims", ["--tables", tmp_path])
+    done = run_in_this_process("make_answers", ["--tables", tmp_path])
     assert done.returncode == 1
     assert f"{tmp_path / 'throughput.parquet'}: cannot be read" in done.stderr
     assert not (tmp_path / "claims.parquet").exists()

@@ -53,7 +53,7 @@ def bandwidth(
 
     ``cells`` are those of ``speed.over_rounds``, ``memory`` rows of the table of that name, ``known`` GB/s by chip.
     """
-    sizes = {_cell(row): row["kv_bytes"] for row in memory if row["kv_bytes"] is not None}
+    sizes = {_cell(row): row["kv_bytes"] for row in memory if row.get("kv_bytes") is not None}
     decode = (row for row in cells if row["phase"] == "decode" and problem_with(row) is None)
     for own in by_columns(decode, (*SET_UP, "n_tokens", "ctk", "ctv")).values():
         sized = sorted((row for row in own if _cell(row) in sizes), key=lambda row: float(row["depth"]))

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import say
-from kvsweep.tables.row import one_method
-from kvsweep.tables.rows import Row, as_table
+from kvsweep.tables.rows import as_table
 
 
 def read_table(tables: Path, name: str, if_absent: pa.Schema | None = None) -> pa.Table:
@@ -28,13 +27,6 @@ def read_table(tables: Path, name: str, if_absent: pa.Schema | None = None) -> p
         return pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
         raise KvsweepError(f"{path}: cannot be read ({error}); run the workflow again to make it.") from error
-
-
-def read_rows(tables: Path, name: str) -> list[Row]:
-    """All rows of a table, of quality those of one method at each context (``one_method``). Raises KvsweepError if it
-    cannot be read."""
-    rows: list[Row] = read_table(tables, name).to_pylist()
-    return one_method(rows) if name == "quality" else rows
 
 
 def write_rows(tables: Path, name: str, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
