@@ -1,32 +1,34 @@
 """The state of a machine before a measurement, and what is said of it."""
 
 import dataclasses
-from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import psutil
 import pytest
-from kvsweep.machine import conditions, gpus, macos
-from kvsweep.machine.conditions import Conditions, linux_power_source, read_conditions, remarks
+from kvsweep.machine import gpus, macos
+from kvsweep.machine.conditions import Conditions, read_conditions, remarks
 from support import machine_output
 
 MAC = {
     macos.BATTERY: machine_output("pmset-batt-battery.txt"),
     macos.SETTINGS: machine_output("pmset-settings.txt"),
     macos.THERMAL: machine_output("pmset-therm-limited.txt"),
-    macos.SWAP: machine_output("sysctl-swap.txt"),
 }
 
 
-def test_a_mac_at_its_worst() -> None:
+def test_a_mac_at_its_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = [machine_output("ioreg-gpu-before.txt"), machine_output("ioreg-gpu-after.txt")]
 
     def probe(*command: str) -> str | None:
         return readings.pop(0) if command == macos.GPU_CLIENTS else MAC.get(command)
 
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=int(11.35 * 2**30)))
     found = read_conditions("Darwin", probe)
     assert (found.power_source, found.battery_percent, found.low_power_mode) == ("Battery Power", 78, True)
     assert found.thermal_state == "CPU_Speed_Limit 62 %"
     said = remarks(found)
-    assert [sentence.partition(" ")[0] for sentence in said] == ["this", "low", "this", "others", "11.4"]
+    assert [sentence.partition(" ")[0] for sentence in said] == ["this", "low", "this", "others", "11.3"]
     assert "on battery (78 % left)" in said[0]
     assert "sudo pmset -a lowpowermode 0" in said[1]
     assert "python3.12 (process 4245)" in said[3]
@@ -44,10 +46,8 @@ def test_an_nvidia_machine() -> None:
     ]
 
 
-def test_a_probe_that_fails_is_null_and_nothing_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conditions, "POWER_SUPPLIES", tmp_path / "none")
+def test_a_probe_that_fails_is_null_and_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "sensors_battery", Mock(side_effect=FileNotFoundError))
     for system in ("Darwin", "Linux"):
         found = read_conditions(system, lambda *_command: None)
         assert (found.power_source, found.low_power_mode, found.thermal_state, found.slowed_by) == (None,) * 4
@@ -61,17 +61,9 @@ def test_a_machine_at_ease() -> None:
     assert remarks(fine) == []
 
 
-def test_a_linux_laptop(tmp_path: Path) -> None:
-    def supply(name: str, **says: str) -> None:
-        (tmp_path / name).mkdir(exist_ok=True)
-        for file, text in says.items():
-            (tmp_path / name / file).write_text(text + "\n")
-
-    supply("AC", type="Mains", online="1")
-    assert linux_power_source(tmp_path) is None  # a desktop
-    supply("BAT0", type="Battery")
-    assert linux_power_source(tmp_path) == "AC Power"
-    supply("AC", online="0")
-    supply("USBC", type="USB", online="0")
-    assert linux_power_source(tmp_path) == "Battery Power"
-    assert linux_power_source(tmp_path / "none") is None
+@pytest.mark.parametrize(("plugged", "source"), [(True, "AC Power"), (False, "Battery Power"), (None, None)])
+def test_a_linux_laptop(plugged: bool | None, source: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    battery = SimpleNamespace(percent=61.7, power_plugged=plugged)
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: battery)
+    found = read_conditions("Linux", lambda *_command: None)
+    assert (found.power_source, found.battery_percent) == (source, 62)

@@ -40,12 +40,6 @@ def test_what_the_gpu_may_hold() -> None:
     assert macos.wired_limit_bytes(None) is None
 
 
-def test_swap() -> None:
-    assert macos.swap_used_bytes(machine_output("sysctl-swap.txt")) == int(11625.69 * 2**20)
-    assert macos.swap_used_bytes("vm.swapusage: total = 2,00G  used = 0,50G  free = 1,50G") == 2**29
-    assert macos.swap_used_bytes("unknown oid 'vm.swapusage'") is None
-
-
 def test_who_uses_the_gpu_is_who_got_time_between_two_readings() -> None:
     before = macos.gpu_seconds(machine_output("ioreg-gpu-before.txt"))
     after = macos.gpu_seconds(machine_output("ioreg-gpu-after.txt"))
@@ -61,7 +55,7 @@ def test_who_uses_the_gpu_is_who_got_time_between_two_readings() -> None:
 def test_output_of_another_form_is_nothing_and_never_an_error(text: str) -> None:
     for read in (
         *(macos.power_source, macos.battery_percent, macos.low_power_mode, macos.thermal_state),
-        *(macos.wired_limit_bytes, macos.swap_used_bytes, macos.gpu_seconds),
+        *(macos.wired_limit_bytes, macos.gpu_seconds),
     ):
         read(text)
         read(None)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from kvsweep.machine.awake import hold_awake
+from kvsweep.machine.children import hold_awake
 from kvsweep.plan import notify
 
 

@@ -12,7 +12,6 @@ from kvsweep.engine.bench_output import parse_bench
 from kvsweep.engine.log import parse_engine_log
 from kvsweep.inputs.kv_layers import FULL, WINDOW, LayerGroup
 from kvsweep.inputs.model_header import ModelHeader, read_header
-from kvsweep.machine import free_memory
 from kvsweep.measure.prediction import Rates
 from kvsweep.plan.as_data import as_json
 from kvsweep.plan.needs import Finished, ModelFile, perplexity_estimate
@@ -480,14 +479,6 @@ def test_types_that_the_fork_may_change(
 
 
 # -- the machine, the text, the program -------------------------------------------------------------------------------
-
-
-def test_free_memory_on_linux_and_macos() -> None:
-    assert free_memory.from_meminfo("MemTotal:  100 kB\nMemAvailable:    64 kB\n") == 65536
-    pages = "Pages free: 10.\nPages active: 99.\nPages inactive: 20.\nPages speculative: 30.\n"
-    text = f"Mach Virtual Memory Statistics: (page size of 16384 bytes)\n{pages}"
-    assert free_memory.from_vm_stat(text) == 60 * 16384
-    assert free_memory.from_meminfo("") is free_memory.from_vm_stat("") is None
 
 
 def test_the_table_has_a_line_for_each_pair_and_a_column_for_each_depth(moe: ModelHeader) -> None:

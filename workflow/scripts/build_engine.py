@@ -96,7 +96,7 @@ def build_from_source(
     """
     backend = backends.choose_backend(engine.backend)
     if backend != "sycl":
-        engine_build.find_compiler()
+        engine_build.check_compiler()
     here = backends.options_here(backend, engine.cmake, f"engines.{engine.name}.backend")
     options = engine_build.cmake_options(backend, here, engine.cmake, engine.programs)
     work, binaries = directory / "work", directory / "bin"

@@ -16,8 +16,12 @@ from kvsweep.engine.backends import choose_backend
 from kvsweep.files import read_manifest, sha256, write_json
 from kvsweep.inputs.fetch import local_path
 from kvsweep.inputs.model_header import ModelHeader, from_manifest, read_header
-from kvsweep.machine.description import gpu_limit_bytes, memory_bytes, this_machine
-from kvsweep.machine.free_memory import available_memory_bytes
+from kvsweep.machine.description import (
+    available_memory_bytes,
+    gpu_limit_bytes,
+    memory_bytes,
+    this_machine,
+)
 from kvsweep.measure.measured_curve import measured_curve
 from kvsweep.measure.prediction import Curve
 from kvsweep.plan import counts

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.machine import gpus
-from kvsweep.machine.gpus import Gpu, Probe
-from kvsweep.machine.probe import output
+from kvsweep.machine.gpus import Gpu
+from kvsweep.machine.probe import Probe, output
 
 OPTIONS: dict[str, dict[str, str]] = {
     "cpu": {},

@@ -19,6 +19,7 @@ from kvsweep.engine.identity import SCORER, engine_files
 from kvsweep.errors import KvsweepError
 from kvsweep.files import CHECKOUT, check_room, not_writable
 from kvsweep.machine.children import guard, signal_group
+from kvsweep.machine.probe import output
 from kvsweep.study.tasks import SERVER
 
 # Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.
@@ -65,18 +66,15 @@ def cmake_options(
     return {**_COMMON_OPTIONS, **server, **options_of(backend), **here, **configured}
 
 
-def find_compiler() -> str:
-    """The C++ compiler that CMake will take. Raises KvsweepError where there is none."""
+def check_compiler() -> None:
+    """Raise KvsweepError if there is no C++ compiler that CMake could take."""
     named = os.environ.get("CXX")
     candidates = [named] if named else ["c++", "g++", "clang++"]
-    for name in candidates:
-        found = shutil.which(name)
-        if found and first_line_of(found, "--version"):
-            return found
-    raise KvsweepError(
-        f"no C++ compiler: {', '.join(candidates)} not found or not working; install one "
-        "(Debian, Ubuntu: apt install g++; macOS: xcode-select --install) and run again."
-    )
+    if not any(map(compiler_version, candidates)):
+        raise KvsweepError(
+            f"no C++ compiler: {', '.join(candidates)} not found or not working; install one "
+            "(Debian, Ubuntu: apt install g++; macOS: xcode-select --install) and run again."
+        )
 
 
 def build(
@@ -233,17 +231,7 @@ def _run_step(
             raise
 
 
-def first_line_of(program: str, *arguments: str) -> str | None:
-    """The first line that a program prints; None where it cannot be run or fails."""
-    try:
-        done = subprocess.run(
-            [program, *arguments],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None
+def compiler_version(program: str) -> str | None:
+    """The first line of what a compiler says of itself; None where it cannot be run."""
+    said = output(program, "--version", seconds=60)
+    return said.splitlines()[0] if said else None

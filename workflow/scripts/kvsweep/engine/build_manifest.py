@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvsweep.engine.build import first_line_of
+from kvsweep.engine.build import compiler_version
 from kvsweep.engine.environment import engine_environment
 from kvsweep.engine.help_text import accepted_cache_types, verbose_arguments
 from kvsweep.engine.identity import SCORER, address_of, engine_files, engine_identity
@@ -99,7 +99,7 @@ def compiler_used(build_directory: Path) -> str | None:
     """
     cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
     match = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.MULTILINE)
-    version = first_line_of(match[1], "--version") if match else None
+    version = compiler_version(match[1]) if match else None
     flags = [f"{name}={value}" for name, value in _FLAGS.findall(cache)]
     return "; ".join([version, *flags]) if version else None
 

@@ -39,22 +39,16 @@ def json_in(text: str | None) -> Any:
     return found
 
 
-def under(value: object, *keys: str) -> Any:
+def said(value: object, *keys: str) -> str | None:
+    """What stands in JSON under these keys, as text: the value alone of ``{"value": 196592, "unit": "MB"}``."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def value_of(value: object) -> str | None:
-    """``{"value": 196592, "unit": "MB"}`` or the bare number of older versions."""
-    return text_of(under(value, "value") if isinstance(value, Mapping) else value)
-
-
-def text_of(value: object) -> str | None:
-    """Text of a JSON value; ``N/A`` is nothing."""
+    if isinstance(value, Mapping):
+        value = value.get("value")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return None if str(value).strip() in _NOTHING else str(value).strip()
+    text = str(value).strip()
+    return None if text in _NOTHING else text
 
 
 def number_in(text: str | None) -> float | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Mapping
+
+from kvsweep.machine.probe import output
 
 # What a scheduler sets in the environment of its jobs: Slurm, PBS, LSF, Grid Engine.
 _JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")
@@ -28,17 +29,7 @@ def usable_seconds() -> float | None:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return None
-    try:
-        done = subprocess.run(
-            ["squeue", "--noheader", f"--jobs={job}", "--format=%L"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    left = parse_time_left(done.stdout)
+    left = parse_time_left(output("squeue", "--noheader", f"--jobs={job}", "--format=%L", seconds=60) or "")
     return None if left is None else left - min(_KEPT_BACK_SECONDS, _KEPT_BACK_SHARE * left)
 
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+import psutil
+
 from kvsweep.machine import gpus, macos
-from kvsweep.machine.free_memory import available_memory_bytes, swap_used_linux
-from kvsweep.machine.probe import content, output
+from kvsweep.machine.description import available_memory_bytes
+from kvsweep.machine.probe import Probe, output
 from kvsweep.units import format_bytes
 
-Probe = Callable[..., str | None]
-
-# A directory for each supply: its type, and whether a mains supply is plugged in.
-POWER_SUPPLIES = Path("/sys/class/power_supply")
 # How long the GPU's users are watched on macOS, which counts only what they have used in all.
 _WATCH_SECONDS = 0.5
 # Less swap than this is left over from earlier days.
@@ -45,12 +41,14 @@ def read_conditions(system: str | None = None, probe: Probe = output) -> Conditi
     """The state of this machine now. Takes a moment."""
     if (system or platform.system()) == "Darwin":
         return _on_macos(probe)
+    power_source, percent = _battery()
     return Conditions(
-        power_source=linux_power_source(POWER_SUPPLIES),
+        power_source=power_source,
+        battery_percent=percent,
         slowed_by=gpus.nvidia_slowed_by(probe(*gpus.NVIDIA_NOW) or probe(*gpus.NVIDIA_NOW_RENAMED)),
         gpu_users=gpus.nvidia_users(probe(*gpus.NVIDIA_USERS)),
         available_memory_bytes=available_memory_bytes(),
-        swap_used_bytes=swap_used_linux(content("/proc/meminfo")),
+        swap_used_bytes=_swap_used_bytes(),
     )
 
 
@@ -75,21 +73,29 @@ def remarks(conditions: Conditions) -> list[str]:
     return said
 
 
-def linux_power_source(directory: Path) -> str | None:
-    """In macOS's words. A machine without a battery does not say."""
-    supplies = [
-        (content(f"{at}/type").strip(), content(f"{at}/online").strip()) for at in directory.glob("*")
-    ]
-    if not any(kind == "Battery" for kind, _ in supplies):
+def _battery() -> tuple[str | None, int | None]:
+    """Where a Linux machine with a battery has its power from, in macOS's words, and how full the battery is."""
+    try:
+        battery = psutil.sensors_battery()
+    except OSError:
+        battery = None
+    if battery is None:
+        return None, None
+    source = {True: "AC Power", False: "Battery Power"}.get(battery.power_plugged)
+    return source, round(battery.percent)
+
+
+def _swap_used_bytes() -> int | None:
+    try:
+        return int(psutil.swap_memory().used)
+    except (psutil.Error, OSError):
         return None
-    plugged_in = any(kind in ("Mains", "USB") and online == "1" for kind, online in supplies)
-    return "AC Power" if plugged_in else "Battery Power"
 
 
 def _on_macos(probe: Probe) -> Conditions:
     before, start = macos.gpu_seconds(probe(*macos.GPU_CLIENTS)), time.monotonic()
     battery = probe(*macos.BATTERY)
-    settings, thermal, swap = probe(*macos.SETTINGS), probe(*macos.THERMAL), probe(*macos.SWAP)
+    settings, thermal = probe(*macos.SETTINGS), probe(*macos.THERMAL)
     time.sleep(max(0.0, start + _WATCH_SECONDS - time.monotonic()))
     after = macos.gpu_seconds(probe(*macos.GPU_CLIENTS))
     return Conditions(
@@ -99,5 +105,5 @@ def _on_macos(probe: Probe) -> Conditions:
         thermal_state=macos.thermal_state(thermal, probe(*macos.PRESSURE)),
         gpu_users=macos.gpu_users(before, after, time.monotonic() - start),
         available_memory_bytes=available_memory_bytes(),
-        swap_used_bytes=macos.swap_used_bytes(swap),
+        swap_used_bytes=_swap_used_bytes(),
     )

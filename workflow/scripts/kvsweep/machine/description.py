@@ -16,7 +16,7 @@ import psutil
 
 from kvsweep.machine import gpus, macos
 from kvsweep.machine.gpus import Gpu
-from kvsweep.machine.probe import content, output
+from kvsweep.machine.probe import content, first, output
 
 # Of a machine's record what two nodes of one kind differ in.
 _OF_THE_HOST = ("host",)
@@ -100,8 +100,8 @@ def machine_name(
 
 def cpu_from_cpuinfo(text: str) -> str | None:
     """The processor's name in the text of Linux's /proc/cpuinfo."""
-    match = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
-    return re.sub(r"\s+", " ", match[1]) if match else None
+    name = first(r"^model name\s*:\s*(.+?)\s*$", text)
+    return name and re.sub(r"\s+", " ", name)
 
 
 def cpu_from_lscpu(text: str | None) -> str | None:
@@ -112,8 +112,7 @@ def cpu_from_lscpu(text: str | None) -> str | None:
 
 def distribution(os_release: str) -> str | None:
     """``PRETTY_NAME`` of Linux's /etc/os-release."""
-    match = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', os_release, re.MULTILINE)
-    return match[1] if match else None
+    return first(r'^PRETTY_NAME="?([^"\n]+)"?$', os_release)
 
 
 def count_of_list(text: str) -> int | None:
@@ -128,17 +127,13 @@ def mhz_of_khz(text: str) -> float | None:
 
 def out_of_memory_kills(vmstat: str, cgroup_events: str) -> int | None:
     """Processes that Linux has killed for want of memory, from /proc/vmstat and the cgroup's memory.events."""
-    counts = [
-        int(match[1])
-        for text in (vmstat, cgroup_events)
-        if (match := re.search(r"^oom_kill (\d+)$", text, re.MULTILINE))
-    ]
-    return sum(counts) if counts else None
+    counts = [first(r"^oom_kill (\d+)$", text) for text in (vmstat, cgroup_events)]
+    return sum(int(count) for count in counts if count) if any(counts) else None
 
 
 def read_out_of_memory_kills() -> int | None:
-    group = re.search(r"^0::(.*)$", content("/proc/self/cgroup"), re.MULTILINE)
-    events = content(f"/sys/fs/cgroup{group[1]}/memory.events") if group else ""
+    group = first(r"^0::(.*)$", content("/proc/self/cgroup"))
+    events = "" if group is None else content(f"/sys/fs/cgroup{group}/memory.events")
     return out_of_memory_kills(content("/proc/vmstat"), events)
 
 
@@ -154,6 +149,14 @@ def memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
+        return None
+
+
+def available_memory_bytes() -> int | None:
+    """What the operating system can give to a new program now, without swap."""
+    try:
+        return int(psutil.virtual_memory().available)
+    except (psutil.Error, OSError):
         return None
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from kvsweep.machine.answers import json_in, mebibytes, number_in, rows_of, text_of, under, value_of
-from kvsweep.machine.probe import output
-
-Probe = Callable[..., str | None]
+from kvsweep.machine.answers import json_in, mebibytes, number_in, rows_of, said
+from kvsweep.machine.probe import Probe, output
 
 _STATIC = (
     *("name", "memory.total", "driver_version", "compute_cap"),
@@ -110,23 +108,12 @@ def _answers(text: str | None) -> bool:
 def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu, ...]:
     """The devices in what ``nvidia_query`` for ``fields`` printed: a line each, with ``[N/A]`` for what one lacks."""
     found = []
-    for row in rows_of(text, len(fields)):
-        said = dict(zip(fields, row, strict=True))
-        name, memory, arch = said.get("name"), mebibytes(said.get("memory.total")), said.get("compute_cap")
-        if any(row):
-            name = name or "NVIDIA GPU"
-            found.append(
-                Gpu(
-                    "nvidia",
-                    _told_apart(name, memory, arch),
-                    memory,
-                    said.get("driver_version"),
-                    arch,
-                    number_in(said.get("power.limit")),
-                    number_in(said.get("clocks.max.sm")),
-                    number_in(said.get("clocks.max.memory")),
-                )
-            )
+    for row in filter(any, rows_of(text, len(fields))):
+        name, memory, driver, arch, *numbers = map(dict(zip(fields, row, strict=True)).get, _STATIC)
+        size = mebibytes(memory)
+        power, clock, memory_clock = map(number_in, numbers)
+        named = _told_apart(name or "NVIDIA GPU", size, arch)
+        found.append(Gpu("nvidia", named, size, driver, arch, power, clock, memory_clock))
     return tuple(found)
 
 
@@ -173,33 +160,26 @@ def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
     devices = data.get("gpu_data") if isinstance(data, dict) else data
     found = []
     for device in devices if isinstance(devices, list) else []:
-        names = text_of(under(device, "asic", "market_name")), text_of(under(device, "board", "product_name"))
-        memory = mebibytes(value_of(under(device, "vram", "size")))
-        arch = text_of(under(device, "asic", "target_graphics_version"))
+        names = said(device, "asic", "market_name"), said(device, "board", "product_name")
         name = next((one for one in names if one and one not in _GENERIC), names[0] or names[1])
+        arch = said(device, "asic", "target_graphics_version")
         if name is None and arch is None:
             continue
-        name = name or "AMD GPU"
+        memory = mebibytes(said(device, "vram", "size"))
+        named = " ".join([_told_apart(name or "AMD GPU", memory, arch), *_partition(device)])
         limits = (("max_power",), ("ppt0", "socket_power_limit"), ("ppt0", "max_power_limit"))
-        powers = (number_in(value_of(under(device, "limit", *keys))) for keys in limits)
-        found.append(
-            Gpu(
-                "amd",
-                " ".join([_told_apart(name, memory, arch), *_partition(under(device, "partition"))]),
-                memory,
-                text_of(under(device, "driver", "version")),
-                arch,
-                next((power for power in powers if power is not None), None),
-            )
-        )
+        powers = [number_in(said(device, "limit", *keys)) for keys in limits]
+        power = next((power for power in powers if power is not None), None)
+        found.append(Gpu("amd", named, memory, said(device, "driver", "version"), arch, power))
     return tuple(found)
 
 
-def _partition(said: object) -> list[str]:
+def _partition(device: object) -> list[str]:
     """How a device is divided: ``CPX/NPS4``; nothing where it is whole, as one memory."""
-    compute = text_of(under(said, "compute_partition")) or text_of(under(said, "accelerator_partition"))
-    memory = text_of(under(said, "memory_partition"))
-    parts = [part for part in (compute, memory) if part and part not in ("SPX", "NPS1")]
+    compute, accelerator, memory = (
+        said(device, "partition", f"{kind}_partition") for kind in ("compute", "accelerator", "memory")
+    )
+    parts = [part for part in (compute or accelerator, memory) if part and part not in ("SPX", "NPS1")]
     return ["/".join(parts)] if parts else []
 
 
@@ -207,22 +187,18 @@ def rocm_gpus(text: str | None) -> tuple[Gpu, ...]:
     """The devices in what ``ROCM_SMI`` printed: ``card0``, ``card1`` and ``system``. The names of fields changed their
     case over the years."""
     data = json_in(text)
-    if not isinstance(data, dict):
-        return ()
     cards = {
         name: {key.lower(): value for key, value in card.items()}
-        for name, card in data.items()
+        for name, card in sorted(data.items() if isinstance(data, dict) else ())
         if isinstance(card, dict)
     }
-    driver = text_of(cards.get("system", {}).get("driver version"))
+    driver = said(cards, "system", "driver version")
     found = []
-    for name in sorted(cards):
-        card = cards[name]
-        title = text_of(card.get("card series")) or text_of(card.get("card model"))
+    for name, card in cards.items():
+        title = said(card, "card series") or said(card, "card model")
         if name.startswith("card") and title is not None:
-            said = number_in(text_of(card.get("vram total memory (b)")))
-            memory, arch = None if said is None else int(said), text_of(card.get("gfx version"))
-            driver_of = driver or text_of(card.get("driver version"))
+            memory, arch = _whole(said(card, "vram total memory (b)")), said(card, "gfx version")
+            driver_of = driver or said(card, "driver version")
             found.append(Gpu("amd", _told_apart(title, memory, arch), memory, driver_of, arch))
     return tuple(found)
 
@@ -231,13 +207,16 @@ def apple_gpus(text: str | None) -> tuple[Gpu, ...]:
     """The devices in what ``APPLE`` printed. Their memory is the machine's own."""
     data = json_in(text)
     displays = data.get("SPDisplaysDataType") if isinstance(data, dict) else None
-    found = []
-    for display in displays if isinstance(displays, list) else []:
-        name = text_of(under(display, "sppci_model")) or text_of(under(display, "_name"))
-        if name is not None:
-            cores = number_in(text_of(under(display, "sppci_cores")))
-            found.append(Gpu("apple", name, cores=None if cores is None else int(cores)))
-    return tuple(found)
+    named = (
+        (said(display, "sppci_model") or said(display, "_name"), _whole(said(display, "sppci_cores")))
+        for display in (displays if isinstance(displays, list) else [])
+    )
+    return tuple(Gpu("apple", name, cores=cores) for name, cores in named if name is not None)
+
+
+def _whole(text: str | None) -> int | None:
+    number = number_in(text)
+    return None if number is None else int(number)
 
 
 def kinds(gpus: Iterable[Gpu]) -> list[str]:

@@ -8,37 +8,36 @@ from __future__ import annotations
 
 import re
 
+from kvsweep.machine.probe import first
+
 BATTERY = ("pmset", "-g", "batt")
 SETTINGS = ("pmset", "-g")
 THERMAL = ("pmset", "-g", "therm")
 # Apple silicon slows down without a word of pmset; this is what it tells programs that ask.
 PRESSURE = ("notifyutil", "-g", "com.apple.system.thermalpressurelevel")
 WIRED_LIMIT = ("sysctl", "-n", "iogpu.wired_limit_mb")
-SWAP = ("sysctl", "-n", "vm.swapusage")
 GPU_CLIENTS = ("ioreg", "-c", "AGXDeviceUserClient", "-r", "-d", "1")
 
 _PRESSURES = ("no", "moderate", "heavy", "trapping", "sleeping")
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # The window server draws the screen: it is always there.
 _ALWAYS = ("WindowServer",)
 
 
 def power_source(battery: str | None) -> str | None:
     """``AC Power``, ``Battery Power`` or ``UPS Power``, from ``BATTERY``."""
-    match = re.search(r"^Now drawing from '([^']+)'", battery or "", re.MULTILINE)
-    return match[1] if match else None
+    return first(r"^Now drawing from '([^']+)'", battery)
 
 
 def battery_percent(battery: str | None) -> int | None:
-    match = re.search(r"InternalBattery\S*.*?\t?(\d+)%;", battery or "")
-    return int(match[1]) if match else None
+    percent = first(r"InternalBattery\S*.*?\t?(\d+)%;", battery)
+    return None if percent is None else int(percent)
 
 
 def low_power_mode(settings: str | None) -> bool | None:
     """Whether the machine saves power, by ``SETTINGS``: ``lowpowermode``, or on Macs with three modes ``powermode`` (1
     is low, 2 is high)."""
-    match = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)", settings or "", re.MULTILINE)
-    return match[1] == "1" if match else None
+    mode = first(r"^\s*(?:lowpowermode|powermode)\s+(\d)", settings)
+    return None if mode is None else mode == "1"
 
 
 def thermal_state(thermal: str | None, pressure: str | None = None) -> str | None:
@@ -48,37 +47,31 @@ def thermal_state(thermal: str | None, pressure: str | None = None) -> str | Non
     ``OSThermalNotification.h``.
     """
     text = thermal or ""
-    level_of = re.search(r"thermalpressurelevel\s+(\d+)", pressure or "")
-    pressed = int(level_of[1]) if level_of else None
+    pressed = first(r"thermalpressurelevel\s+(\d+)", pressure)
     limited = [
         f"{name} {value} %"
         for name, value in re.findall(r"(CPU_\w*Limit)\s*=\s*(\d+)", text)
         if int(value) < 100
     ]
-    level = re.search(
-        r"^(?!Note: No).*(?:Thermal|Performance) [Ww]arning [Ll]evel\D+([1-9]\d*)", text, re.MULTILINE
-    )
+    level = first(r"^(?!Note: No).*(?:Thermal|Performance) [Ww]arning [Ll]evel\D+([1-9]\d*)", text)
     if level:
-        limited.append(f"warning level {level[1]}")
-    if pressed:
-        limited.append(f"{_PRESSURES[min(pressed, len(_PRESSURES) - 1)]} thermal pressure")
+        limited.append(f"warning level {level}")
+    if pressed and int(pressed):
+        limited.append(f"{_PRESSURES[min(int(pressed), len(_PRESSURES) - 1)]} thermal pressure")
     if limited:
         return ", ".join(limited)
-    seen = pressed == 0 or "No thermal warning level has been recorded" in text or "CPU_Speed_Limit" in text
+    seen = (
+        pressed is not None
+        or "No thermal warning level has been recorded" in text
+        or "CPU_Speed_Limit" in text
+    )
     return "nominal" if seen else None
 
 
 def wired_limit_bytes(limit: str | None) -> int | None:
     """What the GPU may hold, by ``WIRED_LIMIT``; None also for 0: macOS then decides, by a rule that is not
     published."""
-    match = re.search(r"(\d+)\s*$", limit or "")
-    return int(match[1]) * 2**20 or None if match else None
-
-
-def swap_used_bytes(swap: str | None) -> int | None:
-    """Bytes swapped out, by ``SWAP``: ``total = 2048.00M  used = 605.88M  free = 1442.12M  (encrypted)``."""
-    match = re.search(r"used = (\d+)[.,]?(\d*)([KMGT]?)", swap or "")
-    return int(float(f"{match[1]}.{match[2] or 0}") * _UNITS[match[3]]) if match else None
+    return int(first(r"(\d+)\s*$", limit) or 0) * 2**20 or None
 
 
 def gpu_seconds(clients: str | None) -> dict[str, float]:

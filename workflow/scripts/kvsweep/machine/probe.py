@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
-_SECONDS = 10
+Probe = Callable[..., str | None]
 
 
-def output(*command: str) -> str | None:
-    """What a command prints; None if there is no such command, it fails or takes too long.
+def output(*command: str, seconds: float = 10) -> str | None:
+    """What a command prints; None if there is no such command, it fails or takes more than so many seconds.
 
     One that ends with an error after a whole answer in JSON has answered: rocm-smi does where it cannot tell one field.
     """
@@ -24,7 +25,7 @@ def output(*command: str) -> str | None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
             # Numbers with a point, words in English.
             env={**os.environ, "LC_ALL": "C"},
@@ -43,3 +44,10 @@ def content(path: str) -> str:
         return Path(path).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def first(pattern: str, text: str | None) -> str | None:
+    """The group of ``pattern`` where that first stands in ``text``, whose lines begin at ^ and end at $; None where it
+    does not stand there."""
+    match = re.search(pattern, text or "", re.MULTILINE)
+    return match[1] if match else None

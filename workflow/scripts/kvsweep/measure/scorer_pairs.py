@@ -8,7 +8,7 @@ from pathlib import Path
 from kvsweep.engine import commands, scorer_log
 from kvsweep.engine.sizes import LOGIT_BYTES, PADDED_CELLS, SHARED_MEMORY, CacheShape, kv_bytes, padded
 from kvsweep.inputs.model_header import from_manifest
-from kvsweep.machine.free_memory import available_memory_bytes
+from kvsweep.machine.description import available_memory_bytes
 from kvsweep.measure.engine_run import Subject
 from kvsweep.measure.progress import listed_cells
 from kvsweep.measure.scorer_spool import Spool

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from kvsweep.engine.environment import knobs_in
 from kvsweep.errors import KvsweepError
-from kvsweep.machine.awake import hold_awake
+from kvsweep.machine.children import hold_awake
 from kvsweep.measure.second_names import drop_spare
 from kvsweep.plan import last_run
 from kvsweep.plan.cluster_request import check_nodes
