@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,12 @@ def subject(tmp_path: Path) -> Subject:
     )
 
 
-def attempt(subject: Subject, code: str) -> engine_run.Attempt:
-    return run_engine(
-        subject,
-        [sys.executable, "-c", code],
-        "bench.jsonl",
-        cell_hours=1,
-        log_mebibytes=1,
-        workflow_pid=None,
-        other_work=OtherWork([]),
-        conditions=Conditions("Battery Power"),
-        on_tick=lambda: None,
+def attempt(subject: Subject, code: str, program: str = sys.executable) -> engine_run.Attempt:
+    arguments = Namespace(
+        cell_hours=1, log_mebibytes=1, nodes={}, workflow_pid=None, other_work=OtherWork([])
     )
+    command = [program, "-c", code]
+    return run_engine(subject, command, "bench.jsonl", arguments, Conditions("Battery Power"), lambda: None)
 
 
 def test_a_record(subject: Subject) -> None:
@@ -148,17 +143,7 @@ def test_an_engine_that_crashed_is_a_result(subject: Subject) -> None:
 
 def test_what_cannot_be_started_leaves_nothing(subject: Subject) -> None:
     with pytest.raises(KvsweepError, match="cannot be started"):
-        run_engine(
-            subject,
-            ["/no/engine"],
-            "bench.jsonl",
-            cell_hours=1,
-            log_mebibytes=1,
-            workflow_pid=None,
-            other_work=OtherWork([]),
-            conditions=Conditions(),
-            on_tick=lambda: None,
-        )
+        attempt(subject, "", "/no/engine")
     assert list(subject.directory.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from kvsweep.measure.pauses import Pauses
+from kvsweep.measure.clock import Pauses
 
 RUNNING, STOPPED, TRACED = psutil.STATUS_RUNNING, psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP
 Look = tuple[float, str, float]

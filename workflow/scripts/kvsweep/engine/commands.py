@@ -98,20 +98,10 @@ def scorer(
 ) -> list[str]:
     """Score windows of a text in f16 and in each of ``pairs``; records to ``output``, a line a window to stdout."""
     return [
-        *[
-            str(program),
-            "-m",
-            model,
-            "-f",
-            corpus,
-            "-c",
-            str(request.n_ctx),
-            "--windows",
-            str(request.chunks),
-        ],
+        *[str(program), "-m", model, "-f", corpus, "-c", str(request.n_ctx)],
+        *["--windows", str(request.chunks)],
         *["--positions", request.positions, "--pairs", ",".join(str(pair.types) for pair in pairs)],
-        *["--output", str(output)],
-        *[*_DEVICE, *_SCORER_BATCH],
+        *["--output", str(output), *_DEVICE, *_SCORER_BATCH],
         *(["-t", str(threads)] if threads else []),
     ]
 

@@ -65,10 +65,6 @@ def windows_printed(printed: int, announced: Announcement | None) -> str:
     return f"{printed} of {announced.n_chunks if announced else 'an unknown number of'} windows were printed"
 
 
-def last_window_printed(chunks: list[int], announced: Announcement | None) -> bool | None:
-    return None if announced is None else announced.n_chunks in chunks
-
-
 _CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")
 _CORPUS_HAS = re.compile(r"tokenizes to only (\d+) tokens")
 

@@ -21,15 +21,10 @@ from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.messages import plain
 from kvsweep.engine.perplexity_log import (
     announcement,
-    last_window_printed,
     raise_complaint,
     windows_printed,
 )
-from kvsweep.engine.perplexity_results import (
-    ClosingStatisticsMissing,
-    KlStatistics,
-    KlWindow,
-)
+from kvsweep.engine.perplexity_results import ClosingStatisticsMissing, KlStatistics, KlWindow
 from kvsweep.errors import UnparsableOutput
 
 _STATISTICS_NEED_TOKENS = 100
@@ -67,8 +62,7 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
                 )
         raise ClosingStatisticsMissing(
             f"the KL run's closing statistics lack {missing[0]!r}"
-            f" ({windows_printed(len(windows), announced)})",
-            last_window_printed([window.chunk for window in windows], announced),
+            f" ({windows_printed(len(windows), announced)})"
         )
     values: dict[str, float | None] = dict.fromkeys(left_out)
     for name, (value, stderr_value) in closing.items():
@@ -180,7 +174,7 @@ def _left_out_by_older_builds(closing: _Closing, p99_twice: bool) -> tuple[str, 
 
 def _printed_twice(name: str) -> ClosingStatisticsMissing:
     """The log thread of llama.cpp may print a line twice as it exits; what follows is lost then."""
-    return ClosingStatisticsMissing(f"the KL run printed {_CLOSING_LABELS[name]!r} more than once", None)
+    return ClosingStatisticsMissing(f"the KL run printed {_CLOSING_LABELS[name]!r} more than once")
 
 
 def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing, bool]:

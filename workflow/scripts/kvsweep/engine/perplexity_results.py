@@ -22,13 +22,7 @@ class ClosingStatisticsMissing(UnparsableOutput):
 
     Newer builds log from another thread, which can lose the last lines at exit, or print one twice and lose the rest:
     run such a cell again.
-    ``last_window_printed`` says whether the window announced as the last one was still printed, None if the
-    number of windows was not announced.
     """
-
-    def __init__(self, message: str, last_window_printed: bool | None) -> None:
-        super().__init__(message)
-        self.last_window_printed = last_window_printed
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,7 @@ class KlStatistics:
         if not self.windows or [w.chunk for w in self.windows] != list(range(1, self.n_chunks + 1)):
             raise ClosingStatisticsMissing(
                 f"the running table must have the windows 1 to {self.n_chunks}, but has"
-                f" {shortened([window.chunk for window in self.windows])}",
-                None,  # a row that the log thread tore is as good as lost
+                f" {shortened([window.chunk for window in self.windows])}"
             )
         _check_positive("PPL(Q)", self.ppl)
         _check_positive("PPL(base)", self.ppl_base)

@@ -49,18 +49,7 @@ _WINDOWS = {
     "step35": _Windows(None),
 }
 # Their files name a window that llama.cpp does not use.
-_NO_WINDOWS = (
-    "deepseek2",
-    "llama",
-    "mistral3",
-    "phi3",
-    "phimoe",
-    "qwen2",
-    "qwen2moe",
-    "qwen3",
-    "qwen3moe",
-    "starcoder2",
-)
+_NO_WINDOWS = "deepseek2 llama mistral3 phi3 phimoe qwen2 qwen2moe qwen3 qwen3moe starcoder2".split()
 
 
 def has_windows(architecture: str) -> bool:

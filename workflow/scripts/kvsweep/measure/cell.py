@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kvsweep.engine.environment import devices_of
 from kvsweep.engine.off_device import signs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_json
-from kvsweep.machine import cluster_job
 from kvsweep.machine.conditions import read_conditions, remarks
 from kvsweep.machine.description import this_machine
 from kvsweep.machine.other_work import is_busy
@@ -94,22 +92,9 @@ def run(
     logs, run_id = arguments.results / "logs", str(arguments.workflow_pid or "")
     for remark in new_remarks(logs, subject.machine.host, run_id, remarks(conditions)):
         say(f"  note: {remark}")
-    # Where all of the workflow runs in one job, the end of that job is no verdict on the cell that it interrupts.
-    job_seconds = cluster_job.usable_seconds() if arguments.nodes else None
     with Progress(subject.directory, describe, say, subject.machine.host) as progress:
         attempt = engine_run.run_engine(
-            subject,
-            command,
-            stdout_name,
-            cell_hours=arguments.cell_hours,
-            job_seconds=job_seconds,
-            devices=devices_of(arguments.nodes.get("gres")),
-            log_mebibytes=arguments.log_mebibytes,
-            workflow_pid=arguments.workflow_pid,
-            other_work=arguments.other_work,
-            conditions=conditions,
-            on_tick=progress.tick,
-            until=until,
+            subject, command, stdout_name, arguments, conditions, progress.tick, until
         )
     arguments.other_work.leave()
     return attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import math
@@ -11,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kvsweep.engine.environment import engine_environment
+from kvsweep.engine.environment import devices_of, engine_environment
 from kvsweep.engine.identity import measuring_files
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, partial, sha256, write_json, write_text
+from kvsweep.machine import cluster_job
 from kvsweep.machine.conditions import Conditions
 from kvsweep.machine.description import Machine, load_average, read_out_of_memory_kills
-from kvsweep.machine.other_work import OtherWork
 from kvsweep.measure.process import ProcessRecord, run
 from kvsweep.measure.record import JOB_TIME_LIMIT, TIME_LIMIT
 from kvsweep.measure.second_names import drop_spare, spare
@@ -76,13 +77,7 @@ def run_engine(
     subject: Subject,
     command: Sequence[str],
     stdout_name: str,
-    *,
-    cell_hours: float,
-    job_seconds: float | None = None,
-    devices: int | None = None,
-    log_mebibytes: float,
-    workflow_pid: int | None,
-    other_work: OtherWork,
+    arguments: argparse.Namespace,
     conditions: Conditions,
     on_tick: Callable[[], None],
     until: Callable[[], bool] | None = None,
@@ -92,8 +87,6 @@ def run_engine(
     With ``until`` it is a server that writes both streams to ``stdout_name`` and is ended when that says so. What it
     prints of each request is no evidence, and some builds print each prompt and ten lines a token: ``SERVER_LOG_BYTES``
     are kept of it.
-
-    ``job_seconds`` is what the job of a cluster has left for it, ``devices`` how many of its devices it may use.
     """
     make_directory(subject.directory)
     subject.claim.take()
@@ -101,14 +94,17 @@ def run_engine(
     discard(subject.directory, stdout_name)
     # What was measured before must not come back in place of what is measured now.
     drop_spare(subject.directory)
-    limit_seconds = min(cell_hours * 3600, math.inf if job_seconds is None else job_seconds)
-    kills, load, busy = read_out_of_memory_kills(), load_average(), other_work.cores()
+    # Where all of the workflow runs in one job, the end of that job is no verdict on the cell that it interrupts.
+    job_seconds = cluster_job.usable_seconds() if arguments.nodes else None
+    limit_seconds = min(arguments.cell_hours * 3600, math.inf if job_seconds is None else job_seconds)
+    kills, load, busy = read_out_of_memory_kills(), load_average(), arguments.other_work.cores()
 
     def tick() -> None:
         subject.claim.look()
         on_tick()
 
-    limit_bytes = int(log_mebibytes * 2**20)
+    limit_bytes = int(arguments.log_mebibytes * 2**20)
+    devices = devices_of(arguments.nodes.get("gres"))
     try:
         record = run(
             command,
@@ -117,7 +113,7 @@ def run_engine(
             None if until else partial(subject.directory / "stderr.log"),
             time_limit_seconds=limit_seconds,
             stream_limit_bytes=min(limit_bytes, SERVER_LOG_BYTES) if until else limit_bytes,
-            workflow_pid=workflow_pid,
+            workflow_pid=arguments.workflow_pid,
             on_tick=tick,
             until=until or (lambda: False),
         )

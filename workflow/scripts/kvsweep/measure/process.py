@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,6 @@ from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.machine.children import guard, signal_group
 from kvsweep.machine.signals import ending_signals
 from kvsweep.measure import clock
-from kvsweep.measure.pauses import Pauses
 from kvsweep.measure.record import DONE, TIME_LIMIT
 from kvsweep.measure.streams import Stream, StreamRecord, output
 from kvsweep.parents import is_gone
@@ -68,11 +67,9 @@ def run(
     """Run ``command`` with exactly ``environment``, and wait for its end. The streams go to the two files, or both to
     the first.
 
-    A server is ended as soon as ``until`` says so, which is asked as often as ``on_tick``.
-
-    ``on_tick`` is called about twice a second. Raises KvsweepError if the program cannot be started or a stream cannot
-    be written, Interrupted on SIGINT, SIGTERM or SIGHUP and when the process ``workflow_pid``, for which the cell is
-    run, is gone; the engine is ended before that.
+    ``on_tick`` is called about twice a second, and then ``until``, which says whether a server is to be ended. Raises
+    KvsweepError if the program cannot be started or a stream cannot be written, Interrupted on SIGINT, SIGTERM or
+    SIGHUP and when the process ``workflow_pid``, for which the cell is run, is gone; the engine is ended before that.
     """
     with ending_signals() as signals, guard() as watch, ExitStack() as files:
         paths = [path for path in (stdout, stderr) if path is not None]
@@ -80,8 +77,7 @@ def run(
         started_at = datetime.now(UTC)
         start, start_with_sleep = clock.awake_seconds(), clock.with_sleep_seconds()
         engine = _start(command, environment, stderr is None, watch)
-        group = engine.pid
-        pauses = Pauses(engine.pid, start)
+        pauses = clock.Pauses(engine.pid, start)
         pipes = [pipe for pipe in (engine.stdout, engine.stderr) if pipe is not None]
         streams = [
             Stream(pipe, file, path, stream_limit_bytes)
@@ -93,38 +89,24 @@ def run(
             for thread in (waiter, *streams):
                 thread.start()
             signals.raise_now()
-            while not waiter.ended.wait(_POLL_SECONDS):
+            while ended_by is None and not waiter.ended.wait(_POLL_SECONDS):
                 now = clock.awake_seconds()
                 pauses.look(now)
                 if time_limit_seconds is not None and now - start - pauses.seconds > time_limit_seconds:
                     ended_by = TIME_LIMIT
                     break
-                failed = next((s.error for s in streams if s.error), None)
-                if failed is not None:
-                    raise failed
-                if workflow_pid is not None and is_gone(workflow_pid):
-                    raise Interrupted(signal.SIGHUP)
+                _check(streams, workflow_pid)
                 on_tick()
-                if until():
-                    ended_by = DONE
-                    break
+                ended_by = DONE if until() else None
             wall_seconds = clock.awake_seconds() - start - pauses.seconds
             suspended_seconds = clock.with_sleep_seconds() - start_with_sleep - wall_seconds
         finally:
             signals.hold()  # a second Ctrl-C must not stop this
-            if ended_by == DONE:
-                # It may say what it has left to say.
-                signal_group(group, signal.SIGTERM)
-                waiter.ended.wait(_LEAVE_SECONDS)
-            # Also after a normal end: what the engine left behind must not go on using the device.
-            signal_group(group, signal.SIGKILL)
-            waiter.join(timeout=_KILL_SECONDS)
-            for stream in streams:
-                stream.join(timeout=_KILL_SECONDS)
             engine.returncode = 0  # reaped by wait4, not by subprocess
+            _end(waiter, streams, ask_first=ended_by == DONE)
         if waiter.is_alive() or any(stream.is_alive() for stream in streams):
             raise KvsweepError(
-                f"{command[0]}: a process of the engine (group {group}) does not end although it was killed; "
+                f"{command[0]}: a process of the engine (group {engine.pid}) does not end although it was killed; "
                 "end it before you measure anything else."
             )
         for stream in streams:
@@ -162,15 +144,34 @@ def _start(
         raise KvsweepError(f"{command[0]}: cannot be started ({error.strerror}).") from error
 
 
+def _check(streams: Iterable[Stream], workflow_pid: int | None) -> None:
+    """Raise what is a reason to end the engine: a stream that cannot be written, the end of the workflow."""
+    for stream in streams:
+        if stream.error is not None:
+            raise stream.error
+    if workflow_pid is not None and is_gone(workflow_pid):
+        raise Interrupted(signal.SIGHUP)
+
+
+def _end(waiter: _Waiter, streams: Iterable[Stream], ask_first: bool) -> None:
+    """End the engine and all that it started, also after a normal end: nothing of it must go on using the device."""
+    if ask_first:  # it may have something left to say
+        signal_group(waiter.pid, signal.SIGTERM)
+        waiter.ended.wait(_LEAVE_SECONDS)
+    signal_group(waiter.pid, signal.SIGKILL)
+    for thread in (waiter, *streams):
+        thread.join(timeout=_KILL_SECONDS)
+
+
 class _Waiter(threading.Thread):
     """Waits for a process; ``ended`` is set when its status and what it used are known."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self._pid, self.ended = pid, threading.Event()
+        self.pid, self.ended = pid, threading.Event()
         self.status: int
         self.usage: resource.struct_rusage
 
     def run(self) -> None:
-        _, self.status, self.usage = os.wait4(self._pid, 0)
+        _, self.status, self.usage = os.wait4(self.pid, 0)
         self.ended.set()

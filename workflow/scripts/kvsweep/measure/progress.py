@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, write_json
+from kvsweep.units import format_duration
 
 # In the directory of a cell while its engine runs: what runs where, and what it said last. Its time stamp is the last
 # sign of life.
@@ -68,6 +69,14 @@ class Progress:
                     "said": self._said,
                 },
             )
+
+
+def pace(what: str, done: int, before: int, total: int, elapsed_seconds: float) -> str | None:
+    """``window 3 of 8, about 5 min left``, by what was done since there were ``before``; None where nothing was."""
+    if done <= before:
+        return None
+    left = elapsed_seconds / (done - before) * max(total - done, 0)
+    return f"{what} {done} of {total}, about {format_duration(left)} left"
 
 
 def stamp(cell: Path) -> str | None:

@@ -20,19 +20,9 @@ from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial, read_json
 from kvsweep.machine import cluster_job
-from kvsweep.measure import engine_run
-from kvsweep.measure.cell import (
-    announce,
-    kept_from_before,
-    more_arguments,
-    prepare,
-    report_end,
-    run,
-    shared_threads,
-    stood_still,
-)
+from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.progress import tail
+from kvsweep.measure.progress import pace, tail
 from kvsweep.measure.record import how_it_ended
 from kvsweep.measure.second_names import drop_spare
 from kvsweep.measure.verified import load_corpus
@@ -48,27 +38,31 @@ LATENCY_SECONDS = 60
 def baseline(arguments: argparse.Namespace) -> None:
     """Measure f16/f16 and keep its log-probabilities. Raises KvsweepError where they are not whole."""
     corpus = load_corpus(arguments.corpus)
-    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
+    subject = cell.prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"])
     n_ctx, chunks, n_vocab = arguments.n_ctx, arguments.chunks, subject.model["n_vocab"]
     logits = subject.directory / "logits.kld"
     check_disk(subject.directory, baseline_file.expected_size_bytes(n_ctx, n_vocab, chunks))
-    announce(arguments, f"baseline at context {n_ctx}")
+    cell.announce(arguments, f"baseline at context {n_ctx}")
     command = commands.baseline(
         subject.program("llama-perplexity"), request(arguments, subject, corpus), chunks, partial(logits)
     )
-    if kept_from_before(subject, command):
+    if cell.kept_from_before(subject, command):
         return
     try:
         # One that a killed runner has left may still be written to by an engine on another node.
         partial(logits).unlink(missing_ok=True)
-        attempt = run(arguments, subject, command, "stdout.log", describe_perplexity(chunks))
+        attempt = cell.run(arguments, subject, command, "stdout.log", describe_perplexity(chunks))
         check_baseline_run(subject, attempt, partial(logits), corpus["corpus"], n_ctx, chunks)
     except BaseException:
         engine_run.give_up(subject, "stdout.log", partial(logits))
         raise
     partial(logits).replace(logits)
     size, took = format_bytes(logits.stat().st_size), format_duration(attempt.record.wall_seconds)
-    say("; ".join([f"  {size} of log-probabilities, {took}", *stood_still(attempt.record.suspended_seconds)]))
+    say(
+        "; ".join(
+            [f"  {size} of log-probabilities, {took}", *cell.stood_still(attempt.record.suspended_seconds)]
+        )
+    )
     engine_run.keep(subject, [attempt], beside=[logits.name])
 
 
@@ -80,8 +74,8 @@ def request(
         subject.model["path"],
         corpus["path"],
         arguments.n_ctx,
-        shared_threads(arguments.nodes),
-        more_arguments(arguments, subject).perplexity,
+        cell.shared_threads(arguments.nodes),
+        cell.more_arguments(arguments, subject).perplexity,
         # An engine that was built before anybody asked what its log has at which level.
         tuple(subject.build.get("log_arguments", ("-lv", "4"))),
     )
@@ -120,7 +114,7 @@ def quality(arguments: argparse.Namespace) -> None:
     """Measure a pair against the baseline. Raises KvsweepError, and removes the baseline, where that is not whole."""
     corpus = load_corpus(arguments.corpus)
     other = reference(arguments)
-    subject = prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], **other)
+    subject = cell.prepare(arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], **other)
     n_ctx, chunks, pair = arguments.n_ctx, arguments.chunks, arguments.pair
     try:
         await_baseline(arguments.logits, n_ctx, chunks, subject.model["n_vocab"])
@@ -133,16 +127,16 @@ def quality(arguments: argparse.Namespace) -> None:
     # That this cell was started proves the baseline booked; a second name would keep its disk space from being freed.
     drop_spare(arguments.logits.parent)
     against = f" against {other['reference']['engine']}'s f16" if other else ""
-    announce(arguments, f"quality of {pair} at context {n_ctx}{against}")
+    cell.announce(arguments, f"quality of {pair} at context {n_ctx}{against}")
     command = commands.kl_divergence(
         subject.program("llama-perplexity"), request(arguments, subject, corpus), pair, arguments.logits
     )
-    if kept_from_before(subject, command):
+    if cell.kept_from_before(subject, command):
         return
     attempts: list[Attempt] = []
     summary = ""
     while len(attempts) < LOG_ATTEMPTS:
-        attempts.append(run(arguments, subject, command, "stdout.log", describe_perplexity(chunks)))
+        attempts.append(cell.run(arguments, subject, command, "stdout.log", describe_perplexity(chunks)))
         texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
         try:
             found = parse_kl(*texts)
@@ -155,7 +149,7 @@ def quality(arguments: argparse.Namespace) -> None:
             failed = first_line("\n".join(texts), COMPUTATION)
             summary = f"no result ({failed})" if failed else ""
         break
-    report_end(arguments, summary or "no result", subject, attempts[-1])
+    cell.report_end(arguments, summary or "no result", subject, attempts[-1])
     engine_run.keep(subject, attempts)
 
 
@@ -197,10 +191,6 @@ def describe_perplexity(chunks: int) -> Callable[[Path, float], str | None]:
 
     def describe(directory: Path, elapsed_seconds: float) -> str | None:
         tails = [tail(partial(directory / name)) for name in ("stdout.log", "stderr.log")]
-        done = chunks_done("\n".join(tails))
-        if done == 0:
-            return None
-        left = elapsed_seconds / done * max(chunks - done, 0)
-        return f"window {done} of {chunks}, about {format_duration(left)} left"
+        return pace("window", chunks_done("\n".join(tails)), 0, chunks, elapsed_seconds)
 
     return describe

@@ -20,8 +20,7 @@ from kvsweep.engine.perplexity_log import corpus_shortage
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent, make_directory, partial, read_json, write_text
 from kvsweep.machine.conditions import Conditions
-from kvsweep.measure import engine_run
-from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
+from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.process import ProcessRecord
 from kvsweep.measure.scorer_pairs import pairs_together
@@ -40,7 +39,7 @@ def scorer(arguments: argparse.Namespace) -> None:
     """
     corpus = load_corpus(arguments.corpus)
     positions = Positions.parse(arguments.positions)
-    subject = prepare(
+    subject = cell.prepare(
         arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], positions=str(positions)
     )
     program = program_of(subject)
@@ -52,12 +51,12 @@ def scorer(arguments: argparse.Namespace) -> None:
     def command_for(pairs: Sequence[Pair], output: Path) -> list[str]:
         return commands.scorer(
             *(program, subject.model["path"], corpus["path"], request, pairs, output),
-            shared_threads(arguments.nodes),
+            cell.shared_threads(arguments.nodes),
         )
 
     # What one would type to measure this cell alone.
     own_command = command_for([arguments.pair], Path("scores"))
-    if kept_from_before(subject, own_command):
+    if cell.kept_from_before(subject, own_command):
         spool.forget(arguments.pair)
         return
     spool.open()
@@ -67,13 +66,13 @@ def scorer(arguments: argparse.Namespace) -> None:
         if shares and attempts == 0 and not spool.failed_beside_others(arguments.pair):
             together = pairs_together(arguments, subject, spool)
         describe = "" if len(together) == 1 else f", with {', '.join(map(str, together[1:]))} beside it"
-        announce(
+        cell.announce(
             arguments, f"quality of {arguments.pair} at context {arguments.n_ctx} by the scorer{describe}"
         )
         limited = argparse.Namespace(
             **{**vars(arguments), "cell_hours": arguments.cell_hours * len(together)}
         )
-        attempt = run(
+        attempt = cell.run(
             *(limited, subject, command_for(together, spool.windows)),
             "stdout.log",
             describe_windows(spool.windows, arguments.pair, request.chunks),
@@ -135,7 +134,7 @@ def keep(arguments: argparse.Namespace, subject: Subject, spool: Spool, command:
         Conditions(**records[-1]["conditions"]),
         records[-1]["killed_for_memory"],
     )
-    report_end(arguments, "scored" if complete else "no result", subject, attempt)
+    cell.report_end(arguments, "scored" if complete else "no result", subject, attempt)
     more = {
         "scorer_sha256": subject.build["files"][SCORER],
         "processes": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from kvsweep.engine import commands, scorer_log
@@ -26,10 +27,7 @@ def pairs_together(arguments: argparse.Namespace, subject: Subject, spool: Spool
     pair: Pair = arguments.pair
     if scorer_log.runs_alone(pair, knobs):
         return [pair]
-    budget = memory_for_contexts(subject)
-    room = (
-        None if budget is None else budget - sum(context_bytes(subject, one) for one in (BASELINE_PAIR, pair))
-    )
+    room = memory_for_contexts(subject) - sum(context_bytes(subject, one) for one in (BASELINE_PAIR, pair))
     together = [pair]
     for other in siblings(arguments, subject.directory):
         if (
@@ -39,10 +37,10 @@ def pairs_together(arguments: argparse.Namespace, subject: Subject, spool: Spool
         ):
             continue
         needed = context_bytes(subject, other)
-        if room is not None and needed > room:
+        if needed > room:
             say(f"  {other} does not fit beside them ({format_bytes(needed)}) and comes later")
             continue
-        room = None if room is None else room - needed
+        room -= needed
         together.append(other)
     return together
 
@@ -59,8 +57,8 @@ def siblings(arguments: argparse.Namespace, directory: Path) -> list[Pair]:
     return found
 
 
-def memory_for_contexts(subject: Subject) -> int | None:
-    """Bytes for caches, compute buffers and logits of all contexts; None where the machine does not say."""
+def memory_for_contexts(subject: Subject) -> float:
+    """Bytes for caches, compute buffers and logits of all contexts; infinite where the machine does not say."""
     on_host = subject.build["backend"] in SHARED_MEMORY
     sizes = [gpu.memory_bytes for gpu in subject.machine.gpus]
     if not on_host and sizes and None not in sizes:
@@ -68,7 +66,7 @@ def memory_for_contexts(subject: Subject) -> int | None:
     else:
         memory = available_memory_bytes()
     weights: int = subject.model["size_bytes"]
-    return None if memory is None else int(memory * _SHARE_OF_MEMORY) - weights
+    return math.inf if memory is None else int(memory * _SHARE_OF_MEMORY) - weights
 
 
 def context_bytes(subject: Subject, pair: Pair) -> int:

@@ -13,10 +13,9 @@ from kvsweep.engine.commands import ScorerRequest
 from kvsweep.engine.identity import SCORER
 from kvsweep.files import make_directory, partial, read_json, read_manifest, write_json
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.progress import tail
+from kvsweep.measure.progress import pace, tail
 from kvsweep.study.pairs import Pair
 from kvsweep.study.positions import Positions
-from kvsweep.units import format_duration
 
 STREAMS = ("stdout.log", "stderr.log")
 
@@ -105,10 +104,7 @@ def describe_windows(windows: Path, pair: Pair, chunks: int) -> Callable[[Path, 
     before = len(list(directory.glob("w*.scores")))
 
     def describe(cell: Path, elapsed_seconds: float) -> str | None:
-        done = len(list(directory.glob("w*.scores")))
-        if done == before or not tail(partial(cell / "stdout.log")):
-            return None
-        left = elapsed_seconds / (done - before) * max(chunks - done, 0)
-        return f"window {done} of {chunks}, about {format_duration(left)} left"
+        done = len(list(directory.glob("w*.scores"))) if tail(partial(cell / "stdout.log")) else before
+        return pace("window", done, before, chunks, elapsed_seconds)
 
     return describe

@@ -20,10 +20,7 @@ _NOT_THE_CELL = ("machine", "time_limit_seconds", "build_sha256")
 
 
 def spare(directory: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
-    """Second names for a finished cell's files, complete before run.json is.
-
-    Snakemake removes the outputs of a job that it was killed before it could book, which may be a finished one.
-    """
+    """Give a finished cell's files second names, all of them before run.json has its own."""
     drop_spare(directory)
     spare = directory / _SPARE
     make_directory(spare)
@@ -43,10 +40,9 @@ def drop_spare(directory: Path) -> None:
 
 def restore_finished(directory: Path, wanted: dict[str, Any]) -> bool:
     """Whether this cell had been finished before, by the same engine, model and command. Then its files are back.
-    ``wanted`` is what run.json says before anything ran.
 
-    They are gone because Snakemake removes the outputs of a job that it starts, or that it could not book. Of a cell
-    that is to be measured again for certain the second names were dropped when the run started.
+    ``wanted`` is what run.json says before anything ran. A cell that is to be measured again for certain has no second
+    names any more: they were dropped when the run started.
     """
     if (directory / "run.json").exists():
         return False

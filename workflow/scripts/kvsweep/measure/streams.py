@@ -32,7 +32,7 @@ class Stream(threading.Thread):
         super().__init__(daemon=True)
         self._pipe, self._file, self._path = pipe, file, path
         self._limit = max(limit_bytes - _TAIL_BYTES, _TAIL_BYTES)
-        self._seen, self._kept, self._tail = 0, 0, b""
+        self._seen, self._kept, self._left_out, self._tail = 0, 0, 0, b""
         self._hash = hashlib.sha256()
         self.error: KvsweepError | None = None
 
@@ -49,14 +49,11 @@ class Stream(threading.Thread):
     def finish(self) -> None:
         """Write what was held back, with a line that says how much is missing."""
         if self._tail:
-            left_out = self._seen - self._kept - len(self._tail)
-            if left_out > 0:
-                self._keep(f"\n[kvsweep: {left_out} bytes left out here]\n".encode())
-            self._left_out = max(left_out, 0)
+            self._left_out = max(self._seen - self._kept - len(self._tail), 0)
+            if self._left_out:
+                self._keep(f"\n[kvsweep: {self._left_out} bytes left out here]\n".encode())
             self._keep(self._tail)
             self._tail = b""
-        else:
-            self._left_out = 0
         if self.error is not None:
             raise self.error
 

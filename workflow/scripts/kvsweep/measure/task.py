@@ -20,9 +20,9 @@ from kvsweep.engine import commands
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, sha256
 from kvsweep.inputs.model_header import has_chat_template
-from kvsweep.measure import engine_run
-from kvsweep.measure.cell import announce, kept_from_before, prepare, report_end, run, shared_threads
+from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Subject
+from kvsweep.measure.progress import pace
 from kvsweep.measure.tasks import recall, tool_call, trajectory
 from kvsweep.measure.tasks.item import Item, Record, prompt_identity
 from kvsweep.measure.tasks.polyglot import Crashed, Exercise, Harness
@@ -31,7 +31,6 @@ from kvsweep.measure.tasks.spool import Spool
 from kvsweep.measure.verified import load_corpus
 from kvsweep.program import say
 from kvsweep.study.tasks import SERVER
-from kvsweep.units import format_duration
 
 LOG = "server.log"
 _POLL_SECONDS = 0.1
@@ -44,16 +43,16 @@ def task(arguments: argparse.Namespace) -> None:
     of_text = {} if corpus is None else {"corpus": corpus["corpus"], "corpus_sha256": corpus["sha256"]}
     manifest = read_json(arguments.harness) if arguments.harness else None
     of_harness = {} if manifest is None else {"harness": manifest["identity"]}
-    subject = prepare(arguments, task=arguments.task, definition=definition, **of_text, **of_harness)
+    subject = cell.prepare(arguments, task=arguments.task, definition=definition, **of_text, **of_harness)
     program = server_of(subject)
     chat = definition.get("chat", has_chat_template(Path(subject.model["path"])))
     subject.cell["chat"] = chat
     command = commands.server(
         *(program, subject.model["path"], arguments.pair, max(definition["contexts"])),
-        shared_threads(arguments.nodes),
+        cell.shared_threads(arguments.nodes),
     )
-    announce(arguments, f"task {arguments.task} with {arguments.pair}")
-    if kept_from_before(subject, command):
+    cell.announce(arguments, f"task {arguments.task} with {arguments.pair}")
+    if cell.kept_from_before(subject, command):
         return
     text = None if corpus is None else Path(corpus["path"]).read_text(encoding="utf-8", errors="replace")
 
@@ -74,7 +73,7 @@ def task(arguments: argparse.Namespace) -> None:
     client = Client(subject.directory / LOG, answer_seconds, ask)
     before = len(spool.lines)
     try:
-        attempt = run(
+        attempt = cell.run(
             arguments, subject, command, LOG, describe_items(spool, arguments.n_items), client.is_done
         )
     finally:
@@ -82,7 +81,7 @@ def task(arguments: argparse.Namespace) -> None:
     client.raise_error()
     seconds = math.fsum(json.loads(line)["seconds"] for line in spool.lines)
     summary = f"{len(spool.lines)} of {arguments.n_items} items answered"
-    report_end(arguments, summary, subject, attempt, LOG)
+    cell.report_end(arguments, summary, subject, attempt, LOG)
     stream = spool.keep()
     server = attempt.record.streams[0]
     attempt = dataclasses.replace(
@@ -236,12 +235,4 @@ class Exercises:
 def describe_items(spool: Spool, n_items: int) -> Callable[[Path, float], str | None]:
     """How many items have been answered, and how long the rest will take at the pace of this process."""
     before = len(spool.lines)
-
-    def describe(_cell: Path, elapsed_seconds: float) -> str | None:
-        done = len(spool.lines)
-        if done == before:
-            return None
-        left = elapsed_seconds / (done - before) * max(n_items - done, 0)
-        return f"item {done} of {n_items}, about {format_duration(left)} left"
-
-    return describe
+    return lambda _cell, elapsed: pace("item", len(spool.lines), before, n_items, elapsed)

@@ -13,17 +13,7 @@ from kvsweep.engine.bench_output import bench_progress
 from kvsweep.engine.bench_results import failed_computations, results
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial
-from kvsweep.measure import engine_run
-from kvsweep.measure.cell import (
-    ATTEMPTS,
-    announce,
-    kept_from_before,
-    more_arguments,
-    prepare,
-    report_end,
-    run,
-    stood_still,
-)
+from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.measured_curve import directories_of, measured_curve
 from kvsweep.measure.prediction import Curve, predicted_seconds
@@ -42,18 +32,18 @@ def throughput(arguments: argparse.Namespace) -> None:
     )
     # Records of the first round are as they were before there were rounds.
     round_ = round_of(arguments.cell)
-    subject = prepare(arguments, **({"round": round_} if round_ > 1 else {}))
+    subject = cell.prepare(arguments, **({"round": round_} if round_ > 1 else {}))
     curve_directory = arguments.results.joinpath(*Path(arguments.cell).parts[:3])
     command = commands.bench(
         subject.program("llama-bench"),
         subject.model["path"],
         arguments.pair,
         request,
-        more_arguments(arguments, subject).bench,
+        cell.more_arguments(arguments, subject).bench,
     )
     in_round = f", round {round_}" if round_ > 1 else ""
-    announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}{in_round}")
-    if kept_from_before(subject, command):
+    cell.announce(arguments, f"throughput of {arguments.pair} at depth {arguments.depth}{in_round}")
+    if cell.kept_from_before(subject, command):
         return
     if arguments.skip:
         predicted, basis = expected_seconds(subject, curve_directory, request, arguments.pair)
@@ -66,10 +56,10 @@ def throughput(arguments: argparse.Namespace) -> None:
             say(f"  skipped: {reason}")
             return
     attempts: list[Attempt] = []
-    while len(attempts) < ATTEMPTS:
-        attempts.append(run(arguments, subject, command, "bench.jsonl", describe_bench))
-        slept = stood_still(attempts[-1].record.suspended_seconds)
-        if not slept or len(attempts) == ATTEMPTS:
+    while len(attempts) < cell.ATTEMPTS:
+        attempts.append(cell.run(arguments, subject, command, "bench.jsonl", describe_bench))
+        slept = cell.stood_still(attempts[-1].record.suspended_seconds)
+        if not slept or len(attempts) == cell.ATTEMPTS:
             break
         # The clock of some systems goes on meanwhile, and with it the engine's.
         say(f"  {slept[0]}; measuring the cell again")
@@ -86,13 +76,13 @@ def throughput(arguments: argparse.Namespace) -> None:
         summary = ", ".join(parts)
     except KvsweepError:
         summary = ""
-    report_end(arguments, summary or "no result", subject, attempts[-1])
+    cell.report_end(arguments, summary or "no result", subject, attempts[-1])
     engine_run.keep(subject, attempts)
 
 
-def round_of(cell: str) -> int:
+def round_of(directory: str) -> int:
     """The round of a cell, from its directory: the first one's does not say it."""
-    found = re.match(r"throughput/[^/]+/[^/]+/round-(\d+)/", cell)
+    found = re.match(r"throughput/[^/]+/[^/]+/round-(\d+)/", directory)
     return int(found[1]) if found else 1
 
 

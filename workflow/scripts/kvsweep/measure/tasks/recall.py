@@ -19,7 +19,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvsweep.inputs.demo_text import KINDS, Draw, compose_full_name, compose_name, compose_thing, sentences
 from kvsweep.measure.tasks.item import Item, Words, fitted, placed
@@ -33,23 +33,18 @@ _SHORT = "Answer with the answer alone, without a sentence around it."
 _MOST_BYTES_PER_TOKEN = 8
 
 
-class _Planted:
+class _Planted(NamedTuple):
     """What a question is about: ``facts`` in the order in which they are told, ``lead`` how an answer begins.
 
     ``alike`` makes as many facts about others, which are told anywhere.
     """
 
-    def __init__(
-        self,
-        facts: Sequence[str],
-        question: str,
-        lead: str,
-        expected: list[str],
-        form: str = _SHORT,
-        alike: Callable[[int], list[str]] | None = None,
-    ) -> None:
-        self.facts, self.question, self.lead, self.expected, self.form = facts, question, lead, expected, form
-        self.alike = alike
+    facts: Sequence[str]
+    question: str
+    lead: str
+    expected: list[str]
+    form: str = _SHORT
+    alike: Callable[[int], list[str]] | None = None
 
 
 def items(definition: dict[str, Any], words: Words, chat: bool) -> Iterator[Item]:
@@ -57,21 +52,14 @@ def items(definition: dict[str, Any], words: Words, chat: bool) -> Iterator[Item
     for context in sorted(definition["contexts"]):
         for question in definition["questions"]:
             for index in range(definition["items"]):
-                key = f"{question}/{context}/{index:03d}"
-                draw = random.Random(f"recall {definition['seed']} {key}").random
-                yield _item(key, context, question, index, definition, draw, words, chat)
+                yield _item(context, question, index, definition, words, chat)
 
 
 def _item(
-    key: str,
-    context: int,
-    question: str,
-    index: int,
-    definition: dict[str, Any],
-    draw: Draw,
-    words: Words,
-    chat: bool,
+    context: int, question: str, index: int, definition: dict[str, Any], words: Words, chat: bool
 ) -> Item:
+    key = f"{question}/{context}/{index:03d}"
+    draw = random.Random(f"recall {definition['seed']} {key}").random
     n_predict = definition["answer_tokens"]
     background = list(_background(int(draw() * 2**31), (context - n_predict) * _MOST_BYTES_PER_TOKEN))
     planted = _KINDS[question](draw, "".join(background))
@@ -130,11 +118,9 @@ def _one(draw: Draw, text: str) -> _Planted:
         return told[0].upper() + told[1:]
 
     def alike(most: int) -> list[str]:
-        values = [value]
         names = sorted(_names_like(subject, text), key=lambda _: draw())[:most]
-        for _ in names:
-            values.append(_new(relation.compose_value, draw, text + " ".join(values)))
-        return [tell(name, other) for name, other in zip(names, values[1:], strict=True)]
+        values = _several_new(relation.compose_value, draw, f"{text}{value} ", len(names))
+        return [tell(name, other) for name, other in zip(names, values, strict=True)]
 
     return _Planted([tell(subject, value)], question.format(s=subject) + "?", lead, [value], alike=alike)
 
@@ -154,11 +140,17 @@ def _names_like(name: str, text: str) -> list[str]:
     ]
 
 
+def _several_new(compose: Callable[[Draw], str], draw: Draw, text: str, n: int) -> list[str]:
+    """So many names that neither the text nor one of them has."""
+    names: list[str] = []
+    while len(names) < n:
+        names.append(_new(compose, draw, text + " ".join(names)))
+    return names
+
+
 def _several(draw: Draw, text: str) -> _Planted:
     owner = _new(compose_full_name, draw, text)
-    things: list[str] = []
-    while len(things) < _VALUES:
-        things.append(_new(compose_thing, draw, text + " ".join(things)))
+    things = _several_new(compose_thing, draw, text, _VALUES)
     facts = [f"{owner} hid a {thing} under the bridge." for thing in things]
     question = f"Which {_VALUES} things did {owner} hide under the bridge?"
     return _Planted(
@@ -167,9 +159,7 @@ def _several(draw: Draw, text: str) -> _Planted:
 
 
 def _chain(draw: Draw, text: str) -> _Planted:
-    people: list[str] = []
-    while len(people) <= _LINKS:
-        people.append(_new(compose_full_name, draw, text + " ".join(people)))
+    people = _several_new(compose_full_name, draw, text, _LINKS + 1)
     facts = [f"{one} teaches {other} to sing." for one, other in pairwise(people)]
     order = sorted(facts, key=lambda _: draw())
     first = people[0]
@@ -180,10 +170,8 @@ def _chain(draw: Draw, text: str) -> _Planted:
 
 
 def _count(draw: Draw, text: str) -> _Planted:
-    places: list[str] = []
     n = 2 + int(draw() * 8)
-    while len(places) < n:
-        places.append(_new(compose_name, draw, text + " ".join(places)))
+    places = _several_new(compose_name, draw, text, n)
     facts = [f"A grey heron was seen near {place}." for place in places]
     return _Planted(
         facts, "Near how many towns was a grey heron seen?", "", [str(n)], "Answer with a number alone."

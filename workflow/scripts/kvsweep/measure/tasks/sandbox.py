@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from kvsweep.errors import KvsweepError
@@ -34,18 +33,9 @@ _SETTINGS = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passw
 _PATH = "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin"
 # What docker and podman have to know to find containers and images; no proxy, which podman would pass on.
 _CLIENT = (
-    *(
-        "PATH",
-        "HOME",
-        "DOCKER_HOST",
-        "DOCKER_CONTEXT",
-        "DOCKER_CONFIG",
-        "DOCKER_TLS_VERIFY",
-        "DOCKER_CERT_PATH",
-    ),
-    *("CONTAINER_HOST", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"),
-    *("XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS"),
-)
+    "PATH HOME DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_TLS_VERIFY DOCKER_CERT_PATH CONTAINER_HOST "
+    "CONTAINERS_CONF CONTAINERS_STORAGE_CONF XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME DBUS_SESSION_BUS_ADDRESS"
+).split()
 _CHECK_SECONDS, _END_SECONDS = 60, 10
 
 
@@ -147,8 +137,7 @@ def _container(program: str, image: str, name: str, mounts: Mapping[Path, str], 
 
 
 def _bubblewrap(sandbox: Sandbox, places: Places) -> list[str]:
-    assert places.python is not None
-    assert places.base is not None
+    assert places.python is not None and places.base is not None
     environment = places.python.parents[1]
     readable = [*_SYSTEM, *(f"/etc/{name}" for name in _SETTINGS), str(environment), str(places.base)]
     return [
@@ -187,6 +176,9 @@ class Confined:
             )
         except OSError as error:
             raise KvsweepError(f"{sandbox.program}: cannot be started ({error.strerror}).") from error
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None and stdout is not None and stderr is not None
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._said = b""
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._read, self._hear)]
@@ -196,31 +188,22 @@ class Confined:
     def __enter__(self) -> Confined:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        for pipe in (self._process.stdin,):
-            with suppress(OSError):
-                assert pipe is not None
-                pipe.close()  # what is inside ends with it
+    def __exit__(self, *_error: object) -> None:
+        with suppress(OSError):
+            self._stdin.close()  # what is inside ends with it
         if self._process.poll() is None:
             self._process.kill()  # bubblewrap takes all that is inside along
-            if self._sandbox.kind != "bubblewrap":
-                self._end_container()
+            if self._sandbox.kind != "bubblewrap":  # a client that is killed leaves its container
+                with suppress(OSError, subprocess.TimeoutExpired):
+                    _ask([self._sandbox.program, "rm", "--force", self._name])
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
 
-    def _end_container(self) -> None:
-        """The client of a container that is killed leaves the container."""
-        with suppress(OSError, subprocess.TimeoutExpired):
-            _ask([self._sandbox.program, "rm", "--force", self._name])
-
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message. If the program inside has ended, the message is lost, and how it ended says why."""
-        assert self._process.stdin is not None
         with suppress(OSError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps(message).encode() + b"\n")
+            self._stdin.flush()
 
     def receive(self, seconds: float) -> dict[str, Any] | None:
         """The next message: empty if none came within ``seconds``, None if none will come any more."""
@@ -245,14 +228,12 @@ class Confined:
         return f"exit status {self._process.returncode}" + (f": {printable(said[:300])}" if said else "")
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
         with suppress(ValueError):  # closed meanwhile
-            while line := self._process.stdout.readline(MOST_LINE_BYTES):
+            while line := self._stdout.readline(MOST_LINE_BYTES):
                 self._lines.put(line if line.endswith(b"\n") else None)
         self._lines.put(None)
 
     def _hear(self) -> None:
-        assert self._process.stderr is not None
         with suppress(ValueError):
-            while piece := self._process.stderr.read1(65536):  # type: ignore[attr-defined]
+            while piece := self._stderr.read1(65536):  # type: ignore[attr-defined]
                 self._said = (self._said + piece)[-65536:]

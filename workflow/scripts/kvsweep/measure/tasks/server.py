@@ -35,6 +35,14 @@ class Unanswered(Exception):
     """The server answered, but not with what was asked for; the message says what came."""
 
 
+class _NoRoom(Unanswered):
+    """Prompt and answer do not fit into the context; ``error`` is what the server says of it."""
+
+    def __init__(self, message: str, error: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.error = error
+
+
 class Lost(Exception):
     """The server does not answer any more."""
 
@@ -97,8 +105,7 @@ class Server:
 
     def tokens(self, text: str) -> list[int]:
         asked = {"content": text, "add_special": True, "parse_special": True}
-        found = _read(*self._post("tokenize", asked))
-        return _whole_numbers(found.get("tokens"))
+        return _whole_numbers(self._post("tokenize", asked).get("tokens"))
 
     def in_template(self, message: str) -> str:
         # A model that thinks aloud first would need more tokens than an answer has; others ignore this.
@@ -106,7 +113,7 @@ class Server:
             "messages": [{"role": "user", "content": message}],
             "chat_template_kwargs": {"enable_thinking": False},
         }
-        found = _read(*self._post("apply-template", asked)).get("prompt")
+        found = self._post("apply-template", asked).get("prompt")
         if not isinstance(found, str):
             raise Unanswered("no prompt came from the model's chat template")
         return found
@@ -118,7 +125,7 @@ class Server:
             **{"temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "cache_prompt": False},
             **{"return_tokens": True, "stream": False},
         }
-        found = _read(*self._post("completion", asked))
+        found = self._post("completion", asked)
         text = found.get("content")
         if not isinstance(text, str):
             raise Unanswered("the server's answer has no text")
@@ -146,23 +153,19 @@ class Server:
             **{"temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "cache_prompt": False},
             **({} if thinking is None else {"chat_template_kwargs": {"enable_thinking": thinking}}),
         }
-        data, status = self._post("v1/chat/completions", asked, seconds)
-        if status == 400:
-            error = _json(data).get("error")
-            if isinstance(error, dict) and error.get("type") == _NO_ROOM:
-                return status, {"error": error}
-        found = _read(data, status)
+        try:
+            found = self._post("v1/chat/completions", asked, seconds)
+        except _NoRoom as refusal:
+            return 400, {"error": refusal.error}
         message = _message_in(found)
         if message.get("content") is None and isinstance(message.get("reasoning_content"), str):
             message["content"] = ""  # it thought until it was cut off
         if not isinstance(message.get("content"), str):
             raise Unanswered("the server's answer has no text")
-        return status, found
+        return 200, found
 
-    def _post(
-        self, endpoint: str, asked: Mapping[str, Any], seconds: float | None = None
-    ) -> tuple[bytes, int]:
-        """What came, and HTTP's status. Raises Unanswered, Lost or TookTooLong."""
+    def _post(self, endpoint: str, asked: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
+        """The JSON object that came. Raises Unanswered, Lost or TookTooLong."""
         seconds = self._answer_seconds if seconds is None else seconds
         until = time.monotonic() + seconds
         data = bytearray()
@@ -187,15 +190,7 @@ class Server:
             raise TookTooLong from None
         except (requests.RequestException, OSError):
             raise Lost from None
-        return bytes(data), status
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return _read(data, status)
 
 
 def _message_in(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +201,7 @@ def _message_in(found: Mapping[str, Any]) -> dict[str, Any]:
     return message if isinstance(message, dict) else {}
 
 
-def _read(data: bytes, status: int) -> dict[str, Any]:
+def _read(data: bytearray, status: int) -> dict[str, Any]:
     try:
         found = json.loads(data.decode("utf-8"))
     except UnicodeDecodeError:
@@ -217,7 +212,10 @@ def _read(data: bytes, status: int) -> dict[str, Any]:
     if status != 200 or not isinstance(found, dict):
         error = found.get("error") if isinstance(found, dict) else None
         said = error.get("message") if isinstance(error, dict) else None
-        raise Unanswered(f"HTTP {status}" + (f": {printable(said[:300])}" if isinstance(said, str) else ""))
+        refusal = f"HTTP {status}" + (f": {printable(said[:300])}" if isinstance(said, str) else "")
+        if status == 400 and isinstance(error, dict) and error.get("type") == _NO_ROOM:
+            raise _NoRoom(refusal, error)
+        raise Unanswered(refusal)
     return found
 
 

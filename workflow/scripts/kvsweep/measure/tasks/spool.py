@@ -13,15 +13,7 @@ from kvsweep.measure.engine_run import Subject
 from kvsweep.measure.streams import StreamRecord
 
 SPOOL, ITEMS = ".items", "items.jsonl"
-_SAME = (
-    "engine_files",
-    "server_sha256",
-    "model_sha256",
-    "environment",
-    "definition",
-    "corpus_sha256",
-    "chat",
-)
+_SAME = "engine_files server_sha256 model_sha256 environment definition corpus_sha256 chat".split()
 # Only where there is one: older spools say nothing of it.
 _HARNESS = "harness"
 

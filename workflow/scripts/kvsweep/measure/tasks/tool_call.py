@@ -34,25 +34,18 @@ def items(definition: dict[str, Any], words: Words, chat: bool) -> Iterator[Item
     """All of the task's, the short contexts first."""
     for context in sorted(definition["contexts"]):
         for index in range(definition["items"]):
-            key = f"call/{context}/{index:03d}"
-            draw = random.Random(f"tool-call {definition['seed']} {key}").random
-            yield _item(key, context, index, definition, draw, words, chat)
+            yield _item(context, index, definition, words, chat)
 
 
-def _item(
-    key: str, context: int, index: int, definition: dict[str, Any], draw: Draw, words: Words, chat: bool
-) -> Item:
+def _item(context: int, index: int, definition: dict[str, Any], words: Words, chat: bool) -> Item:
+    key = f"call/{context}/{index:03d}"
+    draw = random.Random(f"tool-call {definition['seed']} {key}").random
     n_predict = definition["answer_tokens"]
     names = [f"{verb}_{what}" for what in _OBJECTS for verb in _VERBS]
     names = sorted(names, key=lambda _: draw())[: definition["tools"]]
     name = names[int(draw() * len(names))]
     ticket = _ticket(draw)
-    wanted = {
-        "item": compose_thing(draw),
-        "quantity": 2 + int(draw() * 97),
-        "depot": compose_name(draw),
-        "express": draw() < 0.5,
-    }
+    wanted = _order(draw)
     n_lines = (context - n_predict) * _MOST_BYTES_PER_TOKEN // 100
     log = [f"{_line(draw, ticket)}\n" for _ in range(n_lines)]
     place = (index + draw()) / definition["items"]
@@ -92,16 +85,21 @@ def _ticket(draw: Draw) -> str:
     return f"T-{10000 + int(draw() * 90000)}"
 
 
-def _line(draw: Draw, not_this: str) -> str:
-    """A call about another ticket, and what came of it."""
-    while (ticket := _ticket(draw)) == not_this:
-        pass
-    given = {
+def _order(draw: Draw) -> dict[str, Any]:
+    """What a ticket asks for: the arguments of a call."""
+    return {
         "item": compose_thing(draw),
         "quantity": 2 + int(draw() * 97),
         "depot": compose_name(draw),
         "express": draw() < 0.5,
     }
+
+
+def _line(draw: Draw, not_this: str) -> str:
+    """A call about another ticket, and what came of it."""
+    while (ticket := _ticket(draw)) == not_this:
+        pass
+    given = _order(draw)
     return _result(ticket, compose_full_name(draw), given)
 
 
