@@ -28,36 +28,7 @@ from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, required=True, help="the results directory")
-    parser.add_argument(
-        "--processes", type=int, default=os.cpu_count() or 1, help="how many read cells side by side"
-    )
-    parser.add_argument(
-        "--published",
-        type=Path,
-        default=CHECKOUT / "resources" / "published",
-        help="directory of the published numbers",
-    )
-    parser.add_argument(
-        "--others",
-        choices=("all", "same-model", "none"),
-        default="all",
-        help="which published numbers stand beside those measured here",
-    )
-    parser.add_argument(
-        "--slices", default="{}", help="slices by name, as JSON, as the configuration has them"
-    )
-    add_base(parser)
-    parser.add_argument(
-        "--only-published", action="store_true", help="make the tables of the published numbers alone"
-    )
-    parser.add_argument(
-        "--only-slices",
-        action="store_true",
-        help="make the tables of slices alone: nothing was measured here",
-    )
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
     results: Path = arguments.results
     published = read_published(arguments.published)
     slices = joined(
@@ -91,6 +62,39 @@ def main() -> None:
     # By this the workflow knows whether one of them has changed since.
     seen = {str(path): manifest_identity(path) for path in [*build_paths.values(), *model_paths.values()]}
     write_json(results / "parsed" / "manifests.json", seen)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="the results directory")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="how many read cells side by side"
+    )
+    parser.add_argument(
+        "--published",
+        type=Path,
+        default=CHECKOUT / "resources" / "published",
+        help="directory of the published numbers",
+    )
+    parser.add_argument(
+        "--others",
+        choices=("all", "same-model", "none"),
+        default="all",
+        help="which published numbers stand beside those measured here",
+    )
+    parser.add_argument(
+        "--slices", default="{}", help="slices by name, as JSON, as the configuration has them"
+    )
+    add_base(parser)
+    parser.add_argument(
+        "--only-published", action="store_true", help="make the tables of the published numbers alone"
+    )
+    parser.add_argument(
+        "--only-slices",
+        action="store_true",
+        help="make the tables of slices alone: nothing was measured here",
+    )
+    return parser.parse_args()
 
 
 def of_others(name: str, others: Sequence[OtherRows]) -> list[pa.Table]:

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from kvsweep.machine.other_work import OtherWork
@@ -45,67 +46,54 @@ def parse_arguments() -> argparse.Namespace:
     for name in ("baseline", "quality", "scorer", "throughput", "task"):
         kind = kinds.add_parser(name, help=f"measure a {name} cell")
         kind.set_defaults(kind=name)
-        kind.add_argument("--results", type=Path, required=True, help="the results directory")
-        kind.add_argument("--cell", required=True, help="the cell's directory in it")
-        kind.add_argument("--engine", type=Path, required=True, help="build.json")
-        kind.add_argument("--model", type=Path, required=True, help="model.json")
-        kind.add_argument("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
-        kind.add_argument(
-            "--arguments",
-            type=lambda text: arguments_of(json.loads(text)),
-            default=Arguments(),
-            help="more arguments of the engine for this pair, by program, as JSON",
-        )
-        kind.add_argument("--machine", help="name of this machine, instead of one made from its hardware")
-        kind.add_argument(
-            "--nodes",
-            type=json.loads,
-            default={},
-            help="on a cluster, what its nodes are, as JSON (engines.NAME.nodes)",
-        )
-        kind.add_argument(
-            "--workflow-pid",
-            type=int,
-            help="the process that this is done for; if it ends, the engine is ended",
-        )
-        kind.add_argument("--cell-hours", type=float, default=12.0, help="time limit")
-        kind.add_argument(
-            "--log-mebibytes", type=float, default=64.0, help="most that is kept of each stream"
-        )
-        kind.add_argument(
-            "--skip", action="store_true", help="skip a cell that is predicted to take too long"
-        )
-        if name == "throughput":
-            kind.add_argument(
-                "--depth", type=int, required=True, help="tokens in the cache before the timed ones"
-            )
-            kind.add_argument("--prompt", type=int, required=True, help="tokens of the timed prompt")
-            kind.add_argument("--generate", type=int, required=True, help="tokens of the timed generation")
-            kind.add_argument("--repetitions", type=int, required=True)
-        elif name == "task":
-            kind.add_argument("--task", required=True, help="name of the task")
-            kind.add_argument(
-                "--definition", type=json.loads, required=True, help="what its items follow from, as JSON"
-            )
-            kind.add_argument("--n-items", type=int, required=True, help="items that it has")
-            kind.add_argument(
-                "--answer-minutes",
-                type=json.loads,
-                default={},
-                help="longest time that an answer may take, by task, as JSON; 60 minutes if absent",
-            )
-            kind.add_argument("--corpus", type=Path, help="corpus.json of the text that it is of, if it is")
-            kind.add_argument("--harness", type=Path, help="manifest of the harness that asks, if one does")
-        else:
-            kind.add_argument("--corpus", type=Path, required=True, help="corpus.json")
-            kind.add_argument("--n-ctx", type=int, required=True, help="context, tokens")
-            kind.add_argument("--chunks", type=int, required=True, help="windows to score")
-        if name == "scorer":
-            kind.add_argument("--positions", required=True, help="what is scored of a window: half, or BxN")
-        if name == "quality":
-            kind.add_argument("--logits", type=Path, required=True, help="the baseline's log-probabilities")
-            kind.add_argument("--reference", help="the engine that wrote them, where that is another one")
+        add_common(kind)
+        add_own(kind.add_argument, name)
     return parser.parse_args()
+
+
+def add_common(kind: argparse.ArgumentParser) -> None:
+    """The options of every kind of cell."""
+    add = kind.add_argument
+    add("--results", type=Path, required=True, help="the results directory")
+    add("--cell", required=True, help="the cell's directory in it")
+    add("--engine", type=Path, required=True, help="build.json")
+    add("--model", type=Path, required=True, help="model.json")
+    add("--pair", default=str(BASELINE_PAIR), type=Pair.parse, help="cache types, K/V")
+    more = "more arguments of the engine for this pair, by program, as JSON"
+    add("--arguments", type=lambda text: arguments_of(json.loads(text)), default=Arguments(), help=more)
+    add("--machine", help="name of this machine, instead of one made from its hardware")
+    nodes = "on a cluster, what its nodes are, as JSON (engines.NAME.nodes)"
+    add("--nodes", type=json.loads, default={}, help=nodes)
+    add("--workflow-pid", type=int, help="the process to measure for; if it ends, the engine is ended")
+    add("--cell-hours", type=float, default=12.0, help="time limit")
+    add("--log-mebibytes", type=float, default=64.0, help="most that is kept of each stream")
+    add("--skip", action="store_true", help="skip a cell that is predicted to take too long")
+
+
+def add_own(add: Callable[..., object], name: str) -> None:
+    """The options of the kind of this name."""
+    if name == "throughput":
+        add("--depth", type=int, required=True, help="tokens in the cache before the timed ones")
+        add("--prompt", type=int, required=True, help="tokens of the timed prompt")
+        add("--generate", type=int, required=True, help="tokens of the timed generation")
+        add("--repetitions", type=int, required=True)
+    elif name == "task":
+        add("--task", required=True, help="name of the task")
+        add("--definition", type=json.loads, required=True, help="what its items follow from, as JSON")
+        add("--n-items", type=int, required=True, help="items that it has")
+        minutes = "longest time that an answer may take, by task, as JSON; 60 minutes if absent"
+        add("--answer-minutes", type=json.loads, default={}, help=minutes)
+        add("--corpus", type=Path, help="corpus.json of the text that it is of, if it is")
+        add("--harness", type=Path, help="manifest of the harness that asks, if one does")
+    else:
+        add("--corpus", type=Path, required=True, help="corpus.json")
+        add("--n-ctx", type=int, required=True, help="context, tokens")
+        add("--chunks", type=int, required=True, help="windows to score")
+    if name == "scorer":
+        add("--positions", required=True, help="what is scored of a window: half, or BxN")
+    if name == "quality":
+        add("--logits", type=Path, required=True, help="the baseline's log-probabilities")
+        add("--reference", help="the engine that wrote them, where that is another one")
 
 
 if __name__ == "__main__":

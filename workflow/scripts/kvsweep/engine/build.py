@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from kvsweep.engine.backends import options_of
 from kvsweep.engine.identity import SCORER, engine_files
 from kvsweep.errors import KvsweepError
 from kvsweep.files import CHECKOUT, check_room, not_writable
-from kvsweep.machine.children import guard, signal_group
+from kvsweep.machine.children import run_to_its_end
 from kvsweep.machine.probe import output
 from kvsweep.study.tasks import SERVER
 
@@ -196,39 +194,25 @@ def _run_step(
     log_file: IO[str],
     say: Callable[[str], None],
 ) -> tuple[int, list[str]]:
+    """Exit status and lines of a step of the build. Raises KvsweepError if it cannot be started."""
     lines: list[str] = []
     said = -1
-    with guard() as watch:
-        try:
-            process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-                preexec_fn=watch,
-            )
-        except OSError as error:
-            raise KvsweepError(
-                f"{command[0]}: cannot be started ({error.strerror}); run `make setup` first."
-            ) from error
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                lines.append(line.rstrip())
-                log_file.write(line)
-                match = _PROGRESS.match(line)
-                if match and int(match[1]) // 5 > said:
-                    said = int(match[1]) // 5
-                    say(line.rstrip())
-            return process.wait(), lines
-        except BaseException:  # a signal, a full disk: CMake and ninja end what they have started
-            signal_group(process.pid, signal.SIGTERM)
-            process.wait()
-            raise
+
+    def hear(line: str) -> None:
+        nonlocal said
+        lines.append(line.rstrip())
+        log_file.write(line)
+        match = _PROGRESS.match(line)
+        if match and int(match[1]) // 5 > said:
+            said = int(match[1]) // 5
+            say(line.rstrip())
+
+    try:
+        return run_to_its_end(command, environment, together=True, hear=hear).returncode, lines
+    except (FileNotFoundError, PermissionError) as error:
+        raise KvsweepError(
+            f"{command[0]}: cannot be started ({error.strerror}); run `make setup` first."
+        ) from error
 
 
 def compiler_version(program: str) -> str | None:

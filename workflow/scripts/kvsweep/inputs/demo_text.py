@@ -13,6 +13,7 @@ its results uses only operations that IEEE 754 defines exactly (powers and logar
 import random
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import count
 from typing import NamedTuple
 
 SHORTEST_RECALL_BYTES = 96
@@ -86,111 +87,80 @@ def _number(draw: Draw) -> str:
     return str(1000 + int(draw() * 99000))
 
 
+_VALUES = {
+    "name": compose_name,
+    "full name": compose_full_name,
+    "thing": compose_thing,
+    "number": _number,
+    "word": _word,
+}
+
+
+def _relations(table: str) -> tuple[Relation, ...]:
+    """Two lines a relation: what its values are and how it is told, then how it is recalled."""
+    rows = [[part.strip() for part in line.split("|")] for line in table.strip().splitlines()]
+    return tuple(
+        Relation(_VALUES[kind], tuple(told), tuple(recalled))
+        for (kind, *told), (_, *recalled) in zip(rows[::2], rows[1::2], strict=True)
+    )
+
+
 PERSON = Kind(
     compose_full_name,
-    (
-        Relation(
-            compose_name,
-            ("{s} lives in {v}.", "{s} came to live in {v}.", "In {v} there is the house of {s}."),
-            ("Where does {s} live? In {v}.", "{s} still lives in {v}.", "Who lives in {v}? {s} does."),
-        ),
-        Relation(
-            compose_thing,
-            ("{s} bought a {v}.", "{s} found a {v} on the road.", "A {v} was left to {s}."),
-            ("What does {s} own? A {v}.", "{s} still has the {v}.", "The {v} belongs to {s}."),
-        ),
-        Relation(
-            _number,
-            ("{s} borrowed {v} coins.", "{s} lost {v} coins at cards."),
-            (
-                "How much does {s} owe? {v} coins.",
-                "{s} has yet to pay the {v} coins.",
-                "Who owes {v} coins? {s} does.",
-            ),
-        ),
-        Relation(
-            compose_full_name,
-            ("{s} married {v}.", "{s} and {v} were married in spring."),
-            ("Who is married to {s}? {v} is.", "Nobody but {v} is married to {s}."),
-        ),
-        Relation(
-            _word,
-            ("The password of {s} is {v}.", "{s} chose the password {v}."),
-            ("What is the password of {s}? It is {v}.", "{s} whispered the password: {v}."),
-        ),
+    _relations(
+        """
+        name | {s} lives in {v}. | {s} came to live in {v}. | In {v} there is the house of {s}.
+             | Where does {s} live? In {v}. | {s} still lives in {v}. | Who lives in {v}? {s} does.
+        thing | {s} bought a {v}. | {s} found a {v} on the road. | A {v} was left to {s}.
+              | What does {s} own? A {v}. | {s} still has the {v}. | The {v} belongs to {s}.
+        number | {s} borrowed {v} coins. | {s} lost {v} coins at cards.
+               | How much does {s} owe? {v} coins. | {s} has yet to pay the {v} coins. | Who owes {v} coins? {s} does.
+        full name | {s} married {v}. | {s} and {v} were married in spring.
+                  | Who is married to {s}? {v} is. | Nobody but {v} is married to {s}.
+        word | The password of {s} is {v}. | {s} chose the password {v}.
+             | What is the password of {s}? It is {v}. | {s} whispered the password: {v}.
+        """
     ),
 )
 TOWN = Kind(
     compose_name,
-    (
-        Relation(
-            compose_full_name,
-            ("The mayor of {s} is {v}.", "In {s} they made {v} the mayor."),
-            (
-                "Who is the mayor of {s}? {v} is.",
-                "In {s} the mayor is still {v}.",
-                "Where is {v} the mayor? In {s}.",
-            ),
-        ),
-        Relation(
-            _number,
-            ("{v} people live in {s}.", "They counted {v} people in {s}."),
-            ("How many people live in {s}? It is {v}.", "The people of {s} number {v}."),
-        ),
-        Relation(
-            compose_thing,
-            ("The town of {s} is famous for a {v}.", "In the market of {s} hangs a {v}."),
-            ("What is {s} famous for? A {v}.", "To {s} they came to see the {v}."),
-        ),
-        Relation(
-            compose_name,
-            ("The road from {s} leads to {v}.", "{s} and {v} are joined by a road."),
-            ("Where does the road from {s} lead? To {v}.", "They took the road from {s} to {v}."),
-        ),
+    _relations(
+        """
+        full name | The mayor of {s} is {v}. | In {s} they made {v} the mayor.
+                  | Who is the mayor of {s}? {v} is. | In {s} the mayor is still {v}. | Where is {v} the mayor? In {s}.
+        number | {v} people live in {s}. | They counted {v} people in {s}.
+               | How many people live in {s}? It is {v}. | The people of {s} number {v}.
+        thing | The town of {s} is famous for a {v}. | In the market of {s} hangs a {v}.
+              | What is {s} famous for? A {v}. | To {s} they came to see the {v}.
+        name | The road from {s} leads to {v}. | {s} and {v} are joined by a road.
+             | Where does the road from {s} lead? To {v}. | They took the road from {s} to {v}.
+        """
     ),
 )
 SHIP = Kind(
     lambda draw: f"the ship {compose_name(draw)}",
-    (
-        Relation(
-            compose_full_name,
-            ("The captain of {s} is {v}.", "A sailor called {v} took command of {s}."),
-            (
-                "Who is the captain of {s}? {v} is.",
-                "On {s} they obey {v}.",
-                "What does {v} command? Why, {s}.",
-            ),
-        ),
-        Relation(
-            compose_name,
-            ("The harbour of {s} is {v}.", "From {v} sailed {s}."),
-            ("Which harbour does {s} hail from? From {v}.", "To {v} returned {s}."),
-        ),
-        Relation(
-            _number,
-            ("The hold of {s} has {v} barrels.", "They loaded {v} barrels onto {s}."),
-            ("How many barrels are on {s}? It is {v}.", "On {s} they counted the barrels: {v}."),
-        ),
+    _relations(
+        """
+        full name | The captain of {s} is {v}. | A sailor called {v} took command of {s}.
+                  | Who is the captain of {s}? {v} is. | On {s} they obey {v}. | What does {v} command? Why, {s}.
+        name | The harbour of {s} is {v}. | From {v} sailed {s}.
+             | Which harbour does {s} hail from? From {v}. | To {v} returned {s}.
+        number | The hold of {s} has {v} barrels. | They loaded {v} barrels onto {s}.
+               | How many barrels are on {s}? It is {v}. | On {s} they counted the barrels: {v}.
+        """
     ),
 )
 CHEST = Kind(
     lambda draw: f"chest {1000 + int(draw() * 9000)}",
-    (
-        Relation(
-            compose_thing,
-            ("There is a {v} in {s}.", "They locked a {v} in {s}."),
-            ("What is in {s}? A {v}.", "The {v} is safe in {s}.", "{s} still holds the {v}."),
-        ),
-        Relation(
-            compose_full_name,
-            ("{s} belongs to {v}.", "The key to {s} was given to {v}."),
-            ("Who owns {s}? {v} does.", "{s} was opened by {v}.", "What does {v} own? Why, {s}."),
-        ),
-        Relation(
-            _number,
-            ("The lock of {s} opens with {v}.", "{s} was sold for {v} coins."),
-            ("What number belongs to {s}? It is {v}.", "On {s} is written {v}."),
-        ),
+    _relations(
+        """
+        thing | There is a {v} in {s}. | They locked a {v} in {s}.
+              | What is in {s}? A {v}. | The {v} is safe in {s}. | {s} still holds the {v}.
+        full name | {s} belongs to {v}. | The key to {s} was given to {v}.
+                  | Who owns {s}? {v} does. | {s} was opened by {v}. | What does {v} own? Why, {s}.
+        number | The lock of {s} opens with {v}. | {s} was sold for {v} coins.
+               | What number belongs to {s}? It is {v}. | On {s} is written {v}.
+        """
     ),
 )
 KINDS = (PERSON, PERSON, TOWN, SHIP, CHEST)
@@ -214,10 +184,9 @@ def _recall_distance(draw: Draw) -> int:
 def sentences(draw: Draw) -> Iterator[str]:
     """Tell new facts until an earlier one is due to be recalled; every sentence ends with its separator."""
     position = 0
-    serial = 0
-    due: list[
-        tuple[int, int, Fact]
-    ] = []  # a heap by the position at which a fact is due; serial numbers break ties
+    # A heap by the position at which a fact is due; serial numbers break ties.
+    due: list[tuple[int, int, Fact]] = []
+    serials = count()
     subjects = [_introduce(draw) for _ in range(SUBJECTS_AT_A_TIME)]
     while True:
         if due and due[0][0] <= position:
@@ -237,18 +206,19 @@ def sentences(draw: Draw) -> Iterator[str]:
         sentence = sentence[0].upper() + sentence[1:]
         position += len(sentence)
         if recall:
-            serial += 1
-            heappush(due, (position + _recall_distance(draw), serial, fact))
+            heappush(due, (position + _recall_distance(draw), next(serials), fact))
         yield sentence
 
 
 def generate(seed: int, n_bytes: int) -> str:
     """The first `n_bytes` bytes of the text that belongs to `seed`, in ASCII."""
-    parts: list[str] = []
-    missing = n_bytes
+    return "".join(beginning(seed, n_bytes))[:n_bytes]
+
+
+def beginning(seed: int, n_bytes: int) -> Iterator[str]:
+    """The first sentences of the text that belongs to ``seed``, until they have so many bytes."""
     for sentence in sentences(random.Random(seed).random):
-        if missing <= 0:
-            break
-        parts.append(sentence)
-        missing -= len(sentence)
-    return "".join(parts)[:n_bytes]
+        if n_bytes <= 0:
+            return
+        n_bytes -= len(sentence)
+        yield sentence

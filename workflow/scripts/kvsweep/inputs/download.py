@@ -15,13 +15,13 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, not_writable, partial
 from kvsweep.inputs.connection import BAD_CERTIFICATE, Progress, reason_of
 from kvsweep.inputs.download_state import Fetched, begin, begun, fetched_before, finish, kept, size_of
+from kvsweep.inputs.remote import Answer, Remote
 from kvsweep.terminal import progress_bar
 from kvsweep.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     # Imported where it is used: it takes long, and most runs fetch nothing.
     import requests
-from kvsweep.inputs.remote import Answer, Remote
 
 # Before each new attempt after a network error; one that brought something starts the list again.
 PAUSES_SECONDS: Sequence[float] = (1, 4, 15, 60)
@@ -122,24 +122,8 @@ def _transfer(
                 begin(remote, target, answer, held)
                 with progress_bar(target.name, answer.size_bytes, held) as bar:
                     _write(response, beside, held, answer, Progress(answer.size_bytes, held, say, bar))
-    except (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        requests.exceptions.TooManyRedirects,
-    ) as error:
-        raise KvsweepError(
-            f"{where}: {remote.shown} cannot be fetched ({type(error).__name__}); correct "
-            f"{'the proxy in HTTPS_PROXY, or ' if getproxies().keys() - {'no'} else ''}the address."
-        ) from None
     except requests.exceptions.RequestException as error:
-        reason = reason_of(error)
-        if reason == BAD_CERTIFICATE:
-            raise KvsweepError(
-                f"{where}: {remote.shown} cannot be fetched: {reason}; check the address, and the certificates and the "
-                "clock of this machine."
-            ) from None
-        raise _Transient(reason) from None
+        raise _meaning(error, remote, where) from None
     size = size_of(beside)
     if answer.size_bytes is not None and size > answer.size_bytes:
         beside.unlink()
@@ -149,6 +133,25 @@ def _transfer(
     if answer.size_bytes is None:
         say("the server did not say how long the file is; give its sha256 to be sure that it is whole")
     return answer
+
+
+def _meaning(error: requests.exceptions.RequestException, remote: Remote, where: str) -> Exception:
+    """What an error of requests means: _Transient where it may be over soon, else KvsweepError."""
+    from requests import exceptions
+
+    of_address = (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema)
+    if isinstance(error, (*of_address, exceptions.TooManyRedirects)):
+        return KvsweepError(
+            f"{where}: {remote.shown} cannot be fetched ({type(error).__name__}); correct "
+            f"{'the proxy in HTTPS_PROXY, or ' if getproxies().keys() - {'no'} else ''}the address."
+        )
+    reason = reason_of(error)
+    if reason == BAD_CERTIFICATE:
+        return KvsweepError(
+            f"{where}: {remote.shown} cannot be fetched: {reason}; check the address, and the certificates and the "
+            "clock of this machine."
+        )
+    return _Transient(reason)
 
 
 def _ask(session: requests.Session, remote: Remote, held: int, known: Answer | None) -> requests.Response:

@@ -14,11 +14,16 @@ from kvsweep.machine.signals import ending_signals
 
 
 def run_to_its_end(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, *, together: bool = False
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    together: bool = False,
+    hear: Callable[[str], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """``subprocess.run`` of a program that asks nobody, with all that it starts in a group of its own.
 
-    ``together`` has what it says on both streams in ``stdout``. On SIGINT, SIGTERM or SIGHUP the group is killed, and
+    ``together`` has what it says on both streams in ``stdout``; ``hear`` is called with each line as it comes, and
+    ``stdout`` is empty then. On SIGINT, SIGTERM or SIGHUP the group is killed, and
     KeyboardInterrupt raised; also where this program is killed itself. Raises OSError where it cannot be started.
     """
     try:
@@ -36,6 +41,9 @@ def run_to_its_end(
             )
             try:
                 signals.raise_now()
+                if hear is not None and child.stdout is not None:
+                    for line in child.stdout:
+                        hear(line)
                 stdout, stderr = child.communicate()
             finally:
                 signals.hold()

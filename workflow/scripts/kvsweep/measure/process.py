@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.machine.children import guard, signal_group
@@ -78,11 +79,9 @@ def run(
         start, start_with_sleep = clock.awake_seconds(), clock.with_sleep_seconds()
         engine = _start(command, environment, stderr is None, watch)
         pauses = clock.Pauses(engine.pid, start)
-        pipes = [pipe for pipe in (engine.stdout, engine.stderr) if pipe is not None]
-        streams = [
-            Stream(pipe, file, path, stream_limit_bytes)
-            for pipe, file, path in zip(pipes, outputs, paths, strict=True)
-        ]
+        pipes = filter(None, (engine.stdout, engine.stderr))
+        places = zip(pipes, outputs, paths, strict=True)
+        streams = [Stream(*place, stream_limit_bytes) for place in places]
         waiter = _Waiter(engine.pid)
         ended_by = None
         try:
@@ -111,16 +110,12 @@ def run(
             )
         for stream in streams:
             stream.finish()
-    status, usage = waiter.status, waiter.usage
     return ProcessRecord(
         started_at=started_at.isoformat(timespec="milliseconds"),
         wall_seconds=round(wall_seconds, 3),
         # Two clocks are never read at the same moment.
         suspended_seconds=round(suspended_seconds, 3) if suspended_seconds > 0.1 else 0.0,
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
-        peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        exit_status=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-        signal=signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None,
+        **waiter.found(),
         ended_by=ended_by,
         streams=tuple(stream.record() for stream in streams),
     )
@@ -175,3 +170,13 @@ class _Waiter(threading.Thread):
     def run(self) -> None:
         _, self.status, self.usage = os.wait4(self.pid, 0)
         self.ended.set()
+
+    def found(self) -> dict[str, Any]:
+        """What a record says of how the process ended and what it used."""
+        status, usage = self.status, self.usage
+        return {
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "exit_status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None,
+        }

@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,10 @@ def task(arguments: argparse.Namespace) -> None:
     if cell.kept_from_before(subject, command):
         return
     text = None if corpus is None else Path(corpus["path"]).read_text(encoding="utf-8", errors="replace")
-
-    def items_of(server: Server) -> Iterator[Item]:
-        match definition["kind"]:
-            case "recall":
-                return recall.items(definition, server, chat)
-            case "tool-call":
-                return tool_call.items(definition, server, chat)
-        assert text is not None
-        return trajectory.items(definition, server, text)
-
     answer_seconds = 60.0 * arguments.answer_minutes.get(arguments.task, 60.0)
     spool = Spool(subject, program)
-    ask: Ask = Questions(spool, items_of, definition["seed"])
+    items = partial(items_of, definition, chat, text)
+    ask: Ask = Questions(spool, items, definition["seed"])
     if manifest is not None:
         ask = Exercises(spool, Harness.of(manifest), definition, answer_seconds)
     client = Client(subject.directory / LOG, answer_seconds, ask)
@@ -97,6 +89,17 @@ def task(arguments: argparse.Namespace) -> None:
     }
     engine_run.keep(subject, [attempt], more=more)
     spool.leave(arguments.n_items)
+
+
+def items_of(definition: dict[str, Any], chat: bool, text: str | None, server: Server) -> Iterator[Item]:
+    """The items of a task that is not an exercise's; ``text`` is the one that it is of, if it is."""
+    match definition["kind"]:
+        case "recall":
+            return recall.items(definition, server, chat)
+        case "tool-call":
+            return tool_call.items(definition, server, chat)
+    assert text is not None
+    return trajectory.items(definition, server, text)
 
 
 def server_of(subject: Subject) -> Path:

@@ -21,7 +21,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from kvsweep.inputs.demo_text import KINDS, Draw, compose_full_name, compose_name, compose_thing, sentences
+from kvsweep.inputs.demo_text import KINDS, Draw, beginning, compose_full_name, compose_name, compose_thing
 from kvsweep.measure.tasks.item import Item, Words, fitted, placed
 
 _VALUES, _LINKS = 4, 3
@@ -61,7 +61,7 @@ def _item(
     key = f"{question}/{context}/{index:03d}"
     draw = random.Random(f"recall {definition['seed']} {key}").random
     n_predict = definition["answer_tokens"]
-    background = list(_background(int(draw() * 2**31), (context - n_predict) * _MOST_BYTES_PER_TOKEN))
+    background = list(beginning(int(draw() * 2**31), (context - n_predict) * _MOST_BYTES_PER_TOKEN))
     planted = _KINDS[question](draw, "".join(background))
     # One fact lies evenly anywhere, over the items; several lie anywhere each.
     places = [(index + draw()) / definition["items"]]
@@ -89,14 +89,6 @@ def _item(
         stop=() if chat else (".", "\n", "?"),
         said={"place": places[0] if len(places) == 1 else None, "chat": chat},
     )
-
-
-def _background(seed: int, n_bytes: int) -> Iterator[str]:
-    for sentence in sentences(random.Random(seed).random):
-        if n_bytes <= 0:
-            return
-        n_bytes -= len(sentence)
-        yield sentence
 
 
 def _new(compose: Callable[[Draw], str], draw: Draw, text: str) -> str:
