@@ -67,15 +67,21 @@ def test_a_run_that_stops_ends_with_what_its_jobs_said_once_each(
     )
 
 
+@pytest.mark.parametrize("on_a_cluster", [False, True])
 def test_where_the_disk_is_full_no_log_says_why(
-    hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_a_cluster: bool
 ) -> None:
+    """Here the job has said it on the terminal."""
+    hooks = Hooks(standing(place), CONFIG, "study.yaml", Path("scripts"))
+    monkeypatch.setattr("kvsweep.plan.hooks.check_nodes", lambda _: None)
+    monkeypatch.setenv("PATH", "/bin")
+    hooks.start([], lambda _: False, on_a_cluster)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=8192))
-    (tmp_path / "a.log").touch()
-    hooks.fail([tmp_path / "a.log", tmp_path / "b.log"])
-    first, *rest = capsys.readouterr().err.splitlines()
-    assert first == f"kvsweep: error: {tmp_path}: the disk is full; free disk space."
-    assert rest == ["kvsweep: stopped; what is finished stays, and the same command goes on from here"]
+    (place / "a.log").touch()
+    hooks.fail([place / "a.log", place / "b.log"])
+    *first, last = capsys.readouterr().err.splitlines()
+    assert first == [f"kvsweep: error: {place}: the disk is full; free disk space."] * on_a_cluster
+    assert last == "kvsweep: stopped; what is finished stays, and the same command goes on from here"
 
 
 @pytest.mark.parametrize(

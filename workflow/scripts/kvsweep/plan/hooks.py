@@ -28,8 +28,6 @@ from kvsweep.program import say
 MEASURING = ("baseline", "quality_cell", "scorer_cell", "throughput_cell", "task_cell")
 # What a run of the study does; a look at it, and the report on the published numbers, do none of it.
 _OF_THE_STUDY_ITSELF = (*MEASURING, "study", "tables")
-
-
 _ENOUGH_FOR_A_LOG = 64 * 1024  # bytes
 
 
@@ -52,11 +50,12 @@ class Hooks:
         self._standing, self._scripts = standing, scripts
         self._config, self._configfiles = config, configfiles
         self._started_at = time.time()
-        self._measuring = False
+        self._measuring = self._on_a_cluster = False
 
     def start(self, jobs: Sequence[Job], is_forced: Callable[[Run], bool], on_a_cluster: bool) -> None:
         """Before the first job. Raises KvsweepError for what would stop the run later; then nothing was started."""
         end_at_once_on_signals()
+        self._on_a_cluster = on_a_cluster
         if on_a_cluster:
             check_nodes(self._standing.study)
             # Commands of a profile may be kvsweep's own, such as cluster_status.py, for the Python that runs this.
@@ -86,10 +85,21 @@ class Hooks:
 
     def fail(self, logs: Iterable[Path]) -> None:
         """``logs`` are those of jobs that failed and did not say why just before: what they end with is said last."""
-        for what in dict.fromkeys(last_words(log) or why_it_says_nothing(log) for log in logs):
-            say(what)
+        for what in dict.fromkeys(last_words(log) or self._why_it_says_nothing(log) for log in logs):
+            if what is not None:
+                say(what)
         say("stopped; what is finished stays, and the same command goes on from here")
         self._tell(f"stopped in {Path.cwd()}")
+
+    def _why_it_says_nothing(self, log: Path) -> str | None:
+        """What to say of a job that failed and whose log does not end with a sentence.
+
+        On a full disk nothing, unless it ran on a cluster: here it has said its sentence on the terminal.
+        """
+        there = next(path for path in log.absolute().parents if path.exists())
+        if shutil.disk_usage(there).free >= _ENOUGH_FOR_A_LOG:
+            return f"a job failed without a reason; its log: {log}"
+        return f"error: {there}: the disk is full; free disk space." if self._on_a_cluster else None
 
     def _check_inputs(self, jobs: Sequence[Job]) -> None:
         """What of this machine's is missing, before an engine is built for it."""
@@ -144,14 +154,6 @@ class Hooks:
         failure = notify(f"kvsweep: {message}", os.environ) if self._measuring else None
         if failure:
             say(failure)
-
-
-def why_it_says_nothing(log: Path) -> str:
-    """What to say of a job that failed and whose log does not end with a sentence."""
-    there = next(path for path in log.absolute().parents if path.exists())
-    if shutil.disk_usage(there).free < _ENOUGH_FOR_A_LOG:
-        return f"error: {there}: the disk is full; free disk space."
-    return f"a job failed without a reason; its log: {log}"
 
 
 def last_words(log: Path) -> str | None:
