@@ -142,3 +142,17 @@ def test_a_failed_job_that_others_came_after_is_named_in_the_end(tmp_path: Path)
     assert errors.unexplained == []
     errors.filter(error("", event=SimpleNamespace(value="job_finished"), levelno=logging.INFO))
     assert errors.unexplained == [tmp_path / "job.log"]
+
+
+@pytest.mark.parametrize(("file", "is_new"), [("a/run.json", False), ("b/run.json", True)])
+def test_a_file_that_a_job_could_not_read_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, is_new: bool
+) -> None:
+    """Snakemake looks at the job's inputs again when it has failed, and cannot read the same file."""
+    (tmp_path / "job.log").write_text("kvsweep: error: a/run.json: cannot be read (Permission denied).\n")
+    errors = listener()
+    errors.filter(error("", event=SimpleNamespace(value="job_error"), log=[str(tmp_path / "job.log")]))
+    again = error(f"[Errno 13] Permission denied: '{file}'", exception="PermissionError")
+    assert not errors.filter(again)
+    said = f"kvsweep: error: {file}: Permission denied; make it readable and writable.\n"
+    assert capsys.readouterr().err == (said if is_new else "")

@@ -130,12 +130,20 @@ class Errors(logging.Filter):
             return True
         message = record.getMessage()
         found = sentence(str(getattr(record, "exception", "")), message)
-        if found is None:
+        if found is None or self._was_said(found):
             return False
         if found == message and not self._is_silent:
             return True
         print(found, file=sys.stderr, flush=True)
         return False
+
+    def _was_said(self, found: str) -> bool:
+        """Whether a job that failed has named the same file: Snakemake looks at its inputs once more."""
+        _, _, file = found.partition("kvsweep: error: ")
+        place = f"error: {file.partition(': ')[0]}: "
+        return bool(file) and any(
+            (last_words(log) or "").startswith(place) for log in (*self.buried, *self._failed)
+        )
 
 
 # What follows from a job's end, of which the job has said why.
