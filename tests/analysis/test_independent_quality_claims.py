@@ -182,7 +182,7 @@ def test_the_tighter_v_is_slower_at_every_depth_but_one(seed: int, rounds: int) 
         slow = np.exp(chance.normal(0, 0.1, rounds))
         true = 1.0 if depth == 8 else 0.97 if seed else 1.02
         for pair, rate in (("q8_0/turbo4", 1.0), ("q8_0/turbo3", true)):
-            of[pair][depth] = 80 * rate * slow * np.exp(chance.normal(0, 0.002 * seed, rounds))
+            of[pair][depth] = 80 * rate * slow * np.exp(chance.normal(0, max(0.002 * seed, 1e-5), rounds))
     rows = [
         row
         for pair, rates in of.items()
@@ -224,6 +224,7 @@ def test_the_fallback(
             continue
         rates = np.array([2000.0, 1990.0, 2010.0])
         rows += rounds_at("f16", "f16", rates.tolist(), depth * K, "prefill")
+        rates = rates * [1.0, 1 + 1e-6, 1.0]
         rows += rounds_at("f16", "turbo4", (rates / times).tolist(), depth * K, "prefill", fallback=fallback)
         if stated:
             parts.append(about(times, 0.0, stated, 0.5))

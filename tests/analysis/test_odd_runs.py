@@ -184,7 +184,7 @@ def test_one_window_names_no_winner_and_meets_no_limit(made: dict[str, Tables]) 
 
 def test_equals_are_not_told_apart(made: dict[str, Tables]) -> None:
     tables = made["all cells equal"]
-    assert verdicts(tables["speed"]) == {"no difference shown", None}
+    assert verdicts(tables["speed"]) == {"error unknown", None}
     assert not any(row["winner"] for row in tables["head_to_head"] if row["quantity"] != "kv_bytes_per_token")
     assert verdicts(tables["crossovers"]) == {"none"} and "pick" not in verdicts(tables["advice"])
 

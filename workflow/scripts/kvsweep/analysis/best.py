@@ -59,11 +59,11 @@ def what_decides(requests: Sequence[Duration], others: int, seconds_of_round: fl
     rounds = min(request.rounds or 0 for request in known)
     best = requests[0]
     gaps = [(slow.seconds - best.seconds, error_of((slow - best).terms)) for slow in requests[1:]]
+    least = min(seconds for seconds, _ in gaps)
+    if rounds > 1 and not least:
+        return "no number of rounds: what was measured took equally long"
     if rounds < 2 or any(error is None for _, error in gaps):
         return f"two more rounds{_time(2, seconds_of_round)}"
-    least = min(seconds for seconds, _ in gaps)
-    if not least:
-        return "no number of rounds: what was measured took equally long"
     for n in range(rounds + 1, MOST_ROUNDS + 1):
         shrinks = _t(others, n - 1) * math.sqrt(rounds / n)
         if all(error and error.stderr * shrinks + error.bound < seconds for seconds, error in gaps):

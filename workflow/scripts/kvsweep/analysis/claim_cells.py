@@ -55,7 +55,8 @@ class Cells:
         ratio, low, high = between.ratio, between.ratio_low, between.ratio_high
         assert ratio is not None
         if low is None or high is None:
-            return Estimate(ratio - 1, math.inf, _ONE_ROUND)
+            one = speeds[0].rounds is not None and len(speeds[0].rounds) == 1
+            return Estimate(ratio - 1, math.inf, _ONE_ROUND if one else UNKNOWN)
         if between.interval == ROUNDED:
             return Estimate(ratio - 1, ratio * math.log(high / ratio), ROUNDED)
         return Estimate(ratio - 1, max(ratio - low, high - ratio), str(between.interval))

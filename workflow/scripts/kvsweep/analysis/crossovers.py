@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, t_quantile
+from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, SAME, t_quantile
 from kvsweep.analysis.many import FALSE_DISCOVERIES, p_values, q_values
 from kvsweep.analysis.repetitions import PHASE
 from kvsweep.analysis.row_values import seconds_per_token
@@ -156,6 +156,8 @@ def _differences(a: _Times, b: _Times, depths: Sequence[int]) -> _Differences:
         kind = OVER_ROUNDS
         spread = np.where(both, (apart - apart.sum(axis=0) / n) ** 2, 0.0).sum(axis=0)
         stderrs, freedoms = np.sqrt(spread / (n - 1) / n), n - 1.0
+        if (stderrs <= SAME * (mean_a + mean_b)).any():  # equal in every round: no error is known
+            kind = None
     return _Differences(
         [depths[index] for index in kept.tolist()],
         mean_a - mean_b,

@@ -15,7 +15,7 @@ from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.analysis.set_ups import bits_of
-from kvsweep.analysis.speed import ONE_ROUND
+from kvsweep.analysis.speed import ERROR_UNKNOWN, ONE_ROUND
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SET_UP, Row, pair_of, problem_with
 
@@ -158,7 +158,7 @@ def _outcome(pair_a: str, pair_b: str, quantity: str, a: Value, b: Value) -> dic
     ahead = (pair_a if lead > 0 else pair_b) if lead else None
     low, high = between.difference_low, between.difference_high
     if low is None or high is None:
-        winner, verdict = None, ONE_ROUND if a.rounds is not None else "error unknown"
+        winner, verdict = None, ONE_ROUND if a.rounds is not None and len(a.rounds) == 1 else ERROR_UNKNOWN
     elif (low > 0 or high < 0) and not _covers_one(between):
         winner, verdict = ahead, "better"
     else:

@@ -27,7 +27,7 @@ tokens_per_second | real | tokens/s | tokens over mean time, geometric mean over
     published
 tokens_per_second_rounding | real | tokens/s | half a unit of the last printed digit; published rows only
 tokens_per_second_low | real | tokens/s | lower end over rounds; null for one round
-tokens_per_second_high | real | tokens/s | upper end over rounds; null for one round
+tokens_per_second_high | real | tokens/s | upper end over rounds; null for one round, and where all are equal
 spread_within | real | fraction | sample standard deviation of the repetitions within a process, of their mean time;
     no error of the speed
 mean_rate | real | tokens/s | mean of the repetitions' rates instead of tokens over mean time
@@ -35,8 +35,8 @@ means_differ | flag | | mean_rate and tokens_per_second differ by more than the 
 ratio± | real | | speed as a multiple of f16/f16's at this depth, in the rounds of both
 ratio_interval | text | | what the interval is made of; null where there is none
 ratio_rounds | integers | | rounds that the ratio is made of
-verdict | text | | faster or slower than f16 beyond the error and with q_value up to 0.05, no difference shown, or one
-    round; null without f16 or without an error
+verdict | text | | faster or slower than f16 beyond the error and with q_value up to 0.05, no difference shown, one
+    round, or error unknown: equal in several rounds to the last digit; null without f16, and of a published one
 engine_family | text | | kind of llama.cpp; null where not known
 p_value | real | | chance of so large a ratio between equals; null where no error is known
 q_value | real | | p_value as the rate of false discoveries among the cells of this set-up and phase
@@ -138,7 +138,8 @@ CROSSOVERS = as_schema(
     PHASE,
     TWO_PAIRS,
     """
-verdict | text | | crosses, crosses within the errors, crosses, errors unknown (one round), none, or too few depths
+verdict | text | | crosses, crosses within the errors, crosses, errors unknown (one round, or rounds that are equal),
+    none, or too few depths
 number | integer | | 1 for the first crossing of these two, 2 for one that the data show beyond it; null where there
     is none
 depth± | real | tokens | where the two are equally fast; null where there is no crossing. The interval lies between

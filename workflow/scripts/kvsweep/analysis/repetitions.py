@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from kvsweep.analysis.estimates import SAME
 from kvsweep.analysis.frames import frame_of, rows_of
 from kvsweep.analysis.pair_schemas import REPETITIONS
 from kvsweep.statistics import student_t_quantile
@@ -80,7 +81,7 @@ def _over_processes(processes: pd.DataFrame, name: str) -> pd.DataFrame:
         student_t_quantile((1 + of) / 2, n - 1) if n > 1 else math.nan
         for of, n in zip(found.confidence, found.n, strict=True)
     ]
-    half = found.stderr * t
+    half = found.stderr.where(found.stderr > SAME) * t
     return pd.DataFrame(
         {
             "processes": found.processes,

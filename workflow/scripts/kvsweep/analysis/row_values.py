@@ -66,13 +66,14 @@ def quality_of(row: Row, column: str) -> Value | None:
         return _printed(row, column)
     if windows is not None and len(windows) == 1:
         return Value(value)  # what sets it apart from others is not seen in it
-    rounding = row.get(printed.rounding) if printed.rounding else None
+    rounding, tokens = row.get(printed.rounding) if printed.rounding else None, None
     by_window = np.asarray(windows, dtype=float) if _many(windows) else None
     if by_window is None and printed.rounding:
         # Older slices have the spread between windows, but not the windows.
         stderr = larger(stderr, row.get(printed.rounding.replace("_rounding", "_stderr")))
     if by_window is not None and column == "top1_agreement":
         by_window = by_window / row["window_tokens"]
+        tokens = int(row["window_tokens"])
     return Value(
         value,
         stderr,
@@ -81,6 +82,7 @@ def quality_of(row: Row, column: str) -> Value | None:
         None,
         by_window,
         rounding or 0.0,
+        tokens,
     )
 
 

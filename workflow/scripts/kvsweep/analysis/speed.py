@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kvsweep.analysis.estimates import Gap, gap, on_common_rounds
+from kvsweep.analysis.estimates import SAME, Gap, gap, on_common_rounds
 from kvsweep.analysis.frames import frame_of, rows_of
 from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import SPEED
@@ -33,6 +33,7 @@ CELL = (*PHASE, "depth", "ctk", "ctv")
 _place = itemgetter(*PHASE, "depth")
 
 FASTER, SLOWER, NOT_SHOWN, ONE_ROUND = "faster", "slower", "no difference shown", "one round"
+ERROR_UNKNOWN = "error unknown"  # two rounds or more that are equal to the last digit
 
 
 def over_rounds(throughput: Iterable[Row]) -> list[dict[str, Any]]:
@@ -87,7 +88,9 @@ def _summary(processes: pd.DataFrame) -> pd.DataFrame:
         spread=("spread", "mean"),
         kept=("kept", "sum"),
     )
-    half = over.stderr * over.n.map({n: student_t_quantile(0.975, n - 1) for n in set(over.n) if n > 1})
+    half = over.stderr.where(over.stderr > SAME) * over.n.map(
+        {n: student_t_quantile(0.975, n - 1) for n in set(over.n) if n > 1}
+    )
     rate, within = np.exp(over.log_rate), np.sqrt(over.spread)
     differ = over.over_mean_rate > within / np.sqrt(over.kept)
     # Many times as fast as a group's own list: processes stand in the order of their cells.
@@ -136,7 +139,9 @@ def against(row: Row, base: Row | None) -> dict[str, Any]:
         "ratio_high": between.ratio_high,
         "ratio_interval": between.interval,
         "ratio_rounds": rounds,
-        "verdict": ONE_ROUND if len(rounds) == 1 else verdict_of(between),
+        "verdict": ONE_ROUND
+        if len(rounds) == 1
+        else verdict_of(between) or (ERROR_UNKNOWN if rounds else None),
         "t": between.t,
         "freedom": between.freedom,
     }

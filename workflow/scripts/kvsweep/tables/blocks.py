@@ -26,6 +26,7 @@ ENOUGH_BEYOND = 10
 # Of fewer windows a quantile has an interval only where they happen to be alike, and such intervals hold too seldom.
 ENOUGH_WINDOWS = 4
 _FARTHEST = 100
+_SAME = 1e-9  # part of a mean by which windows that were measured differ at least; where it is 0, nothing diverges
 BY_WINDOWS, BY_BLOCKS = "windows", "blocks"
 
 
@@ -66,6 +67,8 @@ def mean_of_windows(means: Numbers, of_blocks: float | None = None, positive: bo
         return Mean(value, of_blocks, None, None, BY_BLOCKS)
     stderr = stderr_of_windows(means)
     assert stderr is not None
+    if value and stderr <= _SAME * abs(value):
+        return Mean(value, stderr, None, None, BY_WINDOWS)
     half = student_t_quantile(0.975, len(means) - 1) * stderr
     low, high = value - half, value + half
     if positive and value > 0:
@@ -91,12 +94,14 @@ def share_of_windows(shares: Numbers, of_blocks: float | None, window_tokens: in
     """The mean of the windows' shares, as ``mean_of_windows``. The interval is at least that of as many independent
     tokens (Wilson 1927), so that a share of 1 is no certainty."""
     found = mean_of_windows(shares, of_blocks)
-    if found.low is None or found.high is None:
+    if len(shares) < 2:
         return found
     n, z = window_tokens * len(shares), NormalDist().inv_cdf(0.975)
     middle = (found.value + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(found.value * (1 - found.value) / n + (z / (2 * n)) ** 2)
-    low, high = min(found.low, middle - half), max(found.high, middle + half)
+    low, high = middle - half, middle + half
+    if found.low is not None and found.high is not None:
+        low, high = min(found.low, low), max(found.high, high)
     return found._replace(low=max(low, 0.0), high=min(high, 1.0))
 
 
