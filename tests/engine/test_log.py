@@ -42,10 +42,10 @@ def test_a_context() -> None:
     (context,) = log.contexts
     assert context.n_ctx == 512
     assert log.kv_caches == (KvCache(24.0, 512, 1, 1, 1, "q5_1", 12.0, "q5_1", 12.0),)
-    assert (log.attn_rot_k, log.attn_rot_v, log.flash_attn) == (False, False, True)
-    assert log.graph_splits == (66,)
+    assert (context.attn_rot_k, context.attn_rot_v, context.flash_attn) == (False, False, True)
+    assert context.graph_splits == 66
     assert context.kv_devices == ("CUDA0",)
-    assert log.compute_buffers_mib == {"CUDA0": 266.5}
+    assert context.compute_buffers_mib == {"CUDA0": 266.5}
 
 
 def test_a_cache_that_is_logged_in_one_line() -> None:
@@ -119,17 +119,16 @@ def test_time_stamps_levels_colours_and_ends_of_lines_make_no_difference(guise: 
 
 def test_every_context_of_a_process_is_kept() -> None:
     log = parsed("mainline/bench-q4_0-q4_0.stderr")
-    assert len(log.contexts) == len(log.kv_caches) == len(log.graph_splits) == 6
+    assert len(log.contexts) == len(log.kv_caches) == 6 and all(one.graph_splits for one in log.contexts)
     assert [cache.cells for cache in log.kv_caches] == [256, 256, 768, 768, 2304, 2304]
     assert {(cache.type_k, cache.type_v) for cache in log.kv_caches} == {("q4_0", "q4_0")}
-    assert log.n_threads == 2
     assert log.model_buffers_mib == {"CPU_Mapped": 18.52}
 
 
 def test_mainline_rotates_what_it_quantizes() -> None:
     quantized, f16 = parsed("mainline/bench-q4_0-q4_0.stderr"), parsed("mainline/bench-f16-f16.stderr")
-    assert (quantized.attn_rot_k, quantized.attn_rot_v) == (True, True)
-    assert (f16.attn_rot_k, f16.attn_rot_v) == (False, False)
+    assert {(one.attn_rot_k, one.attn_rot_v) for one in quantized.contexts} == {(True, True)}
+    assert {(one.attn_rot_k, one.attn_rot_v) for one in f16.contexts} == {(False, False)}
 
 
 def test_the_engine_changes_a_cache_type() -> None:
@@ -153,8 +152,8 @@ def test_attention_that_left_the_gpu_shows_in_the_graph_splits() -> None:
         parsed("fork-cuda/bench-q5_1-q5_1-fallback.stderr"),
         parsed("fork-cuda/bench-f16-f16.stderr"),
     )
-    assert set(fallback.graph_splits) == {66}
-    assert set(f16.graph_splits) == {2}
+    assert {context.graph_splits for context in fallback.contexts} == {66}
+    assert {context.graph_splits for context in f16.contexts} == {2}
     assert fallback.offloaded_layers == (33, 33)
     assert {context.kv_devices for context in fallback.contexts} == {("CUDA0",)}
 
@@ -182,14 +181,13 @@ def test_ways_to_print_graph_splits(line: str, prefill: int, decode: int) -> Non
 
 def test_what_was_not_logged_is_none() -> None:
     log = parsed("mainline/kld-q4_0-q4_0.stderr")  # this build says nothing of it without -lv 4
-    assert not log.contexts and not log.kv_caches and not log.graph_splits
-    assert log.attn_rot_k is None and log.flash_attn is None
+    assert not log.contexts and not log.kv_caches
     assert engine_log.parse_engine_log("") == EngineLog()
 
 
 def test_a_cut_line_does_not_count() -> None:
     cut = CONTEXT[: CONTEXT.index("66\n") + 1]  # graph splits = 6
-    assert engine_log.parse_engine_log(cut).graph_splits == ()
+    assert engine_log.parse_engine_log(cut).contexts[0].graph_splits is None
 
 
 def test_a_context_that_found_no_memory_has_no_cache() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,10 @@ def build_from_source(
     programs = more_programs(engine, before) if before else engine.programs
     say(f"engine {engine.name}: building {', '.join((*programs, SCORER))} for {backend} on {threads} cores")
     build_directory, log = work / "build", directory / "cmake.log"
-    tell = partial(tell_of, engine)
+
+    def tell(line: str) -> None:
+        say(f"engine {engine.name}: {line}")
+
     engine_build.build(
         *(source.tree, build_directory, options, programs, threads, log, tell),
         lambda error: backends.hint(backend, error),
@@ -143,10 +145,6 @@ def build_from_source(
         manifest = before | {name: manifest[name] for name in ("files", "programs", "scorer")} | kept
     shutil.rmtree(work)
     return manifest
-
-
-def tell_of(engine: Engine, line: str) -> None:
-    say(f"engine {engine.name}: {line}")
 
 
 def built_with_less(engine: Engine, build_json: Path) -> dict[str, object] | None:

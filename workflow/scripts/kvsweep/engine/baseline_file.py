@@ -9,13 +9,13 @@ the disk was full, so the exact size is the proof that the file is complete.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 from kvsweep.errors import KvsweepError
 
 _MAGIC = b"_logits_"
 _HEADER = struct.Struct("<8sIii")
+_FIELDS = ("a context of {} tokens", "a vocabulary of {} tokens", "{} chunks")
 
 
 def scored_tokens(n_ctx: int) -> int:
@@ -29,22 +29,8 @@ def expected_size_bytes(n_ctx: int, n_vocab: int, n_chunk: int) -> int:
     return _HEADER.size + n_chunk * (4 * n_ctx + scored_tokens(n_ctx) * row_bytes)
 
 
-@dataclass(frozen=True)
-class BaselineHeader:
-    """What a baseline file says about itself: tokens per window, entries in the vocabulary, windows."""
-
-    n_ctx: int
-    n_vocab: int
-    n_chunk: int
-
-    @property
-    def size_bytes(self) -> int:
-        """The size that the whole file must have, in bytes."""
-        return expected_size_bytes(self.n_ctx, self.n_vocab, self.n_chunk)
-
-
-def read_header(path: Path) -> BaselineHeader:
-    """The header of the baseline file at ``path``; KvsweepError if it is missing or not such a file."""
+def check(path: Path, n_ctx: int, n_chunk: int, n_vocab: int) -> None:
+    """Raise KvsweepError unless the baseline at ``path`` is complete and the one asked for."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER.size)
@@ -54,29 +40,14 @@ def read_header(path: Path) -> BaselineHeader:
         raise KvsweepError(f"{path} is not a baseline of llama-perplexity: it starts with {head[:8]!r}")
     if len(head) < _HEADER.size:
         raise KvsweepError(f"the baseline {path} ends inside its header, after {len(head)} bytes")
-    _, n_ctx, n_vocab, n_chunk = _HEADER.unpack(head)
-    if n_ctx <= 0 or n_vocab <= 0 or n_chunk <= 0:
+    _, *found = _HEADER.unpack(head)
+    asked = (n_ctx, n_vocab, n_chunk)
+    for what, is_, should_be in zip(_FIELDS, found, asked, strict=True):
+        if is_ != should_be:
+            raise KvsweepError(f"the baseline {path} has {what.format(is_)}, not {what.format(should_be)}")
+    size, whole = path.stat().st_size, expected_size_bytes(n_ctx, n_vocab, n_chunk)
+    if size != whole:
         raise KvsweepError(
-            f"the baseline {path} claims a context of {n_ctx}, a vocabulary of {n_vocab} and {n_chunk} chunks"
+            f"the baseline {path} is {abs(size - whole)} bytes too {'long' if size > whole else 'short'}:"
+            f" it has {size} bytes and must have {whole}"
         )
-    return BaselineHeader(n_ctx, n_vocab, n_chunk)
-
-
-def check(path: Path, n_ctx: int, n_chunk: int, n_vocab: int | None = None) -> BaselineHeader:
-    """The header of a baseline that is complete and the one asked for; else KvsweepError says why not."""
-    header = read_header(path)
-    for what, found, asked in (
-        ("a context of {} tokens", header.n_ctx, n_ctx),
-        ("{} chunks", header.n_chunk, n_chunk),
-        ("a vocabulary of {} tokens", header.n_vocab, n_vocab),
-    ):
-        if asked is not None and found != asked:
-            raise KvsweepError(f"the baseline {path} has {what.format(found)}, not {what.format(asked)}")
-    size = path.stat().st_size
-    if size != header.size_bytes:
-        difference = size - header.size_bytes
-        raise KvsweepError(
-            f"the baseline {path} is {abs(difference)} bytes too {'long' if difference > 0 else 'short'}:"
-            f" it has {size} bytes and must have {header.size_bytes}"
-        )
-    return header

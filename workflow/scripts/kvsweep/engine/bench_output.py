@@ -22,13 +22,10 @@ Phase = Literal["prefill", "decode"]
 _Number = TypeVar("_Number", int, float)
 _Scalar = TypeVar("_Scalar", int, float, str)
 
-_TEST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _CACHE_TYPE = re.compile(r"[A-Za-z]+\d\w*")  # f16, q8_0, iq4_nl, turbo4, q8_KV
 # A line with one of these is meant as a test.
 _OF_A_TEST = {"n_prompt", "n_gen", "samples_ns", "samples_ts"}
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
-_TEXTS = ("backends", "gpu_info", "test_time")
-_FLASH_ATTN = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,7 @@ class BenchTest:
     type_k: str
     type_v: str
     samples_ns: tuple[int, ...]
-    n_threads: int | None = None
-    flash_attn: bool | None = None
-    backends: str | None = None
     gpu_info: str | None = None
-    test_time: str | None = None
 
     def __post_init__(self) -> None:
         if self.n_prompt < 0 or self.n_gen < 0 or (self.n_prompt > 0) == (self.n_gen > 0):
@@ -64,8 +57,6 @@ class BenchTest:
                 raise UnparsableOutput(f"llama-bench reports the cache type {cache_type!r}")
         if not self.samples_ns or min(self.samples_ns) <= 0:
             raise UnparsableOutput(f"llama-bench reports the durations {list(self.samples_ns)} ns")
-        if self.test_time is not None and not _TEST_TIME.fullmatch(self.test_time):
-            raise UnparsableOutput(f"llama-bench reports the time stamp {self.test_time!r}, which is not UTC")
 
     @property
     def phase(self) -> Phase:
@@ -158,9 +149,7 @@ def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
         type_k=_field(fields, "type_k", str),
         type_v=_field(fields, "type_v", str),
         samples_ns=tuple(_list(fields, "samples_ns", int)),
-        n_threads=_optional(fields, "n_threads", int),
-        flash_attn=_FLASH_ATTN.get(str(fields.get("flash_attn")).lower()),
-        **{name: _optional(fields, name, str) or None for name in _TEXTS},
+        gpu_info=None if fields.get("gpu_info") is None else _field(fields, "gpu_info", str) or None,
     )
     _check_against_printed(test, fields)
     return test
@@ -224,36 +213,16 @@ def _list(fields: Mapping[str, Any], name: str, kind: type[_Number]) -> list[_Nu
     return [kind(value) for value in values]
 
 
-def _optional(fields: Mapping[str, Any], name: str, kind: type[_Scalar]) -> _Scalar | None:
-    return None if fields.get(name) is None else _field(fields, name, kind)
-
-
 # --- progress ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class BenchProgress:
-    """Where a running llama-bench is: test ``test`` of ``tests``, its ``step`` and repetition if any."""
-
-    test: int
-    tests: int
-    step: str
-    repetition: int | None = None
-    repetitions: int | None = None
+_PROGRESS = re.compile(r"^llama-bench: benchmark (\d+)/(\d+): ([a-z ]+?)( \d+/\d+)?(?: \(cached\))?$", re.M)
 
 
-_PROGRESS = re.compile(
-    r"^llama-bench: benchmark (\d+)/(\d+): ([a-z ]+?)(?: (\d+)/(\d+))?(?: \(cached\))?$", re.M
-)
-
-
-def bench_progress(stderr_tail: str) -> BenchProgress | None:
-    """The last progress line in (the end of) llama-bench's stderr, None if there is none. Never raises."""
-    found = list(_PROGRESS.finditer(stderr_tail))
-    if not found:
-        return None
-    test, tests, step, *repetition = found[-1].groups()
-    return BenchProgress(int(test), int(tests), step, *(int(n) if n else None for n in repetition))
+def bench_progress(stderr_tail: str) -> str | None:
+    """``test 2 of 4: depth run 1/3``, by the last progress line in (the end of) llama-bench's stderr; None without."""
+    found = _PROGRESS.findall(stderr_tail)
+    return "test {} of {}: {}{}".format(*found[-1]) if found else None
 
 
 _FILLED = re.compile(r"^llama-bench: benchmark \d+/\d+: depth run \d+/\d+$", re.M)

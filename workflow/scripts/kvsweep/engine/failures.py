@@ -60,7 +60,8 @@ def failures(text: str) -> tuple[Failure, ...]:
     computations = {start for start, meaning in found if meaning == COMPUTATION}
 
     def beside_computation(start: int) -> bool:
-        return not computations.isdisjoint((start, _line_before(text, start)))
+        line_before = text.rfind("\n", 0, max(start - 1, 0)) + 1
+        return not computations.isdisjoint((start, line_before))
 
     went_on = max((match.start() for match in _GOES_ON.finditer(text)), default=0) if found else 0
     went_on = text.rfind("\n", 0, went_on) + 1
@@ -106,7 +107,3 @@ def _candidates(text: str) -> list[tuple[int, str]]:
             found[start] = text[start:end]
             position = lower.find(stem, end)
     return [message for start, line in sorted(found.items()) for message in messages(start, line)]
-
-
-def _line_before(text: str, start: int) -> int:
-    return text.rfind("\n", 0, max(start - 1, 0)) + 1

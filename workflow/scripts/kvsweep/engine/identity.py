@@ -22,19 +22,12 @@ _LIBRARIES = ("*.so", "*.so.*", "*.dylib", "*.metallib", "ggml-metal.metal")
 def check_has_scorer(engine: str, build: Mapping[str, Any] | None, directory: Path | None = None) -> None:
     """Raise KvsweepError if an engine has no scorer. ``build`` is its build.json; of ready binaries what lies in their
     ``directory`` counts."""
-    if directory is not None:
-        why = (
-            None
-            if (directory / SCORER).is_file() or not directory.is_dir()
-            else f"there is no {SCORER} in {directory}"
-        )
+    why, what = None, f"take another commit of the engine, or set {_OTHERWISE}"
+    if directory is not None and directory.is_dir() and not (directory / SCORER).is_file():
+        why = f"there is no {SCORER} in {directory}"
         what = f"build it for this llama.cpp and put it there (scorer/README.md), or set {_OTHERWISE}"
-    else:
-        found = (
-            {} if build is None else build.get("scorer") or {"missing": "it was built before kvsweep had one"}
-        )
-        why = found.get("missing")
-        what = f"take another commit of the engine, or set {_OTHERWISE}"
+    elif directory is None and build is not None:
+        why = (build.get("scorer") or {"missing": "it was built before kvsweep had one"}).get("missing")
     if why is not None:
         raise KvsweepError(f"engines.{engine}: has no scorer, which quality.method asks for: {why}; {what}.")
 
@@ -44,7 +37,7 @@ def engine_files(directory: Path, programs: Collection[str]) -> list[Path]:
     return [
         path
         for path in sorted(directory.iterdir())
-        if path.is_file() and (path.name in programs or _is_library(path))
+        if path.is_file() and (path.name in programs or any(map(path.match, _LIBRARIES)))
     ]
 
 
@@ -52,10 +45,6 @@ def measuring_files(files: Mapping[str, str], programs: Collection[str] = ()) ->
     """The ``files`` (sha256 by name) that measurements depend on: all but the ``programs`` that measure nothing."""
     others = {*programs, SCORER, SERVER}
     return {name: digest for name, digest in files.items() if name in MEASURING or name not in others}
-
-
-def _is_library(path: Path) -> bool:
-    return any(path.match(pattern) for pattern in _LIBRARIES)
 
 
 def engine_identity(engine: Engine) -> dict[str, Any]:

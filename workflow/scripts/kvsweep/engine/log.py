@@ -74,7 +74,9 @@ _COMPUTE_BUFFER = re.compile(r" *(\S+) compute buffer size = ([ \d]{5,}\.\d\d) M
 _MODEL_BUFFER = re.compile(r" *(\S+) (?:model )?buffer size = ([ \d]{5,}\.\d\d) MiB")
 _FREE = re.compile(r"using device (\S+) \(.*\) - (\d+) MiB free")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
-_THREADS = re.compile(r"n_threads = (\d+)(?:, n_threads_batch = \d+| \(n_threads_batch = \d+\) .*)")
+_OF_ALL_CONTEXTS = {
+    "the rotation of K": "attn_rot_k", "the rotation of V": "attn_rot_v", "flash attention": "flash_attn",
+}  # fmt: skip
 
 
 class _Context:
@@ -143,7 +145,6 @@ class _Reader:
         self.offloaded: tuple[int, int] | None = None
         self.model_buffers: dict[str, float] = {}
         self.free: dict[str, int] = {}
-        self.threads: set[int] = set()
 
     def log(self) -> EngineLog:
         if any(not context.parameters for context in self.contexts[:-1]):
@@ -162,9 +163,11 @@ class _Reader:
             offloaded_layers=self.offloaded,
             model_buffers_mib=self.model_buffers,
             devices_free_mib=self.free,
-            n_threads=self.threads.pop() if len(self.threads) == 1 else None,
         )
-        _ = log.attn_rot_k, log.attn_rot_v, log.flash_attn  # raise where contexts differ
+        for what, name in _OF_ALL_CONTEXTS.items():
+            said = {getattr(context, name) for context in log.contexts}
+            if len(said - {None}) > 1:
+                raise UnparsableOutput(f"the log contradicts itself about {what}")
         return log
 
     def kv_cache(self, message: str) -> None:
@@ -239,10 +242,6 @@ class _Reader:
         if free := _FREE.fullmatch(message):
             self.free[free[1]] = int(free[2])
 
-    def n_threads(self, message: str) -> None:
-        if threads := _THREADS.fullmatch(message):
-            self.threads.add(int(threads[1]))
-
     def _context(self) -> _Context:
         if not self.contexts:
             raise UnparsableOutput("the log speaks of a context before the first one is made")
@@ -262,6 +261,4 @@ _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
     "llm_load_tensors": _Reader.model,
     "llama_model_load_from_file_impl": _Reader.device,
     "llama_prepare_model_devices": _Reader.device,
-    "set_n_threads": _Reader.n_threads,
-    "system_info": _Reader.n_threads,
 }

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from kvsweep.errors import UnparsableOutput
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -93,49 +90,11 @@ class EngineLog:
     offloaded_layers: tuple[int, int] | None = None
     model_buffers_mib: Mapping[str, float] = field(default_factory=dict)
     devices_free_mib: Mapping[str, int] = field(default_factory=dict)
-    n_threads: int | None = None
 
     @property
     def kv_caches(self) -> tuple[KvCache, ...]:
         """Every KV cache, in order of appearance. A model with sliding windows has two in each context."""
         return tuple(cache for context in self.contexts for cache in context.kv_caches)
-
-    @property
-    def graph_splits(self) -> tuple[int, ...]:
-        """The graph splits of every context that logged them, in order."""
-        return tuple(context.graph_splits for context in self.contexts if context.graph_splits is not None)
-
-    @property
-    def attn_rot_k(self) -> bool | None:
-        """Whether K is rotated before it is quantized, None if the log does not tell."""
-        return _one("the rotation of K", (context.attn_rot_k for context in self.contexts))
-
-    @property
-    def attn_rot_v(self) -> bool | None:
-        """Whether V is rotated before it is quantized, None if the log does not tell."""
-        return _one("the rotation of V", (context.attn_rot_v for context in self.contexts))
-
-    @property
-    def flash_attn(self) -> bool | None:
-        """Whether flash attention is used, None if the log does not tell."""
-        return _one("flash attention", (context.flash_attn for context in self.contexts))
-
-    @property
-    def compute_buffers_mib(self) -> Mapping[str, float]:
-        """The largest compute buffer of any context on each device, MiB."""
-        largest: dict[str, float] = {}
-        for context in self.contexts:
-            for name, size in context.compute_buffers_mib.items():
-                largest[name] = max(size, largest.get(name, 0.0))
-        return largest
-
-
-def _one(what: str, values: Iterable[_T | None]) -> _T | None:
-    """The one value that all that is known agrees on."""
-    known = {value for value in values if value is not None}
-    if len(known) > 1:
-        raise UnparsableOutput(f"the log contradicts itself about {what}")
-    return known.pop() if known else None
 
 
 def is_host(name: str) -> bool:

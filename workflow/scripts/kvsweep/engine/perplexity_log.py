@@ -6,7 +6,7 @@ Format: ``tools/perplexity/perplexity.cpp`` in llama.cpp.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvsweep.engine.failures import first_line
 from kvsweep.engine.wordings import COMPUTATION
@@ -31,13 +31,11 @@ _ANNOUNCEMENT = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Announcement:
-    """What llama-perplexity says that it will score: windows, tokens of one, windows at once."""
+class Announcement(NamedTuple):
+    """What llama-perplexity says that it will score: windows, and tokens of one."""
 
     n_chunks: int
     n_ctx: int | None
-    n_seq: int
 
 
 def raise_complaint(text: str) -> None:
@@ -58,11 +56,7 @@ def announcement(text: str) -> Announcement | None:
         return None
     n_chunks, n_ctx, batch_size, n_seq = found.pop()
     consistent = n_ctx > 0 and n_seq == max(1, batch_size // n_ctx)
-    return Announcement(n_chunks, n_ctx if consistent else None, n_seq)
-
-
-def windows_printed(printed: int, announced: Announcement | None) -> str:
-    return f"{printed} of {announced.n_chunks if announced else 'an unknown number of'} windows were printed"
+    return Announcement(n_chunks, n_ctx if consistent else None)
 
 
 _CORPUS_NEEDS = re.compile(r"you need at least (\d+) tokens")

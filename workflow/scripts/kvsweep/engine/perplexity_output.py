@@ -16,14 +16,11 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.messages import plain
-from kvsweep.engine.perplexity_log import (
-    announcement,
-    raise_complaint,
-    windows_printed,
-)
+from kvsweep.engine.perplexity_log import announcement, raise_complaint
 from kvsweep.engine.perplexity_results import ClosingStatisticsMissing, KlStatistics, KlWindow
 from kvsweep.errors import UnparsableOutput
 
@@ -50,27 +47,26 @@ def parse_kl(stdout: str, stderr: str) -> KlStatistics:
     announced = announcement(text)
     windows, closing, p99_twice = _kl_results(text)
     left_out = _left_out_by_older_builds(closing, p99_twice)
-    missing = [
-        label for name, label in _CLOSING_LABELS.items() if name not in closing and name not in left_out
-    ]
+    missing = [form.label for name, form in _CLOSING.items() if name not in {*closing, *left_out}]
     if missing:
-        if announced and announced.n_ctx:
-            tokens = announced.n_chunks * scored_tokens(announced.n_ctx)
-            if tokens < _STATISTICS_NEED_TOKENS:
-                raise UnparsableOutput(
-                    f"only {tokens} tokens were scored, and the engine prints statistics from 100 up"
-                )
+        tokens = (
+            announced.n_chunks * scored_tokens(announced.n_ctx) if announced and announced.n_ctx else None
+        )
+        if tokens is not None and tokens < _STATISTICS_NEED_TOKENS:
+            raise UnparsableOutput(
+                f"only {tokens} tokens were scored, and the engine prints statistics from 100 up"
+            )
         raise ClosingStatisticsMissing(
             f"the KL run's closing statistics lack {missing[0]!r}"
-            f" ({windows_printed(len(windows), announced)})"
+            f" ({len(windows)} of {announced.n_chunks if announced else 'an unknown number of'} windows were printed)"
         )
     values: dict[str, float | None] = dict.fromkeys(left_out)
     for name, (value, stderr_value) in closing.items():
         values[name] = value
-        if name in _WITH_STDERR:
+        if _CLOSING[name].stderr_width:
             values[f"{name}_stderr"] = stderr_value
         if value is None and name != "ppl_correlation":
-            raise UnparsableOutput(f"{_CLOSING_LABELS[name]!r} is not a finite number")
+            raise UnparsableOutput(f"{_CLOSING[name].label!r} is not a finite number")
     return KlStatistics(
         n_chunks=announced.n_chunks if announced else len(windows),
         n_ctx=announced.n_ctx if announced else None,
@@ -108,6 +104,7 @@ class _Form:
     stderr_width: int = 0
     percent: bool = False
 
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         stderr = f" ± {_number(self.decimals)}" if self.stderr_width else "()"
         return re.compile(_number(self.decimals) + stderr + (" ?%" if self.percent else ""))
@@ -136,10 +133,7 @@ _CLOSING = {
     "delta_p_rms": _Form("RMS Δp", 6, 3, stderr_width=5, percent=True),
     "top1_agreement": _Form("Same top p", 6, 3, stderr_width=5, percent=True),
 }
-_CLOSING_LABELS = {name: form.label for name, form in _CLOSING.items()}
-_WITH_STDERR = frozenset(name for name, form in _CLOSING.items() if form.stderr_width)
-_CLOSING_NAMES = {label: name for name, label in _CLOSING_LABELS.items()}
-_CLOSING_PATTERNS = {name: form.pattern() for name, form in _CLOSING.items()}
+_CLOSING_NAMES = {form.label: name for name, form in _CLOSING.items()}
 
 # Width and decimals of the running table's columns: means and standard errors alternate.
 _COLUMNS = ((9, 4), (9, 4), (10, 5), (10, 5), (10, 5), (10, 5), (6, 3), (6, 3), (6, 3), (6, 3))
@@ -174,7 +168,7 @@ def _left_out_by_older_builds(closing: _Closing, p99_twice: bool) -> tuple[str, 
 
 def _printed_twice(name: str) -> ClosingStatisticsMissing:
     """The log thread of llama.cpp may print a line twice as it exits; what follows is lost then."""
-    return ClosingStatisticsMissing(f"the KL run printed {_CLOSING_LABELS[name]!r} more than once")
+    return ClosingStatisticsMissing(f"the KL run printed {_CLOSING[name].label!r} more than once")
 
 
 def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing, bool]:
@@ -187,12 +181,12 @@ def _kl_results(text: str) -> tuple[tuple[KlWindow, ...], _Closing, bool]:
         label, colon, rest = line.partition(": ")
         name = _CLOSING_NAMES.get(" ".join(label.split())) if colon else None
         if name is not None:
-            printed = _CLOSING_PATTERNS[name].fullmatch(rest)
+            form = _CLOSING[name]
+            printed = form.pattern.fullmatch(rest)
             again = name in closing
             if again and (name != "kld_p99" or p99_twice):
                 raise _printed_twice(name)
             if printed:
-                form = _CLOSING[name]
                 value = _value(printed[1], form.width, form.percent)
                 stderr = _value(printed[2], form.stderr_width, form.percent) if form.stderr_width else None
                 if closing.setdefault(name, (value, stderr)) != (value, stderr):

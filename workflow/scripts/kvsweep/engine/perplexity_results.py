@@ -98,7 +98,7 @@ class KlStatistics:
         if not self.windows or [w.chunk for w in self.windows] != list(range(1, self.n_chunks + 1)):
             raise ClosingStatisticsMissing(
                 f"the running table must have the windows 1 to {self.n_chunks}, but has"
-                f" {shortened([window.chunk for window in self.windows])}"
+                f" {_shortened([window.chunk for window in self.windows])}"
             )
         _check_positive("PPL(Q)", self.ppl)
         _check_positive("PPL(base)", self.ppl_base)
@@ -110,22 +110,16 @@ class KlStatistics:
 
     def _check_running_table(self) -> None:
         last = self.windows[-1]
-        for name, decimals, row_decimals in (
-            ("ppl", 6, 4),
-            ("ppl_stderr", 6, 4),
-            ("ln_ppl_ratio", 6, 5),
-            ("ln_ppl_ratio_stderr", 6, 5),
-            ("kld_mean", 6, 5),
-            ("kld_mean_stderr", 6, 5),
-            ("delta_p_rms", 5, 5),  # percent with three decimals
-            ("delta_p_rms_stderr", 5, 5),
-            ("top1_agreement", 5, 5),
-            ("top1_agreement_stderr", 5, 5),
+        for names, decimals, row_decimals in (
+            (("ppl",), 6, 4),
+            (("ln_ppl_ratio", "kld_mean"), 6, 5),
+            (("delta_p_rms", "top1_agreement"), 5, 5),  # percent with three decimals
         ):
-            closing, row = getattr(self, name), getattr(last, name)
-            _check_agrees(
-                f"the closing {name}", closing, decimals, "the last running mean", row, row_decimals
-            )
+            for name in (*names, *(f"{name}_stderr" for name in names)):
+                closing, row = getattr(self, name), getattr(last, name)
+                _check_agrees(
+                    f"the closing {name}", closing, decimals, "the last running mean", row, row_decimals
+                )
 
         for before, after in itertools.pairwise(self.windows):
             # What a window must have had for the means to move so: a share, and a likelihood of at most one.
@@ -206,7 +200,7 @@ class KlStatistics:
                 )
 
 
-def shortened(chunks: Sequence[int]) -> str:
+def _shortened(chunks: Sequence[int]) -> str:
     return "none" if not chunks else ", ".join(map(str, chunks[:20])) + (", ..." if len(chunks) > 20 else "")
 
 

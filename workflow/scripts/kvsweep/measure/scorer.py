@@ -32,7 +32,7 @@ from kvsweep.study.positions import Positions
 
 
 def scorer(arguments: argparse.Namespace) -> None:
-    """Measure the cell of one pair by kvsweep's scorer, on a cluster together with other pairs of the context.
+    """Measure the cell of one pair by kvsweep's scorer, together with other pairs of the context, but for a cluster.
 
     What a process leaves is booked for every pair of it. If the pair is not complete after a process that it shared,
     it gets one of its own, and what that one leaves is kept as it is.
@@ -42,7 +42,7 @@ def scorer(arguments: argparse.Namespace) -> None:
     subject = cell.prepare(
         arguments, corpus=corpus["corpus"], corpus_sha256=corpus["sha256"], positions=str(positions)
     )
-    program = program_of(subject)
+    check_has_scorer(subject.build["engine"], subject.build)
     request = ScorerRequest(arguments.n_ctx, arguments.chunks, str(positions))
     # On a cluster's nodes the others of the context may be at work at the same time.
     shares = not arguments.nodes
@@ -50,7 +50,7 @@ def scorer(arguments: argparse.Namespace) -> None:
 
     def command_for(pairs: Sequence[Pair], output: Path) -> list[str]:
         return commands.scorer(
-            *(program, subject.model["path"], corpus["path"], request, pairs, output),
+            *(subject.program(SCORER), subject.model["path"], corpus["path"], request, pairs, output),
             cell.shared_threads(arguments.nodes),
         )
 
@@ -95,12 +95,6 @@ def check_text(subject: Subject, corpus: str, request: ScorerRequest) -> None:
             f"corpora.{corpus}: the text has {has} tokens and needs {needs} for {request.chunks} windows of "
             f"{request.n_ctx} (quality.chunks); take a longer text, fewer windows or a shorter context."
         )
-
-
-def program_of(subject: Subject) -> Path:
-    """The built scorer. Raise KvsweepError if the engine has none."""
-    check_has_scorer(subject.build["engine"], subject.build)
-    return subject.program(SCORER)
 
 
 def keep(arguments: argparse.Namespace, subject: Subject, spool: Spool, command: Sequence[str]) -> None:

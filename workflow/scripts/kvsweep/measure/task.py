@@ -64,21 +64,19 @@ def task(arguments: argparse.Namespace) -> None:
         ask = Exercises(spool, Harness.of(manifest), definition, answer_seconds)
     client = Client(subject.directory / LOG, answer_seconds, ask)
     before = len(spool.lines)
+
+    def describe(_directory: Path, elapsed_seconds: float) -> str | None:
+        return pace("item", len(spool.lines), before, arguments.n_items, elapsed_seconds)
+
     try:
-        attempt = cell.run(
-            arguments, subject, command, LOG, describe_items(spool, arguments.n_items), client.is_done
-        )
+        attempt = cell.run(arguments, subject, command, LOG, describe, client.is_done)
     finally:
         client.leave()
     client.raise_error()
     seconds = math.fsum(json.loads(line)["seconds"] for line in spool.lines)
     summary = f"{len(spool.lines)} of {arguments.n_items} items answered"
     cell.report_end(arguments, summary, subject, attempt, LOG)
-    stream = spool.keep()
-    server = attempt.record.streams[0]
-    attempt = dataclasses.replace(
-        attempt, record=dataclasses.replace(attempt.record, streams=(stream, server))
-    )
+    record = dataclasses.replace(attempt.record, streams=(spool.keep(), *attempt.record.streams))
     more = {
         "server_sha256": sha256(program),
         "items_asked": arguments.n_items,
@@ -87,7 +85,7 @@ def task(arguments: argparse.Namespace) -> None:
         "answer_seconds_limit": answer_seconds,
         "answer_took_too_long": client.took_too_long,
     }
-    engine_run.keep(subject, [attempt], more=more)
+    engine_run.keep(subject, [dataclasses.replace(attempt, record=record)], more=more)
     spool.leave(arguments.n_items)
 
 
@@ -233,9 +231,3 @@ class Exercises:
             if not server.is_back(is_over):
                 raise
             return exercise.without_answer("the server closed the connection")
-
-
-def describe_items(spool: Spool, n_items: int) -> Callable[[Path, float], str | None]:
-    """How many items have been answered, and how long the rest will take at the pace of this process."""
-    before = len(spool.lines)
-    return lambda _cell, elapsed: pace("item", len(spool.lines), before, n_items, elapsed)

@@ -12,11 +12,11 @@ from kvsweep.engine import commands
 from kvsweep.engine.bench_output import bench_progress
 from kvsweep.engine.bench_results import failed_computations, results
 from kvsweep.errors import KvsweepError
-from kvsweep.files import partial
+from kvsweep.files import partial, sha256
 from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.measured_curve import directories_of, measured_curve
-from kvsweep.measure.prediction import Curve, predicted_seconds
+from kvsweep.measure.prediction import predicted_seconds
 from kvsweep.measure.progress import tail
 from kvsweep.measure.record import TIME_LIMIT, read_recorded
 from kvsweep.program import say
@@ -102,7 +102,10 @@ def expected_seconds(
             # It would have gone on.
             seconds = max(seconds, 1.001 * float(run["time_limit_seconds"]))
         return seconds, f"round {run.get('round', 1)}"
-    own, reference = (shallower(subject, curve_directory, one) for one in (pair, BASELINE_PAIR))
+    build, model, machine = sha256(subject.build_json), subject.model["sha256"], subject.machine.name
+    own, reference = (
+        measured_curve(curve_directory, one, build, model, machine) for one in (pair, BASELINE_PAIR)
+    )
     depths = ", ".join(str(depth) for depth in sorted(own) if depth < request.depth)
     return predicted_seconds(request, own, reference), f"the cells at depth {depths}"
 
@@ -113,21 +116,7 @@ def _is_of(run: Mapping[str, Any], subject: Subject) -> bool:
     return all(run.get(name) == now[name] for name in same) and run["machine"]["name"] == subject.machine.name
 
 
-def shallower(subject: Subject, curve_directory: Path, pair: Pair) -> Curve:
-    """What this engine and model have measured of a pair so far, on this machine."""
-    return measured_curve(
-        curve_directory,
-        pair,
-        subject.describe([])["build_sha256"],
-        subject.model["sha256"],
-        subject.machine.name,
-    )
-
-
 def describe_bench(directory: Path, elapsed_seconds: float) -> str | None:
     """Where llama-bench is, from the tail of its stderr."""
     found = bench_progress(tail(partial(directory / "stderr.log")))
-    if found is None:
-        return None
-    repetition = f" {found.repetition}/{found.repetitions}" if found.repetition else ""
-    return f"test {found.test} of {found.tests}: {found.step}{repetition}, {format_duration(elapsed_seconds)} so far"
+    return found and f"{found}, {format_duration(elapsed_seconds)} so far"
