@@ -10,7 +10,7 @@ import pytest
 import recorded_study
 from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TABLES
 from support import ROOT
 

@@ -9,7 +9,7 @@ import pytest
 from kvsweep.analysis.across import across
 from kvsweep.analysis.schemas import ACROSS
 from kvsweep.analysis.speed import over_rounds
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from synthetic_tables import quality_row, rounds_at
 
 H200 = {"source": "slice:attic", "machine": "NVIDIA H200", "backend": "cuda"}

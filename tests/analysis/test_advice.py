@@ -19,9 +19,9 @@ from kvsweep.analysis.speed import over_rounds
 from kvsweep.statistics import along, wilson
 from kvsweep.study.config import Workload, parse_workloads
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
 from kvsweep.tables.row import SET_UP
-from kvsweep.tables.rows import as_table
 from scipy import stats
 from support import ROOT
 from synthetic_tables import in_rounds, model_row, quality_row, rounds_at, study, throughput_row, unmeasured

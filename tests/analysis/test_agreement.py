@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from kvsweep.analysis.agreement import agreement
 from kvsweep.analysis.depth import by_depth
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.quality_schemas import QUALITY
-from kvsweep.tables.rows import as_table
 
 
 def row(method: str, pair: str, kld: float, **values: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from kvsweep.analysis.memory import memory
 from kvsweep.analysis.schemas import BANDWIDTH
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.errors import KvsweepError
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
-from kvsweep.tables.rows import as_table
 from support import ROOT
 
 KNOWN = read_bandwidths()

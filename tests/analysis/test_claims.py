@@ -17,8 +17,8 @@ from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.schemas import CLAIMS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.statements import STATEMENTS
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import name_of, read_published
-from kvsweep.tables.rows import as_table
 from support import ROOT, of_source, run_in_this_process
 from synthetic_tables import (
     frame_of,

@@ -9,8 +9,8 @@ import pytest
 from kvsweep.analysis.comparisons import compare
 from kvsweep.analysis.schemas import COMPARISONS
 from kvsweep.analysis.speed import over_rounds
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import QUALITIES, name_of, read_published
-from kvsweep.tables.rows import as_table
 from support import ROOT, of_source
 from synthetic_tables import quality_row, rounds_at, throughput_row, unmeasured
 

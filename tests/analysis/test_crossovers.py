@@ -9,8 +9,8 @@ import pytest
 from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.pair_schemas import CROSSOVERS
 from kvsweep.analysis.speed import over_rounds
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
-from kvsweep.tables.rows import as_table
 from support import ROOT
 from synthetic_tables import in_rounds, throughput_row
 

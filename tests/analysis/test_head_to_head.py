@@ -10,7 +10,7 @@ from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD, PARETO
 from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.speed import over_rounds
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from synthetic_tables import model_row, quality_row, rounds_at, throughput_row, unmeasured
 
 Row = dict[str, Any]

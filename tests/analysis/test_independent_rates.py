@@ -13,7 +13,7 @@ from kvsweep.analysis.schemas import ACROSS, BANDWIDTH
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.task_shares import task_shares
 from kvsweep.engine.scorer_file import Window
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.scored import statistics
 from scipy import stats
 from synthetic_tables import model_row, quality_row, rounds_at

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.pair_schemas import K_OR_V
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from synthetic_tables import quality_row, unmeasured
 
 Row = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from kvsweep.analysis.memory import largest_contexts, memory
 from kvsweep.analysis.schemas import LARGEST_CONTEXT, MEMORY
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
-from kvsweep.tables.rows import as_table
 from support import ROOT
 from synthetic_tables import model_row, throughput_row, unmeasured
 

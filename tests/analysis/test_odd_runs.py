@@ -21,7 +21,7 @@ from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
 from kvsweep.report.view import view_of
 from kvsweep.study.config import parse_workloads
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TABLES
 from synthetic_analysis import answers_of
 from synthetic_tables import in_rounds, model_row, quality_row, table_of, throughput_row, unmeasured

@@ -10,7 +10,7 @@ import pytest
 from kvsweep.analysis.pair_schemas import REPETITIONS, SPEED
 from kvsweep.analysis.repetitions import repetitions
 from kvsweep.analysis.speed import against, over_rounds, speeds
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from synthetic_tables import rounds_at, throughput_row, unmeasured
 
 Row = dict[str, Any]

@@ -26,7 +26,7 @@ from kvsweep.measure.tasks.sandbox import Places, Sandbox
 from kvsweep.study.cells import TaskCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import task_rows
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TASK_ITEMS, TASKS
 from support import SCRIPTS, STAND_IN, TESTS, Done, Workplace, measure, run_json, wait_for, with_server
 

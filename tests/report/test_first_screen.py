@@ -13,7 +13,7 @@ from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.analysis.speed import over_rounds, speeds
 from kvsweep.report.answer import _names, answers
 from kvsweep.study.config import parse_workloads
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from synthetic_tables import in_rounds, model_row, quality_row, throughput_row, unmeasured
 
 Row = dict[str, Any]

@@ -27,8 +27,8 @@ from kvsweep.report.svg import embeddable_svg
 from kvsweep.report.view import Provenance, view_of
 from kvsweep.statistics import Interval
 from kvsweep.study.pairs import Pair
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
-from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TABLES
 from support import ROOT, of_source
 from synthetic_analysis import answer, answers, answers_of, speed_of

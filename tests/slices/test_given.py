@@ -11,8 +11,8 @@ import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.slices.given import read_all
 from kvsweep.slices.read import read_slice
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.quality_schemas import QUALITY
-from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
 from synthetic_tables import model_row, quality_row, throughput_row, unmeasured

@@ -26,7 +26,7 @@ from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all, read_apart
 from kvsweep.slices.layout import FORMAT, Limits, Refused
 from kvsweep.slices.read import read_slice
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import THROUGHPUT
 from recorded_slice import Made
 from support import SCRIPTS

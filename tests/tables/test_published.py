@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kvsweep.errors import KvsweepError
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import (
     QUALITIES,
     RATES,
@@ -18,7 +19,6 @@ from kvsweep.tables.published import (
     rounding,
 )
 from kvsweep.tables.quality_schemas import QUALITY
-from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TASKS, THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
 from support import ROOT, of_source

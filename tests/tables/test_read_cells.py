@@ -16,6 +16,7 @@ from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import read_cells as cell_tables
 from kvsweep.tables import rows as tables
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.where_it_ran import mark_fallback
 from support import Workplace, measure
@@ -71,7 +72,7 @@ def expected(results: Path, kind: str, pairs: Sequence[str] = PAIRS) -> pa.Table
         else:
             rows.append(tables.quality_row(cell, recorded, build, model))
     mark_fallback(rows, kind)
-    return tables.as_table(rows, TABLES[kind])
+    return as_table(rows, TABLES[kind])
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import quality_schemas, schemas, set_up_schemas
 from kvsweep.tables import rows as tables
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 from kvsweep.tables.where_it_ran import PEER_COLUMNS, mark_fallback
 from support import recorded
@@ -130,7 +131,7 @@ def test_a_skipped_cell_knows_nothing_of_a_process() -> None:
     for row in tables.throughput_rows(cell, record, BUILD, TINY_GQA2):
         assert (row["status"], row["reason"]) == ("skipped", "predicted to take 7 h")
         assert row["started_at"] is None and row["wall_seconds"] is None
-    tables.as_table(tables.throughput_rows(cell, record, BUILD, TINY_GQA2), schemas.THROUGHPUT)
+    as_table(tables.throughput_rows(cell, record, BUILD, TINY_GQA2), schemas.THROUGHPUT)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_an_engine_for_the_processor_has_no_fallback_by_itself(backend: str) -> 
     """Nor have ready binaries of which nobody has said what they were built for."""
     rows = tables.throughput_rows(*bench("fork/bench-f16-f16", 0), BUILD | {"backend": backend}, TINY_GQA2)
     assert all(row.get("fallback") is None for row in rows)
-    table = tables.as_table(rows, schemas.THROUGHPUT)
+    table = as_table(rows, schemas.THROUGHPUT)
     assert table.column("fallback").to_pylist() == [None] * 2
 
 
@@ -304,7 +305,7 @@ def test_a_machine() -> None:
     assert (row["gpus"], row["gpu_driver"], row["gpu_memory_bytes"]) == (
         ["NVIDIA H100", "other"], ["580.1", None], [2**36, None],
     )  # fmt: skip
-    assert tables.as_table([row], set_up_schemas.MACHINES).num_rows == 1
+    assert as_table([row], set_up_schemas.MACHINES).num_rows == 1
     # Of a record from before there were details, what there is.
     assert machine_row({"name": "m", "host": "h"}, ["h"], 1)["gpus"] == []
 
@@ -314,7 +315,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
     quality = [tables.quality_row(*kl("fork/kld-q8_0-turbo4", "q8_0/turbo4"), BUILD, TINY_GQA2)]
     mark_fallback(quality, "quality")
     for rows, schema in ((throughput, schemas.THROUGHPUT), (quality, quality_schemas.QUALITY)):
-        table = tables.as_table(rows, schema)
+        table = as_table(rows, schema)
         assert table.schema.equals(schema, check_metadata=True)
         absent = {name for name in schema.names if table.column(name).null_count}
         of_others = {name for name in schema.names if name.endswith("_rounding") and "window" not in name}
@@ -329,7 +330,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
             schema.names
         )
         assert absent == {"reason", "log_line", "fallback", "fallback_why"} | of_others | of_the_scorer
-    assert tables.as_table([engine_row(BUILD)], set_up_schemas.ENGINES).to_pylist() == [
+    assert as_table([engine_row(BUILD)], set_up_schemas.ENGINES).to_pylist() == [
         {
             "engine": "e", "engine_commit": "69d8e4be4", "backend": "cpu", "source_kind": "git",
             "source": "git url 69d8e4be4", "version": "version: 1", "compiler": "g++ 14",
@@ -337,7 +338,7 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
             "files": ["ab12  llama-bench"], "arguments": None, "slice": None, "made_from": None,
         }
     ]  # fmt: skip
-    (row,) = tables.as_table([model_row(TINY_GQA2)], set_up_schemas.MODELS).to_pylist()
+    (row,) = as_table([model_row(TINY_GQA2)], set_up_schemas.MODELS).to_pylist()
     assert (row["file_name"], row["n_kv_heads"], row["kv_values_per_token_k"]) == ("tiny.gguf", 2, 1024)
     # What the header of this model has not, and what a slice's rows have.
     unknown = {"recurrent_bytes", "rope_scaling", "n_ctx_original", "slice", "made_from"}
@@ -345,9 +346,9 @@ def test_every_row_fits_its_schema_and_says_everything_by_itself() -> None:
 
 
 def test_no_rows_are_a_table_too() -> None:
-    assert tables.as_table([], quality_schemas.QUALITY).num_rows == 0
+    assert as_table([], quality_schemas.QUALITY).num_rows == 0
 
 
 def test_a_column_without_a_schema_is_a_bug() -> None:
     with pytest.raises(ValueError, match="columns without a schema: \\['speed'\\]"):
-        tables.as_table([{"speed": 1}], schemas.THROUGHPUT)
+        as_table([{"speed": 1}], schemas.THROUGHPUT)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kvsweep.tables import blocks
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.quality_schemas import QUALITY
-from kvsweep.tables.rows import as_table
 from kvsweep.tables.scored import statistics, windows_of
 from scored_cell import scored_cell
 

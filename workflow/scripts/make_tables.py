@@ -20,8 +20,8 @@ from kvsweep.slices.places import bring_slice
 from kvsweep.slices.read import read_slice
 from kvsweep.study.cells import quality_cells, task_cells, throughput_cells
 from kvsweep.study.config import parse_slices, parse_study
-from kvsweep.tables import rows as tables
 from kvsweep.tables import schemas, set_up_schemas
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import OtherRows, of_models, read_published
 from kvsweep.tables.read_cells import Group, MachineUse, groups_of, read_tables
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
@@ -50,9 +50,9 @@ def main() -> None:
     if arguments.others == "same-model":
         theirs = [row | {"path": "", "sha256": row["model_sha256"]} for one in slices for row in one.models]
         others[0] = of_models(published, models.values() if models else theirs)
-    ours = tables.as_table([engine_row(build) for build in builds.values()], set_up_schemas.ENGINES)
+    ours = as_table([engine_row(build) for build in builds.values()], set_up_schemas.ENGINES)
     write(results, "engines", [ours, *of_others("engines", others)])
-    ours = tables.as_table([model_row(model) for model in models.values()], set_up_schemas.MODELS)
+    ours = as_table([model_row(model) for model in models.values()], set_up_schemas.MODELS)
     write(results, "models", [ours, *of_others("models", others)])
     throughput = groups_of("throughput", throughput_cells(study), builds, models)
     quality = groups_of("quality", quality_cells(study), builds, models)
@@ -99,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def of_others(name: str, others: Sequence[OtherRows]) -> list[pa.Table]:
     """What was measured elsewhere, for one table."""
-    return [tables.as_table(getattr(other, name), schemas.TABLES[name]) for other in others]
+    return [as_table(getattr(other, name), schemas.TABLES[name]) for other in others]
 
 
 def write_cells(
@@ -117,7 +117,7 @@ def write_cells(
         for use in machines.values()
     ]
     rows.sort(key=lambda row: (row["machine"], row["machine_record"]))
-    ours = tables.as_table(rows, set_up_schemas.MACHINES)
+    ours = as_table(rows, set_up_schemas.MACHINES)
     write(results, "machines", [ours, *of_others("machines", others)])
 
 

@@ -28,7 +28,7 @@ from kvsweep.slices.of_machine import Study
 from kvsweep.slices.private import Private
 from kvsweep.slices.vetting import with_plain_quotes
 from kvsweep.study.cells import Cell
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.scored import SUMS, sums_of
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row

@@ -29,9 +29,9 @@ from kvsweep.slices.given import member_of, read_apart
 from kvsweep.slices.layout import LIMITS, Limits, Refused
 from kvsweep.slices.vetting import CELL, problem_of_text, problem_with, with_plain_quotes
 from kvsweep.study.cells import Cell
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import OtherRows
 from kvsweep.tables.raw_cells import check_identity
-from kvsweep.tables.rows import as_table
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.scored import SUMS
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row

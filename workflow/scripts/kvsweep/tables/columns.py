@@ -8,9 +8,12 @@ in each Parquet field's metadata under the keys ``unit`` and ``meaning``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
+
+from kvsweep.study.pairs import Pair
 
 TYPES = {
     "text": pa.string(),
@@ -37,6 +40,22 @@ def as_schema(*columns: str | pa.Field) -> pa.Schema:
             "pair | text | | K and V as the configuration writes them: q8_0/turbo4; q8_0 for q8_0/q8_0"
         )
     return pa.schema(fields)
+
+
+def as_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table. A row with a column that the schema does not know is a bug."""
+    rows = list(rows)
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"columns without a schema: {sorted(unknown)}")
+    if "pair" in schema.names:
+        rows = [{**row, "pair": _pair(row)} for row in rows]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _pair(row: Mapping[str, Any]) -> str | None:
+    ctk, ctv = row.get("ctk"), row.get("ctv")
+    return None if ctk is None or ctv is None else str(Pair(ctk, ctv))
 
 
 def _fields(text: str) -> Iterator[pa.Field]:

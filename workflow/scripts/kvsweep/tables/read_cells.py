@@ -24,6 +24,7 @@ from kvsweep.measure.record import read_recorded
 from kvsweep.study.cells import Cell, TaskCell
 from kvsweep.tables import rows as tables
 from kvsweep.tables import task_rows
+from kvsweep.tables.columns import as_table
 from kvsweep.tables.raw_cells import rows_of
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.where_it_ran import FALLBACK_COLUMNS, PEER_COLUMNS, mark_fallback
@@ -171,7 +172,7 @@ def _rows_of(results: Path, kind: str, cells: Sequence[Cell], build: Manifest, m
             found = rows_of(cell, recorded, build, model)
         rows += found
         names += [str(cell.directory)] * len(found)
-    return tables.as_table(rows, TABLES[kind]).append_column(_CELL, pa.array(names, pa.string()))
+    return as_table(rows, TABLES[kind]).append_column(_CELL, pa.array(names, pa.string()))
 
 
 def _with_keys(table: pa.Table, keys: Mapping[str, str]) -> pa.Table:

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
 from kvsweep.engine.baseline_file import scored_tokens
 from kvsweep.engine.bench_output import BenchTest, parse_bench
 from kvsweep.engine.bench_results import failed_computations, logs_of_phases
@@ -25,7 +23,6 @@ from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_counts, window_stderr, window_values
 from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
-from kvsweep.study.pairs import Pair
 from kvsweep.tables import scored
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 from kvsweep.tables.where_it_ran import names_no_device, weights_on_device, what_ran, where_it_ran
@@ -34,22 +31,6 @@ Row = dict[str, Any]
 
 # Decimals of the running means in llama-perplexity's table of windows.
 _WINDOW_DECIMALS = 5
-
-
-def as_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as a table. A row with a column that the schema does not know is a bug."""
-    rows = list(rows)
-    unknown = {name for row in rows for name in row} - set(schema.names)
-    if unknown:
-        raise ValueError(f"columns without a schema: {sorted(unknown)}")
-    if "pair" in schema.names:
-        rows = [row | {"pair": _pair(row)} for row in rows]
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _pair(row: Row) -> str | None:
-    ctk, ctv = row.get("ctk"), row.get("ctv")
-    return None if ctk is None or ctv is None else str(Pair(ctk, ctv))
 
 
 def throughput_rows(

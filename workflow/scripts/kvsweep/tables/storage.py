@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import say
-from kvsweep.tables.rows import as_table
+from kvsweep.tables.columns import as_table
 
 
 def read_table(tables: Path, name: str, if_absent: pa.Schema | None = None) -> pa.Table:
