@@ -11,10 +11,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from kvsweep.analysis.storage import read_table
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
-from kvsweep.figures.draw import draw, save
 from kvsweep.machine.workers import side_by_side
 from kvsweep.program import run_program, say
 from kvsweep.tables.row import Row, one_method
@@ -41,6 +39,10 @@ def main() -> None:
 
 def write_figure(tables: Path, folder: Path, where: list[str], name: str) -> str:
     """Writes the figure in every form; returns what there is to say of it."""
+    # Takes seconds to import, and the program itself draws nothing where others draw for it.
+    from kvsweep.analysis.storage import read_table
+    from kvsweep.figures.draw import draw, save
+
     table = FIGURES[name].table
     rows = read_table(tables, table).to_pylist()
     rows = chosen(one_method(rows) if table == "quality" else rows, where)

@@ -77,8 +77,11 @@ def _draw(axes: Axes, panel: Panel, size: style.Size, legend: Legend) -> None:
 
 
 def _finish(figure: Figure, drawn: Sequence[tuple[Axes, Panel]]) -> None:
-    figure.draw_without_rendering()  # finds the layout, which stays
-    figure.set_layout_engine("none")
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    # The layout is final. With "none" matplotlib would draw every figure twice when it is saved.
+    figure.set_layout_engine(None)
     for axes, panel in drawn:
         panel.finish(axes)
 
