@@ -21,11 +21,12 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import write_json
 from kvsweep.measure.progress import count_done
 from kvsweep.plan import last_run
-from kvsweep.plan.counts import LAST_RUN, LOGITS, Run, read_standings
+from kvsweep.plan.counts import LAST_RUN, LOGITS, Run
 from kvsweep.plan.current import look
 from kvsweep.plan.overview import as_text
 from kvsweep.plan.plan import Plan, make_plan
 from kvsweep.plan.rename import Renaming, rename
+from kvsweep.plan.standing import StudyOnDisk
 from kvsweep.plan.warnings import warnings
 from kvsweep.study.cells import BaselineRun, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.config import Study, parse_study
@@ -122,18 +123,23 @@ class History:
         return make_plan(self.study, read_known(self.study, self.results, self.results))
 
     def to_do(self) -> list[Run]:
-        now = look(self.study, self.results, self.results)
-        found = read_standings(self.study, self.results, now)
-        # Baselines first, as their cells wait for them.
-        return sorted(
-            (run for run, one in found.items() if not one.done),
-            key=lambda run: not isinstance(run, BaselineRun),
-        )
+        """Baselines first, as their cells wait for them."""
+        stands = self.stands()
+        cells = stands.to_do
+        asked = [cell.baseline for cell in cells if isinstance(cell, QualityCell) and cell.method != "scorer"]
+        baselines = [
+            run
+            for run in dict.fromkeys(asked)
+            if not (stands.of(run).done and (self.results / run.directory / LOGITS).is_file())
+        ]
+        return [*baselines, *cells]
 
-    def begin(self) -> None:
+    def stands(self) -> StudyOnDisk:
+        return StudyOnDisk(self.study, self.results, self.results, self.results / "newer.txt")
+
+    def begin(self) -> list[str]:
         """What a run does before its first cell."""
-        now = look(self.study, self.results, self.results)
-        last_run.begin(self.study, self.config, "", self.results, now, ())
+        return last_run.begin(self.stands(), self.config, "", ())
 
     def measure(self, run: Run, ended: str) -> None:
         directory = self.results / run.directory
@@ -275,8 +281,7 @@ def test_a_baseline_is_to_do_only_for_a_cell_that_is(tmp_path: Path) -> None:
 
 
 def notes(history: History) -> list[str]:
-    now = look(history.study, history.results, history.results)
-    return last_run.begin(history.study, history.config, "", history.results, now, ())
+    return history.begin()
 
 
 def test_a_run_says_that_the_results_are_of_another_configuration(tmp_path: Path) -> None:

@@ -130,39 +130,25 @@ def code(program, *data):
 
 def published_files():
     """The published numbers, as data."""
-    directory = Path(workflow.basedir, "resources", "published")
-    return [
-        path
-        for path in sorted(directory.iterdir())
-        if path.suffix in (".csv", ".yaml", ".json")
-    ]
+    files = sorted((BASE / "resources" / "published").iterdir())
+    return [path for path in files if path.suffix in (".csv", ".yaml", ".json")]
 
 
 # The slices in examples/slices, by name.
 SHIPPED = {path.stem: str(path) for path in sorted(BASE.glob("examples/slices/*.zip"))}
 
 
-def slice_places():
-    """Where the archives and directories of slices are that lie on this machine."""
-    paths = (one.origin.path for one in STUDY.slices.values())
-    return [BASE / Path(path).expanduser() for path in paths if path is not None]
-
-
 def slice_files():
-    """What slices are read from; that there is nothing is said by the program that reads them."""
-    return [
-        str(path)
-        for place in slice_places()
-        for path in (
-            [place]
-            if place.is_file()
-            else sorted(
-                path
-                for pattern in ("*.parquet", "tables/*.parquet", "**/run.json")
-                for path in place.glob(pattern)
-            )
-        )
-    ]
+    """What slices on this machine are read from; that there is nothing is said by the program that reads them."""
+    found = []
+    for path in (one.origin.path for one in STUDY.slices.values()):
+        place = BASE / Path(path or "").expanduser()
+        if path is not None and place.is_file():
+            found.append(place)
+        elif path is not None:
+            for pattern in ("*.parquet", "tables/*.parquet", "**/run.json"):
+                found += sorted(place.glob(pattern))
+    return list(map(str, found))
 
 
 def origin_of(entry):
@@ -174,10 +160,6 @@ def origin_of(entry):
     if local is None or local.startswith("{"):
         return entry.origin.definition()
     return f"./{local}" if local.startswith("-") else local
-
-
-def model_origin(wildcards):
-    return origin_of(STUDY.models[wildcards.model])
 
 
 def expected_sha256(entry):
@@ -199,10 +181,7 @@ def corpus_source(wildcards):
 
 def quality_priority(wildcards):
     """Short contexts first; at each the baseline before its cells, and of these the control first."""
-    control = (wildcards.get("ctk", "f16"), wildcards.get("ctv", "f16")) == (
-        "f16",
-        "f16",
-    )
+    control = {wildcards.get("ctk", "f16"), wildcards.get("ctv", "f16")} == {"f16"}
     return 100_000_000 - 4 * int(wildcards.n_ctx) + control
 
 
@@ -233,8 +212,7 @@ def pair_arguments(wildcards):
 
 def scored_windows(wildcards):
     """With the pair's arguments one string, because params are compared as an unordered set of values."""
-    given = pair_arguments(wildcards)
-    return f"{chunks(wildcards)}{given}" if given else chunks(wildcards)
+    return f"{chunks(wildcards)}{pair_arguments(wildcards)}"
 
 
 def task_cell_of(wildcards):
@@ -260,7 +238,7 @@ def task_request(wildcards):
 
 def task_priority(wildcards):
     """After speed; of a task f16/f16 first, which the others are compared with."""
-    control = (wildcards.ctk, wildcards.ctv) == ("f16", "f16")
+    control = {wildcards.ctk, wildcards.ctv} == {"f16"}
     return -(2 * len(THROUGHPUT_ORDER)) - 2 + control
 
 

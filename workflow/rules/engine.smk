@@ -8,7 +8,7 @@ localrules:
 rule engine:
     """Fetches and builds an engine, or takes ready binaries."""
     input:
-        engine_inputs,
+        lambda wildcards: STANDING.engine(wildcards.engine),
     output:
         # Without update() Snakemake removes it first, and with it what the engine has: only what is missing is built.
         update("results/engines/{engine}/build.json"),

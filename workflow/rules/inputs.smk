@@ -11,7 +11,7 @@ localrules:
 rule model:
     """Brings a model here and reads its header and checksum."""
     input:
-        model_inputs,
+        lambda wildcards: STANDING.model(wildcards.model),
     output:
         "results/models/{model}/model.json",
     log:
@@ -20,7 +20,7 @@ rule model:
     conda:
         "../envs/kvsweep.yaml"
     params:
-        origin=model_origin,
+        origin=lambda wildcards: origin_of(STUDY.models[wildcards.model]),
         expected=lambda wildcards: expected_sha256(STUDY.models[wildcards.model]),
     shell:
         command(
@@ -32,7 +32,7 @@ rule model:
 rule corpus:
     """Makes, takes or fetches a text to score."""
     input:
-        corpus_inputs,
+        lambda wildcards: STANDING.corpus(wildcards.corpus),
     output:
         "results/corpora/{corpus}/corpus.json",
     log:

@@ -5,7 +5,7 @@
 rule baseline:
     """Writes the log-probabilities that every quality cell of a context is compared with."""
     input:
-        baseline_inputs,
+        needs_of(baseline_of),
     output:
         logits="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/logits.kld",
         run="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json",
@@ -36,7 +36,7 @@ rule baseline:
 rule quality_cell:
     """Measures perplexity and KL divergence of one pair at one context."""
     input:
-        quality_inputs,
+        needs_of(quality_cell_of),
         ancient(quality_logits),
     output:
         run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/run.json",

@@ -9,7 +9,7 @@ localrules:
 rule scorer_cell:
     """Measures the divergence of one pair from f16 token by token; on one machine its siblings in the same process."""
     input:
-        scorer_inputs,
+        needs_of(scorer_cell_of),
     output:
         run="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
         stdout="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",

@@ -1,4 +1,4 @@
-# What stands and what has to be made: the inputs of the jobs, one line each. What decides is kvsweep/plan/standing.py.
+# What stands and what has to be made: the inputs of the jobs. What decides is kvsweep/plan/standing.py.
 
 from kvsweep.plan.inside_snakemake import Inside
 from kvsweep.plan.standing import StudyOnDisk
@@ -30,49 +30,11 @@ def needs(run):
     return STANDING.needs(run, is_run_forced(run))
 
 
-def baseline_inputs(wildcards):
-    return needs(baseline_of(wildcards))
-
-
-def quality_inputs(wildcards):
-    return needs(quality_cell_of(wildcards))
-
-
-def scorer_inputs(wildcards):
-    return needs(scorer_cell_of(wildcards))
+def needs_of(run_of):
+    """The inputs of the cell or baseline that wildcards name."""
+    return lambda wildcards: needs(run_of(wildcards))
 
 
 def quality_logits(wildcards):
-    return STANDING.logits(quality_cell_of(wildcards), quality_inputs(wildcards))
-
-
-def throughput_inputs(wildcards):
-    return needs(throughput_cell_of(wildcards))
-
-
-def task_inputs(wildcards):
-    return needs(task_cell_of(wildcards))
-
-
-def harness_inputs(wildcards):
-    return STANDING.harness(wildcards.task)
-
-
-def engine_inputs(wildcards):
-    return STANDING.engine(wildcards.engine)
-
-
-def model_inputs(wildcards):
-    return STANDING.model(wildcards.model)
-
-
-def corpus_inputs(wildcards):
-    return STANDING.corpus(wildcards.corpus)
-
-
-def study_inputs(wildcards):
-    return STANDING.list_of_cells(OF_THE_STUDY)
-
-
-def manifests_of_tables(wildcards):
-    return STANDING.manifests_of_tables(INSIDE.is_forced("tables"))
+    cell = quality_cell_of(wildcards)
+    return STANDING.logits(cell, needs(cell))

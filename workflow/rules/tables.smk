@@ -16,7 +16,7 @@ localrules:
 rule study:
     """Writes down what is to be measured, for the tables."""
     input:
-        study_inputs,
+        lambda wildcards: STANDING.list_of_cells(OF_THE_STUDY),
     output:
         "results/config.json",
     log:
@@ -37,7 +37,9 @@ rule tables:
     """Reads all raw cells, decides each status, checks what really ran."""
     input:
         study="results/config.json",
-        manifests=manifests_of_tables,
+        manifests=lambda wildcards: STANDING.manifests_of_tables(
+            INSIDE.is_forced("tables")
+        ),
         cells=STANDING.cell_records,
         slices=slice_files(),
     output:

@@ -18,7 +18,7 @@ localrules:
 rule harness:
     """Makes the harness of a task ready, with its packages and its sandbox, and tries the exercises' own solutions."""
     input:
-        harness_inputs,
+        lambda wildcards: STANDING.harness(wildcards.task),
     output:
         "results/harness/{task}.json",
     log:
@@ -40,7 +40,7 @@ rule harness:
 rule task_cell:
     """Asks one server with the pair's types all items of a task; what was answered before it was stopped is kept."""
     input:
-        task_inputs,
+        needs_of(task_cell_of),
     output:
         run="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/run.json",
         answers="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/items.jsonl",

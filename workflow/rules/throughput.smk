@@ -4,7 +4,7 @@
 rule throughput_cell:
     """Measures prefill and decode speed of one pair at one depth, in one process: that of one round."""
     input:
-        throughput_inputs,
+        needs_of(throughput_cell_of),
     output:
         run="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/run.json",
         bench="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/bench.jsonl",

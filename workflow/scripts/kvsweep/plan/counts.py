@@ -86,34 +86,15 @@ def standings(
     return found
 
 
-def read_standings(study: Study, results: Path, now: Current) -> dict[Run, Standing]:
-    """``standings`` of what lies under ``results``."""
-    records, with_logits = read_records(study, results)
-    return standings(study, records, with_logits, now)
-
-
-def read_records(study: Study, results: Path) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
-    """The records that are there, and the baselines whose log-probabilities are; by directory."""
-    baselines = baseline_runs(study)
-    records = {
-        str(run.directory): record
-        for run in [*all_cells(study), *baselines]
-        if (record := read_record(results / run.directory)) is not None
-    }
-    return records, {str(run.directory) for run in baselines if (results / run.directory / LOGITS).is_file()}
-
-
-def write_cells(found: Mapping[Run, Standing], results: Path, measured_anyway: Iterable[str] = ()) -> None:
+def write_cells(found: Mapping[Cell, Standing], results: Path, measured_anyway: Iterable[str] = ()) -> None:
     """The list that a run counts by: a line for each cell, with the stamp of a record that is to be measured again.
 
     ``measured_anyway`` are directories of cells that are done and that the user asked to measure again.
     """
     again = set(measured_anyway)
     lines = []
-    for run, one in found.items():
-        if isinstance(run, BaselineRun):
-            continue
-        is_old = one.recorded and (not one.done or str(run.directory) in again)
-        old = stamp(results / run.directory) if is_old else None
-        lines.append(f"{run.directory}" + (f"\t{old}" if old else ""))
-    write_text(results / CELLS, "".join(f"{line}\n" for line in lines))
+    for cell, one in found.items():
+        is_old = one.recorded and (not one.done or str(cell.directory) in again)
+        old = stamp(results / cell.directory) if is_old else None
+        lines.append(f"{cell.directory}" + (f"\t{old}" if old else "") + "\n")
+    write_text(results / CELLS, "".join(lines))

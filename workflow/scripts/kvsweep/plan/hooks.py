@@ -124,11 +124,8 @@ class Hooks:
 
     def _begin(self, is_forced: Callable[[Run], bool]) -> None:
         """Write down what this run counts by, and say what of earlier results it replaces."""
-        stands = self._standing
-        anyway = [str(run.directory) for run in stands.runs if is_forced(run)]
-        for note in last_run.begin(
-            stands.study, self._config, self._configfiles, stands.results, stands.now, anyway
-        ):
+        anyway = [str(run.directory) for run in self._standing.runs if is_forced(run)]
+        for note in last_run.begin(self._standing, self._config, self._configfiles, anyway):
             say(note)
 
     def _drop_second_names(self, is_forced: Callable[[Run], bool]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_json
-from kvsweep.plan.counts import LAST_RUN, Run, Standing, read_standings, write_cells
+from kvsweep.plan.counts import LAST_RUN, Standing, write_cells
 from kvsweep.plan.current import Current
 from kvsweep.plan.names import measured_as, new_names
 from kvsweep.plan.rename import can_be_renamed, measured_cells
-from kvsweep.study.cells import BaselineRun, Cell, all_cells
+from kvsweep.plan.standing import StudyOnDisk
+from kvsweep.study.cells import Cell, all_cells
 from kvsweep.study.complaints import ConfigError
 from kvsweep.study.config import Study, parse_study
 from kvsweep.units import plural
@@ -56,21 +57,17 @@ def last_study(results: Path) -> Study:
 
 
 def begin(
-    study: Study,
-    configuration: Mapping[str, Any],
-    configfiles: str,
-    results: Path,
-    now: Current,
-    measured_anyway: Iterable[str],
+    stands: StudyOnDisk, configuration: Mapping[str, Any], configfiles: str, measured_anyway: Iterable[str]
 ) -> list[str]:
     """Write down what begins. Returns what has to be said of what is here already: one sentence each.
 
     Raises KvsweepError, before anything is measured again, where what was measured only has another name now.
     """
+    study, results, now = stands.study, stands.results, stands.now
     elsewhere = _measured_elsewhere(study, results, now, to_be_renamed=True)
     for sentence in (*_renamed(study, results).values(), *elsewhere.values()):
         raise KvsweepError(f"{sentence}. Nothing was measured.")
-    found = read_standings(study, results, now)
+    found = stands.cells()
     notes = [*of_another_study(study, results, now), *measured_again(found)]
     write_cells(found, results, measured_anyway)
     write_json(results / LAST_RUN, {"format": 1, "configfiles": configfiles, "configuration": configuration})
@@ -172,13 +169,9 @@ def _command(kind: str, old: str, new: str) -> str:
     return f"make rename {kind}={shlex.quote(f'{old}:{new}')}"
 
 
-def measured_again(standings: Mapping[Run, Standing]) -> list[str]:
+def measured_again(standings: Mapping[Cell, Standing]) -> list[str]:
     """Says of finished cells that are measured again, and why, before the old results are replaced."""
-    reasons: Counter[str] = Counter(
-        standing.change.reason
-        for run, standing in standings.items()
-        if not isinstance(run, BaselineRun) and standing.recorded and standing.change is not None
-    )
+    reasons = Counter(one.change.reason for one in standings.values() if one.change is not None)
     return [
         f"note: {plural(count, 'finished cell')} will be measured again: {reason}"
         for reason, count in reasons.most_common(_MOST_REASONS)

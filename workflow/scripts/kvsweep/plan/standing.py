@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,7 @@ from kvsweep.files import manifest_identity, read_manifest, write_text
 from kvsweep.plan import counts, current
 from kvsweep.plan.changes import corpus_of
 from kvsweep.plan.counts import Run
-from kvsweep.study.cells import (
-    QualityCell,
-    TaskCell,
-    all_cells,
-    baseline_runs,
-    quality_cells,
-    task_cells,
-    throughput_cells,
-)
+from kvsweep.study.cells import Cell, QualityCell, TaskCell, all_cells, baseline_runs, quality_cells
 from kvsweep.study.config import Study
 from kvsweep.study.engines import Engine, check_engine_accepts
 from kvsweep.study.tasks import harness_definition
@@ -49,10 +41,9 @@ class StudyOnDisk:
         self.study, self.results, self.base = study, results, base
         self.now = current.look(study, results, base)
         self._newer = newer
-        baselines: list[Run] = [*baseline_runs(study)]
-        cells: list[Run] = [*quality_cells(study), *throughput_cells(study), *task_cells(study)]
-        self._runs = {str(run.directory): run for run in (*baselines, *cells)}
-        self.baseline_records = [self.record(run) for run in baselines]
+        cells = all_cells(study)
+        # All cells and baselines.
+        self.runs: dict[Run, None] = dict.fromkeys((*baseline_runs(study), *cells))
         self.cell_records = [self.record(run) for run in cells]
         self.tokens = [
             self._path("tokens", *run.directory.parts[1:-1], f"{run.directory.name}.parquet")
@@ -70,31 +61,29 @@ class StudyOnDisk:
         """The manifests that a run makes again where they are changed or gone: finished cells do not ask for them."""
         return [*self.builds, *self.models, *self._corpora]
 
-    @property
-    def runs(self) -> Iterable[Run]:
-        """All cells and baselines."""
-        return self._runs.values()
-
     def record(self, run: Run) -> str:
         return str(self.results / run.directory / "run.json")
 
     def _path(self, *names: str) -> str:
         return str(self.results.joinpath(*names))
 
-    def _of(self, directory: str) -> counts.Standing:
+    def _of(self, run: Run) -> counts.Standing:
         """Where a cell or baseline stands by its own record."""
-        if directory not in self._runs:
+        if run not in self.runs:
             return counts.Standing(False, None)
-        record = counts.read_record(self.results / directory)
-        return counts.standing(self._runs[directory], record, self.study, self.now)
+        record = counts.read_record(self.results / run.directory)
+        return counts.standing(run, record, self.study, self.now)
+
+    def cells(self) -> dict[Cell, counts.Standing]:
+        """Where each cell stands. A cell needs nothing less than its baseline."""
+        return {cell: self.of(cell) for cell in all_cells(self.study)}
 
     def to_measure_again(self, is_forced: Callable[[Run], bool]) -> list[Run]:
         """What is certain to be measured again if it is finished: not what only a fetched file can decide."""
-        changes = {directory: self.of(directory).change for directory in self._runs}
         return [
             run
-            for directory, run in self._runs.items()
-            if is_forced(run) or ((why := changes[directory]) is not None and why.certain)
+            for run in self.runs
+            if is_forced(run) or ((why := self.of(run).change) is not None and why.certain)
         ]
 
     # -- inputs of jobs ----------------------------------------------------------------------------------------------
@@ -107,7 +96,7 @@ class StudyOnDisk:
 
     def needs(self, run: Run, forced: bool) -> list[str]:
         """The inputs of a cell or baseline. ``forced``: the user wants it measured whatever stands."""
-        stands = self.of(str(run.directory))
+        stands = self.of(run)
         if not stands.recorded or forced:
             return self._measured_with(run)
         return [] if stands.done else [*self._measured_with(run), self.newer]
@@ -242,7 +231,7 @@ class StudyOnDisk:
     def _to_score(self) -> set[str]:
         """The engines that have cells to do with the scorer."""
         cells = [cell for cell in quality_cells(self.study) if cell.method == "scorer"]
-        return {cell.engine for cell in cells if not self.of(str(cell.directory)).done}
+        return {cell.engine for cell in cells if not self.of(cell).done}
 
     def needs_scorer(self, engine: str) -> bool:
         return engine in self._to_score
@@ -270,9 +259,8 @@ class StudyOnDisk:
         ]
 
     @property
-    def to_do(self) -> list[Run]:
-        """Without baselines: a cell needs nothing less."""
-        return [cell for cell in all_cells(self.study) if not self.of(str(cell.directory)).done]
+    def to_do(self) -> list[Cell]:
+        return [cell for cell, one in self.cells().items() if not one.done]
 
 
 def source_of(made: Manifest) -> str | None:
