@@ -17,7 +17,7 @@ from kvsweep.slices.read import read_slice
 from kvsweep.statistics import student_t_quantile
 from kvsweep.tables import task_scores
 from kvsweep.tables.row import pair_of
-from scipy.stats import binomtest
+from scipy.stats import binomtest, sem, t
 from support import ROOT
 
 STUDY = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
@@ -188,12 +188,14 @@ def test_the_first_answer_of_readme() -> None:
     answer = " ".join(text[text.index("## A first answer") : text.index("## Two commands")].split())
     rows = quality()
     for said, pair in (
-        ("0.014", "q8_0/q4_0"),
-        ("0.118", "q4_0/q8_0"),
-        ("0.205", "turbo4"),
-        ("0.126", "q4_0"),
+        ("0.0140 ± 0.0008", "q8_0/q4_0"),
+        ("0.118 ± 0.007", "q4_0/q8_0"),
+        ("0.205 ± 0.007", "turbo4"),
+        ("0.126 ± 0.005", "q4_0"),
     ):
-        assert said in answer and is_rounded(said, rows[GEMMA, FORK, 4 * K, pair]["kld_mean"])
+        windows = rows[GEMMA, FORK, 4 * K, pair]["kld_windows"]
+        half_width = t.ppf(0.975, len(windows) - 1) * sem(windows)
+        assert said in answer and all(map(is_rounded, said.split(" ± "), (np.mean(windows), half_width)))
     assert "1.24 times" in answer and "14 intervals (10 pairs on the fork, 4 on mainline)" in answer
 
 
