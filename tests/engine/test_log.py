@@ -4,7 +4,7 @@ import time
 
 import pytest
 from kvsweep.engine import log as engine_log
-from kvsweep.engine.help_text import accepted_cache_types, verbose_arguments
+from kvsweep.engine.build_manifest import accepted_cache_types, verbose_arguments
 from kvsweep.engine.logged import EngineLog, KvCache
 from kvsweep.errors import UnparsableOutput
 from support import RECORDED

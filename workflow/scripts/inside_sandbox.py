@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,11 +104,7 @@ def environment(**more: str) -> dict[str, str]:
         **rust,
         **{"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(SCRATCH), "LANG": "C.UTF-8"},
         **{"SHELL": "/bin/bash", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
-        **{
-            name: os.environ[name]
-            for name in ("JAVA_HOME", "GOROOT", "CARGO_HOME", "RUSTUP_HOME")
-            if name in os.environ
-        },
+        **{name: os.environ[name] for name in ("JAVA_HOME", "GOROOT", *RUST) if name in os.environ},
         **more,
     }
 
@@ -128,31 +125,20 @@ def run_harness(channel: Channel, job: dict[str, Any], original: Path) -> dict[s
         *("--read-model-settings", str(settings)),
     ]
     log = SCRATCH / "harness.log"
+    told = {
+        **{"OPENAI_API_BASE": f"http://127.0.0.1:{server.server_port}/v1", "OPENAI_API_KEY": "none"},
+        **{
+            "AIDER_DOCKER": "1",
+            "AIDER_BENCHMARK_DIR": str(BENCHMARKS),
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        },
+    }
     with log.open("wb") as file:
-        done = subprocess.run(
-            command,
-            cwd=repository(),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env=environment(
-                OPENAI_API_BASE=f"http://127.0.0.1:{server.server_port}/v1",
-                OPENAI_API_KEY="none",
-                AIDER_DOCKER="1",
-                AIDER_BENCHMARK_DIR=str(BENCHMARKS),
-                LITELLM_LOCAL_MODEL_COST_MAP="True",
-            ),
-        )
+        done = run(command, repository(), stdout=file, told=told)
     # Not there where the harness ended before it began: its log says why.
     place = BENCHMARKS / RUN / original.relative_to(BENCHMARKS / "original")
-    version = subprocess.run(
-        [sys.executable, "-c", "import aider; print(aider.__version__)"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-        env=environment(),
-    )
+    asked_for = [sys.executable, "-c", "import aider; print(aider.__version__)"]
+    version = run(asked_for, SCRATCH, stderr=subprocess.DEVNULL)
     return {
         "exit_status": done.returncode,
         "version": version.stdout.decode(errors="replace").strip() or None,
@@ -164,6 +150,22 @@ def run_harness(channel: Channel, job: dict[str, Any], original: Path) -> dict[s
     }
 
 
+def run(
+    command: list[str],
+    place: Path,
+    *,
+    stdout: Any = subprocess.PIPE,
+    stderr: Any = subprocess.STDOUT,
+    seconds: float | None = None,
+    told: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command that asks nobody, in ``place``, with the variables ``told`` beside those of ``environment``."""
+    streams = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr}
+    return subprocess.run(
+        command, cwd=place, env=environment(**(told or {})), check=False, timeout=seconds, **streams
+    )
+
+
 def repository() -> Path:
     """An empty one: the harness asks the one that it is started in which commit it is of. That of /aider may be
     anybody's, has not all its files, and in an image there may be none."""
@@ -171,7 +173,7 @@ def repository() -> Path:
     commit = ("-c", "user.name=kvsweep", "-c", "user.email=", "commit", "--quiet", "--allow-empty", "-m", "x")
     for words in (("init", "--quiet"), commit):
         place.mkdir(exist_ok=True)
-        subprocess.run(["git", *words], cwd=place, env=environment(), stdin=subprocess.DEVNULL, check=True)
+        run(["git", *words], place, stdout=None, stderr=None).check_returncode()
     return place
 
 
@@ -210,16 +212,7 @@ def test_example(original: Path) -> dict[str, Any]:
             test.write_text("".join(line for line in test.open() if "@Disabled(" not in line))
     command = next(TESTS[Path(name).suffix] for name in files["test"] if Path(name).suffix in TESTS)
     try:
-        done = subprocess.run(
-            command,
-            cwd=place,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TESTS_SECONDS,
-            check=False,
-        )
+        done = run(command, place, seconds=TESTS_SECONDS)
         said, passed = done.stdout.decode(errors="replace"), done.returncode == 0
     except subprocess.TimeoutExpired:
         said, passed = f"not done after {TESTS_SECONDS} s", False

@@ -33,28 +33,22 @@ def main() -> None:
     make_directory(directory)
     # First of all: without one, nothing of this is of any use.
     found = sandbox.find(asked["sandbox"], asked["image"], where)
-    say(
-        f"{where}: what a model writes will run in {found.kind}"
-        + (f", image {found.image}" if found.image else "")
-    )
+    image = f", image {found.image}" if found.image else ""
+    say(f"{where}: what a model writes will run in {found.kind}{image}")
     python = None
     if found.kind == "bubblewrap":
         python = inputs.packages(directory, arguments.base, lambda line: say(f"{where}: {line}"))
-    trees = directory / "trees"
+
+    def tree(name: str, commit: str, place: str, only: str | None = None) -> str:
+        there = directory / "trees" / place
+        return str(inputs.tree(asked[name], commit, there, f"{where}.{name}", arguments.base, only))
+
     manifest: dict[str, Any] = {
         "task": arguments.name,
         "definition": asked,
         "sandbox": found._asdict(),
-        "aider": str(
-            inputs.tree(
-                asked["aider"], AIDER_COMMIT, trees / "aider", f"{where}.aider", arguments.base, "benchmark"
-            )
-        ),
-        "exercises": str(
-            inputs.tree(
-                asked["polyglot"], EXERCISES_COMMIT, trees / "exercises", f"{where}.polyglot", arguments.base
-            )
-        ),
+        "aider": tree("aider", AIDER_COMMIT, "aider", "benchmark"),
+        "exercises": tree("polyglot", EXERCISES_COMMIT, "exercises"),
         "python": None if python is None else str(python),
         "base": None if python is None else sys.base_prefix,
         "identity": {

@@ -62,12 +62,14 @@ def evidence(
         or any(map(is_host, _OVERRIDDEN.findall(text)))
         or _experts_on_host(log, architecture)
     )
+    moved, buffers = sum(map(float, _MOVED_BUFFER.findall(text))), context.compute_buffers_mib
+    moved_sign = f"buffers of {moved:.0f} MiB did not fit the device and lie in the host's memory"
     signs = [
         *_no_device(context, log, text),
-        *_moved_buffers(text),
+        *([moved_sign] if moved else []),
         *_weights(log, text, on_purpose),
         *_cache(context),
-        *_compute(context),
+        *(["everything is computed on the host"] if buffers and all(map(is_host, buffers)) else []),
         *([] if on_purpose else _splits(context, log)),
     ]
     places = context.kv_devices or tuple(context.compute_buffers_mib)
@@ -101,13 +103,6 @@ def _no_device(context: EngineContext, log: EngineLog, text: str) -> list[str]:
     return ["the engine found no device"]
 
 
-def _moved_buffers(text: str) -> list[str]:
-    moved = sum(map(float, _MOVED_BUFFER.findall(text)))
-    return (
-        [f"buffers of {moved:.0f} MiB did not fit the device and lie in the host's memory"] if moved else []
-    )
-
-
 def _weights(log: EngineLog, text: str, on_purpose: bool) -> list[str]:
     buffers = log.model_buffers_mib
     host = sum(mib for name, mib in buffers.items() if is_host(name))
@@ -130,11 +125,6 @@ def _cache(context: EngineContext) -> list[str]:
         return []
     part = "" if len(on_host) == len(context.kv_devices) else "part of "
     return [f"{part}the KV cache lies in the host's memory"]
-
-
-def _compute(context: EngineContext) -> list[str]:
-    buffers = context.compute_buffers_mib
-    return ["everything is computed on the host"] if buffers and all(map(is_host, buffers)) else []
 
 
 def _splits(context: EngineContext, log: EngineLog) -> list[str]:

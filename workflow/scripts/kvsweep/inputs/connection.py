@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 BAD_CERTIFICATE = "the server's certificate is not accepted"
+# By what stands in the name of an exception.
+_REASONS = {
+    "NameResolution": "the server's name is not known here; is this machine on the network?",
+    "Timeout": "the server does not answer in time",
+    "Certificate": BAD_CERTIFICATE,
+    "Proxy": "the proxy does not let it through",
+}
 _PROGRESS_SECONDS = 15.0
 _BESIDE_A_BAR_SECONDS = 60.0
 
@@ -59,20 +66,14 @@ def reason_of(error: BaseException) -> str:
         if isinstance(item, BaseException) and item not in seen:
             seen.append(item)
             todo += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
-    names = [type(item).__name__ for item in seen]
-    if any("NameResolution" in name for name in names):
-        return "the server's name is not known here; is this machine on the network?"
-    if any("Timeout" in name for name in names):
-        return "the server does not answer in time"
-    if any(
-        "Certificate" in name or "Certificate" in str(item) for name, item in zip(names, seen, strict=True)
-    ):
-        return BAD_CERTIFICATE
-    if any("Proxy" in name for name in names):
-        return "the proxy does not let it through"
+    names = " ".join(type(item).__name__ for item in seen)
+    if any("Certificate" in str(item) for item in seen):
+        names += " Certificate"
+    for part, reason in _REASONS.items():
+        if part in names:
+            return reason
     said = [item.strerror for item in seen if isinstance(item, OSError) and isinstance(item.strerror, str)]
     if said:
         return said[0][0].lower() + said[0][1:]
-    if any("IncompleteRead" in name or "ChunkedEncoding" in name for name in names):
-        return "the connection ended early"
-    return "the connection failed"
+    ended = "IncompleteRead" in names or "ChunkedEncoding" in names
+    return "the connection ended early" if ended else "the connection failed"

@@ -12,6 +12,16 @@ from kvsweep.files import check_room, make_directory, sha256, write_text
 from kvsweep.machine.children import run_to_its_end
 
 _PIP = Path(__file__).with_name("pip_download.py")
+# What pip says, and what that means. It says the second of a host whose name does not resolve and of an error of the
+# index alike.
+_REFUSALS = {
+    "WARNING: Retrying (": ": the package index does not answer, so {package} {version} cannot be fetched; check the "
+    "network, the index and the proxy that pip is told to use, and run again.",
+    "(from versions: none)": ": the package index gave no file of {package}: it has none for this machine, or did not "
+    "answer; correct package, or check the network and the index that pip is told to use, and run again.",
+    "No matching distribution": ".version: the package index has no {package} {version} for this machine; correct "
+    "package or version.",
+}
 
 
 def fetch(package: str, version: str, digest: str, directory: Path, where: str) -> Path:
@@ -52,27 +62,12 @@ def _sentence(output: str, package: str, version: str, digest: str, where: str) 
             f"{where}.sha256: {package} {version} has sha256 {got[1]}, the configuration says {digest}; "
             "nothing was taken from it."
         )
-    if "WARNING: Retrying (" in output:
-        return (
-            f"{where}: the package index does not answer, so {package} {version} cannot be fetched; check the network, "
-            "the index and the proxy that pip is told to use, and run again."
-        )
-    # pip says the same of a host whose name does not resolve and of an error of the index.
-    if "(from versions: none)" in output:
-        return (
-            f"{where}: the package index gave no file of {package}: it has none for this machine, or did not answer; "
-            "correct package, or check the network and the index that pip is told to use, and run again."
-        )
-    if "No matching distribution" in output:
-        return (
-            f"{where}.version: the package index has no {package} {version} for this machine; correct package or "
-            "version."
-        )
+    for said, means in _REFUSALS.items():
+        if said in output:
+            return where + means.format(package=package, version=version)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
-    if (
-        not errors or errors[-1] == "ERROR: Exception:"
-    ):  # a traceback follows, with what happened in its last line
-        errors = lines[-1:]
+    if not errors or errors[-1] == "ERROR: Exception:":
+        errors = lines[-1:]  # of a traceback, whose last line says what happened
     said = " ".join(errors).removeprefix("ERROR: ")[:400] or "no reason given"
     return f"{where}: pip cannot fetch {package} {version} ({said})."

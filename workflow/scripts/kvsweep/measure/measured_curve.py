@@ -18,9 +18,9 @@ def measured_curve(
     """Prefill and decode rates by depth that have been measured for a pair with the same engine and model.
 
     ``curve_directory`` holds a directory for each depth, and for each later round one that holds the same; of several
-    rounds the first counts. Records of another engine or model, of another machine than
-    the one named, and records that cannot be read, are left out: they predict nothing. Where no machine is named and
-    the records are of several, there is no curve: two machines are never one.
+    rounds the first counts. Records of another engine or model, of another machine than the one named, and records that
+    cannot be read, are left out: they predict nothing. Where no machine is named and the records are of several, there
+    is no curve: two machines are never one.
     """
     curve: dict[int, Rates] = {}
     machines = set()
@@ -31,17 +31,14 @@ def measured_curve(
         except KvsweepError:
             continue
         run = recorded.run
-        if run["build_sha256"] != build_sha256 or run["model_sha256"] != model_sha256:
-            continue
-        if machine is not None and run["machine"]["name"] != machine:
+        of, name = (run["build_sha256"], run["model_sha256"]), run["machine"]["name"]
+        if of != (build_sha256, model_sha256) or machine not in (None, name):
             continue
         rates = {test.phase: test.tokens_per_second for test in tests}
         if "prefill" in rates:
-            curve.setdefault(
-                int(run["depth"]),
-                Rates(rates["prefill"], rates.get("decode"), max(fills(recorded.stderr), 1)),
-            )
-            machines.add(run["machine"]["name"])
+            found = Rates(rates["prefill"], rates.get("decode"), max(fills(recorded.stderr), 1))
+            curve.setdefault(int(run["depth"]), found)
+            machines.add(name)
     return curve if len(machines) <= 1 else {}
 
 

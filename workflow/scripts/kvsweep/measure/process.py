@@ -103,13 +103,7 @@ def run(
             signals.hold()  # a second Ctrl-C must not stop this
             engine.returncode = 0  # reaped by wait4, not by subprocess
             _end(waiter, streams, ask_first=ended_by == DONE)
-        if waiter.is_alive() or any(stream.is_alive() for stream in streams):
-            raise KvsweepError(
-                f"{command[0]}: a process of the engine (group {engine.pid}) does not end although it was killed; "
-                "end it before you measure anything else."
-            )
-        for stream in streams:
-            stream.finish()
+        _finish(command[0], waiter, streams)
     return ProcessRecord(
         started_at=started_at.isoformat(timespec="milliseconds"),
         wall_seconds=round(wall_seconds, 3),
@@ -156,6 +150,17 @@ def _end(waiter: _Waiter, streams: Iterable[Stream], ask_first: bool) -> None:
     signal_group(waiter.pid, signal.SIGKILL)
     for thread in (waiter, *streams):
         thread.join(timeout=_KILL_SECONDS)
+
+
+def _finish(program: str, waiter: _Waiter, streams: Iterable[Stream]) -> None:
+    """Raise KvsweepError if the engine has not ended, or a stream could not be written to its end."""
+    if waiter.is_alive() or any(stream.is_alive() for stream in streams):
+        raise KvsweepError(
+            f"{program}: a process of the engine (group {waiter.pid}) does not end although it was killed; "
+            "end it before you measure anything else."
+        )
+    for stream in streams:
+        stream.finish()
 
 
 class _Waiter(threading.Thread):

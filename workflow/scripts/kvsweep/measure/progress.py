@@ -59,16 +59,9 @@ class Progress:
 
     def _leave_sign(self) -> None:
         """Nobody misses it: what cannot be written is not worth an error in the middle of a measurement."""
+        sign = {"pid": os.getpid(), "host": self._host, "started_at": self._started_at, "said": self._said}
         with suppress(KvsweepError):
-            write_json(
-                self._directory / RUNNING,
-                {
-                    "pid": os.getpid(),
-                    "host": self._host,
-                    "started_at": self._started_at,
-                    "said": self._said,
-                },
-            )
+            write_json(self._directory / RUNNING, sign)
 
 
 def pace(what: str, done: int, before: int, total: int, elapsed_seconds: float) -> str | None:

@@ -15,6 +15,8 @@ _TRIES = 8
 _CLOSE = 0.97
 # A first guess only. The same for every item, so that an item does not depend on those before it.
 _BYTES_PER_TOKEN = 2.0
+# Longest text a token can stand for; beyond it a prompt is shorter than it could be.
+MOST_BYTES_PER_TOKEN = 8
 _NEEDED = {"item", "context", "question", "expected", "answer", "seconds"}
 
 Prompt = str | list[int]

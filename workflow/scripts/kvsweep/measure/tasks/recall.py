@@ -22,15 +22,13 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from kvsweep.inputs.demo_text import KINDS, Draw, beginning, compose_full_name, compose_name, compose_thing
-from kvsweep.measure.tasks.item import Item, Words, fitted, placed
+from kvsweep.measure.tasks.item import MOST_BYTES_PER_TOKEN, Item, Words, fitted, placed
 
 _VALUES, _LINKS = 4, 3
 # Letters and digits that take each other's place in a name: those of the text's own syllables.
 _ALIKE = ("bdklmnrt", "aeio", "123456789")
 _ASK = "Read the text. Then answer the question about it.\n\n{text}\n\nQuestion: {question}\n{form}"
 _SHORT = "Answer with the answer alone, without a sentence around it."
-# Longest text a token can stand for; beyond it a prompt is shorter than it could be.
-_MOST_BYTES_PER_TOKEN = 8
 
 
 class _Planted(NamedTuple):
@@ -61,7 +59,7 @@ def _item(
     key = f"{question}/{context}/{index:03d}"
     draw = random.Random(f"recall {definition['seed']} {key}").random
     n_predict = definition["answer_tokens"]
-    background = list(beginning(int(draw() * 2**31), (context - n_predict) * _MOST_BYTES_PER_TOKEN))
+    background = list(beginning(int(draw() * 2**31), (context - n_predict) * MOST_BYTES_PER_TOKEN))
     planted = _KINDS[question](draw, "".join(background))
     # One fact lies evenly anywhere, over the items; several lie anywhere each.
     places = [(index + draw()) / definition["items"]]

@@ -78,39 +78,37 @@ def _problem(kind: str, program: str, image: str) -> str | None:
     if kind != "bubblewrap":
         # An image that is there need not be one that starts, nor have the harness' packages.
         command = _container(program, image, _new_name(), {}, "-c", "import aider")
+    return _ask(command)[1]
+
+
+def _ask(command: list[str]) -> tuple[str, str | None]:
+    """What the sandbox's program says to this, and what is wrong if it fails."""
     try:
-        done = _ask(command)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CHECK_SECONDS,
+            check=False,
+            env=_client_environment(),
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return None if done.returncode == 0 else last_line(done.stderr) or f"exit status {done.returncode}"
-
-
-def _ask(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """What the sandbox's program says to this. Raises OSError or TimeoutExpired."""
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_CHECK_SECONDS,
-        check=False,
-        env=_client_environment(),
-    )
+        return "", str(error)
+    failed = last_line(done.stderr) or f"exit status {done.returncode}"
+    return done.stdout.strip(), failed if done.returncode else None
 
 
 def image_id(sandbox: Sandbox) -> str | None:
     """Which image its name means here; None for bubblewrap. Raises KvsweepError where that is not said."""
     if sandbox.image is None:
         return None
-    try:
-        done = _ask([sandbox.program, "image", "inspect", "--format", "{{.Id}}", sandbox.image])
-        problem = None if done.returncode == 0 and done.stdout.strip() else last_line(done.stderr)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        problem = str(error)
-    if problem is not None:
+    said, problem = _ask([sandbox.program, "image", "inspect", "--format", "{{.Id}}", sandbox.image])
+    if problem is not None or not said:
+        problem = problem or "it says nothing"
         raise KvsweepError(f"{sandbox.image}: {sandbox.kind} does not say which image that is ({problem}).")
-    return done.stdout.strip().removeprefix("sha256:")
+    return said.removeprefix("sha256:")
 
 
 def command(sandbox: Sandbox, places: Places, name: str) -> list[str]:
@@ -194,8 +192,7 @@ class Confined:
         if self._process.poll() is None:
             self._process.kill()  # bubblewrap takes all that is inside along
             if self._sandbox.kind != "bubblewrap":  # a client that is killed leaves its container
-                with suppress(OSError, subprocess.TimeoutExpired):
-                    _ask([self._sandbox.program, "rm", "--force", self._name])
+                _ask([self._sandbox.program, "rm", "--force", self._name])
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
 

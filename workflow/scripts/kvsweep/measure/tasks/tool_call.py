@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from kvsweep.inputs.demo_text import Draw, compose_full_name, compose_name, compose_thing
-from kvsweep.measure.tasks.item import Item, Words, fitted, placed
+from kvsweep.measure.tasks.item import MOST_BYTES_PER_TOKEN, Item, Words, fitted, placed
 
 _VERBS = tuple("order return inspect repair reserve ship store label weigh insure move pack".split())
 _OBJECTS = ("part", "parcel", "pallet", "crate")
@@ -27,7 +27,6 @@ The log so far, a call and its result a line:
 
 Now: {task}
 Answer with one JSON object and nothing else, in this form: {{"tool": NAME, "arguments": {{...}}}}"""
-_MOST_BYTES_PER_TOKEN = 8
 
 
 def items(definition: dict[str, Any], words: Words, chat: bool) -> Iterator[Item]:
@@ -46,7 +45,7 @@ def _item(context: int, index: int, definition: dict[str, Any], words: Words, ch
     name = names[int(draw() * len(names))]
     ticket = _ticket(draw)
     wanted = _order(draw)
-    n_lines = (context - n_predict) * _MOST_BYTES_PER_TOKEN // 100
+    n_lines = (context - n_predict) * MOST_BYTES_PER_TOKEN // 100
     log = [f"{_line(draw, ticket)}\n" for _ in range(n_lines)]
     place = (index + draw()) / definition["items"]
     fact = _result(ticket, compose_full_name(draw), wanted)

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from kvsweep.measure.tasks.item import Item, Words
-
-_MOST_BYTES_PER_TOKEN = 8
+from kvsweep.measure.tasks.item import MOST_BYTES_PER_TOKEN, Item, Words
 
 
 def items(definition: dict[str, Any], words: Words, text: str) -> Iterator[Item]:
@@ -18,14 +16,14 @@ def items(definition: dict[str, Any], words: Words, text: str) -> Iterator[Item]
     """
     for context in sorted(definition["contexts"]):
         n_prompt = context - definition["tokens"]
-        last = max(len(text) - n_prompt * _MOST_BYTES_PER_TOKEN, 0)
+        last = max(len(text) - n_prompt * MOST_BYTES_PER_TOKEN, 0)
         for index in range(definition["items"]):
             start = last * index // max(definition["items"] - 1, 1)
             yield Item(
                 f"continue/{context}/{index:03d}",
                 context,
                 "continue",
-                partial(_prompt, text[start : start + n_prompt * _MOST_BYTES_PER_TOKEN], n_prompt, words),
+                partial(_prompt, text[start : start + n_prompt * MOST_BYTES_PER_TOKEN], n_prompt, words),
                 None,
                 definition["tokens"],
                 said={"start": start},
