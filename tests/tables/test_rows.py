@@ -42,9 +42,9 @@ RUN = {
     "format": 1, "ctk": "f16", "ctv": "f16", "engine": "e", "model": "m", "model_sha256": "cd34",
     "command": ["llama-bench", "-m", "my model.gguf"], "environment": {"TURBO_X": "0"},
     "machine": {"name": "AMD EPYC 2 cores 24GB", "host": "node1", "memory_bytes": 24 * 2**30},
-    "conditions": Conditions(
-        "AC Power", 100, False, "nominal", ("power limit",), ("chrome (process 7)",), 2**34, 0
-    ).as_dict(),
+    "conditions": dataclasses.asdict(
+        Conditions("AC Power", 100, False, "nominal", ("power limit",), ("chrome (process 7)",), 2**34, 0)
+    ),
     "load_before": 0.5, "busy_cores_before": 0.1, "killed_for_memory": False, "attempts": 1,
     "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5,
     "suspended_seconds": 0.0, "peak_rss_bytes": 10**9, "exit_status": 0,

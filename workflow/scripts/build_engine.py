@@ -91,7 +91,7 @@ def build_from_source(
 ) -> dict[str, object]:
     """Source and build stay in ``directory``/work until the build is good: a stopped build goes on where it was.
 
-    Of an engine that was there ``before``, with less, the programs stay as they are, and what they measured.
+    Where the engine was built ``before`` with fewer programs, those stay as they are, and so does what they measured.
     """
     backend = backends.choose_backend(engine.backend)
     if backend != "sycl":

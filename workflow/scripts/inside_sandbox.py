@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def become_the_first_to_end() -> None:
-    """Where memory is short, the system shall end what is in here."""
+    """Let the system end what is in here first where memory is short."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     for limit, value in ((resource.RLIMIT_DATA, MOST_MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
@@ -87,7 +87,7 @@ def become_the_first_to_end() -> None:
 
 
 def copy_exercise(name: str) -> Path:
-    """Alone, so that the harness has nothing else to choose from."""
+    """Copy one exercise to where the harness looks, so that it finds no other."""
     language, exercise = name.split("/")
     place = Path(language, "exercises", "practice", exercise)
     shutil.copytree(Path("/exercises", place), BENCHMARKS / "original" / place)
@@ -167,8 +167,8 @@ def run(
 
 
 def repository() -> Path:
-    """An empty one: the harness asks the one that it is started in which commit it is of. That of /aider may be
-    anybody's, has not all its files, and in an image there may be none."""
+    """Make an empty git repository. The harness asks for the commit of the one that it is started in, and /aider need
+    not be one, or not a whole one."""
     place = SCRATCH / "repository"
     commit = ("-c", "user.name=kvsweep", "-c", "user.email=", "commit", "--quiet", "--allow-empty", "-m", "x")
     for words in (("init", "--quiet"), commit):

@@ -30,8 +30,8 @@ def engine_environment(
 ) -> dict[str, str]:
     """The variables that an engine gets: those of the shell that are no knobs, and those of the configuration.
 
-    ``devices`` is how many were asked a cluster for: a job that has its node to itself gets all of the node's, over
-    which an engine would spread. None takes what the cluster gives.
+    ``devices`` is how many devices the job asked the cluster for: a job that has its node to itself sees all of the
+    node's, and an engine would use them all. None leaves what the cluster gives.
     """
     left_out = set(knobs_in(shell))
     kept = {name: value for name, value in shell.items() if name not in left_out}

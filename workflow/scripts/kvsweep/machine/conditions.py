@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import psutil
 
@@ -32,9 +31,6 @@ class Conditions:
     gpu_users: tuple[str, ...] = ()
     available_memory_bytes: int | None = None
     swap_used_bytes: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def read_conditions(system: str | None = None, probe: Probe = output) -> Conditions:

@@ -18,7 +18,7 @@ from kvsweep.machine import gpus, macos
 from kvsweep.machine.gpus import Gpu
 from kvsweep.machine.probe import content, first, output
 
-# Of a machine's record what two nodes of one kind differ in.
+# Fields of a machine's record in which two nodes of one kind differ.
 _OF_THE_HOST = ("host",)
 
 

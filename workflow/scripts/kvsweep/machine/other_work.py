@@ -48,8 +48,8 @@ def is_busy(cores: float | None) -> bool:
 
 
 def goes_on(before: Reading, after: Reading) -> bool:
-    """Whether the first reading, by another process, can stand before the second: it is recent, and all that was our
-    own then is counted still. The work of a runner that has ended counts as its workflow's, but not at once."""
+    """Whether ``before``, which another process left, can be used: it is recent, and all work that was kvsweep's own
+    then is still counted. The work of a runner that has ended counts as its workflow's, but not at once."""
     return 0 < after.clock - before.clock < _RECENT_SECONDS and before.own <= after.own
 
 

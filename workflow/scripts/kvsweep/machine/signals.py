@@ -10,7 +10,7 @@ from kvsweep.errors import Interrupted
 
 
 class Signals:
-    """Signals that end the runner. They wait until the engine can be ended: one in between must not lose it."""
+    """Signals that end the runner, held back until its engine can be ended with it."""
 
     def __init__(self) -> None:
         self._raise = False

@@ -38,5 +38,5 @@ def side_by_side(processes: int) -> Iterator[Apply]:
 
 
 def _begin(pid: int) -> None:
-    """One that waits for work does not notice that nobody is left to give it any."""
+    """End this worker with the process ``pid``, whose end it would not notice while it waits for work."""
     end_with(pid, lambda: os._exit(1))

@@ -135,15 +135,16 @@ def report_end(
         f"exit status {record.exit_status}" if record.exit_status else ""
     )
     done = count_done(arguments.results, besides=arguments.cell)
+    cores = attempt.busy_cores_before
     parts = [
         f"{arguments.pair}{what_length(arguments)}: {summary}",
-        *([f"ended by {ended}"] if ended else []),
-        *busy_before(attempt.busy_cores_before),
-        *stood_still(record.suspended_seconds),
+        f"ended by {ended}" if ended else "",
+        f"the machine was busy before: other programs took {cores:.1f} cores" if is_busy(cores) else "",
+        stood_still(record.suspended_seconds),
         format_duration(record.wall_seconds),
-        *([f"{done[1] - done[0]} of {done[1]} cells left"] if done else []),
+        f"{done[1] - done[0]} of {done[1]} cells left" if done else "",
     ]
-    say("  " + "; ".join(parts))
+    say("  " + "; ".join(filter(None, parts)))
     # Of ready binaries that were not named one, nobody knows what they were built for.
     if subject.build["backend"] not in (None, "cpu", "auto"):
         log = engine_run.read_stream(subject.directory, log_name)
@@ -151,18 +152,11 @@ def report_end(
             say(f"  note: work left the device: {sign}; see docs/backends.md")
 
 
-def busy_before(cores: float | None) -> list[str]:
-    """What to say of other programs' work right before the engine was started, if it is worth a word."""
-    if cores is None or not is_busy(cores):
-        return []
-    return [f"the machine was busy before: other programs took {cores:.1f} cores"]
-
-
-def stood_still(seconds: float) -> list[str]:
-    """What to say of the time for which an engine could not work, if it is worth a word."""
+def stood_still(seconds: float) -> str:
+    """What to say of the time for which an engine could not work; empty if it is not worth a word."""
     if seconds < SLEPT_SECONDS:
-        return []
-    return [f"this machine slept, or the engine was stopped, for {format_duration(seconds)}"]
+        return ""
+    return f"this machine slept, or the engine was stopped, for {format_duration(seconds)}"
 
 
 def what_length(arguments: argparse.Namespace) -> str:

@@ -182,18 +182,15 @@ def keep(
     ``beside`` names other files of the cell, which are there already; ``more`` is what else run.json says.
     """
     subject.claim.check()
-    last = attempts[-1]
-    process = dataclasses.asdict(last.record)
+    last = dataclasses.asdict(attempts[-1])
+    command, process = last.pop("command"), last.pop("record")
     streams = process.pop("streams")
     for stream in streams:
         stream["name"] = stream["name"].removeprefix(".").removesuffix(".partial")
         partial(subject.directory / stream["name"]).replace(subject.directory / stream["name"])
     record = {
-        **subject.describe(last.command),
-        "load_before": last.load_before,
-        "busy_cores_before": last.busy_cores_before,
-        "conditions": last.conditions.as_dict(),
-        "killed_for_memory": last.killed_for_memory,
+        **subject.describe(command),
+        **last,
         "attempts": len(attempts),
         **(more or {}),
         **process,

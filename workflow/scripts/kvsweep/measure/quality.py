@@ -58,11 +58,8 @@ def baseline(arguments: argparse.Namespace) -> None:
         raise
     partial(logits).replace(logits)
     size, took = format_bytes(logits.stat().st_size), format_duration(attempt.record.wall_seconds)
-    say(
-        "; ".join(
-            [f"  {size} of log-probabilities, {took}", *cell.stood_still(attempt.record.suspended_seconds)]
-        )
-    )
+    slept = cell.stood_still(attempt.record.suspended_seconds)
+    say(f"  {size} of log-probabilities, {took}" + (f"; {slept}" if slept else ""))
     engine_run.keep(subject, [attempt], beside=[logits.name])
 
 

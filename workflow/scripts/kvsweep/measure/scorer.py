@@ -120,14 +120,9 @@ def keep(arguments: argparse.Namespace, subject: Subject, spool: Spool, command:
     # Each process's time is shared by its pairs alike: so the times of all cells add up to that of all processes.
     for name in ("wall_seconds", "suspended_seconds", "cpu_seconds"):
         record[name] = round(sum(one["record"][name] / len(one["pairs"]) for one in records), 3)
-    attempt = Attempt(
-        command,
-        ProcessRecord(**record),
-        records[-1]["load_before"],
-        records[-1]["busy_cores_before"],
-        Conditions(**records[-1]["conditions"]),
-        records[-1]["killed_for_memory"],
-    )
+    conditions = Conditions(**records[-1]["conditions"])
+    same = {name: records[-1][name] for name in ("load_before", "busy_cores_before", "killed_for_memory")}
+    attempt = Attempt(command, ProcessRecord(**record), conditions=conditions, **same)
     cell.report_end(arguments, "scored" if complete else "no result", subject, attempt)
     more = {
         "scorer_sha256": subject.build["files"][SCORER],

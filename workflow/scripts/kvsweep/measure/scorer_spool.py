@@ -6,7 +6,6 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from kvsweep.engine import scorer_file
 from kvsweep.engine.commands import ScorerRequest
@@ -64,7 +63,10 @@ class Spool:
         make_directory(place)
         for name in STREAMS:
             partial(self._subject.directory / name).replace(place / name)
-        write_json(place / "process.json", as_json(attempt, pairs))
+        # The streams lie beside it.
+        bare = dataclasses.replace(attempt, record=dataclasses.replace(attempt.record, streams=()))
+        said = {**dataclasses.asdict(bare), "pairs": [str(pair) for pair in pairs]}
+        write_json(place / "process.json", said)
 
     def processes(self, pair: Pair) -> list[Path]:
         """The processes that this pair took part in, in order."""
@@ -83,19 +85,6 @@ class Spool:
         shutil.rmtree(directory, ignore_errors=True)
         if not list(self.windows.glob("k-*/v-*")):
             shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def as_json(attempt: Attempt, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What is kept of a process that scored ``pairs`` for the cells that are made of it later."""
-    return {
-        "command": list(attempt.command),
-        "pairs": [str(pair) for pair in pairs],
-        "load_before": attempt.load_before,
-        "busy_cores_before": attempt.busy_cores_before,
-        "conditions": attempt.conditions.as_dict(),
-        "killed_for_memory": attempt.killed_for_memory,
-        "record": {**dataclasses.asdict(attempt.record), "streams": []},
-    }
 
 
 def describe_windows(windows: Path, pair: Pair, chunks: int) -> Callable[[Path, float], str | None]:

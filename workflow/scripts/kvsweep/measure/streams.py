@@ -73,7 +73,7 @@ class Stream(threading.Thread):
 
 
 def output(path: Path) -> IO[bytes]:
-    """Opened without a buffer: a full disk is noticed where it is written to, not when the file is closed."""
+    """Open a file without a buffer, so that a full disk is noticed by a write and not when the file is closed."""
     try:
         return cast(IO[bytes], path.open("wb", buffering=0))
     except OSError as error:

@@ -62,7 +62,7 @@ def throughput(arguments: argparse.Namespace) -> None:
         if not slept or len(attempts) == cell.ATTEMPTS:
             break
         # The clock of some systems goes on meanwhile, and with it the engine's.
-        say(f"  {slept[0]}; measuring the cell again")
+        say(f"  {slept}; measuring the cell again")
     try:
         streams = [engine_run.read_stream(subject.directory, name) for name in ("bench.jsonl", "stderr.log")]
         tests = results(*streams)
