@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.inputs import recurrent
-from kvsweep.inputs.header_values import HeaderValues
+from kvsweep.inputs.recurrent import HeaderValues
 from kvsweep.inputs.windows import has_windows, windows
 
 FULL, WINDOW, INDEXER = "full", "window", "indexer"

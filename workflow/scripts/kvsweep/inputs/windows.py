@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvsweep.inputs.header_values import HeaderValues
+from kvsweep.inputs.recurrent import HeaderValues
 
 
 @dataclass(frozen=True)

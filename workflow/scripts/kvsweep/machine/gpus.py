@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from kvsweep.machine.answers import json_in, mebibytes, number_in, rows_of, said
-from kvsweep.machine.probe import Probe, output
+from kvsweep.machine.probe import Probe, json_in, mebibytes, number_in, output, rows_of, said
 
 _STATIC = (
     *("name", "memory.total", "driver_version", "compute_cap"),

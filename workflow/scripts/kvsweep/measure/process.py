@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import Interrupted, KvsweepError
-from kvsweep.machine.children import guard, signal_group
-from kvsweep.machine.signals import ending_signals
+from kvsweep.machine.children import ending_signals, guard, signal_group
 from kvsweep.measure import clock
 from kvsweep.measure.record import DONE, TIME_LIMIT
 from kvsweep.measure.streams import Stream, StreamRecord, output
