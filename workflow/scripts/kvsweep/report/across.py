@@ -9,11 +9,10 @@ from kvsweep.analysis.across import RELATIVE_SPEED
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import format_between
-from kvsweep.report.parts import Entry, Grid, Section, cell_of, written
+from kvsweep.report.parts import Columns, Entry, Section, cell_of, ratio_entry, table_of
 from kvsweep.tables.row import Row
 from kvsweep.units import plural
 
-COLUMNS = ("cell", "here", "there", "here / there")
 _ENDS = ("", "_low", "_high")
 MOST_LINES = 60  # of two set-ups; the others stand in the table's file
 _QUANTITIES = {
@@ -37,11 +36,9 @@ def across_sections(across: Sequence[Row]) -> Iterable[Section]:
             none = f"Nothing of the two can be compared: {plural(len(rows), 'number')} in common differ in {what}."
             yield Section(title, (), "nothing comparable", sentences=(none,))
             continue
-        lines = tuple(map(_line, shown[:MOST_LINES]))
-        notes = tuple(_notes(rows, refused, len(shown)))
-        yield Section(
-            title, (Grid("Each against its f16", COLUMNS, lines, of_numbers=False, notes=notes),), summary
-        )
+        notes = _notes(rows, refused, len(shown))
+        grid = table_of("Each against its f16", _COLUMNS, shown[:MOST_LINES], of_numbers=False, notes=notes)
+        yield Section(title, (grid,), summary)
 
 
 def _named(row: Row, side: str) -> str:
@@ -68,17 +65,17 @@ def _notes(rows: Sequence[Row], refused: Counter[str], shown: int) -> Iterable[s
         yield f"{shown - MOST_LINES:,} more rows in across.parquet."
 
 
-def _line(row: Row) -> tuple[Entry, ...]:
-    return (
-        Entry(cell_of(row, _QUANTITIES[row["quantity"]])),
-        *(_value(row, side) for side in ("value", "other_value")),
-        written(row["ratio"], lambda ratio: format_between(ratio, row["ratio_low"], row["ratio_high"], 4)),
-    )
-
-
 def _value(row: Row, side: str) -> Entry:
     if row["quantity"] == "kld_mean":
         value, low, high = (row[f"{side}{end}"] for end in _ENDS)
         return Entry(format_between(value, low, high, 4), value=row[side])
     value, low, high = (None if row[f"{side}{end}"] is None else 100 * row[f"{side}{end}"] for end in _ENDS)
     return Entry(format_between(value or 0.0, low, high, 4, " %"), value=row[side])
+
+
+_COLUMNS: Columns = {
+    "cell": lambda row: Entry(cell_of(row, _QUANTITIES[row["quantity"]])),
+    "here": lambda row: _value(row, "value"),
+    "there": lambda row: _value(row, "other_value"),
+    "here / there": ratio_entry,
+}

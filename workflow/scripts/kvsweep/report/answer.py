@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kvsweep.analysis.advice import PICK, UNDECIDED
@@ -11,25 +11,12 @@ from kvsweep.analysis.recall_at_depth import format_share
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_between, format_number
 from kvsweep.report.first import sentences_of
-from kvsweep.report.parts import Entry, Grid, by_set_up, number, written
+from kvsweep.report.parts import Columns, Entry, Grid, by_set_up, number, pair_of_row, table_of, written
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count, plural
 
 MOST_NAMES = 4  # of pairs that are not told apart
-
-RANKING_COLUMNS = (
-    "pair",
-    "verdict",
-    "request, s",
-    "of it prefill, s",
-    "of it decode, s",
-    "mean KLD, nats",
-    "bits per value",
-    "memory needed",
-    "deepest measured",
-    "why",
-)
 
 
 @dataclass(frozen=True)
@@ -109,12 +96,9 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
     best = [row for row in ranked if row["verdict"] == UNDECIDED]
     first = pick or next(iter(best), None)
     work = (rows[0]["title"] or rows[0]["workload"]) + (f" (KLD from {text})" if text else "")
-    columns: tuple[str, ...] = RANKING_COLUMNS
-    lines = tuple(_line(row) for row in ranked if row["ctk"] is not None)
-    if any(row["recall"] is not None for row in ranked):
-        recalls = [_recall_entry(row) for row in ranked if row["ctk"] is not None]
-        columns = (*columns[:-1], "recall, %", columns[-1])
-        lines = tuple((*line[:-1], one, line[-1]) for line, one in zip(lines, recalls, strict=True))
+    columns = dict(_RANKING)
+    if all(row["recall"] is None for row in ranked):
+        del columns[_RECALL]
     return Answer(
         work=work,
         request=_request(rows[0]),
@@ -124,7 +108,7 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
         undecided=_names(best),
         decides=(best[0]["decides"] or "") if best else "",
         would_change=(pick["would_change"] or "") if pick else "",
-        ranking=Grid(f"All pairs for {work}", columns, lines),
+        ranking=table_of(f"All pairs for {work}", columns, (row for row in ranked if row["ctk"] is not None)),
     )
 
 
@@ -194,24 +178,25 @@ def _recall(row: Row, unit: str = "") -> str:
     return format_between(value, low, high, unit=unit)
 
 
-def _recall_entry(row: Row) -> Entry:
-    return written(row["recall"], lambda _: _recall(row))
-
-
 def _with_ends(row: Row, column: str) -> str:
     return format_between(row[column], row[f"{column}_low"], row[f"{column}_high"])
 
 
-def _line(row: Row) -> tuple[Entry, ...]:
-    def between(column: str) -> Entry:
-        return written(row[column], lambda _: _with_ends(row, column))
+def _between(column: str) -> Callable[[Row], Entry]:
+    return lambda row: written(row[column], lambda _: _with_ends(row, column))
 
-    return (
-        Entry(_name(row)),
-        Entry(row["verdict"], measured=row["rank"] is not None),
-        *map(between, ("request_seconds", "prefill_seconds", "decode_seconds", "kld_mean")),
-        number(row["bits_per_value"], 4),
-        written(row["needed_bytes"], format_bytes),
-        written(row["largest_depth"], format_count),
-        Entry(row["why"] or ABSENT),
-    )
+
+_RECALL = "recall, %"
+_RANKING: Columns = {
+    "pair": pair_of_row,
+    "verdict": lambda row: Entry(row["verdict"], measured=row["rank"] is not None),
+    "request, s": _between("request_seconds"),
+    "of it prefill, s": _between("prefill_seconds"),
+    "of it decode, s": _between("decode_seconds"),
+    "mean KLD, nats": _between("kld_mean"),
+    "bits per value": lambda row: number(row["bits_per_value"], 4),
+    "memory needed": lambda row: written(row["needed_bytes"], format_bytes),
+    "deepest measured": lambda row: written(row["largest_depth"], format_count),
+    _RECALL: lambda row: written(row["recall"], lambda _: _recall(row)),
+    "why": lambda row: Entry(row["why"] or ABSENT),
+}

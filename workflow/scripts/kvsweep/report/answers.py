@@ -6,34 +6,24 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT, format_number, in_percent
-from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, count, number, written
-from kvsweep.tables.row import Row, pair_of
+from kvsweep.report.parts import (
+    Columns,
+    Entry,
+    Section,
+    by_pair,
+    by_set_up,
+    count,
+    number,
+    pair_of_row,
+    table_of,
+    written,
+)
+from kvsweep.tables.row import Row
 from kvsweep.units import format_count
 
-COLUMNS = (
-    "pair",
-    "task",
-    "context",
-    "right, %",
-    "95 % interval",
-    "answers",
-    "less f16's, points",
-    "95 % interval ",
-    "q",
-    "verdict",
-)
 _NOTES = (
     "Compared item by item with f16 of the same engine: exact test of McNemar, with q-values over all comparisons of "
     "the table (Benjamini and Hochberg).",
-)
-_OF_TRAJECTORIES = (
-    "pair",
-    "task",
-    "context",
-    "same tokens, %",
-    "first other token (median)",
-    "all the same",
-    "of",
 )
 
 
@@ -45,10 +35,9 @@ def task_sections(rows: Sequence[Row]) -> Iterable[Section]:
         followed = [row for row in ordered if row["same_tokens"] is not None]
         grids = []
         if right:
-            grids.append(Grid("Right answers", COLUMNS, tuple(map(_right, right)), notes=_NOTES))
+            grids.append(table_of("Right answers", _RIGHT, right, notes=_NOTES))
         if followed:
-            lines = tuple(map(_followed, followed))
-            grids.append(Grid("Likeliest continuations beside f16's", _OF_TRAJECTORIES, lines))
+            grids.append(table_of("Likeliest continuations beside f16's", _FOLLOWED, followed))
         if grids:
             yield Section(title, tuple(grids))
 
@@ -66,34 +55,35 @@ def _between(row: Row, name: str) -> Entry:
     return Entry(ABSENT if low is None or high is None else f"{_percent(low)} to {_percent(high)}")
 
 
-def _right(row: Row) -> tuple[Entry, ...]:
+def _verdict(row: Row) -> Entry:
     unseen = row["detectable"] if row["verdict"] == "no difference shown" else None
     note = ""
     if unseen is not None:
         note = f"one of {format_number(100 * unseen, 2)} points would have shown in 4 of 5 runs"
         if unseen >= 1:
             note = "too few answers to show any difference in 4 of 5 runs"
-    return (
-        Entry(str(pair_of(row))),
-        Entry(_name(row)),
-        written(row["context"], format_count),
-        written(row["share"], _percent),
-        _between(row, "share"),
-        written(row["items"], count),
-        written(row["difference"], _percent),
-        _between(row, "difference"),
-        number(row["q_value"], 2),
-        Entry(row["verdict"] or ABSENT, note=note),
-    )
+    return Entry(row["verdict"] or ABSENT, note=note)
 
 
-def _followed(row: Row) -> tuple[Entry, ...]:
-    return (
-        Entry(str(pair_of(row))),
-        Entry(_name(row)),
-        written(row["context"], format_count),
-        written(row["same_tokens"], _percent),
-        number(row["median_first_difference"]),
-        written(row["never_left"], str),
-        written(row["compared"], count),
-    )
+_ITEMS: Columns = {
+    "pair": pair_of_row,
+    "task": lambda row: Entry(_name(row)),
+    "context": lambda row: written(row["context"], format_count),
+}
+_RIGHT: Columns = {
+    **_ITEMS,
+    "right, %": lambda row: written(row["share"], _percent),
+    "95 % interval": lambda row: _between(row, "share"),
+    "answers": lambda row: written(row["items"], count),
+    "less f16's, points": lambda row: written(row["difference"], _percent),
+    "95 % interval ": lambda row: _between(row, "difference"),
+    "q": lambda row: number(row["q_value"], 2),
+    "verdict": _verdict,
+}
+_FOLLOWED: Columns = {
+    **_ITEMS,
+    "same tokens, %": lambda row: written(row["same_tokens"], _percent),
+    "first other token (median)": lambda row: number(row["median_first_difference"]),
+    "all the same": lambda row: written(row["never_left"], str),
+    "of": lambda row: written(row["compared"], count),
+}

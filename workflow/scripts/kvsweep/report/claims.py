@@ -8,10 +8,8 @@ from collections.abc import Iterable, Sequence
 from kvsweep.analysis.claim_parts import NO_DATA
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_set_up
+from kvsweep.report.parts import Columns, Entry, Section, by_set_up, table_of
 from kvsweep.tables.row import Row
-
-COLUMNS = ("no.", "statement", "verdict", "value", "expected", "tolerance", "how it was decided")
 
 
 def claim_sections(claims: Sequence[Row]) -> Iterable[Section]:
@@ -20,25 +18,15 @@ def claim_sections(claims: Sequence[Row]) -> Iterable[Section]:
     rows = [{**row, "source": row["subject"]} for row in claims]
     for title, own in by_set_up(rows, SUBJECT):
         counts = Counter(row["verdict"] for row in own)
-        lines = tuple(_line(row) for row in sorted(own, key=lambda row: (row["claim"], str(row["corpus"]))))
+        in_order = sorted(own, key=lambda row: (row["claim"], str(row["corpus"])))
+        grid = table_of("Statements", _COLUMNS, in_order, of_numbers=False)
         summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        yield Section(
-            title, (Grid("Statements", COLUMNS, lines, of_numbers=False),), summary, set(counts) != {NO_DATA}
-        )
+        yield Section(title, (grid,), summary, set(counts) != {NO_DATA})
 
 
-def _line(row: Row) -> tuple[Entry, ...]:
-    statement = row["statement"] + (f" ({row['corpus']})" if row["corpus"] else "")
+def _expected(row: Row) -> Entry:
     relation = {"about": "", None: ""}.get(row["relation"], f"{row['relation']} ")
-    return (
-        Entry(str(row["claim"]), value=row["claim"]),
-        Entry(statement),
-        Entry(row["verdict"], measured=row["verdict"] != NO_DATA, note=row.get("basis") or ""),
-        Entry(in_unit(row["value"], row["unit"]), value=row["value"]),
-        Entry(ABSENT if row["expected"] is None else relation + in_unit(row["expected"], row["unit"])),
-        Entry(in_unit(row["tolerance"], row["unit"]), note=row["tolerance_reason"] or ""),
-        Entry(row["note"] or ABSENT),
-    )
+    return Entry(ABSENT if row["expected"] is None else relation + in_unit(row["expected"], row["unit"]))
 
 
 def in_unit(value: float | None, unit: str | None) -> str:
@@ -48,3 +36,18 @@ def in_unit(value: float | None, unit: str | None) -> str:
     if unit == "fraction":
         return f"{format_number(100 * value, 3)} %"
     return f"{format_number(value, 4)}{f' {unit}' if unit else ''}"
+
+
+_COLUMNS: Columns = {
+    "no.": lambda row: Entry(str(row["claim"]), value=row["claim"]),
+    "statement": lambda row: Entry(row["statement"] + (f" ({row['corpus']})" if row["corpus"] else "")),
+    "verdict": lambda row: Entry(
+        row["verdict"], measured=row["verdict"] != NO_DATA, note=row.get("basis") or ""
+    ),
+    "value": lambda row: Entry(in_unit(row["value"], row["unit"]), value=row["value"]),
+    "expected": _expected,
+    "tolerance": lambda row: Entry(
+        in_unit(row["tolerance"], row["unit"]), note=row["tolerance_reason"] or ""
+    ),
+    "how it was decided": lambda row: Entry(row["note"] or ABSENT),
+}

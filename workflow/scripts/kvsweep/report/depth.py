@@ -6,8 +6,19 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.numbers import ABSENT, format_number, format_with_error
-from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, number, written
-from kvsweep.tables.row import Row, pair_of
+from kvsweep.report.parts import (
+    Columns,
+    Entry,
+    Grid,
+    Section,
+    by_pair,
+    by_set_up,
+    number,
+    pair_of_row,
+    table_of,
+    written,
+)
+from kvsweep.tables.row import Row
 from kvsweep.units import format_count
 
 MOST_DEPTHS = 6  # columns; the table depth has them all
@@ -48,21 +59,20 @@ def _kld(row: Row | None) -> Entry:
 def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
     """A section for each set-up, text and context, from rows of the table `agreement`."""
     for title, group in by_set_up(rows, QUALITY_SUBJECT):
-        lines = tuple(_agreement(row) for own in by_pair(group).values() for row in own)
-        columns = ("pair", "llama-perplexity, nats", "scorer, nats", "difference, %", "explained", "verdict")
-        note = (
-            "“explained”: a bound, no interval of 95 %: the largest difference that the 16 bits of llama-perplexity's "
-            "file account for, in nats.",
-        )
-        yield Section(title, (Grid("Mean KL divergence by both methods", columns, lines, notes=note),))
+        in_order = (row for own in by_pair(group).values() for row in own)
+        grid = table_of("Mean KL divergence by both methods", _AGREEMENT, in_order, notes=[_EXPLAINED])
+        yield Section(title, (grid,))
 
 
-def _agreement(row: Row) -> tuple[Entry, ...]:
-    return (
-        Entry(str(pair_of(row))),
-        number(row["kld_perplexity"], 5),
-        number(row["kld_scorer"], 5),
-        written(row["relative"], lambda share: format_number(100 * share, 2)),
-        number(row["expected_high"], 2),
-        Entry(row["verdict"], note=row["why"] or ""),
-    )
+_EXPLAINED = (
+    "“explained”: a bound, no interval of 95 %: the largest difference that the 16 bits of llama-perplexity's file "
+    "account for, in nats."
+)
+_AGREEMENT: Columns = {
+    "pair": pair_of_row,
+    "llama-perplexity, nats": lambda row: number(row["kld_perplexity"], 5),
+    "scorer, nats": lambda row: number(row["kld_scorer"], 5),
+    "difference, %": lambda row: written(row["relative"], lambda share: format_number(100 * share, 2)),
+    "explained": lambda row: number(row["expected_high"], 2),
+    "verdict": lambda row: Entry(row["verdict"], note=row["why"] or ""),
+}

@@ -6,8 +6,19 @@ from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.numbers import ABSENT, format_between, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, written
-from kvsweep.study.pairs import pair_label, pair_order
+from kvsweep.report.parts import (
+    Columns,
+    Entry,
+    Grid,
+    Section,
+    by_depth,
+    by_pair,
+    by_set_up,
+    pair_of_row,
+    table_of,
+    written,
+)
+from kvsweep.study.pairs import pair_order
 from kvsweep.tables.row import Row
 from kvsweep.units import format_bytes, format_count
 
@@ -30,41 +41,34 @@ def memory_sections(
         if title in limits:
             grids += _limits(limits[title])
         if any(row["kv_bytes"] is not None for row in sizes.get(title, ())):
-            grids.append(_sizes(sizes[title]))
+            grids.append(by_depth("KV cache by depth", sizes[title], _size, _head, SIZE_NOTES))
         if title in rates:
             grids.append(_rates(rates[title]))
         surprises = [row for row in sizes.get(title, ()) if row["surprise"]]
         if surprises:
-            grids.append(_surprises(surprises))
+            surprises.sort(key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"]))
+            what = "What the model of memory does not explain"
+            grids.append(table_of(what, _SURPRISES, surprises, of_numbers=False))
         if grids:
             yield Section(title, tuple(grids))
 
 
-def _sizes(rows: Sequence[Row]) -> Grid:
-    depths = sorted({row["depth"] for row in rows})
-    lines = []
-    for pair, own in by_pair(rows).items():
-        cells = {row["depth"]: row for row in own}
-        lines.append((Entry(str(pair)), *(_size(cells.get(depth)) for depth in depths)))
-    return Grid(
-        "KV cache by depth", ("pair \\ depth", *map(format_count, depths)), tuple(lines), notes=SIZE_NOTES
-    )
+def _head(rows: Sequence[Row]) -> Entry:
+    return pair_of_row(rows[0])
 
 
 def _rates(rows: Sequence[Row]) -> Grid:
     """How fast a fuller cache is read, to each pair's deepest depth, beside what the memory can do."""
     peak = rows[0]["peak_gigabytes_per_second"]
-    lines = []
-    for pair, own in by_pair(rows).items():
-        row = max(own, key=lambda row: int(row["depth_to"]))
-        lines.append(
-            (
-                Entry(str(pair)),
-                Entry(f"{format_count(row['depth_from'])} to {format_count(row['depth_to'])}"),
-                Entry(_rate(row), value=row["gigabytes_per_second"]),
-                Entry(_of_peak(row, peak), value=row["share"]),
-            )
-        )
+    deepest = (max(own, key=lambda row: int(row["depth_to"])) for own in by_pair(rows).values())
+    columns: Columns = {
+        "pair": pair_of_row,
+        "from depth to depth": lambda row: Entry(
+            f"{format_count(row['depth_from'])} to {format_count(row['depth_to'])}"
+        ),
+        "GB/s": lambda row: Entry(_rate(row), value=row["gigabytes_per_second"]),
+        "of the peak, %": lambda row: Entry(_of_peak(row, peak), value=row["share"]),
+    }
     of_machine = (
         f"Peak of this machine's memory: {format_number(peak, 4)} GB/s (resources/bandwidths.csv)."
         if peak
@@ -72,14 +76,8 @@ def _rates(rows: Sequence[Row]) -> Grid:
     )
     kinds = ", ".join(sorted({row["interval"] for row in rows if row["interval"]}))
     intervals = f"In brackets the interval ({kinds})." if kinds else "One round tells no interval."
-    return Grid(
-        "How fast decode reads a fuller cache",
-        ("pair", "from depth to depth", "GB/s", "of the peak, %"),
-        tuple(lines),
-        notes=(
-            f"Bytes that the cache grows by over the time that a token takes longer. {intervals} {of_machine}",
-        ),
-    )
+    note = f"Bytes that the cache grows by over the time that a token takes longer. {intervals} {of_machine}"
+    return table_of("How fast decode reads a fuller cache", columns, deepest, notes=[note])
 
 
 def _rate(row: Row, of: float = 1.0) -> str:
@@ -95,9 +93,9 @@ def _of_peak(row: Row, peak: float | None) -> str:
     return ABSENT if row["share"] is None or not peak else _rate(row, 100 / peak)
 
 
-def _size(row: Row | None) -> Entry:
-    if row is None or row["kv_bytes"] is None:
-        return Entry("" if row is None else ABSENT)
+def _size(row: Row) -> Entry:
+    if row["kv_bytes"] is None:
+        return Entry(ABSENT)
     computed = "" if row["kv_from"] == "log" else " (computed)"
     total = "" if row["needed_bytes"] is None else f"{format_bytes(row['needed_bytes'])} in all"
     ended = (row["status"],) if row["status"] != "measured" else ()
@@ -145,16 +143,10 @@ def _limit(row: Row | None) -> Entry:
     return Entry(f"{recommended:,}", note=held, value=recommended)
 
 
-def _surprises(rows: Sequence[Row]) -> Grid:
-    lines = [
-        (
-            Entry(pair_label(row["ctk"], row["ctv"])),
-            written(row["depth"], format_count),
-            Entry(row["surprise"]),
-            written(row["needed_bytes"], format_bytes),
-            written(row["machine_memory_bytes"], format_bytes),
-        )
-        for row in sorted(rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), row["depth"]))
-    ]
-    columns = ("pair", "depth", "what happened", "needed", "the machine has")
-    return Grid("What the model of memory does not explain", columns, tuple(lines), of_numbers=False)
+_SURPRISES: Columns = {
+    "pair": pair_of_row,
+    "depth": lambda row: written(row["depth"], format_count),
+    "what happened": lambda row: Entry(row["surprise"]),
+    "needed": lambda row: written(row["needed_bytes"], format_bytes),
+    "the machine has": lambda row: written(row["machine_memory_bytes"], format_bytes),
+}

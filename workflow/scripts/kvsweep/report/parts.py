@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.analysis.groups import compare
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.numbers import ABSENT, format_number
+from kvsweep.numbers import ABSENT, format_between, format_number
 from kvsweep.study.pairs import Pair, pair_label, pair_order
 from kvsweep.tables.row import Row, pair_of, ran_as, source_order
 from kvsweep.units import format_count
@@ -74,6 +74,35 @@ class Section:
     sentences: tuple[str, ...] = ()
 
 
+Columns = Mapping[str, Callable[[Row], Entry]]  # what stands in a column, by its name
+
+
+def table_of(
+    caption: str, columns: Columns, rows: Iterable[Row], of_numbers: bool = True, notes: Iterable[str] = ()
+) -> Grid:
+    """A line for each row."""
+    lines = tuple(tuple(entry(row) for entry in columns.values()) for row in rows)
+    return Grid(caption, tuple(columns), lines, of_numbers, tuple(notes))
+
+
+def by_depth(
+    caption: str,
+    rows: Iterable[Row],
+    entry: Callable[[Row], Entry],
+    head: Callable[[Sequence[Row]], Entry],
+    notes: Iterable[str] = (),
+) -> Grid:
+    """Pairs down, depths across; what was never asked for stays empty."""
+    rows = list(rows)
+    depths = sorted({row["depth"] for row in rows})
+    lines = []
+    for own in by_pair(rows).values():
+        cells = {row["depth"]: row for row in own}
+        entries = (entry(cells[depth]) if depth in cells else Entry("") for depth in depths)
+        lines.append((head(own), *entries))
+    return Grid(caption, ("pair \\ depth", *map(format_count, depths)), tuple(lines), notes=tuple(notes))
+
+
 def by_set_up(rows: Iterable[Row], subject: Sequence[str]) -> list[tuple[str, tuple[Row, ...]]]:
     """Title and rows of each set-up: what was measured here first, what others published last."""
     comparison = compare(sorted(rows, key=source_order), subject)
@@ -89,6 +118,11 @@ def label_of(row: Row) -> str:
 
 def marks_of(row: Row) -> tuple[str, ...]:
     return ("fallback",) if row["fallback"] else ()
+
+
+def pair_of_row(row: Row) -> Entry:
+    """The pair that was asked for, of a table that has only cells in which it ran."""
+    return Entry(str(pair_of(row)))
 
 
 def pair_entry(rows: Iterable[Row]) -> Entry:
@@ -124,6 +158,11 @@ def cell_of(row: Row, quantity: str) -> str:
     if row["phase"] is not None:
         where = f"{row['phase']} at {format_count(row['depth'])}"
     return f"{pair_of(row)}, {where}, {quantity}"
+
+
+def ratio_entry(row: Row) -> Entry:
+    """The ratio of two numbers with the ends of its interval, where they are known."""
+    return written(row["ratio"], lambda one: format_between(one, row["ratio_low"], row["ratio_high"], 4))
 
 
 def count(value: int | None) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.reference import is_control
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.numbers import ABSENT, format_error, format_number, in_percent
-from kvsweep.report.parts import Entry, Grid, by_pair, by_set_up, marks_of, pair_entry
+from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, marks_of, pair_entry
 from kvsweep.report.quality import BY_TOKEN_NOTE, is_by_token, with_half
 from kvsweep.report.speed import rate_notes, speed_entry
 from kvsweep.study.pairs import Pair
@@ -30,15 +29,7 @@ QUALITY_NOTES = (
 MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is posted
 
 
-@dataclass(frozen=True)
-class StudyTables:
-    """The tables of one set-up that it has numbers for."""
-
-    title: str
-    grids: tuple[Grid, ...]
-
-
-def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[StudyTables]:
+def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[Section]:
     """The tables of each set-up that was measured here; where there is none, of each published one."""
     rows = [*throughput, *quality]
     ours = [row for row in rows if not is_published(row)] or rows
@@ -48,7 +39,7 @@ def study_tables(throughput: Sequence[Row], quality: Sequence[Row]) -> list[Stud
         qualities = [row for row in own if "phase" not in row]
         grids = (*_quality(qualities), *_decode(speeds), *_row_of_depth(speeds))
         if grids:
-            found.append(StudyTables(title, grids))
+            found.append(Section(title, grids))
     return found
 
 

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import SUBJECT
-from kvsweep.numbers import ABSENT, format_between, format_number
-from kvsweep.report.parts import Entry, Grid, Section, by_set_up, cell_of, written
+from kvsweep.numbers import ABSENT, format_number
+from kvsweep.report.parts import Columns, Entry, Section, by_set_up, cell_of, ratio_entry, table_of
 from kvsweep.tables.row import Row
 from kvsweep.units import plural
 
-COLUMNS = (
-    "cell",
-    "published by",
-    "ours",
-    "theirs",
-    "ours / theirs",
-    "comparable",
-    "what differs",
-    "what may differ",
-)
 _NAMES = {
     "tokens_per_second": "tokens/s",
     "ppl": "PPL",
@@ -36,28 +26,29 @@ def comparison_sections(comparisons: Sequence[Row]) -> Iterable[Section]:
         notes: tuple[str, ...] = ()
         if len(rows) > MOST_LINES:
             notes = (f"{len(rows) - MOST_LINES:,} more rows in comparisons.parquet.",)
-        lines = tuple(map(_line, rows[:MOST_LINES]))
         comparable = sum(row["comparable"] is not False for row in rows)
         summary = f"{plural(len(rows), 'number')} in common, {comparable} comparable as far as is known"
-        grid = Grid("Numbers in common", COLUMNS, lines, of_numbers=False, notes=notes)
+        grid = table_of("Numbers in common", _COLUMNS, rows[:MOST_LINES], of_numbers=False, notes=notes)
         yield Section(title, (grid,), summary)
 
 
-def _line(row: Row) -> tuple[Entry, ...]:
-    def value(side: str, status: str) -> Entry:
-        number = row[side]
-        if number is None:
-            return Entry(row[status], measured=False)
-        shown = 100 * number if row["unit"] == "fraction" else number
-        return Entry(format_number(shown, 4), value=number)
+def _value(row: Row, side: str, status: str) -> Entry:
+    number = row[side]
+    if number is None:
+        return Entry(row[status], measured=False)
+    shown = 100 * number if row["unit"] == "fraction" else number
+    return Entry(format_number(shown, 4), value=number)
 
-    return (
-        Entry(cell_of(row, _NAMES[row["quantity"]])),
-        Entry(str(row["published"]).removeprefix("published:"), note=row["published_machine"] or ""),
-        value("ours", "our_status"),
-        value("theirs", "their_status"),
-        written(row["ratio"], lambda ratio: format_between(ratio, row["ratio_low"], row["ratio_high"], 4)),
-        Entry(COMPARABLE[row["comparable"]], measured=row["comparable"] is not False),
-        Entry("; ".join(row["differs"] or []) or ABSENT),
-        Entry(", ".join(row["unknown"] or []) or ABSENT),
-    )
+
+_COLUMNS: Columns = {
+    "cell": lambda row: Entry(cell_of(row, _NAMES[row["quantity"]])),
+    "published by": lambda row: Entry(
+        str(row["published"]).removeprefix("published:"), note=row["published_machine"] or ""
+    ),
+    "ours": lambda row: _value(row, "ours", "our_status"),
+    "theirs": lambda row: _value(row, "theirs", "their_status"),
+    "ours / theirs": ratio_entry,
+    "comparable": lambda row: Entry(COMPARABLE[row["comparable"]], measured=row["comparable"] is not False),
+    "what differs": lambda row: Entry("; ".join(row["differs"] or []) or ABSENT),
+    "what may differ": lambda row: Entry(", ".join(row["unknown"] or []) or ABSENT),
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from kvsweep.analysis.estimates import BY_TOKEN, Value, gap, half_width, t_quantile
 from kvsweep.analysis.groups import QUALITY_SUBJECT
@@ -13,6 +12,7 @@ from kvsweep.analysis.row_values import quality_of
 from kvsweep.numbers import ABSENT, format_between, format_number, format_with_error
 from kvsweep.report.parts import (
     NO_DIFFERENCE,
+    Columns,
     Entry,
     Grid,
     Section,
@@ -30,67 +30,60 @@ BY_TOKEN_NOTE = (
     "is 1.1 to 5 times as much."
 )
 
-QUALITY_COLUMNS = (
-    "pair",
-    "PPL",
-    "PPL − PPL(base)",
-    "ln PPL ratio",
-    "mean KLD, nats",
-    "99.9 % KLD",
-    "same top-1, %",
-    "bits K / V",
-    "windows",
-)
-
 
 def quality_sections(rows: Sequence[Row]) -> Iterable[Section]:
     """A section for every engine, machine, model, corpus and context: a line for each row, ordered by pair."""
     for title, group in by_set_up(rows, QUALITY_SUBJECT):
         control = control_of(group)
-        lines = [_quality_line(row, control) for own in by_pair(group).values() for row in own]
-        grid = Grid(
-            "Perplexity, divergence, agreement", QUALITY_COLUMNS, tuple(lines), notes=tuple(_notes(lines))
-        )
-        yield Section(title, (grid,))
+        lines = tuple(_line(row, control) for own in by_pair(group).values() for row in own)
+        names = ("pair", *_columns(control))
+        notes = tuple(_notes(lines))
+        yield Section(title, (Grid("Perplexity, divergence, agreement", names, lines, notes=notes),))
 
 
-def _quality_line(row: Row, control: Row | None) -> tuple[Entry, ...]:
-    head = pair_entry([row])
+def _line(row: Row, control: Row | None) -> tuple[Entry, ...]:
+    head, columns = pair_entry([row]), _columns(control)
     head = Entry(head.text + (" (control)" if is_control(row) else ""), head.marks + marks_of(row))
     if not is_measured(row):
         ppl = with_half(row, "ppl").text if row["ppl"] is not None else row["status"]
-        return (head, Entry(ppl, measured=False), *(Entry(ABSENT) for _ in QUALITY_COLUMNS[2:]))
-    difference = row["ppl_difference_stderr"]
-    return (
-        head,
-        with_half(row, "ppl"),
-        Entry(
-            format_with_error(row["ppl_difference"], difference and t_quantile(math.inf) * difference),
-            value=row["ppl_difference"],
+        return (head, Entry(ppl, measured=False), *[Entry(ABSENT)] * (len(columns) - 1))
+    return (head, *(entry(row) for entry in columns.values()))
+
+
+def _columns(control: Row | None) -> Columns:
+    """Of a measured row, beside the pair."""
+    return {
+        "PPL": lambda row: with_half(row, "ppl"),
+        "PPL − PPL(base)": _difference,
+        "ln PPL ratio": lambda row: with_half(
+            row, "ln_ppl_ratio", findings=(NO_DIFFERENCE,) if _may_be_equal(row) else ()
         ),
-        replace(with_half(row, "ln_ppl_ratio"), findings=(NO_DIFFERENCE,) if _may_be_equal(row) else ()),
-        replace(
-            with_half(row, "kld_mean"), findings=(AT_THE_FLOOR,) if is_at_the_floor(row, control) else ()
+        "mean KLD, nats": lambda row: with_half(
+            row, "kld_mean", findings=(AT_THE_FLOOR,) if is_at_the_floor(row, control) else ()
         ),
-        _tail(row),
-        with_half(row, "top1_agreement"),
-        Entry(f"{format_number(row['bits_per_value_k'], 4)} / {format_number(row['bits_per_value_v'], 4)}"),
-        Entry(count(row["chunks"])),
-    )
+        "99.9 % KLD": _tail,
+        "same top-1, %": lambda row: with_half(row, "top1_agreement"),
+        "bits K / V": lambda row: Entry(
+            " / ".join(format_number(row[f"bits_per_value_{side}"], 4) for side in "kv")
+        ),
+        "windows": lambda row: Entry(count(row["chunks"])),
+    }
 
 
-_POSSIBLE = {
-    "kld_mean": (0.0, math.inf),
-    "ppl": (1.0, math.inf),
-    "top1_agreement": (0.0, 100.0),
-}  # as it is shown
+def _difference(row: Row) -> Entry:
+    value, stderr = row["ppl_difference"], row["ppl_difference_stderr"]
+    return Entry(format_with_error(value, stderr and t_quantile(math.inf) * stderr), value=value)
 
 
-def with_half(row: Row, column: str, unit: str = "") -> Entry:
+# As it is shown.
+_POSSIBLE = {"kld_mean": (0.0, math.inf), "ppl": (1.0, math.inf), "top1_agreement": (0.0, 100.0)}
+
+
+def with_half(row: Row, column: str, unit: str = "", findings: tuple[str, ...] = ()) -> Entry:
     """A value ± half of its 95 % interval, a share in percent; a dagger where tokens are taken as independent."""
     value = quality_of(row, column)
     if value is None:
-        return Entry(ABSENT)
+        return Entry(ABSENT, findings=findings)
     if column == "ppl" and row["ppl_stderr"] is not None:
         value = Value(row["ppl"], row["ppl_stderr"], kind=BY_TOKEN)  # of published ones, too
     half, kind = half_width([(1, value)])
@@ -98,7 +91,7 @@ def with_half(row: Row, column: str, unit: str = "") -> Entry:
     possible = _POSSIBLE.get(column, (-math.inf, math.inf))
     text = format_with_error(factor * value.value, None if half is None else factor * half, *possible)
     by_token = kind == BY_TOKEN and column != "ppl"
-    return Entry(text + unit + (" †" if by_token else ""), value=value.value)
+    return Entry(text + unit + (" †" if by_token else ""), findings=findings, value=value.value)
 
 
 def is_by_token(entry: Entry) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kvsweep.analysis.groups import SUBJECT
@@ -15,7 +15,7 @@ from kvsweep.report.parts import (
     Entry,
     Grid,
     Section,
-    by_pair,
+    by_depth,
     by_set_up,
     marks_of,
     pair_entry,
@@ -23,7 +23,6 @@ from kvsweep.report.parts import (
 from kvsweep.statistics import Interval
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, pair_of
-from kvsweep.units import format_count
 
 RATE_NOTES = (
     "Tokens over time, geometric mean over rounds of one process each; ± is half of the 95 % interval over rounds.",
@@ -45,22 +44,10 @@ def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
             for n_tokens in sorted({row["n_tokens"] for row in own}, key=lambda n: (n is None, n or 0)):
                 timed = "" if n_tokens is None else f", {n_tokens} tokens timed"
                 cells = [row for row in own if row["n_tokens"] == n_tokens]
-                grid = by_depth(f"{phase_title}{timed}: tokens/s", cells, speed_entry)
-                grids.append(replace(grid, notes=rate_notes(cells)))
+                caption = f"{phase_title}{timed}: tokens/s"
+                grids.append(by_depth(caption, cells, speed_entry, pair_entry, rate_notes(cells)))
                 grids += _differences(f"{phase_title}{timed}", cells)
         yield Section(title, tuple(grids))
-
-
-def by_depth(caption: str, rows: Sequence[Row], entry: Callable[[Row], Entry]) -> Grid:
-    """Pairs down, depths across; what was never asked for stays empty."""
-    depths = sorted({row["depth"] for row in rows})
-    lines = []
-    for own in by_pair(rows).values():
-        cells = {row["depth"]: row for row in own}
-        lines.append(
-            (pair_entry(own), *(entry(cells[depth]) if depth in cells else Entry("") for depth in depths))
-        )
-    return Grid(caption, ("pair \\ depth", *map(format_count, depths)), tuple(lines))
 
 
 def speed_entry(row: Row) -> Entry:
@@ -105,7 +92,9 @@ def _differences(title: str, cells: Sequence[Row]) -> Iterable[Grid]:
     others = [row for row in cells if not is_reference(row, reference)]
     if others:
         caption = f"{title}: difference from {reference} at equal depth"
-        grid = by_depth(caption, others, lambda row: _difference_entry(row, base.get(row["depth"])))
+        grid = by_depth(
+            caption, others, lambda row: _difference_entry(row, base.get(row["depth"])), pair_entry
+        )
         texts = [entry.note or entry.text for line in grid.rows for entry in line[1:]]
         said = {
             WITHIN_ROUNDS: any("[" in text for text in texts),

@@ -22,7 +22,7 @@ from kvsweep.report.depth import agreement_sections, depth_sections
 from kvsweep.report.duels import duel_sections
 from kvsweep.report.memory import memory_sections
 from kvsweep.report.parts import Caution, Cell, Grid, Section
-from kvsweep.report.post import StudyTables, study_tables
+from kvsweep.report.post import study_tables
 from kvsweep.report.published import comparison_sections
 from kvsweep.report.quality import quality_sections
 from kvsweep.report.speed import throughput_sections
@@ -79,7 +79,7 @@ class View:
     models: Grid
     machines: Grid
     machine_records: Grid
-    study_tables: tuple[StudyTables, ...]  # for the post
+    study_tables: tuple[Section, ...]  # for the post
     provenance: Provenance
 
 
