@@ -53,6 +53,11 @@ def as_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+def known_in(record: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
+    """What a record says under the names of a table's columns."""
+    return {name: record[name] for name in schema.names if name in record}
+
+
 def _pair(row: Mapping[str, Any]) -> str | None:
     ctk, ctv = row.get("ctk"), row.get("ctv")
     return None if ctk is None or ctv is None else str(Pair(ctk, ctv))

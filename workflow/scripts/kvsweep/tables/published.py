@@ -22,8 +22,8 @@ from kvsweep.tables.quality_schemas import QUALITY
 from kvsweep.tables.row import Row
 from kvsweep.tables.schemas import TASKS, THROUGHPUT
 from kvsweep.tables.set_up_schemas import MODELS
+from kvsweep.tables.status import STATUSES
 
-STATUSES = ("measured", "oom", "unsupported", "timeout", "crashed", "skipped")
 # What the published numbers are about: column, of which table.
 RATES = ("tokens_per_second",)
 SHARES = ("share",)
@@ -111,16 +111,8 @@ def _names_of(model: Mapping[str, Any]) -> Iterable[str]:
 
 def _read_sources(path: Path) -> dict[str, dict[str, Any]]:
     sources = read_yaml(path)
-    keys = {
-        "title",
-        "engine",
-        "engine_commit",
-        "engine_family",
-        LIKELY_COMMIT,
-        "backend",
-        "date",
-        MACHINE_MEMORY,
-    }
+    of_engine = ("engine", "engine_commit", "engine_family", LIKELY_COMMIT, "backend")
+    keys = {"title", "date", *of_engine, MACHINE_MEMORY}
     if not isinstance(sources, dict):
         raise KvsweepError(f"{path}: must have an entry for each source.")
     for name, entry in sources.items():

@@ -4,24 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from kvsweep.tables.columns import (
-    ASKED_PAIR,
-    CACHE,
-    CACHES,
-    ENGINE_AND_MODEL,
-    EVIDENCE,
-    FAMILY,
-    FROM,
-    OUTCOME,
-    PAIR,
-    POSITIONS,
-    PROCESS,
-    PROOFS,
-    SCORED,
-    as_schema,
-    ends,
-    field,
-)
+from kvsweep.tables import columns
+from kvsweep.tables.columns import as_schema, ends, field
 
 # A part of the scored positions of a cell: of all its windows, the tokens that were predicted at about one depth.
 PART = """
@@ -43,7 +27,7 @@ error_by | text | | windows: Student's t over them; blocks: of a single window, 
     nothing of other windows
 """
 
-_PRINTED = """
+PRINTED = """
 ppl | real | | perplexity
 ppl_stderr | real | | standard error of the perplexity
 ppl_base | real | | perplexity of the f16/f16 baseline on the same tokens
@@ -85,7 +69,7 @@ top1_windows | integers | tokens | tokens of each window whose most likely next 
 # How it was measured, and what only the scorer tells: from each token's record instead of printed digits.
 _SCORER = f"""
 method | text | | perplexity (llama.cpp's own tool) or scorer (kvsweep's); null in older slices and published rows
-{POSITIONS}
+{columns.POSITIONS}
 scored_tokens | integer | tokens | tokens that were scored; null by perplexity
 kld_block_stderr | real | nats | standard error of kld_mean from blocks of 64 neighbouring tokens; null
     by perplexity
@@ -100,18 +84,18 @@ top1_by_depth_stderr | reals | fraction | its standard error, likewise
 """
 
 QUALITY = as_schema(
-    ENGINE_AND_MODEL,
-    SCORED,
+    columns.ENGINE_AND_MODEL,
+    columns.SCORED,
     "chunks | integer | | windows that were scored",
-    PAIR,
-    OUTCOME,
-    _PRINTED,
-    CACHE,
-    PROCESS,
-    EVIDENCE,
+    columns.PAIR,
+    columns.OUTCOME,
+    PRINTED,
+    columns.CACHE,
+    columns.PROCESS,
+    columns.EVIDENCE,
     _WINDOWS,
-    CACHES,
-    PROOFS,
+    columns.CACHES,
+    columns.PROOFS,
     _SCORER,
     field(
         "by_position",
@@ -119,8 +103,8 @@ QUALITY = as_schema(
         "",
         "each part of depth_tokens with all that is known of it, in units of the table depth; null by perplexity",
     ),
-    FROM,
-    FAMILY,
+    columns.FROM,
+    columns.FAMILY,
     """
 corpus_sha256 | text | | sha256 of the text that was scored; null where not known
 reference | text | | engine whose f16 the divergence is from: the cell's own or the one of quality.reference; null where
@@ -131,10 +115,10 @@ reference_commit | text | | commit of that engine's source, where it is another 
 
 # A file a cell.
 TOKENS = as_schema(
-    ENGINE_AND_MODEL,
-    SCORED,
-    POSITIONS,
-    ASKED_PAIR,
+    columns.ENGINE_AND_MODEL,
+    columns.SCORED,
+    columns.POSITIONS,
+    columns.ASKED_PAIR,
     """
 window | integer32 | | number of the window in the text, from 0
 depth | integer32 | tokens | tokens of the window in the cache when the token was predicted

@@ -120,14 +120,11 @@ class _Work:
         together = pa.concat_tables(parts) if parts else None
         if together is None:
             return self.schema.empty_table()
-        # The last row of a name and phase wins: a cell that was read again stands behind its older rows.
-        rows: dict[str, list[int]] = {}
-        names, keys = (together.column(name).to_pylist() for name in (_CELL, _KEY))
-        for index, (name, key) in enumerate(zip(names, keys, strict=True)):
-            if self.keys.get(name) == key:
-                rows.setdefault(name, []).append(index)
-        order = [index for cell in self.group.cells for index in rows.get(str(cell.directory), ())]
-        del names, keys, rows
+        # Of a cell that was read again the older rows have another key.
+        place = {cell: number for number, cell in enumerate(self.keys.items())}
+        cells = zip(*(together.column(name).to_pylist() for name in (_CELL, _KEY)), strict=True)
+        places = {index: place[cell] for index, cell in enumerate(cells) if cell in place}
+        order = sorted(places, key=places.__getitem__)
         if order != list(range(together.num_rows)):
             together = together.take(order)
         if read or self.kept is None or together.num_rows != self.kept.num_rows:

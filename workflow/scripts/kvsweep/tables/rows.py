@@ -24,6 +24,8 @@ from kvsweep.measure.record import Recorded
 from kvsweep.statistics import drift, window_counts, window_stderr, window_values
 from kvsweep.study.cells import Cell, QualityCell, ThroughputCell
 from kvsweep.tables import scored
+from kvsweep.tables.columns import as_schema
+from kvsweep.tables.quality_schemas import PRINTED
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 from kvsweep.tables.where_it_ran import names_no_device, weights_on_device, what_ran, where_it_ran
 
@@ -222,20 +224,8 @@ def outcome(verdict: Verdict) -> Row:
 
 
 def _statistics(found: KlStatistics) -> Row:
-    same = (
-        *("ppl", "ppl_stderr", "ppl_base", "ln_ppl_ratio", "ln_ppl_ratio_stderr", "ppl_difference"),
-        *(
-            "ppl_difference_stderr",
-            "kld_mean",
-            "kld_mean_stderr",
-            "kld_median",
-            "kld_p90",
-            "kld_p95",
-            "kld_p99",
-        ),
-        *("kld_p999", "kld_max", "top1_agreement", "top1_agreement_stderr", "delta_p_rms"),
-    )
-    row = {name: getattr(found, name) for name in same}
+    names = (*as_schema(PRINTED).names, "ppl_difference", "ppl_difference_stderr")
+    row = {name: getattr(found, name) for name in names}
     for name, means in (
         ("kld", [window.kld_mean for window in found.windows]),
         ("ln_ppl_ratio", [window.ln_ppl_ratio for window in found.windows]),

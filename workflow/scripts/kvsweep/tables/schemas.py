@@ -5,40 +5,26 @@ Times are seconds, memory is bytes, shares are fractions from 0 to 1, time stamp
 
 from __future__ import annotations
 
-from kvsweep.tables.columns import (
-    ASKED_PAIR,
-    CACHE,
-    CACHES,
-    ENGINE_AND_MODEL,
-    EVIDENCE,
-    FAMILY,
-    FROM,
-    OUTCOME,
-    PAIR,
-    PHASE,
-    PROCESS,
-    PROOFS,
-    TASK,
-    as_schema,
-)
+from kvsweep.tables import columns
+from kvsweep.tables.columns import as_schema
 from kvsweep.tables.quality_schemas import QUALITY
 from kvsweep.tables.set_up_schemas import ENGINES, MACHINES, MODELS
 
 THROUGHPUT = as_schema(
-    ENGINE_AND_MODEL,
-    PAIR,
+    columns.ENGINE_AND_MODEL,
+    columns.PAIR,
     "depth | integer | tokens | tokens in the KV cache before the timed ones",
-    PHASE,
-    OUTCOME,
+    columns.PHASE,
+    columns.OUTCOME,
     """
 tokens_per_second | real | tokens/s | mean of the repetitions' rates; over rounds see the table speed
 tokens_per_second_stddev | real | tokens/s | sample standard deviation over the repetitions
 samples | reals | tokens/s | each repetition's rate, in order
 repetitions | integer | | repetitions that were measured
 """,
-    CACHE,
-    PROCESS,
-    EVIDENCE,
+    columns.CACHE,
+    columns.PROCESS,
+    columns.EVIDENCE,
     """
 drift_per_repetition | real | | trend of the rate over the repetitions, as a fraction of the mean
 drift_stderr | real | | standard error of the trend
@@ -50,19 +36,19 @@ machine_memory_bytes | integer | bytes | memory of the machine that the cell ran
 tokens_per_second_rounding | real | tokens/s | half a unit of its last printed digit; published rows only
 likely_engine_commit | text | | commit that was likely run but not stated; published rows only
 """,
-    CACHES,
+    columns.CACHES,
     "round | integer | | round of the cell's process, 1 for the first; null in published rows and older slices",
-    PROOFS,
-    FROM,
-    FAMILY,
+    columns.PROOFS,
+    columns.FROM,
+    columns.FAMILY,
 )
 
 TASKS = as_schema(
-    ENGINE_AND_MODEL,
-    TASK,
+    columns.ENGINE_AND_MODEL,
+    columns.TASK,
     "n_ctx | integer | tokens | context of the server: the longest of the task",
-    PAIR,
-    OUTCOME,
+    columns.PAIR,
+    columns.OUTCOME,
     """
 items | integer | | items that were asked for
 answered | integer | | items with a record, of an answer or of why there is none
@@ -73,12 +59,12 @@ chat | flag | | whether items were asked in the model's chat template
 seed | integer | | what the items were drawn with
 items_seconds | real | s | time of all items, of every process that answered some
 """,
-    CACHE,
-    PROCESS,
-    EVIDENCE,
-    CACHES,
-    PROOFS,
-    FROM,
+    columns.CACHE,
+    columns.PROCESS,
+    columns.EVIDENCE,
+    columns.CACHES,
+    columns.PROOFS,
+    columns.FROM,
     """
 right_at_once | integer | | of right: after the first of several tries; exercises only
 share_rounding | real | fraction | half a unit of the last printed digit of share; published rows only
@@ -88,9 +74,9 @@ harness_version | text | | of aider, as it says itself; exercises only
 )
 
 TASK_ITEMS = as_schema(
-    ENGINE_AND_MODEL,
-    TASK,
-    ASKED_PAIR,
+    columns.ENGINE_AND_MODEL,
+    columns.TASK,
+    columns.ASKED_PAIR,
     """
 item | text | | name of the item in the task: the same question with every pair
 context | integer | tokens | room for prompt and answer
@@ -111,7 +97,7 @@ prompt_seconds | real | s | of them for the prompt, as the server says
 generate_seconds | real | s | of them for the answer, as the server says
 source | text | | measured or slice:NAME
 """,
-    FROM,
+    columns.FROM,
     """
 passed_at | integer | | try after which the tests passed, from 1; null where none did; exercises only, as all below
 malformed_edits | integer | | answers whose changes could not be applied

@@ -10,6 +10,8 @@ from kvsweep.engine.sizes import kv_bytes_per_token
 from kvsweep.inputs.kv_layers import LayerGroup
 from kvsweep.inputs.model_header import groups_in_manifest
 from kvsweep.machine.description import machine_record
+from kvsweep.tables.columns import known_in
+from kvsweep.tables.set_up_schemas import ENGINES, MACHINES, MODELS
 
 Row = dict[str, Any]
 
@@ -17,16 +19,9 @@ Row = dict[str, Any]
 def engine_row(build: Mapping[str, Any]) -> Row:
     """``build`` is build.json."""
     return {
-        "engine": build["engine"],
+        **known_in(build, ENGINES),
         "engine_commit": build["commit"],
-        "backend": build["backend"],
-        "source_kind": build["source_kind"],
-        "source": build["source"],
-        "version": build["version"],
-        "compiler": build["compiler"],
-        "cmake_options": build["cmake_options"],
         "environment": [f"{name}={value}" for name, value in build["environment"].items()],
-        "cache_types": build["cache_types"],
         "files": [f"{digest}  {name}" for name, digest in build["files"].items()],
         "arguments": [shlex.join([program, *given]) for program, given in build.get("arguments", {}).items()]
         or None,
@@ -35,15 +30,10 @@ def engine_row(build: Mapping[str, Any]) -> Row:
 
 def model_row(model: Mapping[str, Any]) -> Row:
     """``model`` is model.json."""
-    same = (
-        *("model", "architecture", "weight_type", "n_parameters", "n_layers", "n_kv_layers", "n_heads"),
-        *("head_size_k", "head_size_v", "n_vocab", "n_ctx_train"),
-        *("kv_values_per_token_k", "kv_values_per_token_v"),
-    )
     groups = groups_in_manifest(model)
     per_token = {} if groups is None else kv_bytes_per_token(groups)
     return {
-        **{name: model[name] for name in same},
+        **known_in(model, MODELS),
         "cache_types": list(per_token) or None,
         "kv_bytes_per_token": list(per_token.values()) or None,
         "model_sha256": model["sha256"],
@@ -51,7 +41,6 @@ def model_row(model: Mapping[str, Any]) -> Row:
         "file_bytes": model["size_bytes"],
         "n_kv_heads": max(model["n_kv_heads"], default=None),
         **_caches(groups),
-        **{name: model.get(name) for name in ("recurrent_bytes", "rope_scaling", "n_ctx_original")},
         "source": "measured",
     }
 
@@ -71,26 +60,17 @@ def _caches(groups: tuple[LayerGroup, ...] | None) -> Row:
 
 def machine_row(machine: Mapping[str, Any], hosts: Iterable[str], n_cells: int) -> Row:
     """``machine`` is what run.json says of it; ``hosts`` are those that are alike, on which ``n_cells`` ran."""
-    same = (
-        *("cpu", "cores", "physical_cores", "numa_nodes", "cpu_governor", "cpu_max_mhz", "memory_bytes"),
-        *("system", "distribution", "gpu_limit_bytes"),
-    )
     gpus = machine.get("gpus", [])
     of_each = (
-        "arch",
-        "driver",
-        "memory_bytes",
-        "power_limit_watts",
-        "max_clock_mhz",
-        "max_memory_clock_mhz",
+        *("arch", "driver", "memory_bytes", "power_limit_watts", "max_clock_mhz", "max_memory_clock_mhz"),
         "cores",
     )
     return {
+        **known_in(machine, MACHINES),
         "machine_record": machine_record(machine),
         "machine": machine["name"],
         "hosts": sorted(hosts),
         "cells": n_cells,
-        **{name: machine.get(name) for name in same},
         "gpus": [gpu["name"] for gpu in gpus],
         **{f"gpu_{name}": [gpu.get(name) for gpu in gpus] for name in of_each},
         "source": "measured",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvsweep.tables.columns import FROM, SOURCE, as_schema
+from kvsweep.tables import columns
+from kvsweep.tables.columns import as_schema
 
 ENGINES = as_schema(
     """
@@ -19,7 +20,7 @@ cache_types | texts | | cache types that the engine accepts, from its own help
 files | texts | | 'sha256  name' of each binary and shared library
 arguments | texts | | program and more arguments of all its runs; null where there are none
 """,
-    FROM,
+    columns.FROM,
 )
 
 MODELS = as_schema(
@@ -45,7 +46,7 @@ cache_types | texts | | cache types, in the order of kv_bytes_per_token
 kv_bytes_per_token | reals | bytes | what a token adds to the KV cache with K and V of each of cache_types, once
     windows are full
 """,
-    SOURCE,
+    columns.SOURCE,
     """
 kv_kinds | texts | | kinds of layers by cache: full, window, indexer; null where it is not known
 kv_kind_layers | integers | | layers of each of kv_kinds
@@ -56,7 +57,7 @@ recurrent_bytes | integer | bytes | state of one sequence in recurrent layers; n
 rope_scaling | text | | what stretches the model's positions, from its header
 n_ctx_original | integer | tokens | context before positions were stretched, from its header
 """,
-    FROM,
+    columns.FROM,
 )
 
 MACHINES = as_schema(
@@ -85,6 +86,6 @@ gpu_cores | integers | | cores of each GPU (Apple)
 gpu_limit_bytes | integer | bytes | what the GPU may hold of the machine's memory (iogpu.wired_limit_mb); null where
     macOS decides
 """,
-    SOURCE,
-    FROM,
+    columns.SOURCE,
+    columns.FROM,
 )
