@@ -13,7 +13,7 @@ from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures.depth import token_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PairKey, curve
+from kvsweep.figures.marks import PairKey, draw_curve, measured
 from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
@@ -89,19 +89,8 @@ def _steps_aside(lines: dict[PairKey, list[Row]]) -> dict[PairKey, float]:
 
 def _draw(lines: dict[PairKey, list[Row]], asides: dict[PairKey, float], axes: Axes, legend: Legend) -> None:
     for pair, rows in lines.items():
-        aside = asides[pair]
-        share = [100 * row["share"] for row in rows]
-        bars = axes.errorbar(
-            [row["context"] * aside for row in rows],
-            share,
-            yerr=[
-                [100 * (row["share"] - row["share_low"]) for row in rows],
-                [100 * (row["share_high"] - row["share"]) for row in rows],
-            ],
-            label=pair_label(*pair),
-            **curve(pair),
-        )
-        legend.setdefault(pair_label(*pair), bars.lines[0])
+        x = [row["context"] * asides[pair] for row in rows]
+        draw_curve(axes, pair, x, [measured(row, "share", 100) for row in rows], legend)
     contexts = [row["context"] for rows in lines.values() for row in rows]
     token_axis(axes, contexts)
     room = 2 ** (0.14 * _octaves(lines))

@@ -12,7 +12,7 @@ from kvsweep.analysis.groups import Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
-from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, bar, explain_published, source_of
 from kvsweep.figures.memory import SET_UP
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, is_published
@@ -65,22 +65,25 @@ def _is_uncertain(row: Row) -> bool:
     return str(row["verdict"]) != "crosses"
 
 
+def _position(depth: float, smallest: float) -> float:
+    """Between 0 and the smallest other depth that was measured an axis of depths has no logarithm."""
+    return depth_position(depth, smallest) if depth >= smallest else depth / smallest
+
+
 def _draw(rows: Sequence[Row], lines: Sequence[str], axes: Axes, legend: Legend) -> None:
     measured = sorted({depth for row in rows for depth in row["depths"]})
     smallest = smallest_depth(measured)
     for row in rows:
         pair = Pair.parse(row["ahead_after"])
         look = style.pair_style(pair.ctk, pair.ctv)
-        x = depth_position(row["depth"], smallest) if row["depth"] >= smallest else row["depth"] / smallest
-        ends = [
-            None if end is None else (depth_position(end, smallest) if end >= smallest else end / smallest)
-            for end in (row["depth_low"], row["depth_high"])
-        ]
-        known = ends[0] is not None and ends[1] is not None
+        x = _position(row["depth"], smallest)
+        low, high = (
+            None if row[end] is None else _position(row[end], smallest) for end in ("depth_low", "depth_high")
+        )
         bars = axes.errorbar(
             [x],
             [lines.index(_words(row))],
-            xerr=[[max(x - (ends[0] or 0), 0)], [max((ends[1] or 0) - x, 0)]] if known else None,
+            xerr=bar(x, low, high),
             linestyle="none",
             color=look.colour,
             marker=look.marker,

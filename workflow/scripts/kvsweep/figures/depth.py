@@ -14,7 +14,16 @@ from kvsweep.analysis.reference import is_control, kld_error
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PairKey, curve, explain_published, marker, pairs_in_order, words_for
+from kvsweep.figures.marks import (
+    PairKey,
+    bar,
+    curve,
+    explain_published,
+    marker,
+    measured,
+    pairs_in_order,
+    words_for,
+)
 from kvsweep.figures.marks import pair_of as look_of
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row, is_published
@@ -177,13 +186,11 @@ def _tail(title: str, group: Group) -> Panel:
         ends = [row[name] for row in rows for name in ("kld_p999", "kld_p999_low", "kld_p999_high")]
         log_axis(axes, "y", [end for end in ends if end], margin=0.1)
         for row in rows:
-            low, high = row["kld_p999_low"], row["kld_p999_high"]
-            known = low is not None and high is not None
             axes.errorbar(
                 [row["kld_mean"]],
                 [row["kld_p999"]],
                 xerr=None if (error := kld_error(row)) is None else [error],
-                yerr=[[row["kld_p999"] - low], [high - row["kld_p999"]]] if known else None,
+                yerr=bar(*measured(row, "kld_p999")),
                 linestyle="none",
                 label=pair_label(*look_of(row)),
                 **marker(look_of(row), published=is_published(row)),

@@ -6,6 +6,7 @@ Crossed: part of the graph left the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,10 +16,13 @@ from matplotlib.lines import Line2D
 
 from kvsweep.figures import style
 from kvsweep.figures.drawing import Legend
-from kvsweep.study.pairs import effective_pair, pair_order
+from kvsweep.study.pairs import effective_pair, pair_label, pair_order
 from kvsweep.tables.row import Row, is_published
 
 PairKey = tuple[str, str, str, str]
+Measured = tuple[
+    float, float | None, float | None
+]  # a value, and the ends of its interval where they are known
 
 FALLBACK_NOTE = "fallback: left the device"
 PAPER_COLOUR = "#ffffff"
@@ -54,6 +58,41 @@ def marker(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
 def curve(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
     line = {"linestyle": style.pair_style(*pair).dashes, "linewidth": style.THIN if published else style.LINE}
     return {**marker(pair, published=published), **line}
+
+
+def measured(row: Row, column: str, factor: float = 1.0) -> Measured:
+    """A value of a row, with the ends of its interval, in units of which the table's has ``factor``."""
+    value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return factor * value, None if low is None else factor * low, None if high is None else factor * high
+
+
+def draw_curve(
+    axes: Axes,
+    pair: PairKey,
+    x: Sequence[float],
+    values: Sequence[Measured],
+    legend: Legend,
+    *,
+    published: bool = False,
+) -> None:
+    """A pair's values with their error bars; what is not a number interrupts the curve."""
+    label = pair_label(*pair)
+    bars = axes.errorbar(
+        x,
+        [value for value, _, _ in values],
+        yerr=[
+            [math.nan if low is None else value - low for value, low, _ in values],
+            [math.nan if high is None else high - value for value, _, high in values],
+        ],
+        label=label,
+        **curve(pair, published=published),
+    )
+    legend.setdefault(label, bars.lines[0])
+
+
+def bar(value: float, low: float | None, high: float | None) -> list[list[float]] | None:
+    """The error bar of a single point, as ``errorbar`` takes it; None where an end is not known."""
+    return None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
 
 
 def cross_out(axes: Axes, points: Sequence[tuple[float, float]], legend: Legend) -> None:

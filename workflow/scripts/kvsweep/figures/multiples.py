@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel
 from kvsweep.figures.machines import SetUp, comparable_rows, models_of, set_ups_of
-from kvsweep.figures.marks import curve, explain_published, pair_of, pairs_in_order
+from kvsweep.figures.marks import draw_curve, explain_published, measured, pair_of, pairs_in_order
 from kvsweep.figures.ratio_bars import FARTHEST, interval_numbers
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row, is_published
@@ -53,17 +52,8 @@ def _draw(set_up: SetUp, everything: Sequence[Row], axes: Axes, legend: Legend) 
     axes.axhline(100, color="#444444", linewidth=1, zorder=1.5)
     for pair in pairs_in_order(set_up.rows):
         rows = sorted((row for row in set_up.rows if pair_of(row) == pair), key=lambda row: int(row["depth"]))
-        bars = axes.errorbar(
-            [depth_position(row["depth"], smallest) for row in rows],
-            [100 * row["ratio"] for row in rows],
-            yerr=[
-                [math.nan if row[end] is None else 100 * abs(row[end] - row["ratio"]) for row in rows]
-                for end in ("ratio_low", "ratio_high")
-            ],
-            label=pair_label(*pair),
-            **curve(pair, published=published),
-        )
-        legend.setdefault(pair_label(*pair), bars.lines[0])
+        x = [depth_position(row["depth"], smallest) for row in rows]
+        draw_curve(axes, pair, x, [measured(row, "ratio", 100) for row in rows], legend, published=published)
     if published:
         explain_published(set_up.rows, legend)
     log_axis(axes, "y", [100.0, *(100 * end for row in everything for end in _extent(row))])

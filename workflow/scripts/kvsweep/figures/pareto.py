@@ -12,7 +12,7 @@ from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, bar, explain_published, measured, source_of
 from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row, is_published
@@ -63,12 +63,6 @@ def _label(row: Row, low: float) -> str:
     return f"{pair_label(row['ctk'], row['ctv'])}{bits}{below}"
 
 
-def _bar(row: Row, column: str) -> list[list[float]] | None:
-    """From the value down and up to the ends of its interval; None where they are not known."""
-    value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
-    return None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
-
-
 def _ends(rows: Sequence[Row], column: str) -> list[float]:
     """Both ends of every interval, where they are known: a bar that leaves the picture has no length."""
     ends = (row[f"{column}{end}"] for row in rows for end in ("_low", "_high"))
@@ -93,8 +87,8 @@ def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes
         axes.errorbar(
             [x],
             [y],
-            xerr=_bar(row, "decode"),
-            yerr=_bar(row, "kld_mean") if y == row["kld_mean"] else None,
+            xerr=bar(*measured(row, "decode")),
+            yerr=bar(*measured(row, "kld_mean")) if y == row["kld_mean"] else None,
             fmt="none",
             ecolor=look.colour,
             zorder=2.5,

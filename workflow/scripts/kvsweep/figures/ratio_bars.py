@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.marks import PAPER_COLOUR, PairKey
+from kvsweep.figures.marks import PAPER_COLOUR, PairKey, bar, measured
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
 
@@ -36,15 +36,12 @@ def interval_numbers(row: Row) -> dict[str, float | int | None]:
 
 def draw_bar(axes: Axes, row: Row, line: float, colour: Any, **look: Any) -> Bar:
     """A row's ratio at a height of the panel; hollow where it has no interval."""
-    x, low, high = (
-        None if row[name] is None else 100 * row[name] for name in ("ratio", "ratio_low", "ratio_high")
-    )
-    assert x is not None
+    x, low, high = measured(row, "ratio", 100)
     known = low is not None and high is not None
     bars = axes.errorbar(
         [x],
         [line],
-        xerr=[[x - low], [high - x]] if low is not None and high is not None else None,
+        xerr=bar(x, low, high),
         linestyle="none",
         color=colour,
         markerfacecolor=colour if known else PAPER_COLOUR,

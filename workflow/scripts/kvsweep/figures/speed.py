@@ -17,10 +17,12 @@ from kvsweep.analysis.speed import against
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.marks import (
+    Measured,
     PairKey,
     cross_out,
-    curve,
+    draw_curve,
     explain_published,
+    measured,
     pair_of,
     pairs_in_order,
     words_for,
@@ -30,9 +32,8 @@ from kvsweep.study.pairs import Pair, pair_label, pair_order
 from kvsweep.tables.row import Row, is_published
 
 _HEIGHT = 3.9  # inches
-SLOWER_BY_FACTORS = (
-    -100 * 2 / 3
-)  # percent; beside a slower one no difference between the others could be seen
+# Percent; beside a slower one no difference between the others could be seen.
+SLOWER_BY_FACTORS = -100 * 2 / 3
 
 
 def prefill_by_depth(speed: Sequence[Row]) -> Drawing:
@@ -94,18 +95,9 @@ def _rates(missing: dict[tuple[Any, ...], set[int]], title: str, group: Group) -
                 # Cells that were not measured interrupt the curve.
                 gaps = missing.get(_curve_of(next(iter(cells.values()))), set()) - set(cells)
                 depths = sorted(cells.keys() | gaps)
-                label = pair_label(*pair)
-                bars = axes.errorbar(
-                    [depth_position(d, smallest) for d in depths],
-                    [cells[d]["tokens_per_second"] if d in cells else math.nan for d in depths],
-                    yerr=[
-                        [_length(cells.get(d), "tokens_per_second_low") for d in depths],
-                        [_length(cells.get(d), "tokens_per_second_high") for d in depths],
-                    ],
-                    label=label,
-                    **curve(pair, published=published),
-                )
-                legend.setdefault(label, bars.lines[0])
+                x = [depth_position(d, smallest) for d in depths]
+                values = [measured(cells[d], "tokens_per_second") if d in cells else _GAP for d in depths]
+                draw_curve(axes, pair, x, values, legend, published=published)
                 fallback += [
                     (depth_position(d, smallest), row["tokens_per_second"])
                     for d, row in cells.items()
@@ -150,27 +142,18 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
     )
 
 
+_GAP: Measured = (math.nan, None, None)
 _ENDS = ("tokens_per_second_low", "tokens_per_second", "tokens_per_second_high")
-
-
-def _length(row: Row | None, end: str) -> float:
-    """How far a rate's error bar reaches; not a number where there is none."""
-    return math.nan if row is None or row[end] is None else abs(row[end] - row["tokens_per_second"])
 
 
 # --- differences --------------------------------------------------------------------------------------------
 
 
 def _relative(speed: Sequence[Row], phase: str, title: str) -> Drawing:
-    measured = [row for row in speed if row["phase"] == phase and row["tokens_per_second"] is not None]
-    comparison = compare_beside_published(
-        [row for row in measured if not row["fallback"]], THROUGHPUT_SUBJECT
-    )
-    left_out = by_columns([row for row in measured if row["fallback"]], THROUGHPUT_SUBJECT)
+    known = [row for row in speed if row["phase"] == phase and row["tokens_per_second"] is not None]
+    comparison = compare_beside_published([row for row in known if not row["fallback"]], THROUGHPUT_SUBJECT)
+    left_out = by_columns([row for row in known if row["fallback"]], THROUGHPUT_SUBJECT)
     return drawing_of(title, comparison, partial(_differences, left_out))
-
-
-_Change = tuple[float, float | None, float | None]  # percent, and the ends of its interval
 
 
 class _Curve(NamedTuple):
@@ -179,7 +162,7 @@ class _Curve(NamedTuple):
     published: bool
     pair: PairKey
     cells: Sequence[Row]
-    changes: Sequence[_Change]
+    changes: Sequence[Measured]  # percent
 
 
 def _differences(fallback: Mapping[tuple[Any, ...], list[Row]], title: str, group: Group) -> Panel | None:
@@ -235,18 +218,8 @@ def _draw_differences(
     depths = sorted({row["depth"] for one in curves for row in one.cells})
     smallest = smallest_depth(depths)
     for published, pair, cells, changes in curves:
-        label = pair_label(*pair)
-        bars = axes.errorbar(
-            [depth_position(row["depth"], smallest) for row in cells],
-            [change for change, _, _ in changes],
-            yerr=[
-                [change - low if low is not None else math.nan for change, low, _ in changes],
-                [high - change if high is not None else math.nan for change, _, high in changes],
-            ],
-            label=label,
-            **curve(pair, published=published),
-        )
-        legend.setdefault(label, bars.lines[0])
+        x = [depth_position(row["depth"], smallest) for row in cells]
+        draw_curve(axes, pair, x, changes, legend, published=published)
         if published:
             explain_published(cells, legend)
     axes.axhline(0, color="#444444", linewidth=1, zorder=1.5, label="reference")
@@ -260,7 +233,7 @@ def _draw_differences(
     depth_axis(axes, depths, smallest)
 
 
-def _limits(changes: Sequence[_Change]) -> tuple[float, float]:
+def _limits(changes: Sequence[Measured]) -> tuple[float, float]:
     """The vertical axis: all differences and 0, and of their intervals what does not flatten the rest."""
     middles = [0.0, *(middle for middle, _, _ in changes)]
     room = max(max(middles) - min(middles), 2.0)
@@ -270,7 +243,7 @@ def _limits(changes: Sequence[_Change]) -> tuple[float, float]:
     return low - 0.05 * room, high + 0.05 * room
 
 
-def _change(row: Row, base: Row) -> _Change:
+def _change(row: Row, base: Row) -> Measured:
     """The difference in percent and the ends of its 95 % interval, None where no error is known."""
     found = against(row, base)
     low, high = (
