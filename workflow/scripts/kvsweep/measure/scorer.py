@@ -32,7 +32,7 @@ from kvsweep.study.positions import Positions
 
 
 def scorer(arguments: argparse.Namespace) -> None:
-    """Measure the cell of one pair by kvsweep's scorer, together with other pairs of the context, but for a cluster.
+    """Measure the cell of one pair by kvsweep's scorer; on one machine together with other pairs of the context.
 
     What a process leaves is booked for every pair of it. If the pair is not complete after a process that it shared,
     it gets one of its own, and what that one leaves is kept as it is.
