@@ -166,28 +166,10 @@ LOCAL: Rule = (
     ),
     f"{HOST}.local",
 )
-_ENDS: tuple[str, ...] = (
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "pwd",
-    "passphrase",
-    "key",
-    "credential",
-    "credentials",
-    "signature",
-)
-_ENDS += (
-    "auth",
-    "session_id",
-    "sessionid",
-    "authorization",
-    "bearer",
-    "-p",
-    "ssh-rsa",
-    "ssh-ed25519",
-    "sshpass",
+_ENDS = (
+    *("token", "secret", "password", "passwd", "pwd", "passphrase", "key", "credential", "credentials"),
+    *("signature", "auth", "session_id", "sessionid", "authorization", "bearer"),
+    *("-p", "ssh-rsa", "ssh-ed25519", "sshpass"),
 )
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,7 @@ def member_of(table: str) -> str:
 # -- in a process of its own ------------------------------------------------------------------------------------------
 
 _REFUSED = 3
+_LIBRARY = Path(__file__).parents[2]
 _CHILD = "import sys; from kvsweep.slices.given import main; main(*sys.argv[1:])"
 
 
@@ -150,17 +151,9 @@ def read_apart(tables: Mapping[str, bytes], limits: Limits = LIMITS) -> dict[str
         if child.returncode == _REFUSED:
             raise Refused(message)
         if child.returncode != 0:
-            raise Refused(
-                f"{_names(tables)}: cannot be read as Parquet: the reader crashed, or ran out of memory."
-            )
+            names = ", ".join(map(member_of, tables))
+            raise Refused(f"{names}: cannot be read as Parquet: the reader crashed, or ran out of memory.")
         return {table: _vetted_rows(place / f"{table}.arrow") for table in tables}
-
-
-_LIBRARY = Path(__file__).parents[2]
-
-
-def _names(tables: Iterable[str]) -> str:
-    return ", ".join(map(member_of, tables))
 
 
 def _vetted_rows(path: Path) -> list[Row]:

@@ -20,6 +20,7 @@ from kvsweep.slices.archive import Contents
 from kvsweep.slices.cells import cells_in
 from kvsweep.slices.layout import parse_json
 from kvsweep.study.cells import ThroughputCell
+from kvsweep.tables.row import pair_of
 
 # Columns with their types, and what llama-bench takes where it is told nothing; None where there is no such thing.
 COLUMNS: dict[str, tuple[str, Any]] = {
@@ -77,12 +78,7 @@ def database_of(contents: Contents, measured: Iterable[Mapping[str, Any]]) -> Da
     """The speeds of a slice or a results directory, of the cells that are ``measured`` in the table throughput."""
     wanted = {
         (
-            row["engine"],
-            row["model"],
-            row["ctk"],
-            row["ctv"],
-            row["depth"],
-            row.get("round") or 1,
+            ThroughputCell(*(row["engine"], row["model"], row["depth"], pair_of(row), row.get("round") or 1)),
             row["phase"],
         )
         for row in measured
@@ -95,15 +91,7 @@ def database_of(contents: Contents, measured: Iterable[Mapping[str, Any]]) -> Da
         for line in contents.read(f"{directory}/bench.jsonl").decode("utf-8", errors="replace").splitlines():
             test = _test_in(line)
             phase = "prefill" if test.get("n_prompt") else "decode"
-            if (
-                cell.engine,
-                cell.model,
-                cell.pair.ctk,
-                cell.pair.ctv,
-                cell.depth,
-                cell.round,
-                phase,
-            ) in wanted:
+            if (cell, phase) in wanted:
                 # The pair by its name, which an engine may print otherwise.
                 found.append((cell.engine, test | {"type_k": cell.pair.ctk, "type_v": cell.pair.ctv}))
     longest = max((len(engine) for engine, _ in found), default=0)

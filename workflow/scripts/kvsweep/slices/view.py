@@ -32,13 +32,7 @@ def lines_of(contents: Contents, found: SliceRows) -> list[str]:
             f"pairs {', '.join(pairs)}"
         )
     rows = [row for table in TABLES_OF_CELLS for row in found.rows[table]]
-    for column, title in (
-        ("machine", "machines"),
-        ("engine", "engines"),
-        ("model", "models"),
-        ("corpus", "texts"),
-        ("host", "hosts"),
-    ):
+    for column in ("machine", "engine", "model", "corpus", "host"):
         names = sorted({str(row[column]) for row in rows if row.get(column) is not None})
-        lines.append(f"{title}: {', '.join(names) or 'not said'}")
+        lines.append(f"{'text' if column == 'corpus' else column}s: {', '.join(names) or 'not said'}")
     return lines
