@@ -7,7 +7,7 @@ names the key. What each key is, is said in study/shape.py; here is what keys me
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,19 +183,12 @@ def parse_workloads(value: Mapping[str, Any] | None) -> dict[str, Workload]:
 
 def _workloads(entries: Mapping[str, WorkloadEntry] | None) -> dict[str, Workload]:
     if entries is None:
-        shipped = read_yaml(WORKLOADS_FILE)
-        entries = read(dict[str, WorkloadEntry], shipped, "workloads")
+        entries = read(dict[str, WorkloadEntry], read_yaml(WORKLOADS_FILE), "workloads")
     return {
         name: Workload(
-            name=name,
-            title=entry.title or name,
-            goal=entry.goal,
-            depth=entry.depth,
-            prompt_tokens=entry.prompt_tokens,
-            generated_tokens=entry.generated_tokens,
-            memory_bytes=entry.memory,
-            highest_kld=entry.highest_kld,
-            least_recall=entry.least_recall,
+            *(name, entry.title or name, entry.goal),
+            *(entry.depth, entry.prompt_tokens, entry.generated_tokens),
+            *(entry.memory, entry.highest_kld, entry.least_recall),
         )
         for name, entry in entries.items()
     }
@@ -229,11 +222,13 @@ def _check_models(asked: Configuration) -> None:
     named |= {"throughput": asked.throughput.models} if asked.throughput else {}
     for where, models in named.items():
         for index, model in enumerate(models or ()):
-            if model not in asked.models:
-                has = ", ".join(asked.models)
-                raise ConfigError(
-                    f"{where}.models.{index}: there is no {model!r} in models, which has {has}."
-                )
+            _check_there(f"{where}.models.{index}", model, "models", asked.models)
+
+
+def _check_there(where: str, name: str, section: str, there: Iterable[str]) -> None:
+    if name not in there:
+        has = ", ".join(there) or "none"
+        raise ConfigError(f"{where}: there is no {name!r} in {section}, which has {has}.")
 
 
 def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Task]:
@@ -242,17 +237,10 @@ def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Tas
     for name, entry in asked.engines.items():
         everywhere |= set(pairs_asked(entry.pairs, f"engines.{name}.pairs") if entry.pairs else ())
     for task in tasks.values():
-        if task.corpus is not None and task.corpus not in corpora:
-            has = ", ".join(corpora) or "none"
-            raise ConfigError(
-                f"tasks.{task.name}.corpus: there is no {task.corpus!r} in corpora, which has {has}."
-            )
+        if task.corpus is not None:
+            _check_there(f"tasks.{task.name}.corpus", task.corpus, "corpora", corpora)
         for index, engine in enumerate(task.engines or ()):
-            if engine not in asked.engines:
-                has = ", ".join(asked.engines)
-                raise ConfigError(
-                    f"tasks.{task.name}.engines.{index}: there is no {engine!r} in engines, which has {has}."
-                )
+            _check_there(f"tasks.{task.name}.engines.{index}", engine, "engines", asked.engines)
         for index, pair in enumerate(task.pairs or ()):
             if pair != BASELINE_PAIR and pair not in everywhere:
                 raise ConfigError(

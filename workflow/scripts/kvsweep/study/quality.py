@@ -75,10 +75,7 @@ def quality_asked(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> 
                 f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
                 f"quality.chunks, which need {needed} (one token a byte)."
             )
-    windows, by, scored = (
-        {context: one[context] for context in asked.contexts} for one in (chunks, methods, positions)
-    )
-    return Quality(windows, by, scored, asked.reference, asked.models)
+    return Quality(chunks, methods, positions, asked.reference, asked.models)
 
 
 def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: Positions) -> None:
@@ -95,7 +92,7 @@ def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: 
 
 
 def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) -> dict[int, Any]:
-    """What holds at each context: one value for all, or one by context. No default: each context has to have one."""
+    """What holds at each of the contexts, in their order. Without a default each context has to be named."""
     if not isinstance(value, Mapping):
         return dict.fromkeys(asked.contexts, value)
     by_context: dict[int, Any] = {}
@@ -122,4 +119,4 @@ def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) 
             raise ConfigError(
                 f"quality.{key}.{context}: no such context in quality.contexts, which has {names}."
             )
-    return by_context
+    return {context: by_context[context] for context in asked.contexts}

