@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,30 +75,6 @@ def ready_files(engine: Engine, results: Path, base: Path) -> dict[str, str] | N
     }
 
 
-def local_model_sha256(model: Model, results: Path, base: Path, *, remember: bool = True) -> str | None:
-    """The sha256 of a model on this machine; None for one to fetch, or where a file is missing."""
-    if model.origin.path is None:
-        return None
-    directory = results / "models" / model.name
-    parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
-    if not all(part.is_file() for part in parts):
-        return None
-    return model_sha256(
-        [sha256_once(part, checksum_memory(directory, part), remember=remember) for part in parts]
-    )
-
-
-def local_text_sha256(corpus: Corpus, results: Path, base: Path, *, remember: bool = True) -> str | None:
-    """The sha256 of a corpus's file or archive on this machine; None for one to fetch or generate, or a missing one."""
-    if corpus.origin is None or corpus.origin.path is None:
-        return None
-    path = Path(base, Path(corpus.origin.path).expanduser())
-    memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
-    if not path.is_file():
-        return None
-    return sha256_once(path, results / "corpora" / corpus.name / memory, remember=remember)
-
-
 def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
     if engine.source_kind == "path":
         files = ready_files(engine, results, base)
@@ -113,24 +89,26 @@ def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
 def _model(model: Model, results: Path, base: Path) -> InputNow:
     made = read_manifest(results / "models" / model.name / "model.json")
     if model.origin.path is not None:
+        parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
+        if not all(part.is_file() for part in parts):
+            return InputNow(None)
         # Reading tens of GB tells nothing as long as there is nothing to compare with.
         if (
             made is None
             and not any(results.glob(f"*/*/{glob.escape(model.name)}"))
-            and not _has_another_name(model, results, base)
+            and not _has_another_name(parts, results)
         ):
             return InputNow(None)
         ours = made is not None and made.get("source") == model.origin.at(base).as_dict()
-        return InputNow(local_model_sha256(model, results, base, remember=ours))
+        memory = results / "models" / model.name
+        return InputNow(
+            model_sha256(sha256_once(part, checksum_memory(memory, part), remember=ours) for part in parts)
+        )
     return _fetched(made, model.origin, model.origin.as_dict(), model.sha256)
 
 
-def _has_another_name(model: Model, results: Path, base: Path) -> bool:
-    """Whether there are results of a file of this size; its sha256 will tell whether it is the same."""
-    assert model.origin.path is not None
-    parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
-    if not all(part.is_file() for part in parts):
-        return False
+def _has_another_name(parts: Iterable[Path], results: Path) -> bool:
+    """Whether there are results of a model of this size; its sha256 will tell whether it is the same."""
     size = sum(part.stat().st_size for part in parts)
     return any(
         (read_manifest(path) or {}).get("size_bytes") == size for path in results.glob("models/*/model.json")
@@ -148,8 +126,12 @@ def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
     if corpus.origin.path is None:
         return _fetched(made, corpus.origin, source, corpus.sha256)
     ours = made is not None and made.get("source") == source | {"path": corpus.origin.at(base).path}
-    found = local_text_sha256(corpus, results, base, remember=ours)
-    if corpus.member is None or found is None:
+    path = Path(base, Path(corpus.origin.path).expanduser())
+    if not path.is_file():
+        return InputNow(None)
+    memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
+    found = sha256_once(path, results / "corpora" / corpus.name / memory, remember=ours)
+    if corpus.member is None:
         return InputNow(found)
     others = [made] if made else [read_manifest(path) for path in results.glob("corpora/*/corpus.json")]
     for one in others:

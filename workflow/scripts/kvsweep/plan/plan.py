@@ -33,16 +33,14 @@ from kvsweep.study.cells import (
     ThroughputCell,
     baseline_runs,
     limit_hours,
+    quality_cells,
     task_cells,
+    throughput_cells,
 )
-from kvsweep.study.cells import quality_cells as quality_cells_of
-from kvsweep.study.cells import throughput_cells as throughput_cells_of
 from kvsweep.study.config import Study
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.tables.raw_cells import RawCell
 from kvsweep.units import format_count
-
-_Standing = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -153,22 +151,13 @@ def make_plan(study: Study, known: Known) -> Plan:
     found = counts.standings(study, records, set(known.baselines) - known.without_logits, known.now)
     finished = changes.Finished(raw.cell for raw in known.cells.values())
 
-    def standing(run: counts.Run) -> _Standing:
-        """How it ended, if there is a record, and why it is to do, if it is."""
-        status: str | None
-        if isinstance(run, BaselineRun):
-            status = "measured" if str(run.directory) in known.baselines else None
-        else:
-            raw = known.cells.get(str(run.directory))
-            status = None if raw is None else raw.status
-        one = found[run]
-        if one.recorded:
-            return status, one.change and one.change.reason
-        return status, finished.why_new(run)
-
     def item(run: counts.Run, estimate: Estimate | None) -> Item:
-        model = known.models.get(run.model)
-        return Item(run, *standing(run), None if model is None else needs_of(study, run, model), estimate)
+        place, one, model = str(run.directory), found[run], known.models.get(run.model)
+        status = "measured" if place in known.baselines else None
+        if (raw := known.cells.get(place)) is not None:
+            status = raw.status
+        reason = finished.why_new(run) if not one.recorded else one.change and one.change.reason
+        return Item(run, status, reason, None if model is None else needs_of(study, run, model), estimate)
 
     def windows(run: QualityCell | BaselineRun, alike: Sequence[Finished]) -> Estimate | None:
         assert study.quality is not None
@@ -179,8 +168,8 @@ def make_plan(study: Study, known: Known) -> Plan:
         study,
         known,
         (
-            *(item(cell, _throughput_estimate(cell, study, known)) for cell in throughput_cells_of(study)),
-            *(item(cell, windows(cell, scored[cell.method])) for cell in quality_cells_of(study)),
+            *(item(cell, _throughput_estimate(cell, study, known)) for cell in throughput_cells(study)),
+            *(item(cell, windows(cell, scored[cell.method])) for cell in quality_cells(study)),
             *(item(cell, _task_estimate(cell, study, known)) for cell in task_cells(study)),
         ),
         tuple(item(run, windows(run, written)) for run in baseline_runs(study)),

@@ -112,8 +112,8 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     shown = list(pairs)
     if len(shown) > _MOST_PAIRS:
         shown = sorted(shown, key=lambda pair: pair.ctk != pair.ctv)[:_MOST_PAIRS]
-    columns = list(dict.fromkeys(_column(item) for item in cells)) if file else []
-    rows = [["pair", "bits/value", *(name for name, _ in sorted(columns, key=_column_order)), "done"]]
+    columns = sorted({_column(item) for item in cells}, key=_column_order) if file else []
+    rows = [["pair", "bits/value", *(name for name, _ in columns), "done"]]
     for pair in shown:
         size = {
             _column(item): item.needs.kv_bytes
@@ -125,10 +125,7 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
             [
                 str(pair),
                 ABSENT if bits is None else f"{bits:.5g}",
-                *(
-                    format_bytes(size[column]) if column in size else ABSENT
-                    for column in sorted(columns, key=_column_order)
-                ),
+                *(format_bytes(size[column]) if column in size else ABSENT for column in columns),
                 f"{sum(item.done for item in pairs[pair])}/{len(pairs[pair])}",
             ]
         )
@@ -150,13 +147,10 @@ def _cache(header: ModelHeader) -> str:
     if header.kv_groups is None:
         return f"of a size that the header does not tell ({header.architecture})"
     text = f"of {format_bytes(sizes.kv_bytes_per_token(header.kv_groups)['f16'])} a token at f16"
-    windows = [group for group in header.kv_groups if group.window is not None]
-    for group in windows:
-        assert group.window is not None
-        text += (
-            f", and of {plural(len(group.kv_heads), 'layer')} no more than a window of "
-            f"{format_count(group.window)} tokens"
-        )
+    for group in header.kv_groups:
+        if group.window is not None:
+            layers, window = plural(len(group.kv_heads), "layer"), format_count(group.window)
+            text += f", and of {layers} no more than a window of {window} tokens"
     if header.recurrent_bytes:
         text += f", and {format_bytes(header.recurrent_bytes)} of recurrent state"
     return text

@@ -218,11 +218,12 @@ def _unheard_of(plan: Plan) -> list[str]:
 
 def _other_types(plan: Plan) -> list[str]:
     """Where an engine of the TurboQuant fork may keep other cache types than it is asked for."""
-    lines = []
-    for engine in plan.study.engines.values():
-        for name, model in plan.known.models.items():
-            lines += _other_types_of(engine, name, model.header)
-    return lines
+    return [
+        line
+        for engine in plan.study.engines.values()
+        for name, model in plan.known.models.items()
+        for line in _other_types_of(engine, name, model.header)
+    ]
 
 
 def _other_types_of(engine: Engine, model: str, header: ModelHeader) -> list[str]:
@@ -261,10 +262,6 @@ def _over_the_limit(plan: Plan) -> list[str]:
 
 def _damaged(plan: Plan) -> list[str]:
     n = sum(item.status == DAMAGED for item in plan.cells)
-    return (
-        [
-            f"damaged: the records of {plural(n, 'cell')} cannot be used; make forget STATUS={DAMAGED} removes them"
-        ]
-        if n
-        else []
-    )
+    found = plural(n, "cell")
+    said = f"damaged: the records of {found} cannot be used; make forget STATUS={DAMAGED} removes them"
+    return [said] if n else []
