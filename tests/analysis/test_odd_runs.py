@@ -182,6 +182,22 @@ def test_one_window_names_no_winner_and_meets_no_limit(made: dict[str, Tables]) 
     assert all(row["share_k"] is None and row["kld_mean_low"] is None for row in tables["k_or_v"])
 
 
+def test_a_single_window_moves_nobody_on_the_front_by_a_hair() -> None:
+    """Neither does a value without an interval beat another one, nor is it beaten by one, within the margin."""
+    for factor, beaten in ((1.01, []), (1.4, []), (0.7, []), (1.6, ["q4_0"])):
+        quality = scored(1)
+        by_pair = {row["ctk"]: row for row in quality}
+        # q4_0 has fewer bits than q4_1, and is as fast.
+        kld = by_pair["q4_0"]["kld_mean"] * factor
+        by_pair["q4_1"] |= {"kld_mean": kld, "kld_windows": [kld]}
+        rates = [row for row in timed() if row["phase"] == "decode" and row["ctk"] in ("q4_0", "q4_1")]
+        same = [row | {"ctk": pair, "ctv": pair, "effective_ctk": pair, "effective_ctv": pair}
+                for row in rates if row["ctk"] == "q4_0" for pair in ("q4_0", "q4_1")]  # fmt: skip
+        rows = {row["ctk"]: row for row in pareto(over_rounds(same), quality, [model_row()])}
+        assert rows["q4_1"]["dominated_by"] == beaten, factor
+        assert rows["q4_1"]["margin"] == "KL divergence by a factor of 1.5"
+
+
 def test_equals_are_not_told_apart(made: dict[str, Tables]) -> None:
     tables = made["all cells equal"]
     assert verdicts(tables["speed"]) == {"error unknown", None}

@@ -103,6 +103,10 @@ missing | texts | | which of the three is missing, and why
 """,
     ends("nats", "kld_mean"),
     ends("tokens/s", "decode"),
+    """
+margin | text | | by how much others have to differ from this pair to beat it or be beaten where its own errors are not
+    known (a single window, one round, published); null where both are known
+""",
 )
 
 K_OR_V = as_schema(
