@@ -861,7 +861,7 @@ def test_a_duel_says_who_is_better_and_by_how_much():
         "q4_0 by 16 %",
         "q4_0 ahead by 15 %",
         "no difference shown",
-        "turbo4 by 5.9 %",
+        "turbo4 by 5.6 %",
     ]
     assert line[1].note == "0.00809 : 0.00963 [−17.6, −14.4] %"
     assert line[2].findings == ("error unknown",)

@@ -23,9 +23,9 @@ _NAMES = {
 }
 NOTES = (
     "Each field: the pair that is better beyond the errors and by how much; in small print the value of the first "
-    "pair, of the second, and the 95 % interval of the first less the second in percent of the second. “No difference "
-    "shown” stands where the interval covers zero, or where more than 5 % of what is told of this quantity would be by "
-    "chance (q-values of Benjamini and Hochberg), “error unknown” where there is none.",
+    "pair, of the second, and the 95 % interval of the better one less the other in percent of the other. “No "
+    "difference shown” stands where the interval covers zero, or where more than 5 % of what is told of this quantity "
+    "would be by chance (q-values of Benjamini and Hochberg), “error unknown” where there is none.",
 )
 
 
@@ -90,7 +90,8 @@ def _grid(
 
 def duel_entry(row: Row) -> Entry:
     """Who is better in one quantity, and by how much."""
-    by = None if row["ratio"] is None else abs(row["ratio"] - 1)
+    ratio = _better_over_other(row)[0]
+    by = None if ratio is None else abs(ratio - 1)
     margin = "" if by is None else f" by {format_number(100 * by, 2)} %"
     if row["verdict"] == "better":
         text = f"{row['winner']}{margin}"
@@ -117,5 +118,19 @@ def _interval(row: Row) -> str:
         return ""
     if row["ratio_low"] == row["ratio_high"]:
         return ""
-    ends = (f"{100 * (row[end] - 1):+.1f}".replace("-", "−") for end in ("ratio_low", "ratio_high"))
+    ends = (
+        f"{100 * (end - 1):+.1f}".replace("-", "−") for end in _better_over_other(row)[1:] if end is not None
+    )
     return f" [{', '.join(ends)}] %"
+
+
+def _better_over_other(row: Row) -> tuple[float | None, float | None, float | None]:
+    """The better value as a multiple of the other one, with its interval; of the first pair where none is better.
+
+    Whichever stands first: 0.1 against 0.4 is 75 % less, and so is 0.4 against 0.1 for the second.
+    """
+    found = (row["ratio"], row["ratio_low"], row["ratio_high"])
+    if row["ahead"] != row["pair_b"] or not row["ratio"]:
+        return found
+    ratio, low, high = (None if one is None else 1 / one for one in found)
+    return ratio, high, low

@@ -36,13 +36,15 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
         slower = [row for row in at if row["ratio"] < 1]
         what = f"the rates of {len(slower)} of {len(at)} quantized caches lay below f16's"
         if len(slower) in (0, len(at)):
-            what = f"the rate of every quantized cache lay {'below' if slower else 'above'} f16's"
+            what = (
+                f"the rate of every quantized cache that was timed lay {'below' if slower else 'above'} f16's"
+            )
         yield f"{on} {what} in the one round that was measured ({where}: {_by(at)}); no winner is told from one round."
         return
     groups = {verdict: [row for row in at if row["verdict"] == verdict] for verdict in (FASTER, SLOWER)}
     for verdict, told in groups.items():
         if len(told) == len(at):
-            yield f"{on} every quantized cache is {verdict} than f16 ({where}: {_by(at)})."
+            yield f"{on} every quantized cache that was timed is {verdict} than f16 ({where}: {_by(at)})."
             return
     parts = [
         f"{_count(told)} {'is' if len(told) == 1 else 'are'} {verdict} than f16 ({_by(told)})"
