@@ -32,6 +32,12 @@ def kld_error(row: Row) -> float | None:
     return None if value is None else value.half
 
 
+def top1_error(row: Row) -> float | None:
+    """Half of the 95 % interval of the top-1 agreement, as a fraction; None where no error is known."""
+    value = quality_of(row, "top1_agreement")
+    return None if value is None else value.half
+
+
 def is_control(row: Row) -> bool:
     """Whether the row is f16 against its own stored baseline: what the method shows where nothing changed.
 

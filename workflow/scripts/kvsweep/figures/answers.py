@@ -20,8 +20,6 @@ from kvsweep.tables.row import Row
 
 # From a pair's bars to the next one's, as a share of the axis; all together take no more than the second.
 _STEP, _MOST_ASIDE = 0.02, 0.2
-# Of a bar, from its lower end to its upper one.
-_PARTS = [part / 10 for part in range(11)]
 
 
 def right_by_context(task_shares: Sequence[Row]) -> Drawing:
@@ -56,22 +54,12 @@ def _panel(title: str, group: Group) -> Panel:
         (rows[-1]["context"] * aside[pair], 100 * rows[-1]["share"], pair_label(*pair))
         for pair, rows in lines.items()
     ]
-    # Names stand on no bar.
-    bars = [
-        (
-            row["context"] * aside[pair],
-            100 * (row["share_low"] + part * (row["share_high"] - row["share_low"])),
-        )
-        for pair, rows in lines.items()
-        for row in rows
-        for part in _PARTS
-    ]
     return Panel(
         title,
         3.4,
         partial(_draw, lines, aside),
         points,
-        finish=partial(label_points, points=ends, others=bars),
+        finish=partial(label_points, points=ends),
     )
 
 

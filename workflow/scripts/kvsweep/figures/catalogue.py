@@ -41,8 +41,8 @@ FIGURES: dict[str, Entry] = {
         "quality",
         "KL divergence by cache size",
         "What quality the bits buy: mean KL divergence against bits per cached value, from the logged cache "
-        "size (of published pairs from their types). Pairs on the grey line are beaten by no other in both. Error "
-        f"bars as in the next figure. {_LOOK}",
+        "size (of published pairs from their types). The grey line goes by the values alone: pairs whose bars meet "
+        f"may not be told apart. Error bars as in the next figure. {_LOOK}",
         "No pair has both a KL divergence and a known size.",
     ),
     "kld_by_pair": Entry(
@@ -50,8 +50,7 @@ FIGURES: dict[str, Entry] = {
         "quality",
         "KL divergence by pair",
         "Mean KL divergence of the next-token distribution from that of an f16 cache on the same tokens. "
-        "Error bars: the larger of two standard errors, one taking tokens as independent, one from the "
-        "spread between windows. The floor is f16 against its own stored baseline: what the method shows "
+        "Error bars: 95 %, over windows. The floor is f16 against its own stored baseline: what the method shows "
         "where nothing changed.",
         "No cell gave a KL divergence.",
     ),
@@ -68,17 +67,17 @@ FIGURES: dict[str, Entry] = {
         "quality",
         "Top-1 agreement by pair",
         "Share of tokens at which the most likely next token is the same as with an f16 cache. Error bars: "
-        "standard error.",
+        "95 %, over windows, and at least that of as many independent tokens.",
         "No cell gave a top-1 agreement.",
     ),
     "kld_against_depth": Entry(
         "depth",
         "quality",
         "KL divergence by depth",
-        "What a fuller cache costs: mean KL divergence from f16 against the number of tokens in the cache when a token "
-        "was predicted, of the scorer's cells. A dot is a sixteenth of the scored positions of all windows; bands hold "
-        "95 %, over windows where there are at least 8, else over blocks of 64 neighbouring tokens, which know nothing "
-        "of what makes a whole window hard. Other depths of a window are other text: pairs share it, depths do not.",
+        "What a fuller cache costs: mean KL divergence from f16 against the number of tokens in the cache when a "
+        "token was predicted, of the scorer's cells. A dot is a sixteenth of the scored positions of all windows; "
+        "bands hold 95 %, over windows; a single window has none. Other depths of a window are other text: pairs "
+        "share it, depths do not.",
         "",
     ),
     "top1_against_depth": Entry(
@@ -112,8 +111,9 @@ FIGURES: dict[str, Entry] = {
         "speed",
         "Speed compared with f16",
         "Each pair's speed as a share of f16's at the same depth, taken within each round; the dot is the mean over "
-        "rounds, the bar holds 95 % (Student's t of the logarithms). A bar that does not reach the line at 100 % tells "
-        "the pair from f16. Open dots come from one round, which tells nothing from f16. Fallback cells are left out.",
+        "rounds, the bar holds 95 % (Student's t of the logarithms). A bar that does not reach the line at 100 % "
+        "tells that pair at that depth from f16 by itself; faster or slower among many is said in the table. Open "
+        "dots come from one round, which tells nothing from f16. Fallback cells are left out.",
         "No pair was measured beside f16 at the same depth in the same round.",
     ),
     "speed_across": Entry(
@@ -177,8 +177,9 @@ FIGURES: dict[str, Entry] = {
         "crossovers",
         "speed",
         "Where one pair overtakes another",
-        "Depth at which the rates of two pairs cross, interpolated between measured depths. Bars: 95 % of where it "
-        "can be, as far as the errors are known.",
+        "Depth at which the rates of two pairs cross, by lines fitted to all measured depths. Bars: 95 % of where it "
+        "can be, as far as the errors are known. Where a bar reaches the last depth, or too many would cross by "
+        "chance, no crossing is told.",
         "No pair overtakes another between measured depths.",
     ),
     "memory_by_depth": Entry(

@@ -58,7 +58,8 @@ def _panel(title: str, group: Group) -> Panel:
 
 
 def _words(row: Row) -> str:
-    return f"{row['ahead_after']} overtakes {row['ahead_before']}"
+    overtakes = "may overtake" if _is_uncertain(row) else "overtakes"
+    return f"{row['ahead_after']} {overtakes} {row['ahead_before']}"
 
 
 def _is_uncertain(row: Row) -> bool:
@@ -92,7 +93,7 @@ def _draw(rows: Sequence[Row], lines: Sequence[str], axes: Axes, legend: Legend)
             label=_words(row),
         )
         if _is_uncertain(row):
-            legend.setdefault("small: crosses within the errors", bars.lines[0])
+            legend.setdefault("small: not told to cross", bars.lines[0])
     explain_published(filter(is_published, rows), legend)
     axes.set_yticks(range(len(lines)), [textwrap.fill(line, 26) for line in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)

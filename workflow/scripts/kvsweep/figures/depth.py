@@ -145,8 +145,7 @@ def _panel(quantity: _Quantity, title: str, group: Group) -> Panel:
         for line in lines
         for row in line.rows
     )
-    dots = [(float(row["depth_tokens"]), quantity.of(row[column])) for row in group.rows]
-    finish = partial(label_points, points=names, others=dots)
+    finish = partial(label_points, points=names)
     return Panel(title, _HEIGHT, draw, points, finish=finish)
 
 

@@ -94,8 +94,9 @@ def _wrapped(description: str, characters: int) -> str:
         if len(longer) <= characters:
             lines[-1] = longer
         else:
+            lines[-1] += " ·" if lines[-1] else ""
             lines += textwrap.wrap(part, characters, break_on_hyphens=False)
-    return " ·\n".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line)
 
 
 def _nothing(drawing: Drawing, size: style.Size) -> Figure:
@@ -113,7 +114,10 @@ def _add_legend(figure: Figure, legend: Legend, columns: int, size: style.Size) 
     if not legend:
         return
     total_width, height = figure.get_size_inches()
-    letter, handle = 0.58 * size.font, 5 * size.font  # width of one, in points
+    # Widths in points: of a letter, and of all of an entry that is no letter.
+    letter = 0.6 * size.font
+    rc = matplotlib.rcParams
+    handle = size.font * (rc["legend.handlelength"] + rc["legend.handletextpad"] + rc["legend.columnspacing"])
     room = 72 * total_width / (2 if len(legend) > 5 else 1) - handle
     labels = [textwrap.fill(label, int(room / letter)) for label in legend]
     longest = [max(map(len, label.splitlines())) for label in labels]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare_beside_published
-from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front
+from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front, top1_error
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
 from kvsweep.figures.labels import label_points
@@ -137,7 +137,7 @@ def _kld_by_bits(title: str, group: Group) -> Panel:
                 zorder=1.5,
                 label="front",
             )
-            legend.setdefault("Pareto front: no pair has fewer bits and a lower divergence", line)
+            legend.setdefault("Pareto front of the values: none has fewer bits and a lower one", line)
         for row, (x, y) in zip(shown, places, strict=True):
             _dot(axes, x, y, row, yerr=kld_error(row))
         _draw_floor(axes, "y", group.rows, legend)
@@ -232,7 +232,7 @@ def _top1_by_pair(title: str, group: Group) -> Panel:
     def draw(axes: Axes, legend: Legend) -> None:
         places = _pair_rows(axes, rows)
         for row in rows:
-            error = in_percent(row["top1_agreement_stderr"])
+            error = in_percent(top1_error(row))
             _dot(axes, 100 * row["top1_agreement"], places[pair_of(row)], row, xerr=error)
         fallback = [(100 * row["top1_agreement"], places[pair_of(row)]) for row in rows if row["fallback"]]
         cross_out(axes, fallback, legend)
@@ -243,7 +243,7 @@ def _top1_by_pair(title: str, group: Group) -> Panel:
         {
             "pair": pair_label(*pair_of(row)),
             "same top-1, %": in_percent(row["top1_agreement"]),
-            "±, %": in_percent(row["top1_agreement_stderr"]),
+            "±, %": in_percent(top1_error(row)),
             "mark": words_for(row),
         }
         for row in _in_order(rows)
