@@ -17,9 +17,8 @@ from kvsweep.analysis.estimates import Value, gap
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.analysis.speed import against
-from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import SET_UP, Row, is_published, pair_of, problem_with, source_order
+from kvsweep.analysis.speed import against_f16
+from kvsweep.tables.row import SET_UP, Row, is_published, problem_with, source_order
 
 RELATIVE_SPEED = "speed relative to f16"
 UNITS = {RELATIVE_SPEED: "", "kld_mean": "nats", "top1_agreement": "fraction"}
@@ -31,13 +30,15 @@ def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, 
 
     What was measured here comes first, what others published last; published numbers are not compared with each other.
     """
-    relative = [(row, found) for row, found in _relative(speeds) if found]
-    ratios = {id(row): found for row, found in relative}
-    for ours, theirs in _couples([row for row, _ in relative], ("ctk", "ctv", "depth", "phase")):
-        found = comparability(ours, theirs)
-        one, other = ratios[id(ours)], ratios[id(theirs)]
+    ratios = [
+        {**row, **found}
+        for row, found in zip(speeds, against_f16(speeds, fallback=True), strict=True)
+        if found and _counts(row)
+    ]
+    for one, other in _couples(ratios, ("ctk", "ctv", "depth", "phase")):
+        found = comparability(one, other)
         values = _sides(*((of["ratio"], of["ratio_low"], of["ratio_high"]) for of in (one, other)))
-        yield _row(ours, theirs, RELATIVE_SPEED, found) | values | _of_ratios(found, one, other)
+        yield _row(one, other, RELATIVE_SPEED, found) | values | _of_ratios(found, one, other)
     for ours, theirs in _couples([row for row in quality if _counts(row)], ("ctk", "ctv", "n_ctx")):
         for quantity in ("kld_mean", "top1_agreement"):
             here, there = (quality_of(row, quantity) for row in (ours, theirs))
@@ -47,15 +48,6 @@ def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, 
             values = _sides(*map(_with_ends, (here, there)))
             ratio = {} if found.comparable is False else gap(here, there).of_ratio
             yield _row(ours, theirs, quantity, found) | values | ratio
-
-
-def _relative(cells: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
-    """Each pair's speed against f16 of its own set-up, phase and depth."""
-    for alike in by_columns(cells, (*SET_UP, "phase", "n_tokens", "depth")).values():
-        sound = [row for row in alike if _counts(row)]
-        base = next((row for row in sound if pair_of(row) == BASELINE_PAIR), None)
-        for row in sound:
-            yield row, against(row, base)
 
 
 def _counts(row: Row) -> bool:
@@ -108,10 +100,7 @@ def _row(ours: Row, theirs: Row, quantity: str, found: Comparability) -> dict[st
         **{name: ours.get(name) for name in ("corpus", "n_ctx", "depth", "phase")},
         "quantity": quantity,
         "unit": UNITS[quantity],
-        "comparable": found.comparable,
-        "prevents": found.prevents,
-        "differs": found.differs,
-        "unknown": found.unknown,
+        **found.columns,
         "reference": _reference(ours, theirs),
     }
 

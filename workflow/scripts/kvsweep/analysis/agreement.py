@@ -13,11 +13,14 @@ out of the sum. So two errors are its own:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from kvsweep.analysis.reference import reference_engine
+import numpy as np
+
+from kvsweep.analysis.frames import frame_of, rows_of
+from kvsweep.analysis.schemas import AGREEMENT
+from kvsweep.tables.quality_schemas import QUALITY
 from kvsweep.tables.row import SCORED, SET_UP, Row, problem_with
 
 AGREES, DISAGREES, NOT_COMPARABLE = "agrees", "disagrees", "not comparable"
@@ -25,53 +28,44 @@ AGREES, DISAGREES, NOT_COMPARABLE = "agrees", "disagrees", "not comparable"
 _HALF_PRINTED_DIGIT = 5e-7
 _STEP = 16 / 65535
 _LEFT_OUT = 0.003
-_CONTEXT = (*SET_UP, *SCORED)
-_CELL = (*_CONTEXT, "ctk", "ctv")
+_ELSE = "; left out below e^-16: 0.3 % of the divergence; half a printed digit"
+_BY_CONTROL = "rounding: the divergence of f16 from its own file" + _ELSE
+_INDEPENDENT = "rounding: three standard errors of so many independent ones" + _ELSE
+_CONTEXT = [*SET_UP, *SCORED]
+_CELL = [*_CONTEXT, "ctk", "ctv"]
+_COMPARED = ("kld_mean", "chunks", "positions", "reference", "scored_tokens")
 
 
-def agreement(quality: Iterable[Row]) -> Iterator[dict[str, Any]]:
+def agreement(quality: Iterable[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``agreement``: ``quality`` has the rows of both methods."""
-    by_method: dict[str, dict[tuple[Any, ...], Row]] = {"perplexity": {}, "scorer": {}}
-    for row in quality:
-        if row.get("method") in by_method and problem_with(row, fallback=True) is None:
-            by_method[row["method"]][tuple(row[name] for name in _CELL)] = row
-    printed, scored = by_method["perplexity"], by_method["scorer"]
-    for cell, row in printed.items():
-        if cell in scored:
-            yield _compared(row, scored[cell], printed.get((*cell[:-2], "f16", "f16")))
+    sound = (row for row in quality if problem_with(row, fallback=True) is None)
+    cells = frame_of(sound, QUALITY, *_CELL, "method", *_COMPARED).rename(columns={"kld_mean": "kld"})
+    cells = cells.drop_duplicates([*_CELL, "method"], keep="last")
+    printed, scored = (cells[cells.method == method] for method in ("perplexity", "scorer"))
+    controls = printed[(printed.ctk == "f16") & (printed.ctv == "f16")].rename(columns={"kld": "control"})
+    both = printed.merge(scored, on=_CELL, suffixes=("_perplexity", "_scorer"))
+    both = both.merge(controls[[*_CONTEXT, "control"]], on=_CONTEXT, how="left")
+
+    both["difference"] = both.kld_perplexity - both.kld_scorer
+    both["relative"] = (both.difference / both.kld_scorer).where(both.kld_scorer != 0)
+    rounding = both.control.abs() + _HALF_PRINTED_DIGIT
+    independent = 3 * _STEP / (12 * both.scored_tokens_scorer.astype(float)) ** 0.5
+    allowed = rounding.fillna(independent) + _LEFT_OUT * both.kld_scorer + _HALF_PRINTED_DIGIT
+    both["expected_low"], both["expected_high"] = -allowed, allowed
+    both["basis"] = np.where(rounding.notna(), _BY_CONTROL, _INDEPENDENT)
+    both["verdict"] = np.where(both.difference.abs() <= allowed, AGREES, DISAGREES)
+    both["why"] = [_not_comparable(row) for row in rows_of(both)]
+    without = ["expected_low", "expected_high", "basis", "verdict"]
+    both.loc[both.why.notna(), without] = [np.nan, np.nan, None, NOT_COMPARABLE]
+    return rows_of(both.filter(AGREEMENT.names))
 
 
-def _compared(printed: Row, scored: Row, control: Row | None) -> dict[str, Any]:
-    difference = printed["kld_mean"] - scored["kld_mean"]
-    row = {name: scored[name] for name in _CELL} | {
-        "kld_perplexity": printed["kld_mean"],
-        "kld_scorer": scored["kld_mean"],
-        "difference": difference,
-        "relative": difference / scored["kld_mean"] if scored["kld_mean"] else None,
-    }
-    why = _not_comparable(printed, scored)
-    if why is not None:
-        return row | {"verdict": NOT_COMPARABLE, "why": why}
-    if control is None:
-        rounding = 3 * _STEP / math.sqrt(12 * scored["scored_tokens"])
-        basis = "rounding: three standard errors of so many independent ones"
-    else:
-        rounding = abs(control["kld_mean"]) + _HALF_PRINTED_DIGIT
-        basis = "rounding: the divergence of f16 from its own file"
-    allowed = rounding + _LEFT_OUT * scored["kld_mean"] + _HALF_PRINTED_DIGIT
-    return row | {
-        "expected_low": -allowed,
-        "expected_high": allowed,
-        "basis": f"{basis}; left out below e^-16: 0.3 % of the divergence; half a printed digit",
-        "verdict": AGREES if abs(difference) <= allowed else DISAGREES,
-    }
-
-
-def _not_comparable(printed: Row, scored: Row) -> str | None:
-    if (other := reference_engine(printed)) is not None:
-        return f"llama-perplexity compared with the f16 of {other}, the scorer with the engine's own"
-    if printed["chunks"] != scored["chunks"]:
-        return f"{printed['chunks']} windows by llama-perplexity, {scored['chunks']} by the scorer"
-    if scored["positions"] != "half":
-        return f"the scorer scored {scored['positions']}, llama-perplexity the second half"
+def _not_comparable(row: Row) -> str | None:
+    reference = row["reference_perplexity"]
+    if reference not in (None, row["engine"]):
+        return f"llama-perplexity compared with the f16 of {reference}, the scorer with the engine's own"
+    if row["chunks_perplexity"] != row["chunks_scorer"]:
+        return f"{row['chunks_perplexity']} windows by llama-perplexity, {row['chunks_scorer']} by the scorer"
+    if row["positions_scorer"] != "half":
+        return f"the scorer scored {row['positions_scorer']}, llama-perplexity the second half"
     return None

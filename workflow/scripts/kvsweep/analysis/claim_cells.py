@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kvsweep.analysis.claim_parts import UNKNOWN, Estimate
 from kvsweep.analysis.estimates import ROUNDED, gap, half_width, on_common_rounds
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.published import name_of
 from kvsweep.tables.row import Row, problem_with
 
 CONTEXT = 4096  # tokens: where the study measured quality
@@ -108,14 +107,6 @@ class Cells:
         (row,) = timed
         problem = problem_with(row, among=among, fallback=fallback)
         return (row, "") if problem is None else (None, str(problem))
-
-
-def by_name(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
-    """The rows of each cell; more than one where another number of tokens was timed."""
-    found = defaultdict(list)
-    for row in rows:
-        found[name_of(row)].append(row)
-    return found
 
 
 def _cell(pair: str, depth: int, phase: str) -> str:

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kvsweep.analysis.claim_cells import Cells, by_name
+from kvsweep.analysis.claim_cells import Cells
 from kvsweep.analysis.claim_parts import AGREES, FAILS, HOLDS, NO_DATA, Part, in_unit
 from kvsweep.analysis.estimates import ROUNDED
-from kvsweep.analysis.set_ups import by_columns
+from kvsweep.analysis.set_ups import by_columns, by_name
 from kvsweep.analysis.statements import STATEMENTS, Statement
 from kvsweep.tables.row import SET_UP, Row
 

@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.tables.published import LIKELY_COMMIT
@@ -73,6 +73,12 @@ class Comparability(NamedTuple):
     def unknown(self) -> list[str]:
         """What may differ, because a side does not say."""
         return [check.what for check in (*self.required, *self.beside) if check.same is None]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """All of it, as columns of a table."""
+        names = ("comparable", "prevents", "differs", "unknown")
+        return {name: getattr(self, name) for name in names}
 
 
 def comparability(ours: Row, theirs: Row, quantity: str | None = None) -> Comparability:

@@ -8,6 +8,7 @@ from typing import Any
 from kvsweep.analysis.comparable import comparability
 from kvsweep.analysis.estimates import Value, gap
 from kvsweep.analysis.row_values import quality_of, speed_of
+from kvsweep.analysis.set_ups import by_name
 from kvsweep.tables.published import QUALITIES, RATES, name_of
 from kvsweep.tables.row import SET_UP, Row, is_published
 
@@ -21,9 +22,7 @@ def compare(rows: Iterable[Row]) -> list[dict[str, Any]]:
     with the context. All else that sets two set-ups apart is listed. Each quantity that was published has a row.
     """
     rows = list(rows)
-    theirs: dict[str, list[Row]] = {}
-    for row in filter(is_published, rows):
-        theirs.setdefault(name_of(row), []).append(row)
+    theirs = by_name(filter(is_published, rows))
     return [
         _compared(our, their, quantity)
         for our in rows
@@ -49,10 +48,7 @@ def _compared(our: Row, their: Row, quantity: str) -> dict[str, Any]:
         **_ratio(our, their, quantity),
         "our_status": our["status"],
         "their_status": their["status"],
-        "comparable": found.comparable,
-        "differs": found.differs,
-        "unknown": found.unknown,
-        "prevents": found.prevents,
+        **found.columns,
     }
 
 

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from kvsweep.analysis.estimates import Error, Value, error_of
+from kvsweep.analysis.many import Numbers
 from kvsweep.analysis.row_values import kld_of
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.study.pairs import BASELINE_PAIR, Pair, type_order
@@ -34,26 +36,30 @@ _BASE = BASELINE_PAIR.ctk
 _DUST = 1e-12  # nats
 
 
-@dataclass(frozen=True)
-class Effect:
-    """Part of the mean KL divergence that one side does: a weighted sum of measured cells."""
+class Effect(NamedTuple):
+    """Part of the mean KL divergence that one side does: a weighted sum of the grid's cells."""
 
-    weights: Mapping[Pair, float]
+    weights: Numbers
     estimator: str
 
 
-@dataclass(frozen=True)
 class _Grid:
-    """Mean KL divergence of what was measured as the pair it is."""
+    """Mean KL divergences of what was measured as the pair it is. Sums of cells are vectors of their weights."""
 
-    kld: Mapping[Pair, Value]
+    def __init__(self, kld: Mapping[Pair, Value]) -> None:
+        self.pairs, self._values = list(kld), list(kld.values())
 
-    def combination(self, weights: Mapping[Pair, float]) -> tuple[float, Error | None]:
+    def cell(self, pair: Pair) -> Numbers:
+        """The weights of one cell alone."""
+        weights: Numbers = np.eye(len(self.pairs))[self.pairs.index(pair)]
+        return weights
+
+    def combination(self, weights: Numbers) -> tuple[float, Error | None]:
         """A weighted sum of cells, and its error. Printed values differ by a millionth or not at all: what the
         arithmetic leaves of a zero is none."""
-        value = math.fsum(weight * self.kld[pair].value for pair, weight in weights.items())
-        error = error_of((weight, self.kld[pair]) for pair, weight in weights.items())
-        return (0.0 if abs(value) < _DUST else value), error
+        terms = [(float(weights[i]), self._values[i]) for i in np.flatnonzero(weights)]
+        value = math.fsum(weight * one.value for weight, one in terms)
+        return (0.0 if abs(value) < _DUST else value), error_of(terms)
 
 
 def k_or_v(quality: Iterable[Row]) -> list[dict[str, Any]]:
@@ -80,7 +86,7 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
                 status, reason = "not asked for", "no such pair among the quality cells"
             else:
                 status, reason = str(asked[pair]["status"]), problems[pair] and str(problems[pair])
-                if reason is None and pair not in grid.kld:
+                if reason is None and pair not in grid.pairs:
                     reason = "no KL divergence is known"
                 elif status != "measured":
                     reason = asked[pair]["reason"]
@@ -96,9 +102,9 @@ def _of_grid(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
 
 def _own(grid: _Grid, pair: Pair) -> dict[str, Any]:
     """A cell's own divergence; no interval of one that is not negative begins below 0."""
-    if pair not in grid.kld:
+    if pair not in grid.pairs:
         return {}
-    found = _with_error("kld_mean", *grid.combination({pair: 1.0}))
+    found = _with_error("kld_mean", *grid.combination(grid.cell(pair)))
     if found["kld_mean"] >= 0 and "kld_mean_low" in found:
         found["kld_mean_low"] = max(found["kld_mean_low"], 0.0)
     return found
@@ -117,49 +123,37 @@ def _with_error(name: str, value: float, error: Error | None) -> dict[str, Any]:
 
 def _effects(grid: _Grid) -> tuple[dict[str, Effect], dict[str, Effect]]:
     """from_k by K type and from_v by V type, as far as they can be had."""
+    if BASELINE_PAIR not in grid.pairs:
+        return {}, {}
+    fitted, control = _fit(grid), grid.cell(BASELINE_PAIR)
     found: tuple[dict[str, Effect], dict[str, Effect]] = ({}, {})
-    if BASELINE_PAIR not in grid.kld:
-        return found
-    fitted = _fit(grid)
-    for side, effects in enumerate(found):
-        for cache_type in {(pair.ctk, pair.ctv)[side] for pair in grid.kld}:
-            one_sided = Pair(cache_type, _BASE) if side == 0 else Pair(_BASE, cache_type)
-            if cache_type == _BASE:
-                effects[cache_type] = Effect({}, ONE_SIDED)
-            elif one_sided in grid.kld:
-                effects[cache_type] = Effect({one_sided: 1.0, BASELINE_PAIR: -1.0}, ONE_SIDED)
+    for side, effects in zip(("ctk", "ctv"), found, strict=True):
+        for cache_type in {getattr(pair, side) for pair in grid.pairs}:
+            one_sided = replace(BASELINE_PAIR, **{side: cache_type})
+            if one_sided in grid.pairs:  # of f16 it is the control itself: 0
+                effects[cache_type] = Effect(grid.cell(one_sided) - control, ONE_SIDED)
             elif (side, cache_type) in fitted:
                 effects[cache_type] = fitted[side, cache_type]
     return found
 
 
-def _fit(grid: _Grid) -> dict[tuple[int, str], Effect]:
-    """Main effects that the cells determine, by side (0: K, 1: V) and type."""
-    cells = [pair for pair in grid.kld if pair != BASELINE_PAIR]
-    unknowns = sorted(
-        {(0, pair.ctk) for pair in cells if pair.ctk != _BASE}
-        | {(1, pair.ctv) for pair in cells if pair.ctv != _BASE}
-    )
-    if not unknowns:
-        return {}
-    design = np.array(
-        [[float((pair.ctk, pair.ctv)[side] == name) for side, name in unknowns] for pair in cells]
-    )
-    solve = np.linalg.pinv(design)
+def _fit(grid: _Grid) -> dict[tuple[str, str], Effect]:
+    """Main effects that the cells determine, by side (ctk or ctv) and type."""
+    sides = pd.DataFrame(grid.pairs, columns=["ctk", "ctv"])
+    design = pd.concat({side: pd.get_dummies(sides[side], dtype=float) for side in sides}, axis=1)
+    design = design.drop(columns=[("ctk", _BASE), ("ctv", _BASE)])
+    # The control is 0 on all of them, and is what the other cells are measured from.
+    solve = np.linalg.pinv(design.to_numpy())
     # Row i of solve @ design is a unit vector exactly if the cells determine unknown i.
-    resolution = solve @ design
-    found = {}
-    for i, unknown in enumerate(unknowns):
-        if np.abs(resolution[i] - np.eye(len(unknowns))[i]).max() < 1e-9:
-            # What is left of a zero by the arithmetic says nothing.
-            weights = {
-                pair: round(float(weight), 12)
-                for pair, weight in zip(cells, solve[i], strict=True)
-                if abs(weight) > 1e-9
-            }
-            weights[BASELINE_PAIR] = -round(float(solve[i].sum()), 12)
-            found[unknown] = Effect(weights, MAIN_EFFECTS)
-    return found
+    off = np.abs(solve @ design.to_numpy() - np.eye(len(solve))).max(axis=1, initial=0.0)
+    # What is left of a zero by the arithmetic says nothing.
+    weights = np.where(np.abs(solve) > 1e-9, solve.round(12), 0.0)
+    weights[:, grid.pairs.index(BASELINE_PAIR)] = -solve.sum(axis=1).round(12)
+    return {
+        (side, name): Effect(row, MAIN_EFFECTS)
+        for (side, name), row, left in zip(design.columns.to_numpy(), weights, off, strict=True)
+        if left < 1e-9
+    }
 
 
 def _parts(grid: _Grid, pair: Pair, k: Effect | None, v: Effect | None) -> dict[str, Any]:
@@ -174,44 +168,32 @@ def _parts(grid: _Grid, pair: Pair, k: Effect | None, v: Effect | None) -> dict[
     found["estimator"] = estimator
     if _BASE in (pair.ctk, pair.ctv):
         return found  # one side does all of it
-    found |= _share(grid, k, v)
-    if pair in grid.kld:
-        weights = _sum_of(({pair: 1.0, BASELINE_PAIR: -1.0}, 1.0), (k.weights, -1.0), (v.weights, -1.0))
+    found |= _share(grid, k.weights, v.weights)
+    if pair in grid.pairs:
+        over = _without_dust(grid.cell(pair) - grid.cell(BASELINE_PAIR) - k.weights - v.weights)
         # Cells that alone determine an effect leave nothing over.
-        if weights:
+        if over.any():
             name = "interaction" if estimator == ONE_SIDED else "residual"
-            found |= _with_error(name, *grid.combination(weights))
+            found |= _with_error(name, *grid.combination(over))
     return found
 
 
-def _share(grid: _Grid, k: Effect, v: Effect) -> dict[str, float]:
+def _share(grid: _Grid, k: Numbers, v: Numbers) -> dict[str, float]:
     """K's part of the damage, where there is damage beyond its error.
 
     Its error to first order: the share's change with each cell is (weight in k - share x weight in both) / total.
     """
-    total, error = grid.combination(_sum_of((k.weights, 1.0), (v.weights, 1.0)))
+    total, error = grid.combination(_without_dust(k + v))
     if error is None or total <= error.half:
         return {}
-    share = grid.combination(k.weights)[0] / total
-    _, error = grid.combination(_sum_of((k.weights, (1 - share) / total), (v.weights, -share / total)))
+    share = grid.combination(k)[0] / total
+    _, error = grid.combination(_without_dust(((1 - share) * k - share * v) / total))
     assert error is not None
-    return {
-        name: min(max(value, 0.0), 1.0)
-        for name, value in (
-            ("share_k", share),
-            ("share_k_low", share - error.half),
-            ("share_k_high", share + error.half),
-        )
-    }
+    ends = {"share_k": share, "share_k_low": share - error.half, "share_k_high": share + error.half}
+    return {name: min(max(value, 0.0), 1.0) for name, value in ends.items()}
 
 
-def _sum_of(*parts: tuple[Mapping[Pair, float], float]) -> dict[Pair, float]:
-    """Weights of a sum of weighted effects; what cancels is left out."""
-    total: dict[Pair, float] = {}
-    for weights, factor in parts:
-        for pair, weight in weights.items():
-            total[pair] = total.get(pair, 0.0) + factor * weight
-    largest = max((abs(weight) for weight in total.values()), default=0.0)
-    return {
-        pair: weight for pair, weight in total.items() if abs(weight) > 1e-9 * largest and abs(weight) > _DUST
-    }
+def _without_dust(weights: Numbers) -> Numbers:
+    """What cancels in a sum of effects is 0, not what the arithmetic leaves of it."""
+    sizes = np.abs(weights)
+    return np.where(sizes > max(1e-9 * sizes.max(initial=0.0), _DUST), weights, 0.0)

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from kvsweep.study.pairs import bits_per_value
+from kvsweep.tables.published import name_of
 from kvsweep.tables.row import Row
 
 _Row = TypeVar("_Row", bound=Row)
@@ -20,6 +21,14 @@ def by_columns(rows: Iterable[_Row], columns: Iterable[str]) -> dict[tuple[Any, 
     for row in rows:
         values = values_of(row)
         found.setdefault(values if len(columns) > 1 else (values,), []).append(row)
+    return found
+
+
+def by_name(rows: Iterable[_Row]) -> dict[str, list[_Row]]:
+    """The rows of each cell (``published.name_of``); several where more than one number of tokens was timed."""
+    found: dict[str, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(name_of(row), []).append(row)
     return found
 
 

@@ -112,8 +112,7 @@ def _summary(processes: pd.DataFrame) -> pd.DataFrame:
 
 def speeds(cells: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``speed`` from those of ``over_rounds``: each also against f16/f16 of its phase and depth."""
-    base = {_place(row): row for row in cells if pair_of(row) == BASELINE_PAIR and problem_with(row) is None}
-    found = [{**row, **against(row, base.get(_place(row)))} for row in cells]
+    found = [{**row, **ratio} for row, ratio in zip(cells, against_f16(cells), strict=True)]
     columns = {name: [row.get(name) for row in found] for name in (*PHASE, "t", "freedom")}
     errors = with_q_values(pd.DataFrame(columns), *PHASE)[["p_value", "q_value"]]
     for row, error in zip(found, rows_of(errors), strict=True):
@@ -123,6 +122,16 @@ def speeds(cells: Sequence[Row]) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in SPEED.names} for row in found]
 
 
+def against_f16(cells: Sequence[Row], *, fallback: bool = False) -> list[dict[str, Any]]:
+    """Each cell ``against`` f16/f16 of its set-up, phase and depth, which has to count (``problem_with``)."""
+    base = {
+        _place(row): row
+        for row in cells
+        if pair_of(row) == BASELINE_PAIR and problem_with(row, fallback=fallback) is None
+    }
+    return [against(row, base.get(_place(row))) for row in cells]
+
+
 def against(row: Row, base: Row | None) -> dict[str, Any]:
     """How fast a cell is as a multiple of another one of the same place, within the rounds of both."""
     if base is None or row["tokens_per_second"] is None or row is base:
@@ -130,10 +139,8 @@ def against(row: Row, base: Row | None) -> dict[str, Any]:
     both = on_common_rounds(speed_of(row), speed_of(base))
     if both is None:
         return {}
-    ours, theirs = both
-    between = gap(ours, theirs)
-    rounds = list(ours.rounds or ())
-    found: dict[str, Any] = {
+    between, rounds = gap(*both), list(both[0].rounds or ())
+    return {
         "ratio": between.ratio,
         "ratio_low": between.ratio_low,
         "ratio_high": between.ratio_high,
@@ -145,7 +152,6 @@ def against(row: Row, base: Row | None) -> dict[str, Any]:
         "t": between.t,
         "freedom": between.freedom,
     }
-    return found
 
 
 def verdict_of(between: Gap) -> str | None:
