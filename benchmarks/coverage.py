@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from kvsweep.analysis.best import interval_of
 from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.curves import Curve
-from kvsweep.analysis.estimates import Gap, gap
+from kvsweep.analysis.gaps import Gap, gap
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER, over_rounds, speeds

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kvsweep.analysis.estimates import BY_WINDOW, EXACT, Value, error_of, gap, half_width
+from kvsweep.analysis.estimates import BY_WINDOW, EXACT, Value, error_of, half_width
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.statistics import window_stderr, window_values

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from kvsweep.analysis.bandwidth import bandwidth
 from kvsweep.analysis.crossovers import crossovers
-from kvsweep.analysis.estimates import BY_TOKEN, BY_WINDOW, error_of, gap
+from kvsweep.analysis.estimates import BY_TOKEN, BY_WINDOW, error_of
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.head_to_head import head_to_head
 from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.memory import memory

@@ -13,7 +13,8 @@ from itertools import combinations
 from typing import Any
 
 from kvsweep.analysis.comparable import Comparability, comparability, model_check
-from kvsweep.analysis.estimates import Value, gap
+from kvsweep.analysis.estimates import Value
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.analysis.set_ups import by_columns

@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kvsweep.analysis.curves import Duration
-from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of, in_log
+from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of
+from kvsweep.analysis.gaps import in_log
 from kvsweep.numbers import format_between
 from kvsweep.statistics import student_t_quantile
 from kvsweep.units import format_duration, plural

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kvsweep.analysis.claim_parts import UNKNOWN, Estimate
-from kvsweep.analysis.estimates import ROUNDED, gap, half_width, on_common_rounds
+from kvsweep.analysis.estimates import ROUNDED, half_width, on_common_rounds
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, problem_with

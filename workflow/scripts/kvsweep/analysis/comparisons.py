@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from kvsweep.analysis.comparable import comparability
-from kvsweep.analysis.estimates import Value, gap
+from kvsweep.analysis.estimates import Value
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.analysis.set_ups import by_name
 from kvsweep.tables.published import QUALITIES, RATES, name_of

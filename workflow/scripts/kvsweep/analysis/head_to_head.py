@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kvsweep.analysis.estimates import EXACT, Gap, Value, exactly, gap, on_common_rounds
+from kvsweep.analysis.estimates import EXACT, Value, exactly, on_common_rounds
 from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.gaps import Gap, gap
 from kvsweep.analysis.kv_values import kv_values_of
 from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD

@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from kvsweep.analysis.estimates import Value, ends_of_kld, error_of, gap, on_common_rounds
+from kvsweep.analysis.estimates import Value, ends_of_kld, error_of, on_common_rounds
 from kvsweep.analysis.frames import rows_of
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.head_to_head import contenders
 from kvsweep.analysis.row_values import kld_of, speed_of
 from kvsweep.analysis.set_ups import by_columns

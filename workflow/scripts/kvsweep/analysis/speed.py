@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kvsweep.analysis.estimates import SAME, Gap, gap, on_common_rounds
+from kvsweep.analysis.estimates import SAME, on_common_rounds
 from kvsweep.analysis.frames import frame_of, rows_of
+from kvsweep.analysis.gaps import Gap, gap
 from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import SPEED
 from kvsweep.analysis.repetitions import PHASE, first_dropped

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.estimates import BY_TOKEN, Value, gap, half_width, t_quantile
+from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width, t_quantile
+from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.analysis.reference import control_of, is_control
 from kvsweep.analysis.row_values import quality_of
