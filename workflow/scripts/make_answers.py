@@ -32,7 +32,7 @@ from kvsweep.analysis.workloads import deepest_measured, up_to
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
 from kvsweep.tables import storage
-from kvsweep.tables.row import Row, is_published, one_method
+from kvsweep.tables.row import Row, is_published, one_method, pair_of
 from kvsweep.tables.schemas import TASK_ITEMS, TASKS
 
 
@@ -112,8 +112,7 @@ def say_picks(advised: Sequence[Row]) -> None:
     """One line for each workload: the pair that is best for it, and why."""
     for row in advised:
         if row["verdict"] == "pick":
-            pair = row["ctk"] if row["ctk"] == row["ctv"] else f"{row['ctk']}/{row['ctv']}"
-            say(f"{row['workload']} on {row['machine']} ({row['source']}): {pair}; {row['why']}")
+            say(f"{row['workload']} on {row['machine']} ({row['source']}): {pair_of(row)}; {row['why']}")
 
 
 if __name__ == "__main__":
