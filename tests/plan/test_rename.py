@@ -219,3 +219,82 @@ def test_nothing_is_renamed_under_a_run(results: Path) -> None:
     done = run_in_this_process("rename_results", ["--results", results, "MODEL=m:new", "STUDY=x"])
     assert done.returncode == 0 and "5 records of 'm' are now of 'new'" in done.stderr
     assert "in the configuration too (models)" in done.stderr
+
+
+BROKEN = {"cut": b'{"kind": "qua', "a list": b"[]", "empty": b"", "no text": b"\xff\xfe"}
+READ = [
+    "quality/e/m/t/c512/k-f16/v-f16/run.json",
+    "quality/e/m/t/c512/k-f16/v-f16/.finished/run.json",
+    "baseline/e/m/t/c512/run.json",
+    "throughput/e/m/d0/k-f16/v-f16/run.json",
+    "last-run.json",
+]
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("text", EVERY)
+def test_what_cannot_be_read_is_not_renamed_in_part(results: Path, text: str, what: str) -> None:
+    for path in (results / name for name in READ):
+        whole = path.read_bytes()
+        path.write_bytes(BROKEN[what])
+        before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+        with pytest.raises(KvsweepError, match=f"^{path}: cannot be read, .*, so nothing was renamed; "):
+            rename(asked(text), results)
+        assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+        check_finished(results)
+        path.write_bytes(whole)
+    rename(asked(text), results)
+
+
+def test_a_record_that_cannot_be_read_fails_the_command(results: Path) -> None:
+    path = results / "throughput/e/m/d0/k-f16/v-f16/run.json"
+    path.write_text("{")
+    done = run_in_this_process("rename_results", ["--results", results, "MODEL=m:new"])
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert f"{path}: cannot be read, and may hold the name 'm', so nothing was renamed; " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "manifest"),
+    [
+        ("MODEL=m:new", "models/m/model.json"),
+        ("ENGINE=e:new", "engines/e/build.json"),
+        ("CORPUS=t:new", "corpora/t/corpus.json"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_not_renamed(results: Path, text: str, manifest: str) -> None:
+    (results / manifest).write_text("{")
+    done = run_in_this_process("rename_results", ["--results", results, text])
+    assert done.returncode == 1 and f"{results / manifest}: " in done.stderr
+    assert (results / manifest).read_text() == "{" and not (results / JOURNAL).exists()
+
+
+def test_a_record_that_breaks_during_a_renaming_does_not_end_it(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_rename_in_last_run", killed)
+        with pytest.raises(Killed):
+            rename(asked("MODEL=m:new"), results)
+    path = results / "throughput/e/new/d0/k-f16/v-f16/run.json"
+    whole = path.read_bytes()
+    path.write_text("{")
+    with pytest.raises(
+        KvsweepError, match="so the renaming is not finished; make the file readable, or remove it"
+    ):
+        rename(asked("MODEL=m:new"), results)
+    with pytest.raises(KvsweepError, match="a renaming was interrupted"):
+        check_finished(results)
+    path.write_bytes(whole)
+    assert rename(asked("MODEL=m:new"), results) == 5
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "MODEL"}'])
+def test_a_damaged_journal_is_not_taken_for_a_finished_renaming(results: Path, text: str) -> None:
+    (results / JOURNAL).write_text(text)
+    for call in (lambda: check_finished(results), lambda: rename(asked("MODEL=m:new"), results)):
+        with pytest.raises(KvsweepError, match=r"renaming\.json: "):
+            call()

@@ -66,9 +66,18 @@ def parse_renaming(asked: Mapping[str, str]) -> Renaming:
 
 
 def unfinished(results: Path) -> Renaming | None:
-    """The renaming that was interrupted here, if one was."""
-    found = read_manifest(results / JOURNAL)
-    return None if found is None else Renaming(found["kind"], found["old"], found["new"])
+    """The renaming that was interrupted here, if one was. Raises KvsweepError where the journal does not say which."""
+    path = results / JOURNAL
+    if not path.exists():
+        return None
+    found = read_manifest(path) or {}
+    try:
+        return Renaming(found["kind"], found["old"], found["new"])
+    except KeyError:
+        example = json.dumps(asdict(Renaming("MODEL", "old", "new")))
+        raise KvsweepError(
+            f"{path}: a renaming was interrupted, and this file does not say which; write it there, as {example}."
+        ) from None
 
 
 def check_finished(results: Path) -> None:
@@ -80,14 +89,18 @@ def check_finished(results: Path) -> None:
 def rename(asked: Renaming, results: Path) -> int:
     """Rename, or go on where it was interrupted. Returns how many records carry the new name after it.
 
-    Raises KvsweepError, with nothing changed, where nothing has the old name or something has the new one already.
+    Raises KvsweepError, with nothing changed, where nothing has the old name, something has the new one already, or a
+    file cannot be read that may have the old one.
     """
     left = unfinished(results)
     if left is None:
+        _check_readable(asked, results, "nothing was renamed")
         _check(asked, results)
         write_json(results / JOURNAL, asdict(asked))
     elif left != asked:
         raise KvsweepError(f"{results}: another renaming was interrupted; make rename {left} finishes it.")
+    else:
+        _check_readable(asked, results, "the renaming is not finished")
     build_sha256 = _rename_manifest(asked, results)
     for directory in list(_directories(results, asked.kind, asked.old)):
         directory.rename(directory.with_name(asked.new))
@@ -99,9 +112,23 @@ def rename(asked: Renaming, results: Path) -> int:
     return sum(not path.parent.name.startswith(".") for path in renamed)
 
 
+def _check_readable(asked: Renaming, results: Path, outcome: str) -> None:
+    """Raise KvsweepError for a file that may hold the old name and cannot be read; ``outcome`` says what was done."""
+    paths = [*_records(results), results / LAST_RUN]
+    if asked.kind != "MACHINE":
+        place, manifest, _ = _PLACES[asked.kind]
+        paths += [results / place / name / manifest for name in (asked.old, asked.new)]
+    for path in paths:
+        if path.is_file() and read_manifest(path) is None:
+            raise KvsweepError(
+                f"{path}: cannot be read, and may hold the name {asked.old!r}, so {outcome}; make the file readable, "
+                "or remove it, and give the same command again."
+            )
+
+
 def _check(asked: Renaming, results: Path) -> None:
     if asked.kind == "MACHINE":
-        names = {_machine(read_manifest(path)) for path in _records(results)} - {None}
+        names = {_machine(read_json(path)) for path in _records(results)} - {None}
         if asked.old not in names:
             known = ", ".join(sorted(map(str, names))) or "none"
             raise KvsweepError(
@@ -201,9 +228,7 @@ def _rename_manifest(asked: Renaming, results: Path) -> tuple[str, str] | None:
 
 def _rename_record(path: Path, asked: Renaming, build_sha256: tuple[str, str] | None) -> bool:
     """Whether the record is one of those that were renamed, now or before the interruption."""
-    record = read_manifest(path)
-    if record is None:
-        return False
+    record = read_json(path)
     if asked.kind == "MACHINE":
         if _machine(record) != asked.old:
             return _machine(record) == asked.new
@@ -230,8 +255,8 @@ def _reference(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _machine(record: Mapping[str, Any] | None) -> str | None:
-    machine = (record or {}).get("machine")
+def _machine(record: Mapping[str, Any]) -> str | None:
+    machine = record.get("machine")
     return machine.get("name") if isinstance(machine, dict) else None
 
 
