@@ -11,8 +11,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 # Whose user is part of the address and no secret: ssh asks for its key or password by itself.
 NAMED_USERS = ("ssh", "git+ssh", "ssh+git")
-# "scheme://token@", "user:password@", in whatever an address is part of.
-_SECRET = re.compile(r"(?:[\w+.-]*://)[^\s'\"/@]*@|[^\s'\"@/=]*:[^\s'\"@]+@")
+# "scheme://token@", "user:password@", in whatever an address is part of. Tried at the beginning of a word only: a text
+# without blanks may be long, and would be read again from each of its characters.
+_SECRET = re.compile(r"(?<![\w+.-])[\w+.-]*://[^\s'\"/@]*@|(?<![^\s'\"@/=])[^\s'\"@/=]*:[^\s'\"@]+@")
 # What services give out as passwords, wherever it stands; and what stands behind the word Bearer.
 _TOKEN = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|ptt)-[\w-]{16,}|hf_[A-Za-z0-9]{20,}"
