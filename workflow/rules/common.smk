@@ -169,8 +169,8 @@ def expected_sha256(entry):
 def corpus_source(wildcards):
     """Where a corpus comes from, as options of the program that makes it."""
     corpus = STUDY.corpora[wildcards.corpus]
-    if corpus.origin is None:
-        return f"--seed {corpus.seed} --bytes {corpus.n_bytes}"
+    if corpus.generate is not None:
+        return f"--seed {corpus.generate.seed} --bytes {corpus.generate.bytes}"
     options = f"--path {shlex.quote(origin_of(corpus))}"
     if corpus.member is not None:
         options += f" --member {shlex.quote(corpus.member)}"

@@ -2,8 +2,6 @@
 # somebody else asks. Makes: one record for each task and pair, with the answers to its items.
 
 
-from kvsweep.study.tasks import harness_definition
-
 # No param: how long an answer may take changes no finished cell.
 ANSWER_MINUTES = literal(
     json.dumps({name: task.answer_minutes for name, task in STUDY.tasks.items()})
@@ -29,7 +27,7 @@ rule harness:
     # Two of them would make the same environment.
     threads: cores_here()
     params:
-        definition=lambda wildcards: harness_definition(STUDY.tasks[wildcards.task]),
+        definition=lambda wildcards: STUDY.tasks[wildcards.task].harness,
     shell:
         command(
             "make_harness.py",

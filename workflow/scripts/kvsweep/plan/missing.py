@@ -64,10 +64,10 @@ def _engines(study: Study, base: Path, names: Iterable[str]) -> Iterator[str]:
 
 
 def _texts(study: Study, base: Path, names: Iterable[str]) -> Iterator[str]:
-    for corpus in (study.corpora[name] for name in names):
+    for name, corpus in ((name, study.corpora[name]) for name in names):
         if corpus.origin is None or corpus.origin.path is None:
             continue
-        where = f"corpora.{corpus.name}.path"
+        where = f"corpora.{name}.path"
         problem = _no_file(base, corpus.origin.path)
         if problem:
             yield f"{where}: {problem}"

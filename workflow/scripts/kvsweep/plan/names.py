@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from kvsweep.engine.identity import engine_identity
 from kvsweep.files import read_manifest
 from kvsweep.plan.current import Current
-from kvsweep.study.config import Model, Study
+from kvsweep.study.config import Study
 from kvsweep.study.engines import Engine
-from kvsweep.study.quality import Corpus
+from kvsweep.study.input_shape import Corpus, Model
 
 _KINDS = {"engines": "ENGINE", "models": "MODEL", "corpora": "CORPUS"}
 
@@ -61,20 +60,15 @@ def measured_as(study: Study, now: Current, results: Path) -> Iterator[tuple[str
 def _things(section: str, study: Study, now: Current) -> dict[str, list[Hashable]]:
     """What makes each thing of a section the same as another one, by name."""
     things: Mapping[str, Any] = getattr(study, section)
-    return {name: list(_keys(thing, now)) for name, thing in things.items()}
+    return {name: list(_keys(name, thing, now)) for name, thing in things.items()}
 
 
-def _keys(thing: Engine | Model | Corpus, now: Current) -> Iterator[Hashable]:
+def _keys(name: str, thing: Engine | Model | Corpus, now: Current) -> Iterator[Hashable]:
     if isinstance(thing, Engine):
         source = repr(thing.source) if thing.source_kind == "path" else ""
         yield repr(engine_identity(thing)) + source
-    elif isinstance(thing, Model):
-        yield thing.origin
-        known = now.models.get(thing.name)
-        if known is not None and known.sha256 is not None:
-            yield known.sha256
-    else:
-        yield dataclasses.replace(thing, name="", sha256=None, archive_sha256=None)
-        text = now.corpora.get(thing.name)
-        if text is not None and text.sha256 is not None:
-            yield text.sha256
+        return
+    yield thing.origin if isinstance(thing, Model) else (thing.origin, thing.member, thing.generate)
+    known = (now.models if isinstance(thing, Model) else now.corpora).get(name)
+    if known is not None and known.sha256 is not None:
+        yield known.sha256

@@ -26,7 +26,6 @@ from kvsweep.plan.counts import Run
 from kvsweep.study.cells import Cell, QualityCell, TaskCell, all_cells, baseline_runs, quality_cells
 from kvsweep.study.config import Study
 from kvsweep.study.engines import Engine, check_engine_accepts
-from kvsweep.study.tasks import harness_definition
 
 Manifest = Mapping[str, Any]
 
@@ -169,9 +168,7 @@ class StudyOnDisk:
 
     def harness(self, task: str) -> list[str]:
         """``newer`` if the harness of ``task`` has another definition, or a directory of it is gone."""
-        asked = self.study.tasks[task]
-        assert asked.harness is not None
-        definition = json.loads(harness_definition(asked))
+        definition = json.loads(self.study.tasks[task].harness or "null")
         return self._unless(
             self._path("harness", f"{task}.json"),
             lambda made: (

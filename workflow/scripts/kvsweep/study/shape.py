@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from kvsweep.study.address_values import Address, SlicePath
 from kvsweep.study.complaints import Complaint
 from kvsweep.study.engine_shape import EngineEntry, Pair
-from kvsweep.study.input_shape import CorpusEntry, ModelEntry
+from kvsweep.study.input_shape import Corpus, Model
 from kvsweep.study.section import CHECKED, Section
 from kvsweep.study.tasks import TaskEntry
 from kvsweep.study.values import (
@@ -170,13 +170,13 @@ SlicePlace = Annotated[
 class Configuration(Section):
     # Without these three there is a report of ``slices`` alone.
     engines: Named[EngineEntry] = Field(default={}, min_length=1, description="builds of llama.cpp, by name")
-    models: Named[ModelEntry] = Field(default={}, min_length=1, description="GGUF files, by name")
+    models: Named[Model] = Field(default={}, min_length=1, description="GGUF files, by name")
     pairs: Some[Pair] = Field(default=(), description="cache types of K and V, as K/V, or one type for both")
     machine: Optional[Text] = Field(
         default=None,
         description="name of this machine in tables and figures; made from processor and memory if absent",
     )
-    corpora: Named[CorpusEntry] = Field(default={}, description="texts to score, by name")
+    corpora: Named[Corpus] = Field(default={}, description="texts to score, by name")
     quality: Optional[QualityEntry] = Field(default=None, description="perplexity and KL divergence")
     throughput: Optional[Throughput] = Field(default=None, description="prefill and decode speed")
     tasks: Named[TaskEntry] = Field(

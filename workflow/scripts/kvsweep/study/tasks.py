@@ -203,6 +203,13 @@ class AiderPolyglotEntry(_AnyTask):
             "exercises_commit": polyglot.EXERCISES_COMMIT,
         }
 
+    @property
+    def harness(self) -> str:
+        """Where the harness comes from, the sandbox that it runs in and its exercises, as JSON."""
+        names = ("sandbox", "image", "aider", "polyglot")
+        exercises = polyglot.chosen(self.languages, self.exercises)
+        return json.dumps({**{name: getattr(self, name) for name in names}, "exercises": exercises})
+
 
 KINDS = ("recall", "tool-call", "trajectory", "aider-polyglot")
 
@@ -230,21 +237,12 @@ TaskEntry = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class Harness:
-    """Somebody else's program that asks the items: where it comes from, and the sandbox that it runs in."""
-
-    sandbox: str
-    image: str
-    aider: str
-    polyglot: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Task:
     """A task of a study. ``definition`` is what its items follow from; ``pairs`` None: an engine's own; ``engines`` and
     ``models`` None: all.
 
     ``answer_minutes`` is for an answer, of a harness for an item; ``cell_hours`` None: as ``limits`` say.
+    ``harness`` is what makes somebody else's program that asks the items ready, as JSON.
     """
 
     name: str
@@ -254,7 +252,7 @@ class Task:
     answer_tokens: int
     corpus: str | None
     cell_hours: float | None = None
-    harness: Harness | None = None
+    harness: str | None = None
     engines: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
 
@@ -275,20 +273,12 @@ class Task:
         return int(asked["items"]) * len(asked["contexts"]) * len(asked.get("questions", [""]))
 
 
-def harness_definition(task: Task) -> str:
-    """What makes a harness ready for a task, as JSON."""
-    assert task.harness is not None
-    return json.dumps({**dataclasses.asdict(task.harness), "exercises": task.definition["exercises"]})
-
-
 def task_of(name: str, entry: Any) -> Task:
     """``entry`` is one of the classes above."""
     if isinstance(entry, AiderPolyglotEntry):
-        harness = Harness(entry.sandbox, entry.image, entry.aider, entry.polyglot)
-        minutes, hours, corpus = entry.exercise_minutes, entry.cell_hours, None
+        minutes, hours, corpus, harness = entry.exercise_minutes, entry.cell_hours, None, entry.harness
     else:
-        harness, minutes, hours = None, entry.answer_minutes, None
-        corpus = getattr(entry, "corpus", None)
+        minutes, hours, corpus, harness = entry.answer_minutes, None, getattr(entry, "corpus", None), None
     return Task(
         *(name, entry.definition, entry.pairs, minutes, entry.answer, corpus, hours, harness),
         *(entry.engines, entry.models),
