@@ -14,6 +14,7 @@ from typing import Any
 
 from kvsweep.analysis.comparable import Comparability, comparability, model_check
 from kvsweep.analysis.estimates import Value
+from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.analysis.row_values import quality_of
@@ -31,11 +32,9 @@ def across(speeds: Sequence[Row], quality: Sequence[Row]) -> Iterator[dict[str, 
 
     What was measured here comes first, what others published last; published numbers are not compared with each other.
     """
-    ratios = [
-        {**row, **found}
-        for row, found in zip(speeds, against_f16(speeds, fallback=True), strict=True)
-        if found and _counts(row)
-    ]
+    relative = against_f16(speeds, fallback=True)
+    ratios = [{**speeds[at], **ratio} for at, ratio in zip(relative.index, rows_of(relative), strict=True)]
+    ratios = list(filter(_counts, ratios))
     for one, other in _couples(ratios, ("ctk", "ctv", "depth", "phase")):
         found = comparability(one, other)
         values = _sides(*((of["ratio"], of["ratio_low"], of["ratio_high"]) for of in (one, other)))

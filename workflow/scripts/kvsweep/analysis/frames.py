@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
 
 # Integers and flags of which some are missing stay what they are.
 _KINDS: dict[pa.DataType, Any] = {pa.int64(): "Int64", pa.float64(): "float64", pa.bool_(): "boolean"}
@@ -33,10 +35,22 @@ def rows_of(frame: pd.DataFrame, schema: pa.Schema | None = None) -> list[dict[s
         unknown = set(frame.columns) - set(schema.names)
         if unknown:
             raise ValueError(f"columns without a schema: {sorted(unknown)}")
-    columns = {
-        str(name): [
-            value if known else None for value, known in zip(column.tolist(), column.notna(), strict=True)
-        ]
-        for name, column in frame.items()
-    }
+    columns = {str(name): _or_none(column) for name, column in frame.items()}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _or_none(column: pd.Series[Any]) -> list[Any]:
+    missing = column.isna().to_numpy()
+    if not missing.any():
+        return column.tolist()
+    values = column.to_numpy(object, copy=True)
+    values[missing] = None
+    return list(values)
+
+
+def either(otherwise: Any, cases: Mapping[Any, ArrayLike]) -> NDArray[np.object_]:
+    """For each row the first of the cases that holds in it, else ``otherwise``."""
+    found = np.full(np.shape(next(iter(cases.values()))), otherwise, dtype=object)
+    for value, holds in reversed(list(cases.items())):
+        found[np.asarray(holds, dtype=bool)] = value
+    return found

@@ -11,20 +11,19 @@ discoveries among those of its set-up and phase is low, too (``many``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import compress, islice
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kvsweep.analysis.estimates import SAME, on_common_rounds
-from kvsweep.analysis.frames import frame_of, rows_of
-from kvsweep.analysis.gaps import Gap, gap
+from kvsweep.analysis.estimates import SAME
+from kvsweep.analysis.frames import either, frame_of, rows_of
 from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import SPEED
+from kvsweep.analysis.rates import Rates, gaps_of, in_both, rates_of
 from kvsweep.analysis.repetitions import PHASE, first_dropped
-from kvsweep.analysis.row_values import speed_of
 from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, is_published, pair_of, problem_with
@@ -113,51 +112,61 @@ def _summary(processes: pd.DataFrame) -> pd.DataFrame:
 
 def speeds(cells: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``speed`` from those of ``over_rounds``: each also against f16/f16 of its phase and depth."""
-    found = [{**row, **ratio} for row, ratio in zip(cells, against_f16(cells), strict=True)]
-    columns = {name: [row.get(name) for row in found] for name in (*PHASE, "t", "freedom")}
-    errors = with_q_values(pd.DataFrame(columns), *PHASE)[["p_value", "q_value"]]
-    for row, error in zip(found, rows_of(errors), strict=True):
-        row |= error
-        if row.get("verdict") in (FASTER, SLOWER) and row["q_value"] > FALSE_DISCOVERIES:
-            row["verdict"] = NOT_SHOWN
-    return [{name: row.get(name) for name in SPEED.names} for row in found]
+    found = frame_of(cells, THROUGHPUT, *PHASE).join(against_f16(cells))
+    found = with_q_values(found, *PHASE)
+    by_chance = found.verdict.isin((FASTER, SLOWER)) & (found.q_value > FALSE_DISCOVERIES)
+    found["verdict"] = found.verdict.mask(by_chance, NOT_SHOWN)
+    ratios = rows_of(found.drop(columns=["t", "freedom", *PHASE]), SPEED)
+    return [
+        {name: row.get(name) for name in SPEED.names} | ratio
+        for row, ratio in zip(cells, ratios, strict=True)
+    ]
 
 
-def against_f16(cells: Sequence[Row], *, fallback: bool = False) -> list[dict[str, Any]]:
-    """Each cell ``against`` f16/f16 of its set-up, phase and depth, which has to count (``problem_with``)."""
+def against_f16(cells: Sequence[Row], *, fallback: bool = False) -> pd.DataFrame:
+    """Each cell ``against`` f16/f16 of its set-up, phase and depth, which has to count (``problem_with``).
+
+    The index is a cell's place among ``cells``; what is f16/f16 itself, or has none beside it, is not there.
+    """
     base = {
-        _place(row): row
-        for row in cells
+        _place(row): at
+        for at, row in enumerate(cells)
         if pair_of(row) == BASELINE_PAIR and problem_with(row, fallback=fallback) is None
     }
-    return [against(row, base.get(_place(row))) for row in cells]
+    bases = np.array([base.get(_place(row), -1) for row in cells], dtype=np.intp)
+    rates = rates_of(cells)
+    own = np.flatnonzero((bases >= 0) & (bases != np.arange(len(cells))))
+    return _beside(rates[own], rates[bases[own]]).set_index(own).dropna(subset="ratio")
 
 
 def against(row: Row, base: Row | None) -> dict[str, Any]:
-    """How fast a cell is as a multiple of another one of the same place, within the rounds of both."""
-    if base is None or row["tokens_per_second"] is None or row is base:
+    """How fast a cell is as a multiple of another one of the same place, within the rounds of both; nothing where they
+    have none in common."""
+    if base is None or row is base:
         return {}
-    both = on_common_rounds(speed_of(row), speed_of(base))
-    if both is None:
-        return {}
-    between, rounds = gap(*both), list(both[0].rounds or ())
-    return {
-        "ratio": between.ratio,
-        "ratio_low": between.ratio_low,
-        "ratio_high": between.ratio_high,
-        "ratio_interval": between.interval,
-        "ratio_rounds": rounds,
-        "verdict": ONE_ROUND
-        if len(rounds) == 1
-        else verdict_of(between) or (ERROR_UNKNOWN if rounds else None),
-        "t": between.t,
-        "freedom": between.freedom,
+    rates = rates_of([row, base])
+    return next(iter(rows_of(_beside(rates[:1], rates[1:]).dropna(subset="ratio"))), {})
+
+
+def _beside(cells: Rates, bases: Rates) -> pd.DataFrame:
+    between = gaps_of(cells, bases)
+    both = in_both(cells, bases) & (between.n > 0).to_numpy()[:, None]
+    verdicts = {
+        ONE_ROUND: between.n == 1,
+        FASTER: between.ratio_low > 1,
+        SLOWER: between.ratio_high < 1,
+        NOT_SHOWN: between.ratio_low.notna(),
+        ERROR_UNKNOWN: between.n > 0,
     }
-
-
-def verdict_of(between: Gap) -> str | None:
-    """What a ratio of speeds shows; None where its error is not known."""
-    low, high = between.ratio_low, between.ratio_high
-    if low is None or high is None:
-        return None
-    return FASTER if low > 1 else SLOWER if high < 1 else NOT_SHOWN
+    return pd.DataFrame(
+        {
+            "ratio": between.ratio,
+            "ratio_low": between.ratio_low,
+            "ratio_high": between.ratio_high,
+            "ratio_interval": between.interval,
+            "ratio_rounds": [list(compress(cells.rounds, own)) for own in both.tolist()],
+            "verdict": either(None, verdicts),
+            "t": between.t,
+            "freedom": between.freedom,
+        }
+    )
