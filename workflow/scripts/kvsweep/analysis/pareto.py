@@ -9,17 +9,19 @@ factor nobody is beaten: what is not known to be as good beats no one. ``margin`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from kvsweep.analysis.estimates import Value, ends_of_kld, error_of, on_common_rounds
+from kvsweep.analysis.estimates import Value, ends_of_kld, error_of
 from kvsweep.analysis.frames import rows_of
-from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.head_to_head import contenders
-from kvsweep.analysis.row_values import kld_of, speed_of
+from kvsweep.analysis.rates import gaps_of, rates_of
+from kvsweep.analysis.row_values import kld_of
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SCORED, SET_UP, Row, pair_of, problem_with
@@ -33,12 +35,12 @@ SAME_SPEED = 0.05  # what decode of one cell differed by between processes of on
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A pair of which all three are known."""
+    """A pair of which all three are known; ``decode`` is a row of a cell over rounds."""
 
     pair: Pair
     bits: float
     kld: Value
-    decode: Value
+    decode: Row
 
 
 def pareto(
@@ -88,16 +90,15 @@ def _row(
     pair: Pair, bits: float | None, score: Row | None, speed: Row | None, depth: int | None
 ) -> tuple[dict[str, Any], _Candidate | None]:
     missing = [] if bits is not None else ["bits_per_value: nothing of this pair was measured"]
-    kld = decode = None
+    kld = None
     problem = "not asked for" if score is None else problem_with(score)
     if score is not None and problem is None:
         kld, problem = kld_of(score), "not stated"
     if kld is None:
         missing.append(f"kld_mean: {problem}")
     problem = "not asked for" if speed is None else problem_with(speed)
-    if speed is not None and problem is None:
-        decode = speed_of(speed)
-    else:
+    if problem is not None:
+        speed = None
         missing.append(f"decode {'at no depth' if depth is None else f'at {format_count(depth)}'}: {problem}")
     row = {
         "ctk": pair.ctk,
@@ -105,49 +106,42 @@ def _row(
         "bits_per_value": bits,
         "kld_mean": kld and kld.value,
         **ends_of_kld(kld),
-        "decode": decode and decode.value,
-        **{
-            f"decode_{end}": None
-            if decode is None or speed is None
-            else speed.get(f"tokens_per_second_{end}")
-            for end in ("low", "high")
-        },
+        **{f"decode{end}": speed and speed.get(f"tokens_per_second{end}") for end in ("", "_low", "_high")},
         "missing": missing,
     }
-    return row, None if bits is None or kld is None or decode is None else _Candidate(pair, bits, kld, decode)
+    return row, None if bits is None or kld is None or speed is None else _Candidate(pair, bits, kld, speed)
 
 
 def _with_front(table: list[dict[str, Any]], candidates: Sequence[_Candidate]) -> Iterable[dict[str, Any]]:
-    better: Mapping[Pair, list[str]] = {
-        one.pair: [str(other.pair) for other in candidates if other is not one and _beats(other, one)]
-        for one in candidates
-    }
+    faster = _told_of_speeds([one.decode for one in candidates])
+    found = {
+        one.pair: (
+            _margin(one),
+            [str(other.pair) for of_other, other in zip(faster[:, at], candidates, strict=True)
+             if other is not one and _beats(other, one, of_other)],
+        )
+        for at, one in enumerate(candidates)
+    }  # fmt: skip
     for row in table:
-        beaten_by = better.get(pair_of(row))
-        one = next((one for one in candidates if one.pair == pair_of(row)), None)
-        yield row | {
-            "margin": None if one is None else _margin(one),
-            "dominated_by": beaten_by or [],
-            "on_front": None if beaten_by is None else not beaten_by,
-        }
+        margin, beaten_by = found.get(pair_of(row), (None, None))
+        on_front = None if beaten_by is None else not beaten_by
+        yield row | {"margin": margin, "dominated_by": beaten_by or [], "on_front": on_front}
 
 
 def _margin(one: _Candidate) -> str | None:
     """By how much others have to differ from values whose own error is not known; None where both errors are."""
     margins = [f"KL divergence by a factor of {SAME_KLD}"] if one.kld.half is None else []
-    if one.decode.rounds is None or len(one.decode.rounds) < 2:
+    if len(one.decode["rounds"]) < 2:
         margins.append(f"decode by {100 * SAME_SPEED:.0f} %")
     return ", ".join(margins) or None
 
 
-def _beats(a: _Candidate, b: _Candidate) -> bool:
-    if a.bits > b.bits:
+def _beats(a: _Candidate, b: _Candidate, faster: int) -> bool:
+    """``faster``: 1 if a is told to be faster than b, -1 if slower."""
+    if a.bits > b.bits or faster < 0:
         return False
     kld = _told(a.kld, b.kld)
-    if kld is None or kld > 0:
-        return False
-    decode = _told_of_speeds(a.decode, b.decode)
-    return decode >= 0 and (a.bits < b.bits or kld < 0 or decode > 0)
+    return kld is not None and kld <= 0 and (a.bits < b.bits or kld < 0 or faster > 0)
 
 
 def _told(a: Value, b: Value) -> int | None:
@@ -159,11 +153,13 @@ def _told(a: Value, b: Value) -> int | None:
     return (abs(difference) > error.half) * ((difference > 0) - (difference < 0))
 
 
-def _told_of_speeds(a: Value, b: Value) -> int:
-    common = on_common_rounds(a, b)
-    a, b = common or (a, b)
-    between = gap(a, b) if common and a.rounds is not None else None
-    if between is None or between.ratio_low is None or between.ratio_high is None:
-        ratio = a.value / b.value
-        return (ratio > 1 + SAME_SPEED) - (ratio < 1 / (1 + SAME_SPEED))
-    return (between.ratio_low > 1) - (between.ratio_high < 1)
+def _told_of_speeds(cells: Sequence[Row]) -> NDArray[Any]:
+    """1 where the cell of the row is faster than that of the column, -1 where it is slower, 0 where neither is told."""
+    rates, places = rates_of(cells), np.indices((len(cells), len(cells))).reshape(2, -1)
+    between = gaps_of(*(rates[place] for place in places))
+    # Those without a round in common are compared as those are whose error is not known.
+    ratio = between.ratio.fillna(pd.Series(np.divide(*(rates.means()[place] for place in places))))
+    unknown = (between.n == 0) | between.ratio_low.isna()
+    low = between.ratio_low.mask(unknown, ratio / (1 + SAME_SPEED))
+    high = between.ratio_high.mask(unknown, ratio * (1 + SAME_SPEED))
+    return ((low > 1).astype(int) - (high < 1)).to_numpy().reshape(len(cells), len(cells))
