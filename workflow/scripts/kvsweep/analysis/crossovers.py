@@ -23,21 +23,19 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, SAME, t_quantile
 from kvsweep.analysis.many import FALSE_DISCOVERIES, p_values, q_values
+from kvsweep.analysis.rates import Reals, rates_of
 from kvsweep.analysis.repetitions import PHASE
-from kvsweep.analysis.row_values import seconds_per_token
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.statistics import student_t_quantile
-from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, pair_of, problem_with
-
-Reals = NDArray[np.float64]
 
 MOST_CROSSINGS = 2
 CROSSES, WITHIN_ERRORS, NONE = "crosses", "crosses within the errors", "none"
@@ -66,33 +64,20 @@ def crossovers(cells: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def _of_phase(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    depths = sorted({row["depth"] for row in rows})
-    rounds = sorted({one for row in rows for one in row["rounds"]}) or [0]
-    times: dict[Pair, _Times] = {}
-    for row in rows:
-        pair = pair_of(row)
-        if pair not in times:
-            times[pair] = _Times(np.full((len(rounds), len(depths)), np.nan), np.full(len(depths), np.nan))
-        time, at = seconds_per_token(row), depths.index(row["depth"])
-        for one, seconds in (time.rounds or {rounds[0]: time.value}).items():
-            times[pair].seconds[rounds.index(one), at] = seconds
-        if time.rounds is None and time.kind is not None:
-            times[pair].bounds[at] = time.bound
-    pairs = list(times)
+    of_pair, pairs = pd.factorize(np.array([str(pair_of(row)) for row in rows], dtype=object))
+    depths, at_depth = np.unique([row["depth"] for row in rows], return_inverse=True)
+    rates = rates_of(rows)
+    seconds = np.full((len(pairs), len(rates.rounds), len(depths)), np.nan)
+    bounds = np.full((len(pairs), len(depths)), np.nan)
+    seconds[of_pair, :, at_depth] = 1 / rates.in_rounds
+    # Of a printed rate by the derivative of 1/x.
+    bounds[of_pair, at_depth] = rates.bounds / rates.in_rounds[:, 0] ** 2
     for place, a in enumerate(pairs):
-        for b in pairs[place + 1 :]:
-            found = _differences(times[a], times[b], depths)
-            yield from (
-                {"pair_a": str(a), "pair_b": str(b), "depths": found.depths} | row
-                for row in _of_two(a, b, found)
-            )
-
-
-class _Times(NamedTuple):
-    """Seconds per token of a pair by round and depth, and by how much published ones may be off; NaN for none."""
-
-    seconds: Reals
-    bounds: Reals
+        later = slice(place + 1, None)
+        times = _differences(seconds[place], seconds[later], bounds[place] + bounds[later], depths)
+        for b, found in zip(pairs[later], times, strict=True):
+            shared = {"pair_a": a, "pair_b": b, "depths": found.depths}
+            yield from (shared | row for row in _of_two(a, b, found))
 
 
 @dataclass(frozen=True)
@@ -140,38 +125,44 @@ class _Differences:
         return told
 
 
-def _differences(a: _Times, b: _Times, depths: Sequence[int]) -> _Differences:
-    """At the depths at which both have a round in common."""
-    both = ~(np.isnan(a.seconds) | np.isnan(b.seconds))
-    n = both.sum(axis=0)
-    kept = np.flatnonzero(n)
-    both, n = both[:, kept], n[kept]
-    ours, theirs = (np.where(both, times.seconds[:, kept], 1.0) for times in (a, b))
-    mean_a, mean_b = (np.exp(np.log(times).sum(axis=0) / n) for times in (ours, theirs))
-    apart = ours - theirs
-    bounds = a.bounds[kept] + b.bounds[kept]
-    stderrs, freedoms = np.zeros(len(kept)), np.full(len(kept), math.inf)
-    kind: str | None = ROUNDED if len(kept) and not np.isnan(bounds).any() else None
-    if kind is None and len(kept) and n.min() >= 2:
-        kind = OVER_ROUNDS
-        spread = np.where(both, (apart - apart.sum(axis=0) / n) ** 2, 0.0).sum(axis=0)
-        stderrs, freedoms = np.sqrt(spread / (n - 1) / n), n - 1.0
-        if (stderrs <= SAME * (mean_a + mean_b)).any():  # equal in every round: no error is known
-            kind = None
-    return _Differences(
-        [depths[index] for index in kept.tolist()],
-        mean_a - mean_b,
-        (mean_a + mean_b) / 2,
-        stderrs,
-        freedoms,
-        np.nan_to_num(bounds),
-        kind,
-    )
+def _differences(a: Reals, b: Reals, bounds: Reals, depths: NDArray[np.int_]) -> Iterator[_Differences]:
+    """Of one pair and each of others, at the depths at which both have a round in common.
+
+    ``a``: its seconds per token by round and depth, ``b``: the others', by pair, round and depth, NaN for none;
+    ``bounds``, by pair and depth: by how much a published difference may be off, infinite where that is not known; NaN
+    of measured ones.
+    """
+    both = ~(np.isnan(a) | np.isnan(b))
+    n = both.sum(axis=1)
+    ours, theirs = (np.where(both, side, 1.0) for side in (a, b))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_a, mean_b = (np.exp(np.log(times).sum(axis=1) / n) for times in (ours, theirs))
+        apart = ours - theirs
+        spread = np.where(both, (apart - (apart.sum(axis=1) / n)[:, None]) ** 2, 0.0).sum(axis=1)
+        stderrs = np.sqrt(spread / (n - 1) / n)
+    same = stderrs <= SAME * (mean_a + mean_b)  # equal in every round: no error is known
+    for of_other in range(len(b)):
+        at = (of_other, np.flatnonzero(n[of_other]))
+        kind = None
+        if np.isfinite(bounds[at]).all():
+            kind = ROUNDED
+        elif (n[at] >= 2).all() and not same[at].any():
+            kind = OVER_ROUNDS
+        over_rounds = kind == OVER_ROUNDS
+        yield _Differences(
+            depths[at[1]].tolist(),
+            mean_a[at] - mean_b[at],
+            (mean_a[at] + mean_b[at]) / 2,
+            stderrs[at] if over_rounds else np.zeros(len(at[1])),
+            n[at] - 1.0 if over_rounds else np.full(len(at[1]), np.inf),
+            bounds[at] if kind == ROUNDED else np.zeros(len(at[1])),
+            kind,
+        )
 
 
-def _of_two(a: Pair, b: Pair, found: _Differences) -> Iterator[dict[str, Any]]:
+def _of_two(a: str, b: str, found: _Differences) -> Iterator[dict[str, Any]]:
     def faster(difference: float) -> str | None:
-        return str(a) if difference < 0 else str(b) if difference > 0 else None
+        return a if difference < 0 else b if difference > 0 else None
 
     if len(found.depths) < 2:
         ahead = faster(float(found.values[0])) if found.depths else None

@@ -28,9 +28,9 @@ def speed_of(row: Row) -> Value:
 
 def seconds_per_token(row: Row) -> Value:
     """The reciprocal of ``speed_of``, taken in every round; the bound of a printed rate by the derivative of 1/x."""
+    if row["rounds"]:
+        return of_rounds(dict(zip(row["rounds"], row["seconds_per_token"], strict=True)))
     rate = speed_of(row)
-    if rate.rounds is not None:
-        return of_rounds({round_: 1 / value for round_, value in rate.rounds.items()})
     return Value(1 / rate.value, bound=rate.bound / rate.value**2, kind=rate.kind)
 
 
