@@ -133,7 +133,9 @@ def _candidates(
             kld = kld_of(quality)
         model = find(rows[0])
         values = (model["kv_values_per_token_k"], model["kv_values_per_token_v"]) if model else (None, None)
-        bits = sorted((bits_of(row, *values) for row in counts or rows), key=lambda one: one[1] != "log")
+        # What was logged says more than the types' definition.
+        own = counts or rows
+        logged = next((row for row in own if bits_of(row, *values)[1] == "log"), own[0])
         found.append(
             Candidate(
                 pair=pair,
@@ -142,7 +144,7 @@ def _candidates(
                 kld=kld,
                 scored=anywhere.get(key, []),
                 asked=(),
-                bits=bits[0][0] if bits else None,
+                bits=bits_of(logged, *values)[0],
                 first_oom=min(
                     (r["depth"] for r in rows if r["status"] == "oom" and "phase" in r), default=None
                 ),

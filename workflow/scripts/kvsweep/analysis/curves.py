@@ -46,23 +46,23 @@ class Curve:
     def __init__(self, rows: Iterable[Row]) -> None:
         """``rows``: measured, of one phase and number of timed tokens. A cell covers its depth and the tokens timed."""
         cells = {row["depth"]: row for row in rows}
-        self._points = {depth: seconds_per_token(cells[depth]) for depth in sorted(cells)}
+        self._cells = dict(sorted(cells.items()))
         self.reach = max((depth + row["n_tokens"] for depth, row in cells.items()), default=None)
 
     @property
     def depths(self) -> list[int]:
-        return list(self._points)
+        return list(self._cells)
 
     def at(self, depth: int) -> float | None:
         """Seconds per token as measured at this depth; None where it was not."""
-        point = self._points.get(depth)
-        return None if point is None else point.value
+        cell = self._cells.get(depth)
+        return None if cell is None else seconds_per_token(cell).value
 
     def gap(self, start: int, end: int) -> str | None:
         """The depth from ``start`` to ``end`` that lies outside the measured ones, in words; None if there is none."""
-        if not self._points or self.reach is None:
+        if self.reach is None:
             return "any depth"
-        if start < min(self._points):
+        if start < min(self._cells):
             return f"{format_count(start)}, below the shallowest that was measured"
         if end > self.reach:
             return f"{format_count(end)}, beyond the deepest that was measured"
@@ -72,7 +72,7 @@ class Curve:
         """Time for the tokens from ``start`` to ``end`` in the cache. Raises ValueError where they are not covered."""
         if self.gap(start, end) is not None:
             raise ValueError(f"tokens {start} to {end} are not measured")
-        weights: dict[int, float] = dict.fromkeys(self._points, 0.0)
+        weights: dict[int, float] = dict.fromkeys(self._cells, 0.0)
         depths = self.depths
         for low, high in zip(depths, [*depths[1:], None], strict=True):
             first = max(start, low)
@@ -86,5 +86,8 @@ class Curve:
             middle = ((first + last) / 2 - low) / (high - low)
             weights[low] += (last - first) * (1 - middle)
             weights[high] += (last - first) * middle
-        terms = tuple((weight, self._points[depth]) for depth, weight in weights.items() if weight)
+        cells = self._cells
+        terms = tuple(
+            (weight, seconds_per_token(cells[depth])) for depth, weight in weights.items() if weight
+        )
         return Duration(sum(weight * value.value for weight, value in terms), terms)

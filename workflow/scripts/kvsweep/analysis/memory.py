@@ -63,13 +63,13 @@ def largest_contexts(
     throughput: Iterable[Row], models: Iterable[Row], memories: Iterable[int]
 ) -> list[dict[str, Any]]:
     """Rows of the table ``largest_context``: each pair with the machine's own memory and with ``memories``."""
-    rows, memories = list(throughput), tuple(memories)
+    rows, models, memories = list(throughput), list(models), tuple(memories)
     known = memory_of(rows, models)
-    cells = by_columns(memory(rows, models), SET_UP)
     found = []
     for key, of_set_up in by_columns(rows, SET_UP).items():
         set_up = known[key]
-        edge = _edge(cells[key])
+        ran_out = any(row["status"] == "oom" for row in of_set_up)
+        edge = _edge(memory(of_set_up, models)) if ran_out else None
         sizes = [(size, "from the configuration") for size in memories if size != set_up.available]
         if set_up.available is not None:
             sizes.insert(0, (set_up.available, "the machine's own"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 # (values in a block, bytes of a block), from the block structures in ggml-common.h of llama.cpp and of the
 # TurboQuant fork (commit 69d8e4be4). A cache's real size stands in the engine's log.
@@ -78,6 +79,7 @@ class Pair:
 BASELINE_PAIR = Pair("f16", "f16")
 
 
+@cache  # asked of every row many times, of as many types as there are
 def effective_pair(
     ctk: str, ctv: str, effective_ctk: str | None, effective_ctv: str | None
 ) -> tuple[str, str] | None:
