@@ -168,8 +168,10 @@ def in_rounds(
 
 def _standardized(values: list[float]) -> list[float]:
     """With mean 0 and sample standard deviation 1."""
-    mean = fmean(values)
-    return [(value - mean) / stdev(values) for value in values] if len(values) > 1 else [0.0]
+    if len(values) == 1:
+        return [0.0]
+    mean, spread = fmean(values), stdev(values)
+    return [(value - mean) / spread for value in values]
 
 
 _STAYS_WITHOUT_VALUES = {
