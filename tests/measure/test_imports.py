@@ -1,4 +1,4 @@
-"""What measures stays free of what analyses: every cell would pay for the import of pandas and pyarrow."""
+"""Every cell pays for what its runner imports: nothing that analyses, and nothing that checks a configuration."""
 
 from __future__ import annotations
 
@@ -46,3 +46,13 @@ def test_nothing_that_measures_imports_what_analyses(program: str) -> None:
     assert (
         not (ANALYSE - {"scipy"}) & later
     )  # SciPy is imported where a quantile is asked for, which measuring does not
+
+
+@pytest.mark.parametrize("kind", ["quality", "scorer", "throughput"])
+def test_a_cell_does_not_wait_for_what_checks_a_configuration(kind: str) -> None:
+    """The import of pydantic and of the configuration's classes takes longer than that of all else."""
+    code = f"import sys; import measure, kvsweep.measure.{kind}; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    assert not {"pydantic", "yaml", "requests"} & set(run.stdout.split())

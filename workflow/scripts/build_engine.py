@@ -12,12 +12,13 @@ from typing import Any
 from kvsweep.engine import backends, build_manifest
 from kvsweep.engine import build as engine_build
 from kvsweep.engine import source as engine_source
-from kvsweep.engine.identity import MEASURING, SCORER, engine_identity
+from kvsweep.engine.identity import SCORER, engine_identity
 from kvsweep.errors import KvsweepError
 from kvsweep.files import make_directory, read_json, read_manifest, sha256, write_json
 from kvsweep.program import add_base, run_program, say
 from kvsweep.study.engines import Engine, parse_engine
 from kvsweep.study.neighbours import link_or_copy, neighbours
+from kvsweep.study.programs import MEASURING
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import CHECKOUT, check_room, not_writable
 from kvsweep.machine.children import run_to_its_end
 from kvsweep.machine.probe import output
-from kvsweep.study.tasks import SERVER
+from kvsweep.study.programs import SERVER
 
 # Options of llama.cpp's own CMakeLists: only the programs, and nothing that has to be installed beside them.
 _COMMON_OPTIONS = {

@@ -17,6 +17,7 @@ from kvsweep.errors import KvsweepError, UnparsableOutput
 from kvsweep.files import sha256
 from kvsweep.program import last_line
 from kvsweep.study.engines import Engine
+from kvsweep.study.programs import PERPLEXITY
 
 _FLAGS = re.compile(
     r"^(CMAKE_(?:C|CXX|CUDA|HIP|OBJC|EXE_LINKER|SHARED_LINKER)_FLAGS):\w+=[ \t]*(\S.*?)\s*$", re.MULTILINE
@@ -49,7 +50,7 @@ def manifest(
     if no_programs:
         program = binaries / no_programs[0]
         raise KvsweepError(f"engines.{engine.name}: {program} is not executable; chmod +x {program}.")
-    shown = run_for_text(binaries / "llama-perplexity", engine.env, "--help")
+    shown = run_for_text(binaries / PERPLEXITY, engine.env, "--help")
     try:
         types = accepted_cache_types(shown)
     except UnparsableOutput:
@@ -58,7 +59,7 @@ def manifest(
             f"engines.{engine.name}: {binaries / 'llama-perplexity'} --help does not list its cache types; "
             f"its last line is: {said}"
         ) from None
-    version = run_for_text(binaries / "llama-perplexity", engine.env, "--version")
+    version = run_for_text(binaries / PERPLEXITY, engine.env, "--version")
     files = engine_files(binaries, (*engine.programs, SCORER))
     return {
         "format": 1,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvsweep.errors import KvsweepError
-from kvsweep.study.engines import Engine
-from kvsweep.study.tasks import SERVER
+from kvsweep.study.programs import MEASURING, SERVER
 
-# What cells are measured with. An engine may have more programs; they change no measurement.
-MEASURING = ("llama-bench", "llama-perplexity")
+if TYPE_CHECKING:
+    # With it comes pydantic, which no cell waits for.
+    from kvsweep.study.engines import Engine
+
 # kvsweep's own program, built with the engine (scorer/). It reads what the engine computes; that is the tools' too, by
 # which an engine is known. So a scorer of another version measures no cell again.
 SCORER = "kvsweep-scorer"

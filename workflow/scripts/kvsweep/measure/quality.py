@@ -27,6 +27,7 @@ from kvsweep.measure.record import how_it_ended
 from kvsweep.measure.second_names import drop_spare
 from kvsweep.measure.verified import load_corpus
 from kvsweep.program import last_line, say
+from kvsweep.study.programs import PERPLEXITY
 from kvsweep.units import format_bytes, format_duration
 
 # Mainline lost the end of its log in 10 of 32 runs on a busy machine: six in a row would be one cell in 1,000.
@@ -44,7 +45,7 @@ def baseline(arguments: argparse.Namespace) -> None:
     check_disk(subject.directory, baseline_file.expected_size_bytes(n_ctx, n_vocab, chunks))
     cell.announce(arguments, f"baseline at context {n_ctx}")
     command = commands.baseline(
-        subject.program("llama-perplexity"), request(arguments, subject, corpus), chunks, partial(logits)
+        subject.program(PERPLEXITY), request(arguments, subject, corpus), chunks, partial(logits)
     )
     if cell.kept_from_before(subject, command):
         return
@@ -126,7 +127,7 @@ def quality(arguments: argparse.Namespace) -> None:
     against = f" against {other['reference']['engine']}'s f16" if other else ""
     cell.announce(arguments, f"quality of {pair} at context {n_ctx}{against}")
     command = commands.kl_divergence(
-        subject.program("llama-perplexity"), request(arguments, subject, corpus), pair, arguments.logits
+        subject.program(PERPLEXITY), request(arguments, subject, corpus), pair, arguments.logits
     )
     if cell.kept_from_before(subject, command):
         return

@@ -31,7 +31,7 @@ from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered, 
 from kvsweep.measure.tasks.spool import Spool
 from kvsweep.measure.verified import load_corpus
 from kvsweep.program import say
-from kvsweep.study.tasks import SERVER
+from kvsweep.study.programs import SERVER
 
 LOG = "server.log"
 _POLL_SECONDS = 0.1

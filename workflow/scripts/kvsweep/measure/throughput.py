@@ -22,6 +22,7 @@ from kvsweep.measure.record import TIME_LIMIT, read_recorded
 from kvsweep.program import say
 from kvsweep.statistics import cannot_be_the_same
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.study.programs import BENCH
 from kvsweep.units import format_duration
 
 
@@ -35,7 +36,7 @@ def throughput(arguments: argparse.Namespace) -> None:
     subject = cell.prepare(arguments, **({"round": round_} if round_ > 1 else {}))
     curve_directory = arguments.results.joinpath(*Path(arguments.cell).parts[:3])
     command = commands.bench(
-        subject.program("llama-bench"),
+        subject.program(BENCH),
         subject.model["path"],
         arguments.pair,
         request,

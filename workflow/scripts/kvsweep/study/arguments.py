@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kvsweep.addresses import names_a_secret
+from kvsweep.study.programs import BENCH, PERPLEXITY
 
 _OPTION = re.compile(r"-{1,2}[A-Za-z]")
 # As the two programs of llama.cpp and of ik_llama.cpp spell them.
@@ -38,7 +39,7 @@ class Arguments:
 
     def as_dict(self) -> dict[str, list[str]]:
         """By program; what there is none of is left out."""
-        found = {"llama-bench": list(self.bench), "llama-perplexity": list(self.perplexity)}
+        found = {BENCH: list(self.bench), PERPLEXITY: list(self.perplexity)}
         return {program: given for program, given in found.items() if given}
 
     def __str__(self) -> str:
@@ -50,7 +51,7 @@ class Arguments:
 def arguments_of(given: Mapping[str, Sequence[str]] | None) -> Arguments:
     """What ``as_dict`` wrote down."""
     given = given or {}
-    return Arguments(tuple(given.get("llama-bench", ())), tuple(given.get("llama-perplexity", ())))
+    return Arguments(tuple(given.get(BENCH, ())), tuple(given.get(PERPLEXITY, ())))
 
 
 def problem_with(items: Sequence[str]) -> str | None:

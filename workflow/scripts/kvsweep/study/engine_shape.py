@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from kvsweep.addresses import names_a_secret
 from kvsweep.study.address_values import GitAddress, LocalDirectory, Tree
 from kvsweep.study.complaints import Complaint
+from kvsweep.study.programs import MEASURING
 from kvsweep.study.section import CHECKED, Section
 from kvsweep.study.values import (
     ArgumentLists,
@@ -116,7 +117,7 @@ class EngineEntry(Section):
         default=None,
         description="more arguments of every run of the engine: a list for both programs, or one for each",
     )
-    programs: Each[Name] = Field(default=("llama-bench", "llama-perplexity"), description="programs to build")
+    programs: Each[Name] = Field(default=MEASURING, description="programs to build")
     pairs: Optional[Some[Pair]] = Field(
         default=None, description="pairs to run with this engine, instead of the common ones"
     )

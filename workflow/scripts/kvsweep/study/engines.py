@@ -12,15 +12,14 @@ from kvsweep.study.arguments import Arguments
 from kvsweep.study.complaints import ConfigError, read
 from kvsweep.study.engine_shape import EngineEntry, NamedPair, Nodes
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
+from kvsweep.study.programs import MEASURING, SERVER
 from kvsweep.study.quality import Quality
 from kvsweep.study.shape import Configuration
-from kvsweep.study.tasks import SERVER, Task
+from kvsweep.study.tasks import Task
 from kvsweep.units import format_count
 
 # Keys of an engine that say what to run with it, and nothing of what it is.
 _SELECTION = ("pairs", "contexts", "depths", "nodes")
-# Programs that every engine has.
-_PROGRAMS = ("llama-bench", "llama-perplexity")
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _engine_of(name: str, entry: EngineEntry) -> Engine:
         backend=entry.backend,
         cmake=entry.cmake,
         env=entry.env,
-        programs=tuple(dict.fromkeys((*entry.programs, *_PROGRAMS))),
+        programs=tuple(dict.fromkeys((*entry.programs, *MEASURING))),
         arguments=entry.arguments or Arguments(),
         pairs=(),
         contexts=entry.contexts or (),

@@ -33,7 +33,6 @@ from kvsweep.study.values import (
     Types,
 )
 
-SERVER = "llama-server"
 # Of a prompt: room for a template and a question.
 _SHORTEST = 256
 

@@ -20,6 +20,7 @@ from kvsweep.study.arguments import Arguments, problem_with
 from kvsweep.study.complaints import Complaint, expected, named, nearest, shown
 from kvsweep.study.pairs import Pair as CachePair
 from kvsweep.study.positions import Positions as ScoredPositions
+from kvsweep.study.programs import BENCH, MEASURING, PERPLEXITY
 from kvsweep.units import parse_bytes, parse_count
 
 T = TypeVar("T")
@@ -239,11 +240,11 @@ def _pair(value: object) -> CachePair:
 
 def _arguments(value: object) -> Arguments:
     """A list for both programs, or one for each."""
-    given = value if isinstance(value, Mapping) else dict.fromkeys(_PROGRAMS, value)
+    given = value if isinstance(value, Mapping) else dict.fromkeys(MEASURING, value)
     found: dict[str, tuple[str, ...]] = {}
     for program, items in given.items():
-        if program not in _PROGRAMS:
-            raise Complaint(f"unknown program; {nearest(str(program), _PROGRAMS)}", named(program))
+        if program not in MEASURING:
+            raise Complaint(f"unknown program; {nearest(str(program), MEASURING)}", named(program))
         try:
             if not isinstance(items, list | tuple):
                 raise Complaint(expected("a list of arguments", items))
@@ -253,10 +254,9 @@ def _arguments(value: object) -> Arguments:
                 raise Complaint(problem)
         except Complaint as complaint:
             raise Complaint(str(complaint), program if given is value else "") from None
-    return Arguments(found.get("llama-bench", ()), found.get("llama-perplexity", ()))
+    return Arguments(found.get(BENCH, ()), found.get(PERPLEXITY, ()))
 
 
-_PROGRAMS = ("llama-bench", "llama-perplexity")
 _LIST = {"type": "array", "items": {"type": ["string", "integer"]}}
 Types = Annotated[CachePair, PlainValidator(_pair), Schema({"type": "string"})]
 ArgumentLists = Annotated[
@@ -268,7 +268,7 @@ ArgumentLists = Annotated[
                 _LIST,
                 {
                     "type": "object",
-                    "properties": dict.fromkeys(_PROGRAMS, _LIST),
+                    "properties": dict.fromkeys(MEASURING, _LIST),
                     "additionalProperties": False,
                 },
             ]
