@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kvsweep.figures.depth import kld_against_depth, tail_by_mean, top1_against_depth
+from kvsweep.figures.draw import draw
 from kvsweep.figures.layout import one_figure
 from matplotlib.axes import Axes
 from synthetic_analysis import answers_of
@@ -44,7 +44,7 @@ def lines_of(axes: Axes) -> dict[str, list[tuple[float, float]]]:
 
 
 def test_windows_of_all_lengths_stand_in_one_panel_a_line_each() -> None:
-    (panel,) = one_figure(kld_against_depth(depth_rows())).axes
+    (panel,) = one_figure(draw("kld_against_depth", depth_rows())).axes
     expected = sorted((row["depth_tokens"], row["kld_mean"]) for row in depth_rows() if row["ctk"] == "q4_0")
     assert sorted(lines_of(panel)["q4_0"]) == expected
     # A window of 4K and one of 8K are not joined.
@@ -52,27 +52,27 @@ def test_windows_of_all_lengths_stand_in_one_panel_a_line_each() -> None:
 
 
 def test_the_numbers_are_those_of_the_table() -> None:
-    points = kld_against_depth(depth_rows()).points
+    points = draw("kld_against_depth", depth_rows()).points
     assert [point["kld_mean, nats"] for point in points[:2]] == [KLD["q8_0"] * 2.25, KLD["q8_0"] * 2.75]
     assert points[0]["95 % from, nats"] == pytest.approx(0.9 * KLD["q8_0"] * 2.25)
-    shares = top1_against_depth(depth_rows()).points
+    shares = draw("top1_against_depth", depth_rows()).points
     assert {point["top1_agreement, %"] for point in shares} == {90.0}
 
 
 def test_an_unknown_interval_has_no_band_and_no_number() -> None:
     rows = depth_rows(kld_mean_low=None, kld_mean_high=None)
-    assert {point["95 % from, nats"] for point in kld_against_depth(rows).points} == {None}
-    one_figure(kld_against_depth(rows))
+    assert {point["95 % from, nats"] for point in draw("kld_against_depth", rows).points} == {None}
+    one_figure(draw("kld_against_depth", rows))
 
 
 def test_the_control_and_what_is_not_above_0_have_no_line() -> None:
-    assert kld_against_depth(depth_rows(ctk="f16", ctv="f16")).panels == ()
-    assert kld_against_depth(depth_rows(kld_mean=0.0)).panels == ()
+    assert draw("kld_against_depth", depth_rows(ctk="f16", ctv="f16")).panels == ()
+    assert draw("kld_against_depth", depth_rows(kld_mean=0.0)).panels == ()
 
 
 def test_one_depth_can_be_drawn() -> None:
-    one_figure(kld_against_depth(depth_rows()[:1]))
-    one_figure(top1_against_depth(depth_rows()[:1]))
+    one_figure(draw("kld_against_depth", depth_rows()[:1]))
+    one_figure(draw("top1_against_depth", depth_rows()[:1]))
 
 
 def test_the_tail_stands_against_the_mean() -> None:
@@ -80,7 +80,7 @@ def test_the_tail_stands_against_the_mean() -> None:
         quality_row(ctk="q4_0", ctv="q4_0", kld_mean=0.01, kld_p999=0.4, kld_p999_low=0.3, kld_p999_high=0.6)
     ]
     rows.append(quality_row(ctk="f16", ctv="f16", kld_mean=1e-7, kld_p999=1e-6))
-    drawing = tail_by_mean(table_of("quality", rows).to_pylist())
+    drawing = draw("tail_by_mean", table_of("quality", rows).to_pylist())
     (point,) = drawing.points
     assert (point["mean KLD, nats"], point["99.9 % KLD, nats"], point["95 % to, nats"]) == (0.01, 0.4, 0.6)
     one_figure(drawing)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from kvsweep.analysis.reference import pareto_front
 from kvsweep.analysis.speed import against
-from kvsweep.figures import crossovers as crossing
-from kvsweep.figures import k_or_v, memory, pareto, quality, speed, style
+from kvsweep.figures import style
 from kvsweep.figures.axes import depth_position, log_ticks
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import DRAWERS, FORMS, draw, save
@@ -62,27 +61,27 @@ def speeds_of(rows):
 
 
 def prefill_by_depth(rows):
-    return one_figure(speed.prefill_by_depth(rows))
+    return one_figure(draw("prefill_by_depth", rows))
 
 
 def decode_by_depth(rows):
-    return one_figure(speed.decode_by_depth(rows))
+    return one_figure(draw("decode_by_depth", rows))
 
 
 def decode_relative(rows):
-    return one_figure(speed.decode_relative(rows))
+    return one_figure(draw("decode_relative", rows))
 
 
 def kld_by_pair(rows):
-    return one_figure(quality.kld_by_pair(rows))
+    return one_figure(draw("kld_by_pair", rows))
 
 
 def kld_by_bits(rows):
-    return one_figure(quality.kld_by_bits(rows))
+    return one_figure(draw("kld_by_bits", rows))
 
 
 def top1_by_pair(rows):
-    return one_figure(quality.top1_by_pair(rows))
+    return one_figure(draw("top1_by_pair", rows))
 
 
 def legend_of(figure):
@@ -395,8 +394,8 @@ def test_every_error_bar_ends_where_the_figures_table_says(name):
 
 def test_a_paper_gets_columns_and_a_talk_gets_slides():
     rows = speeds_of([throughput_row("f16", "f16", depth) for depth in (0, 8192)])
-    drawing = speed.decode_by_depth(
-        [{**row, "engine": name} for row in rows for name in ("fork", "mainline")]
+    drawing = draw(
+        "decode_by_depth", [{**row, "engine": name} for row in rows for name in ("fork", "mainline")]
     )
     columns, slides = list(pages(drawing, style.COLUMN)), list(pages(drawing, style.SLIDE))
     assert [figure.get_size_inches()[0] for figure in columns] == [3.5, 3.5]
@@ -441,7 +440,7 @@ def test_published_rates_of_the_same_model_are_open_markers_beside_ours():
 
 def test_published_numbers_of_another_model_stand_alone_and_last():
     rows = [throughput_row("f16", "f16", 0, **THEIRS | {"model": "another"}), throughput_row("f16", "f16", 0)]
-    titles = [panel.title for panel in speed.decode_by_depth(speeds_of(rows)).panels]
+    titles = [panel.title for panel in draw("decode_by_depth", speeds_of(rows)).panels]
     assert len(titles) == 2 and "published:m5" in titles[1]
 
 
@@ -449,7 +448,7 @@ def test_a_published_rate_is_compared_with_its_own_reference():
     rows = [throughput_row("f16", "f16", 0, rate=100.0), throughput_row("q8_0", "q8_0", 0, rate=90.0)]
     for pair, rate in (("f16", 50.0), ("q8_0", 40.0)):
         rows.append(throughput_row(pair, pair, 0, tokens_per_second=rate, **THEIRS, **UNKNOWN))
-    (panel,) = speed.decode_relative(speeds_of(rows)).panels
+    (panel,) = draw("decode_relative", speeds_of(rows)).panels
     theirs = [point for point in panel.points if point["mark"]]
     assert [point["difference from f16, %"] for point in theirs] == [pytest.approx(-20.0)]
 
@@ -467,7 +466,7 @@ def test_a_pair_slower_by_factors_is_named_not_drawn():
 
 def test_published_sizes_come_from_the_types():
     row = quality_row("turbo4", "turbo4", bits_per_value_k=None, bits_per_value_v=None, **THEIRS)
-    (panel,) = quality.kld_by_bits(rows_of("quality", [row])).panels
+    (panel,) = draw("kld_by_bits", rows_of("quality", [row])).panels
     assert panel.points[0]["mean bits per value"] == 4.25
 
 
@@ -476,7 +475,7 @@ def test_published_sizes_come_from_the_types():
 
 def test_the_heat_map_leaves_blank_what_was_not_measured():
     rows = answers()["k_or_v"].to_pylist()
-    (axes,) = one_figure(k_or_v.kld_by_k_and_v(rows)).axes
+    (axes,) = one_figure(draw("kld_by_k_and_v", rows)).axes
     measured = [row for row in rows if row["kld_mean"] is not None]
     assert len(measured) == len(rows) - 1 == len(axes.patches) == len(axes.texts)
     labels = [label.get_text().split() for label in axes.get_yticklabels()]
@@ -490,7 +489,7 @@ def test_a_cell_of_the_heat_map_that_failed_says_how():
         for ctv, kld in (("f16", 0.0), ("q8_0", 0.001))
     ]
     rows.append(answer("k_or_v", ctk="q8_0", ctv="q8_0", status="timeout"))
-    (axes,) = one_figure(k_or_v.kld_by_k_and_v(rows)).axes
+    (axes,) = one_figure(draw("kld_by_k_and_v", rows)).axes
     assert sorted(text.get_text() for text in axes.texts) == ["0", "0.001", "timeout"]
 
 
@@ -500,7 +499,7 @@ def test_memory_is_marked_by_how_the_cell_ended():
         for depth, status in ((0, "measured"), (65536, "oom"), (131072, "skipped"), (262144, "timeout"))
     ]
     rows[1]["surprise"] = "ran out although it fits"
-    figure = one_figure(memory.memory_by_depth(rows))
+    figure = one_figure(draw("memory_by_depth", rows))
     assert legend_of(figure) == [
         "f16",
         "out of memory",
@@ -518,26 +517,26 @@ def test_memory_is_marked_by_how_the_cell_ended():
 
 def test_memory_shows_what_weights_and_buffers_leave():
     rows = answers()["memory"].to_pylist()
-    figure = one_figure(memory.memory_by_depth(rows))
+    figure = one_figure(draw("memory_by_depth", rows))
     assert "what weights and compute buffers leave of the memory" in legend_of(figure)
 
 
 def test_a_crossing_stands_at_its_depth_with_its_interval():
-    (panel,) = crossing.crossovers(answers()["crossovers"].to_pylist()).panels
+    (panel,) = draw("crossovers", answers()["crossovers"].to_pylist()).panels
     assert [point["crossing"] for point in panel.points] == ["turbo3 overtakes q8_0"]
-    (axes,) = one_figure(crossing.crossovers(answers()["crossovers"].to_pylist())).axes
+    (axes,) = one_figure(draw("crossovers", answers()["crossovers"].to_pylist())).axes
     ((x, _, low, high),) = curves(axes)["turbo3 overtakes q8_0"]
     assert (low, x, high) == pytest.approx([depth_position(d, 8192) for d in (74_100, 78_300, 83_900)])
 
 
 def test_without_a_crossing_there_is_nothing_to_draw():
     rows = [row for row in answers()["crossovers"].to_pylist() if row["depth"] is None]
-    assert crossing.crossovers(rows).panels == ()
+    assert draw("crossovers", rows).panels == ()
 
 
 def test_quality_stands_against_speed_and_beaten_pairs_are_small():
     rows = answers()["pareto"].to_pylist()
-    figure = one_figure(pareto.kld_by_decode(rows))
+    figure = one_figure(draw("kld_by_decode", rows))
     dots = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
     sizes = {line.get_label(): line.get_markersize() for line in dots}
     assert set(sizes) == {
@@ -555,14 +554,14 @@ def test_quality_stands_against_speed_and_beaten_pairs_are_small():
 def test_published_memory_beside_ours_is_open():
     row = {"ctk": "f16", "ctv": "f16", "depth": 65536, "kv_bytes": 2**30, "status": "measured"}
     rows = [answer("memory", **row), answer("memory", **PUBLISHED, **row)]
-    (axes,) = one_figure(memory.memory_by_depth(rows)).axes
+    (axes,) = one_figure(draw("memory_by_depth", rows)).axes
     faces = [to_hex(line.get_markerfacecolor()) for line in axes.lines if line.get_marker() == "o"]
     assert sorted(faces) == ["#000000", "#ffffff"]
 
 
 def test_a_dollar_sign_in_a_name_is_text(tmp_path):
     row = throughput_row("f16", "f16", model="$\\frac{$ & <b>")
-    save(speed.decode_by_depth(speeds_of([row])), tmp_path, "figure")
+    save(draw("decode_by_depth", speeds_of([row])), tmp_path, "figure")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvsweep.figures.answers import right_by_context
+from kvsweep.figures.draw import draw
 from kvsweep.figures.layout import one_figure
 from kvsweep.report.answers import task_sections
 from synthetic_analysis import answer, answers, answers_of
@@ -41,17 +41,17 @@ def test_trajectories_have_a_table_of_their_own() -> None:
 
 def test_the_figure_has_a_line_a_pair_and_the_tables_numbers() -> None:
     rows = answers()["task_shares"].to_pylist()
-    drawing = right_by_context(rows)
+    drawing = draw("right_by_context", rows)
     (panel,) = one_figure(drawing).axes
     assert {container.get_label() for container in panel.containers} == {"f16", "q8_0", "q4_0"}
     assert [point["right, %"] for point in drawing.points] == [100 * row["share"] for row in rows]
-    assert right_by_context([row | {"share": None} for row in rows]).panels == ()
+    assert draw("right_by_context", [row | {"share": None} for row in rows]).panels == ()
 
 
 def test_of_a_single_context_each_pair_is_on_the_axis_beside_its_name() -> None:
     kept = [row for row in answers()["task_shares"].to_pylist() if row["share"] is not None]
     context = kept[0]["context"]
-    (panel,) = one_figure(right_by_context([row for row in kept if row["context"] == context])).axes
+    (panel,) = one_figure(draw("right_by_context", [row for row in kept if row["context"] == context])).axes
     low, high = panel.get_xlim()
     places = [lines[0].get_xdata()[0] for lines in panel.containers]
     assert all(low < place < high for place in places) and len(set(places)) == len(places) == 3

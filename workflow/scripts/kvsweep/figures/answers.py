@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from kvsweep.analysis.groups import SUBJECT, Group, compare
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures.depth import token_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PairKey, draw_curve, measured
 from kvsweep.numbers import in_percent
@@ -22,14 +22,14 @@ from kvsweep.tables.row import Row
 _STEP, _MOST_ASIDE = 0.02, 0.2
 
 
-def right_by_context(task_shares: Sequence[Row]) -> Drawing:
+def right_by_context(task_shares: Sequence[Row]) -> Panels:
     """Share of right answers of each pair, a panel for each task and kind of question; bars are 95 % (Wilson)."""
     comparison = compare(
         # Of what was published the context is not known.
         [row for row in task_shares if row["share"] is not None and row["context"] is not None],
         ("task", "question", *SUBJECT),
     )
-    return drawing_of("Right answers by context", comparison, _panel)
+    return panels_of(comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel:

@@ -8,23 +8,22 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from kvsweep.analysis.groups import Group, compare_beside_published
+from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.marks import PAPER_COLOUR, bar, explain_published, source_of
-from kvsweep.figures.memory import SET_UP
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, is_published
 
 MOST_LINES = 12  # of a panel; those beyond the errors come first
 
 
-def crossovers(found: Sequence[Row]) -> Drawing:
+def crossovers(found: Sequence[Row]) -> Panels:
     """Where one pair overtakes another in speed, interpolated between measured depths."""
     crossings = [row for row in found if row["depth"] is not None and row["ahead_after"] is not None]
-    comparison = compare_beside_published(crossings, (*SET_UP, "phase", "n_tokens"))
-    return drawing_of("Where one pair overtakes another", comparison, _panel)
+    comparison = compare_beside_published(crossings, (*SUBJECT, "phase", "n_tokens"))
+    return panels_of(comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel:

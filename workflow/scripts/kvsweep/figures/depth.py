@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare, compare_beside_published
 from kvsweep.analysis.reference import is_control, kld_error
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import (
     PairKey,
@@ -49,19 +49,19 @@ _TOP1 = _Quantity(
 )
 
 
-def kld_against_depth(depth: Sequence[Row]) -> Drawing:
+def kld_against_depth(depth: Sequence[Row]) -> Panels:
     """Mean KL divergence of each pair against the number of tokens in the cache; of rows of the table `depth`."""
     shown = [row for row in depth if not is_control(row) and row["kld_mean"] > 0]
-    return _drawing("KL divergence by depth", shown, _KLD)
+    return _against_depth(shown, _KLD)
 
 
-def top1_against_depth(depth: Sequence[Row]) -> Drawing:
+def top1_against_depth(depth: Sequence[Row]) -> Panels:
     """Share of tokens with f16's most likely token against the number of tokens in the cache."""
-    return _drawing("Top-1 agreement by depth", [row for row in depth if not is_control(row)], _TOP1)
+    return _against_depth([row for row in depth if not is_control(row)], _TOP1)
 
 
-def _drawing(title: str, rows: Sequence[Row], quantity: _Quantity) -> Drawing:
-    return drawing_of(title, compare(rows, SUBJECT), partial(_panel, quantity))
+def _against_depth(rows: Sequence[Row], quantity: _Quantity) -> Panels:
+    return panels_of(compare(rows, SUBJECT), partial(_panel, quantity))
 
 
 class _Line(NamedTuple):
@@ -166,14 +166,14 @@ def token_axis(axes: Axes, depths: Sequence[float]) -> None:
 # --- the tail -----------------------------------------------------------------------------------------------
 
 
-def tail_by_mean(quality: Sequence[Row]) -> Drawing:
+def tail_by_mean(quality: Sequence[Row]) -> Panels:
     """The divergence that one token in a thousand exceeds, against the mean: what a mean does not tell."""
     rows = [
         row
         for row in quality
         if (row["kld_mean"] or 0) > 0 and (row["kld_p999"] or 0) > 0 and not is_control(row)
     ]
-    return drawing_of("Tail of the divergence", compare_beside_published(rows, QUALITY_SUBJECT), _tail)
+    return panels_of(compare_beside_published(rows, QUALITY_SUBJECT), _tail)
 
 
 def _tail(title: str, group: Group) -> Panel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from kvsweep.figures import (
     speed,
     style,
 )
-from kvsweep.figures.drawing import Drawing
+from kvsweep.figures.catalogue import FIGURES
+from kvsweep.figures.drawing import Drawing, Panels
 from kvsweep.figures.layout import MOST_PANELS, one_figure, pages
 from kvsweep.files import complete_or_absent
 from kvsweep.tables.row import Row
 
-DRAWERS: dict[str, Callable[[Sequence[Row]], Drawing]] = {
+DRAWERS: dict[str, Callable[[Sequence[Row]], Panels]] = {
     "kld_by_bits": quality.kld_by_bits,
     "kld_by_pair": quality.kld_by_pair,
     "kld_by_k_and_v": k_or_v.kld_by_k_and_v,
@@ -42,10 +44,10 @@ DRAWERS: dict[str, Callable[[Sequence[Row]], Drawing]] = {
     "speed_ratios": ratios.speed_ratios,
     "speed_across": machines.speed_across,
     "speed_by_machine": multiples.speed_by_machine,
-    "prefill_by_depth": speed.prefill_by_depth,
-    "decode_by_depth": speed.decode_by_depth,
-    "prefill_relative": speed.prefill_relative,
-    "decode_relative": speed.decode_relative,
+    "prefill_by_depth": partial(speed.by_depth, "prefill"),
+    "decode_by_depth": partial(speed.by_depth, "decode"),
+    "prefill_relative": partial(speed.relative, "prefill"),
+    "decode_relative": partial(speed.relative, "decode"),
     "kld_by_decode": pareto.kld_by_decode,
     "crossovers": crossovers.crossovers,
     "memory_by_depth": memory.memory_by_depth,
@@ -54,11 +56,9 @@ DRAWERS: dict[str, Callable[[Sequence[Row]], Drawing]] = {
 
 def draw(name: str, rows: Sequence[Row]) -> Drawing:
     """The figure of these rows of its table. Of very many set-ups the first ones, which its title says."""
-    drawing = DRAWERS[name](rows)
-    panels = drawing.panels
-    if len(panels) <= MOST_PANELS:
-        return drawing
-    return Drawing(f"{drawing.title} (first {MOST_PANELS} of {len(panels)})", panels[:MOST_PANELS])
+    panels = DRAWERS[name](rows)
+    more = f" (first {MOST_PANELS} of {len(panels)})" if len(panels) > MOST_PANELS else ""
+    return Drawing(f"{FIGURES[name].title}{more}", panels[:MOST_PANELS])
 
 
 # What follows a figure's name: for the report, for elsewhere, for a paper's column, for slides, and its numbers.

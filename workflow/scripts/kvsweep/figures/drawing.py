@@ -46,7 +46,10 @@ class Drawing:
         return [{"set-up": panel.title, **point} for panel in self.panels for point in panel.points]
 
 
-def drawing_of(title: str, comparison: Comparison, panel: Callable[[str, Group], Panel | None]) -> Drawing:
+Panels = tuple[Panel, ...]
+
+
+def panels_of(comparison: Comparison, panel: Callable[[str, Group], Panel | None]) -> Panels:
     """A panel for each group of a comparison, by its full title; none where ``panel`` gives none."""
     panels = (panel(comparison.full_title(group), group) for group in comparison.groups)
-    return Drawing(title, tuple(one for one in panels if one is not None))
+    return tuple(one for one in panels if one is not None)

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_order
 from kvsweep.tables.row import Row
@@ -21,10 +21,10 @@ from kvsweep.tables.row import Row
 _DARK_LETTERS, _LIGHT_LETTERS = "#010101", "#fefefe"
 
 
-def kld_by_k_and_v(k_or_v: Sequence[Row]) -> Drawing:
+def kld_by_k_and_v(k_or_v: Sequence[Row]) -> Panels:
     """Mean KL divergence over the type of K and the type of V."""
     comparison = compare(k_or_v, QUALITY_SUBJECT)
-    return drawing_of("KL divergence by type of K and type of V", comparison, _panel)
+    return panels_of(comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel | None:

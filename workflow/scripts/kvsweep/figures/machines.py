@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Legend, Panel, Panels
 from kvsweep.figures.marks import pair_of, pairs_in_order
 from kvsweep.figures.ratio_bars import draw_bar, finish, interval_numbers
 from kvsweep.study.pairs import BASELINE_PAIR, pair_label
@@ -40,7 +40,7 @@ class SetUp(NamedTuple):
     rows: Sequence[Row]
 
 
-def speed_across(speed: Sequence[Row]) -> Drawing:
+def speed_across(speed: Sequence[Row]) -> Panels:
     """A panel for each model, family of engines and phase that two set-ups have in common (``comparable.py``).
 
     A line for each pair, a mark for each set-up, at the deepest of the depths that most of them have.
@@ -54,7 +54,7 @@ def speed_across(speed: Sequence[Row]) -> Drawing:
             if len(set_ups) > 1:
                 title = f"{phase} at depth {format_count(depth)} · {model[0]['model']}"
                 panels.append(_panel(title, set_ups[:MOST], len(set_ups) - MOST))
-    return Drawing("Speed relative to each machine's own f16", tuple(panels))
+    return tuple(panels)
 
 
 def comparable_rows(speed: Iterable[Row]) -> list[Row]:

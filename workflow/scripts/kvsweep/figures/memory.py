@@ -13,26 +13,23 @@ from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
 from kvsweep.figures.speed import by_source
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row, is_published
 
-SET_UP = SUBJECT
 # What stands in place of the pair's marker where a cell was not measured.
 _MARKER_OF_STATUS = {"oom": "x", "skipped": "|"}
 _OTHER_STATUS = "+"
 
 
-def memory_by_depth(memory: Sequence[Row]) -> Drawing:
+def memory_by_depth(memory: Sequence[Row]) -> Panels:
     """Size of the KV cache of every pair against depth, each cell marked by how it ended."""
     rows = [row for row in memory if row["kv_bytes"]]
-    comparison = compare_beside_published(rows, SET_UP)
-    return drawing_of(
-        "KV cache by depth, and what ran",
-        comparison,
-        lambda title, group: Panel(title, 3.9, partial(_draw, group), _points(group)),
+    comparison = compare_beside_published(rows, SUBJECT)
+    return panels_of(
+        comparison, lambda title, group: Panel(title, 3.9, partial(_draw, group), _points(group))
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel
+from kvsweep.figures.drawing import Legend, Panel, Panels
 from kvsweep.figures.machines import SetUp, comparable_rows, models_of, set_ups_of
 from kvsweep.figures.marks import draw_curve, explain_published, measured, pair_of, pairs_in_order
 from kvsweep.figures.ratio_bars import FARTHEST, interval_numbers
@@ -18,7 +18,7 @@ from kvsweep.tables.row import Row, is_published
 _HEIGHT = 2.6  # inches
 
 
-def speed_by_machine(speed: Sequence[Row]) -> Drawing:
+def speed_by_machine(speed: Sequence[Row]) -> Panels:
     """Small multiples: for each model and family of engines that several set-ups have, a panel for each of them."""
     decode = [row for row in comparable_rows(speed) if row["phase"] == "decode"]
     panels: list[Panel] = []
@@ -26,7 +26,7 @@ def speed_by_machine(speed: Sequence[Row]) -> Drawing:
         set_ups = set_ups_of(model)
         if len(set_ups) > 1:
             panels += [_panel(set_up, model) for set_up in set_ups]
-    return Drawing("Decode by depth, % of each machine's f16", tuple(panels))
+    return tuple(panels)
 
 
 def _panel(set_up: SetUp, everything: Sequence[Row]) -> Panel:

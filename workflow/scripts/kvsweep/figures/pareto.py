@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import PAPER_COLOUR, bar, explain_published, measured, source_of
 from kvsweep.numbers import format_number
@@ -21,11 +21,11 @@ from kvsweep.units import format_count
 SMALL = 0.6  # size of a pair that another beats
 
 
-def kld_by_decode(pareto: Sequence[Row]) -> Drawing:
+def kld_by_decode(pareto: Sequence[Row]) -> Panels:
     """Mean KL divergence against decode speed at one depth, with the bits per value of each pair."""
     rows = [row for row in pareto if row["kld_mean"] is not None and row["decode"] is not None]
     comparison = compare_beside_published(rows, QUALITY_SUBJECT)
-    return drawing_of("KL divergence by decode speed", comparison, _panel)
+    return panels_of(comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from kvsweep.analysis.groups import QUALITY_SUBJECT, Group, compare_beside_published
 from kvsweep.analysis.reference import control_of, is_control, kld_error, mean_bits, pareto_front, top1_error
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import (
     PairKey,
@@ -33,26 +33,22 @@ FLOOR_IN_REACH = (
 BIT_TICKS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32)
 
 
-def kld_by_pair(quality: Sequence[Row]) -> Drawing:
+def kld_by_pair(quality: Sequence[Row]) -> Panels:
     """Mean KL divergence of each pair; the control's own is the floor, drawn as a line."""
     rows = [row for row in quality if row["kld_mean"] is not None]
-    return _drawing("KL divergence by pair", rows, _kld_by_pair)
+    return panels_of(compare_beside_published(rows, QUALITY_SUBJECT), _kld_by_pair)
 
 
-def kld_by_bits(quality: Sequence[Row]) -> Drawing:
+def kld_by_bits(quality: Sequence[Row]) -> Panels:
     """Mean KL divergence against the size of the cache: what quality the bits buy."""
     rows = [row for row in quality if row["kld_mean"] is not None and _bits(row) is not None]
-    return _drawing("KL divergence by cache size", rows, _kld_by_bits)
+    return panels_of(compare_beside_published(rows, QUALITY_SUBJECT), _kld_by_bits)
 
 
-def top1_by_pair(quality: Sequence[Row]) -> Drawing:
+def top1_by_pair(quality: Sequence[Row]) -> Panels:
     """Share of tokens at which the most likely next token is the one of the f16 cache."""
     rows = [row for row in quality if row["top1_agreement"] is not None]
-    return _drawing("Top-1 agreement by pair", rows, _top1_by_pair)
-
-
-def _drawing(title: str, rows: Sequence[Row], panel: Callable[[str, Group], Panel]) -> Drawing:
-    return drawing_of(title, compare_beside_published(rows, QUALITY_SUBJECT), panel)
+    return panels_of(compare_beside_published(rows, QUALITY_SUBJECT), _top1_by_pair)
 
 
 # --- pairs as lines of a list -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from kvsweep.analysis.groups import THROUGHPUT_SUBJECT, Group, compare
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.marks import pair_of, pairs_in_order, words_for
 from kvsweep.figures.ratio_bars import draw_bar, finish, interval_numbers
 from kvsweep.study.pairs import pair_label
@@ -20,13 +20,13 @@ SUBJECT = ("phase", *THROUGHPUT_SUBJECT)
 ONE_ROUND = "open: one round, no interval"
 
 
-def speed_ratios(speed: Sequence[Row]) -> Drawing:
+def speed_ratios(speed: Sequence[Row]) -> Panels:
     """A line for each pair, a dot for each depth: speed over f16's; bars are 95 % over rounds."""
     known = [row for row in speed if row["ratio"] is not None and not row["fallback"]]
     # What others published has no rounds; it stands in the figures of speed by depth.
     measured = [row for row in known if not is_published(row)]
     comparison = compare(measured or known, SUBJECT)
-    return drawing_of("Speed compared with f16", comparison, _panel)
+    return panels_of(comparison, _panel)
 
 
 def _panel(title: str, group: Group) -> Panel:

@@ -15,7 +15,7 @@ from kvsweep.analysis.reference import is_reference, reference_of
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.analysis.speed import against
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
-from kvsweep.figures.drawing import Drawing, Legend, Panel, drawing_of
+from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.marks import (
     Measured,
     PairKey,
@@ -36,26 +36,6 @@ _HEIGHT = 3.9  # inches
 SLOWER_BY_FACTORS = -100 * 2 / 3
 
 
-def prefill_by_depth(speed: Sequence[Row]) -> Drawing:
-    """Prompt processing rate against depth, over rounds."""
-    return _by_depth(speed, "prefill", "Prefill speed by depth")
-
-
-def decode_by_depth(speed: Sequence[Row]) -> Drawing:
-    """Text generation rate against depth, over rounds."""
-    return _by_depth(speed, "decode", "Decode speed by depth")
-
-
-def prefill_relative(speed: Sequence[Row]) -> Drawing:
-    """Prompt processing rate against that of a reference pair, within rounds."""
-    return _relative(speed, "prefill", "Prefill speed, compared at equal depth")
-
-
-def decode_relative(speed: Sequence[Row]) -> Drawing:
-    """Text generation rate against that of a reference pair, within rounds."""
-    return _relative(speed, "decode", "Decode speed, compared at equal depth")
-
-
 def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
     """The rows of a panel by source, because sources are never mixed: ours first, then each published one; with
     whether it was published."""
@@ -66,7 +46,8 @@ def by_source(group: Group) -> Iterable[tuple[bool, Sequence[Row]]]:
 # --- rates --------------------------------------------------------------------------------------------------
 
 
-def _by_depth(speed: Sequence[Row], phase: str, title: str) -> Drawing:
+def by_depth(phase: str, speed: Sequence[Row]) -> Panels:
+    """The rate of a phase against depth, over rounds."""
     rows = [row for row in speed if row["phase"] == phase]
     comparison = compare_beside_published(
         [row for row in rows if row["tokens_per_second"] is not None], THROUGHPUT_SUBJECT
@@ -75,7 +56,7 @@ def _by_depth(speed: Sequence[Row], phase: str, title: str) -> Drawing:
     for row in rows:
         if row["tokens_per_second"] is None:
             missing.setdefault(_curve_of(row), set()).add(row["depth"])
-    return drawing_of(title, comparison, partial(_rates, missing))
+    return panels_of(comparison, partial(_rates, missing))
 
 
 def _curve_of(row: Row) -> tuple[Any, ...]:
@@ -149,11 +130,12 @@ _ENDS = ("tokens_per_second_low", "tokens_per_second", "tokens_per_second_high")
 # --- differences --------------------------------------------------------------------------------------------
 
 
-def _relative(speed: Sequence[Row], phase: str, title: str) -> Drawing:
+def relative(phase: str, speed: Sequence[Row]) -> Panels:
+    """The rate of a phase against that of a reference pair, within rounds."""
     known = [row for row in speed if row["phase"] == phase and row["tokens_per_second"] is not None]
     comparison = compare_beside_published([row for row in known if not row["fallback"]], THROUGHPUT_SUBJECT)
     left_out = by_columns([row for row in known if row["fallback"]], THROUGHPUT_SUBJECT)
-    return drawing_of(title, comparison, partial(_differences, left_out))
+    return panels_of(comparison, partial(_differences, left_out))
 
 
 class _Curve(NamedTuple):
