@@ -129,7 +129,7 @@ def _candidates(
         }
         quality = next((row for row in rows if "phase" not in row), None)
         kld = exactly(0.0) if quality is None and pair == BASELINE_PAIR else None
-        if quality is not None and problem_with(quality) is None:
+        if quality is not None:
             kld = kld_of(quality)
         model = find(rows[0])
         values = (model["kv_values_per_token_k"], model["kv_values_per_token_v"]) if model else (None, None)

@@ -90,12 +90,10 @@ def _row(
     pair: Pair, bits: float | None, score: Row | None, speed: Row | None, depth: int | None
 ) -> tuple[dict[str, Any], _Candidate | None]:
     missing = [] if bits is not None else ["bits_per_value: nothing of this pair was measured"]
-    kld = None
-    problem = "not asked for" if score is None else problem_with(score)
-    if score is not None and problem is None:
-        kld, problem = kld_of(score), "not stated"
+    kld = None if score is None else kld_of(score)
     if kld is None:
-        missing.append(f"kld_mean: {problem}")
+        why = "not asked for" if score is None else problem_with(score) or "not stated"
+        missing.append(f"kld_mean: {why}")
     problem = "not asked for" if speed is None else problem_with(speed)
     if problem is not None:
         speed = None

@@ -15,7 +15,7 @@ from kvsweep.analysis.estimates import BY_TOKEN, BY_WINDOW, ROUNDED, Value, exac
 from kvsweep.statistics import larger
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.published import rounding_of
-from kvsweep.tables.row import Row, pair_of
+from kvsweep.tables.row import Row, Why, pair_of, problem_with
 
 
 def speed_of(row: Row) -> Value:
@@ -87,9 +87,17 @@ def quality_of(row: Row, column: str) -> Value | None:
 
 
 def kld_of(row: Row) -> Value | None:
-    """The mean KL divergence of a row that counts; 0 of f16/f16 where nobody measured it, as it is the reference."""
-    value = quality_of(row, "kld_mean")
-    return exactly(0.0) if value is None and pair_of(row) == BASELINE_PAIR else value
+    """The mean KL divergence of a row; None where it does not count as its pair.
+
+    0 of f16/f16 where nobody measured it or its control failed, as it is the reference; of an engine that is compared
+    with another engine's f16 it is not.
+    """
+    problem = problem_with(row)
+    if problem is None and (value := quality_of(row, "kld_mean")) is not None:
+        return value
+    is_reference = pair_of(row) == BASELINE_PAIR and row.get("reference") in (None, row["engine"])
+    unknown = problem is None or problem.why == Why.NOT_MEASURED
+    return exactly(0.0) if is_reference and unknown else None
 
 
 def _many(windows: Sequence[float] | None) -> bool:
