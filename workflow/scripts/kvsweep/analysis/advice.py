@@ -172,7 +172,8 @@ def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Worklo
         told = "" if ends[0] > 0 else " (no difference shown)"
     else:
         share = format_number(of_other * apart.seconds, 3)
-        known = "in one round" if apart.rounds == 1 else "as published"
+        common = {None: "as published", 0: "no round has all of both", 1: "in one round"}
+        known = common.get(apart.rounds, "equal in every round")
         told = f" ({known}: the error from run to run is not known)"
     first = "quickest: " if rank == 1 else ""
     return f"{first}{text}, {share} % {'less' if rank == 1 else 'more'} than {other.candidate.pair}{told}"

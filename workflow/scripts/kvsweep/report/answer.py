@@ -10,7 +10,7 @@ from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.recall_at_depth import format_share
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_between, format_number
-from kvsweep.report.first import sentences_of
+from kvsweep.report.first import kld_with_error, sentences_of
 from kvsweep.report.parts import Columns, Entry, Grid, by_set_up, number, pair_of_row, table_of, written
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
@@ -165,7 +165,7 @@ def _figures(row: Row) -> str:
         parts.append(f"{_with_ends(row, 'request_seconds')} s a request")
     if row["kld_mean"] is not None:
         where = f" with {format_count(row['kld_depth'])} in the cache" if row["kld_depth"] is not None else ""
-        parts.append(f"mean KLD {_with_ends(row, 'kld_mean')} nats{where}")
+        parts.append(f"mean KLD {kld_with_error(row)}{where}")
     if row["recall"] is not None:
         parts.append(f"recall {_recall(row, ' %')}")
     if row["bits_per_value"] is not None:

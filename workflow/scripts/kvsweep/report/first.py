@@ -20,7 +20,8 @@ def sentences_of(speed: Sequence[Row], pareto: Sequence[Row]) -> list[str]:
 
 
 def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
-    """Decode against f16 at the deepest depth that the most pairs have."""
+    """Decode against f16 at the depth at which the most pairs have an interval; of equals the one with the most pairs,
+    then the deepest."""
     decodes = [row for row in rows if row["phase"] == "decode" and row["ratio"] is not None]
     others = [row for row in decodes if pair_of(row) != BASELINE_PAIR and problem_with(row) is None]
     if not others:
@@ -28,23 +29,28 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
     if not others or is_published(others[0]):
         return
     depths = [row["depth"] for row in others]
-    depth = max(set(depths), key=lambda one: (depths.count(one), one))
+    known = [row["depth"] for row in others if row["ratio_low"] is not None]
+    depth = max(set(depths), key=lambda one: (known.count(one), depths.count(one), one))
     at = [row for row in others if row["depth"] == depth]
+    timed = [row for row in rows if _is_timed(row) and row["depth"] == depth]
+    every = "every quantized cache that " + (
+        "was timed" if len(timed) == len(at) else "has a round in common with f16"
+    )
     where = f"decode at {format_count(depth)}"
     on = f"On {at[0]['machine']} ({at[0]['backend']})"
     if all(row["verdict"] == ONE_ROUND for row in at):
         slower = [row for row in at if row["ratio"] < 1]
         what = f"the rates of {len(slower)} of {len(at)} quantized caches lay below f16's"
         if len(slower) in (0, len(at)):
-            what = (
-                f"the rate of every quantized cache that was timed lay {'below' if slower else 'above'} f16's"
-            )
-        yield f"{on} {what} in the one round that was measured ({where}: {_by(at)}); no winner is told from one round."
+            what = f"the rate of {every} lay {'below' if slower else 'above'} f16's"
+        only = all(len(row["rounds"]) == 1 for row in timed)
+        round_ = "the one round that was measured" if only else "the one round that both have"
+        yield f"{on} {what} in {round_} ({where}: {_by(at)}); no winner is told from one round."
         return
     groups = {verdict: [row for row in at if row["verdict"] == verdict] for verdict in (FASTER, SLOWER)}
     for verdict, told in groups.items():
         if len(told) == len(at):
-            yield f"{on} every quantized cache that was timed is {verdict} than f16 ({where}: {_by(at)})."
+            yield f"{on} {every} is {verdict} than f16 ({where}: {_by(at)})."
             return
     parts = [
         f"{_count(told)} {'is' if len(told) == 1 else 'are'} {verdict} than f16 ({_by(told)})"
@@ -55,7 +61,14 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
     if untold:
         alone = f"{plural(untold, 'quantized cache')} {'is' if untold == 1 else 'are'} not told from f16"
         parts.append(f"{untold} not told from it" if parts else alone)
+    if len(timed) > len(at):
+        parts.append(f"{len(timed) - len(at)} not compared with it, for want of a common round")
     yield f"{on}, {where}: {', '.join(parts)}."
+
+
+def _is_timed(row: Row) -> bool:
+    """Whether it is the decode speed of a quantized cache that ran as asked for."""
+    return row["phase"] == "decode" and pair_of(row) != BASELINE_PAIR and problem_with(row) is None
 
 
 def _without_reference(rows: Sequence[Row]) -> Iterable[str]:
@@ -120,5 +133,11 @@ def _of_memory(rows: Sequence[Row]) -> Iterable[str]:
 
 def _saving(row: Row) -> str:
     share = format_number(100 * row["bits_per_value"] / 16, 2)
-    kld = format_between(row["kld_mean"], row["kld_mean_low"], row["kld_mean_high"])
-    return f"{pair_of(row)} takes {share} % of f16's cache for a mean KL divergence of {kld} nats"
+    return f"{pair_of(row)} takes {share} % of f16's cache for a mean KL divergence of {kld_with_error(row)}"
+
+
+def kld_with_error(row: Row) -> str:
+    """A mean KL divergence with the ends of its interval, and words where it has none: a number alone looks certain."""
+    value, low, high = (row[f"kld_mean{end}"] for end in ("", "_low", "_high"))
+    known = low is not None or is_published(row)
+    return f"{format_between(value, low, high)} nats" + ("" if known else " (its error is not known)")

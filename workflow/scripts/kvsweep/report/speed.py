@@ -24,12 +24,16 @@ from kvsweep.statistics import Interval
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, pair_of
 
-RATE_NOTES = (
-    "Tokens over time, geometric mean over rounds of one process each; ± is half of the 95 % interval over rounds.",
+OVER_ROUNDS = (
+    "Tokens over time, geometric mean over rounds of one process each; "
+    "± is half of the 95 % interval over rounds."
 )
+OVER_TIME = "Tokens over time."
+FIRST_DROPPED = "First repetitions are not counted where they are told from the others."
+EQUAL_ROUNDS = "Rounds that are equal to the last digit have no interval: no machine does that."
 ONE_ROUND = (
-    "One round: no interval can be given, and nothing is called faster or slower. Beside a rate stands the "
-    "standard deviation of the repetitions within its process; from one process to the next speed changes by more.",
+    "Of one round no interval can be given, and nothing is called faster or slower. Beside such a rate stands the "
+    "standard deviation of the repetitions within its process; from one process to the next speed changes by more."
 )
 WITHIN_ROUNDS = "Compared within rounds; in brackets the 95 % interval over rounds."
 NO_INTERVAL = "Without brackets it is of one round, or as published: nothing is known of its error."
@@ -70,13 +74,17 @@ def speed_entry(row: Row) -> Entry:
 
 def rate_notes(cells: Sequence[Row]) -> tuple[str, ...]:
     """What is to be said below a table of these rates."""
-    numbers = {len(row["rounds"]) for row in cells if row["rounds"]}
-    dropped = any(row["first_dropped"] for row in cells)
-    return (
-        *(RATE_NOTES if numbers else ()),
-        *(ONE_ROUND if 1 in numbers else ()),
-        *(["First repetitions are not counted where they are told from the others."] if dropped else []),
-    )
+    rounds = {len(row["rounds"]) for row in cells if row["rounds"]}
+    has_interval = any(row["rounds"] and row["tokens_per_second_low"] is not None for row in cells)
+    equal = any(len(row["rounds"]) > 1 and row["tokens_per_second_low"] is None for row in cells)
+    said = {
+        OVER_ROUNDS: has_interval,
+        OVER_TIME: bool(rounds) and not has_interval,
+        ONE_ROUND: 1 in rounds,
+        EQUAL_ROUNDS: equal,
+        FIRST_DROPPED: any(row["first_dropped"] for row in cells),
+    }
+    return tuple(note for note, needed in said.items() if needed)
 
 
 # --- differences --------------------------------------------------------------------------------------------
