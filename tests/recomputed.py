@@ -46,8 +46,13 @@ def _output(pair: str, n_ctx: int) -> tuple[str, list[list[str]]]:
 
 
 def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float) -> float:
-    """By as many of the first windows as rounding is at most half of the variance in, which it is taken out of; else by
-    four with it. ``rounding`` is that of the mean over all."""
+    stderr, freedom = error_of_mean(windows, rounding)
+    return float(stats.t.ppf(0.975, freedom) * stderr + half_digits)
+
+
+def error_of_mean(windows: np.ndarray, rounding: float) -> tuple[float, float]:
+    """Standard error and degrees of freedom, by as many of the first windows as rounding is at most half of the
+    variance in, which it is taken out of; else by four with it. ``rounding`` is that of the mean over all."""
     n = len(windows)
     variance = {m: windows[:m].var(ddof=1) for m in range(2, n + 1)}
     added = {m: rounding**2 * m * (m + 1) / (n + 1) for m in variance}
@@ -57,4 +62,4 @@ def half_of_interval(windows: np.ndarray, rounding: float, half_digits: float) -
     if freedom < 1:
         m = min(n, 4)
         freedom, left = m - 1, max(variance[m], added[m])
-    return float(stats.t.ppf(0.975, freedom) * np.sqrt(left / n) + half_digits)
+    return float(np.sqrt(left / n)), float(freedom)
