@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.groups import compare
-from kvsweep.numbers import format_number, format_with_error
+from kvsweep.numbers import format_between, format_number, format_with_error
 from kvsweep.statistics import larger
 
 
@@ -46,6 +46,21 @@ def test_values_are_rounded_to_their_error(value, error, text):
 )
 def test_no_interval_holds_what_cannot_be(value, error, least, most, text):
     assert format_with_error(value, error, least, most) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.747, 0.73, 0.765, "0.747 [0.730, 0.765]"),  # the ends with the same digits
+        (37.66, 30.4, 44.3, "37.7 [30.4, 44.3]"),
+        (2e-7, 1e-7, 3.2e-7, "2.0e−7 [1.0e−7, 3.2e−7]"),
+        (1e-6, 0, 3e-6, "1.0e−6 [0, 3.0e−6]"),
+        (0.0, 0.0, 0.0, "0"),  # an interval without width says nothing
+        (0.0016, None, None, "0.0016"),
+    ],
+)
+def test_a_value_and_the_ends_of_its_interval_have_the_digits_that_its_width_deserves(value, low, high, text):
+    assert format_between(value, low, high) == text
 
 
 @given(value=st.floats(-1e6, 1e6), error=st.floats(1e-9, 1e5))

@@ -16,6 +16,13 @@ def test_a_row_for_each_pair_and_a_column_for_each_depth() -> None:
     assert first["kld_mean"] in [line[1].value for line in grid.rows]
 
 
+def test_f16_is_the_baseline_at_every_depth() -> None:
+    part = {"ctk": "f16", "ctv": "f16", "kld_mean": 0.0, "kld_mean_low": 0.0, "kld_mean_high": 0.0}
+    rows = answers_of("depth", [answer("depth", **SET_UP | SCORED | part, depth_tokens=1024.0)])
+    (section,) = depth_sections(rows.to_pylist())
+    assert [entry.text for entry in section.grids[0].rows[0]] == ["f16", "baseline"]
+
+
 def test_of_many_depths_a_few_are_shown_the_first_and_the_last_among_them() -> None:
     part = {"ctk": "q4_0", "ctv": "q4_0", "kld_mean": 0.02}
     rows = answers_of(

@@ -154,6 +154,11 @@ def test_every_speed_is_the_same(report: tuple[str, str]) -> None:
     assert len(seen) == len(recorded_study.PAIRS) * (len(recorded_study.DEPTHS) + 1)
 
 
+def test_what_an_error_is_stands_once_in_the_post(report: tuple[str, str]) -> None:
+    lines = [line for line in report[1].splitlines() if "95 % interval" in line and not line.startswith("|")]
+    assert lines and len(lines) == len(set(lines))
+
+
 def test_claims_and_advice_say_the_same(report: tuple[str, str]) -> None:
     page, post = report
     lines = {tuple(fields[:2]): fields for _, caption, _, fields in of_page(page) if fields[0].isdigit()}

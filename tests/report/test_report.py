@@ -754,7 +754,7 @@ def test_the_answer_comes_first_and_says_why():
     first = words.index("coding agent: deep context, many generated tokens")
     assert first < words.index("Before you use the numbers")
     for said in (
-        "q8_0 41 [40.6, 41.4] s a request, mean KLD 0.0016 nats, 8.5 bits per value",
+        "q8_0 41.00 [40.60, 41.40] s a request, mean KLD 0.0016 nats, 8.5 bits per value",
         "fastest: 41.0 s a request",
         "What would change it: below 40 GiB of memory q8_0/turbo4",
     ):
@@ -784,11 +784,11 @@ def test_a_recall_that_was_asked_for_stands_beside_every_pair():
         answer("advice", **shared, verdict="no data", ctk="q8_0", ctv="q8_0", why="not known: its recall at 9K"),
     ]  # fmt: skip
     words = words_of(advice=rows)
-    assert "recall of 90 % or more" in words and "recall 97 % [91.5, 99]" in words
+    assert "recall of 90 % or more" in words and "recall 97.0 % [91.5, 99.0]" in words
     (answers,) = view_of(tables_with(advice=rows)).answers
     grid = answers.workloads[0].ranking
     place = grid.columns.index("recall, %")
-    assert [row[place].text for row in grid.rows] == ["97 [91.5, 99]", "92 [85, 95.9]", "–"]
+    assert [row[place].text for row in grid.rows] == ["97.0 [91.5, 99.0]", "92.0 [85.0, 95.9]", "–"]
     assert [row[1].text for row in grid.rows] == ["pick", "undecided", "no data"]
 
 

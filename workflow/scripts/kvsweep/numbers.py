@@ -67,11 +67,20 @@ def format_with_error(
 def format_between(
     value: float, low: float | None, high: float | None, significant: int = 3, unit: str = ""
 ) -> str:
-    """`82.9 % [81.2, 84.7]`: a value with the ends of its interval, where they are known."""
-    text = f"{format_number(value, significant)}{unit}"
-    if low is None or high is None:
-        return text
-    return f"{text} [{format_number(low, significant)}, {format_number(high, significant)}]"
+    """`82.9 % [81.2, 84.7]`: a value with the ends of its interval, all rounded to two digits of half of its width.
+
+    With no interval, or one without width, the value alone with ``significant`` digits: `82.9 %`.
+    """
+    if low is None or high is None or not high > low:
+        return f"{format_number(value, significant)}{unit}"
+    largest = max(map(abs, (value, low, high)))
+    power = math.floor(math.log10(largest)) if largest < 1e-4 else 0
+    decimals = _decimals_for((high - low) / 2 / 10.0**power)
+    exponent = f"e{power}".replace("-", "−") if power else ""
+    text, *ends = (
+        _fixed(one / 10.0**power, decimals) + exponent if one else "0" for one in (value, low, high)
+    )
+    return f"{text}{unit} [{', '.join(ends)}]"
 
 
 def format_error(error: float | None) -> str:

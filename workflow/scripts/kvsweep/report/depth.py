@@ -18,7 +18,8 @@ from kvsweep.report.parts import (
     table_of,
     written,
 )
-from kvsweep.tables.row import Row
+from kvsweep.study.pairs import BASELINE_PAIR
+from kvsweep.tables.row import Row, pair_of
 from kvsweep.units import format_count
 
 MOST_DEPTHS = 6  # columns; the table depth has them all
@@ -51,6 +52,8 @@ def _spread(depths: Sequence[float]) -> list[float]:
 def _kld(row: Row | None) -> Entry:
     if row is None:
         return Entry(ABSENT)
+    if pair_of(row) == BASELINE_PAIR:
+        return Entry("baseline")
     high = row["kld_mean_high"]
     half = None if high is None else high - row["kld_mean"]
     return Entry(format_with_error(row["kld_mean"], half, least=0.0), value=row["kld_mean"])

@@ -74,7 +74,15 @@ def render_markdown(view: View) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"table": markdown_table, "code": code_block, "columns": columns}
+    said: set[str] = set()
+
+    def table(grid: Grid) -> Markup:
+        """With the notes that no table above has said."""
+        new = tuple(note for note in grid.notes if note not in said)
+        said.update(new)
+        return markdown_table(replace(grid, notes=new))
+
+    environment.filters |= {"table": table, "code": code_block, "columns": columns}
     text = environment.get_template("report.md.j2").render(
         view=view, absent=ABSENT, most_set_ups=MOST_SET_UPS
     )
