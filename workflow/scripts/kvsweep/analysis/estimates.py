@@ -64,8 +64,8 @@ class Value(NamedTuple):
 
     @property
     def half(self) -> float | None:
-        """Half of its 95 % interval; None where no error is known."""
-        return half_width([(1, self)])[0]
+        """Half of its 95 % interval; None where none is known: that printed digits are rounded makes none."""
+        return None if self.kind == ROUNDED else half_width([(1, self)])[0]
 
 
 def exactly(value: float) -> Value:
@@ -254,7 +254,7 @@ def half_width(terms: Iterable[tuple[float, Value]]) -> tuple[float | None, str 
 
 
 def ends_of_kld(value: Value | None) -> dict[str, float | None]:
-    """The columns of the interval of a divergence, which is not negative; null where no error is known."""
+    """The columns of the interval of a divergence, which is not negative; null where none is known."""
     half = None if value is None else value.half
     if value is None or half is None:
         return {"kld_mean_low": None, "kld_mean_high": None}

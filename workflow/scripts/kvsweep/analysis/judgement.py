@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kvsweep.analysis.candidates import Candidate
 from kvsweep.analysis.curves import Duration
-from kvsweep.analysis.estimates import Value, exactly
+from kvsweep.analysis.estimates import ROUNDED, Value, exactly
 from kvsweep.analysis.kld_at_depth import klds_at_depth
 from kvsweep.analysis.memory_model import SetUpMemory
 from kvsweep.analysis.recall_at_depth import (
@@ -183,12 +183,13 @@ def _judge_kld(
         where = "" if depth is None else f" with {format_count(depth)} in the cache"
         found.missing.append(KL_DIVERGENCE + where + _because(candidate, "kld"))
         return
-    half, highest = kld.half, format_number(limit, 3)
+    published = kld.kind == ROUNDED  # then only its digits are known, and no interval
+    half, highest = kld.bound if published else kld.half, format_number(limit, 3)
     if half is None:
         shown = format_number(kld.value, 3)
         found.unclear.append(f"{KL_DIVERGENCE}, {shown}, is of one window: its error is not known")
         return
-    shown = format_with_error(kld.value, half, least=0.0)
+    shown = format_number(kld.value) if published else format_with_error(kld.value, half, least=0.0)
     if kld.value - half > limit:
         found.against.append(f"{KL_DIVERGENCE}, {shown}, is above {highest}")
     elif kld.value + half > limit:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kvsweep.analysis.estimates import Value, ends_of_kld, error_of
+from kvsweep.analysis.estimates import ROUNDED, Value, ends_of_kld, error_of
 from kvsweep.analysis.frames import rows_of
 from kvsweep.analysis.head_to_head import contenders
 from kvsweep.analysis.rates import gaps_of, rates_of
@@ -145,7 +145,7 @@ def _beats(a: _Candidate, b: _Candidate, faster: int) -> bool:
 def _told(a: Value, b: Value) -> int | None:
     """-1 if a is lower beyond the error of the difference, 1 if higher, 0 if neither; None where that is not known."""
     difference, error = a.value - b.value, error_of([(1, a), (-1, b)])
-    if error is None:
+    if error is None or error.kind == ROUNDED:
         least, most = sorted((abs(a.value), abs(b.value)))
         return (difference > 0) - (difference < 0) if most > SAME_KLD * least else None
     return (abs(difference) > error.half) * ((difference > 0) - (difference < 0))

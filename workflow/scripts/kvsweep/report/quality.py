@@ -87,7 +87,7 @@ def with_half(row: Row, column: str, unit: str = "", findings: tuple[str, ...] =
         return Entry(ABSENT, findings=findings)
     if column == "ppl" and row["ppl_stderr"] is not None:
         value = Value(row["ppl"], row["ppl_stderr"], kind=BY_TOKEN)  # of published ones, too
-    half, kind = half_width([(1, value)])
+    half, kind = value.half, half_width([(1, value)])[1]
     factor = 100 if column == "top1_agreement" else 1
     possible = _POSSIBLE.get(column, (-math.inf, math.inf))
     text = format_with_error(factor * value.value, None if half is None else factor * half, *possible)
