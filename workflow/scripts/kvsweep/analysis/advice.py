@@ -13,9 +13,11 @@ the decode curve behind the prompt (``curves``). A pair is
 
 Of the feasible ones those that are not told from the quickest are the answer (``best``): the pick if it is one, else a
 choice that the data leave open, with what would decide it. With one round of speeds, or published ones, no pair is told
-from another. For the goal ``context`` the answer is what was measured deepest, in either phase. A KL divergence is the
+from another. For the goal ``context`` the answer is what was measured deepest, in either phase; where that is as deep
+as the model was trained for, what diverges least of it: f16, or those not told to diverge more. A KL divergence is the
 one with the prompt in the cache where the scorer measured around it for any pair (``kld_at_depth``), else, for all,
-that of whole windows at the largest context that was scored; that f16/f16 has none against itself needs no measurement.
+that of whole windows at the largest context that was scored; that f16/f16 has none against itself needs no
+measurement.
 A recall is that of the tasks of its kind with as long a prompt (``recall_at_depth``).
 """
 
@@ -24,15 +26,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kvsweep.analysis.best import interval_of, is_over_rounds, not_told_from_best, summed, what_decides
+from kvsweep.analysis.best import (
+    interval_of,
+    is_over_rounds,
+    not_told_from_best,
+    not_told_from_least,
+    summed,
+    what_decides,
+)
 from kvsweep.analysis.candidates import SetUp, set_ups
 from kvsweep.analysis.estimates import ends_of_kld
 from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge_all, ranked
 from kvsweep.analysis.would_change import would_change
 from kvsweep.numbers import format_between, format_number
 from kvsweep.study.config import Workload
+from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row
-from kvsweep.units import format_count, format_duration
+from kvsweep.units import format_count, format_duration, plural
 
 PICK, UNDECIDED = "pick", "not told from the best"
 
@@ -61,7 +71,7 @@ def advice(
 def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
     judgements = judge_all(set_up.candidates, workload, set_up.memory)
     order = ranked(judgements, workload)
-    best = _best(order, workload)
+    best = _best(order, workload, set_up)
     shared = {
         **set_up.identity,
         "corpus": set_up.corpus,
@@ -79,40 +89,53 @@ def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
         "goal": workload.goal,
     }
     for rank, one in enumerate(order, start=1):
+        is_pick = best == [one]
         said: dict[str, Any] = {"verdict": FEASIBLE}
         if one in best:
-            said["verdict"] = PICK if len(best) == 1 else UNDECIDED
-        if rank == 1 and len(best) == 1:
+            said["verdict"] = PICK if is_pick else UNDECIDED
+        if is_pick:
             said["would_change"] = would_change(order, judgements, workload, set_up)
-        elif rank == 1:
+        elif rank == 1 and len(best) > 1:
             said["decides"] = _decides(best, len(order) - 1, workload, set_up)
-        yield shared | _row(one) | {"rank": rank, "why": _why(one, order, rank, workload), **said}
+        why = _why_deep(one, order, is_pick) if workload.goal == "context" else _why_quick(one, order, rank)
+        yield shared | _row(one) | {"rank": rank, "why": why, **said}
     rest = [one for one in judgements if one.verdict != FEASIBLE]
     for one in sorted(rest, key=lambda one: (one.verdict, one.candidate.pair)):
         yield shared | _row(one) | {"verdict": one.verdict, "why": one.why}
 
 
-def _best(order: Sequence[Judgement], workload: Workload) -> list[Judgement]:
+def _best(order: Sequence[Judgement], workload: Workload, set_up: SetUp) -> list[Judgement]:
     """Those that no other is told to be better than."""
     if workload.goal == "context":
-        return [one for one in order if one.reach == order[0].reach]
-    requests = [summed(one.request) for one in order if one.request is not None]
-    return [one for one, stays in zip(order, not_told_from_best(requests), strict=True) if stays]
+        deepest = [one for one in order if one.reach == order[0].reach]
+        if not deepest or not _is_as_deep_as_trained(deepest[0], workload, set_up):
+            return deepest
+        if deepest[0].candidate.pair == BASELINE_PAIR:  # which nothing can diverge less than
+            return deepest[:1]
+        stays = not_told_from_least([one.kld for one in deepest])
+    else:
+        deepest = list(order)
+        stays = not_told_from_best([summed(one.request) for one in order if one.request is not None])
+    return [one for one, is_best in zip(deepest, stays, strict=True) if is_best]
+
+
+def _is_as_deep_as_trained(one: Judgement, workload: Workload, set_up: SetUp) -> bool:
+    trained = None if set_up.memory is None else set_up.memory.n_ctx_train
+    tokens = (one.reach or 0) + workload.prompt_tokens + workload.generated_tokens
+    return trained is not None and tokens >= trained
 
 
 def _decides(best: Sequence[Judgement], others: int, workload: Workload, set_up: SetUp) -> str:
     if workload.goal == "context":
-        return _deeper(best[0].reach or 0, workload, set_up)
+        if _is_as_deep_as_trained(best[0], workload, set_up):
+            return "their KL divergences on more text: all of these ran as deep as the model was trained for"
+        return _deeper(best[0].reach or 0, set_up)
     requests = [summed(one.request) for one in best if one.request is not None]
     return what_decides(requests, others, set_up.seconds_of_round)
 
 
-def _deeper(reach: int, workload: Workload, set_up: SetUp) -> str:
+def _deeper(reach: int, set_up: SetUp) -> str:
     """What tells pairs apart that all ran at the deepest depth that was measured."""
-    trained = None if set_up.memory is None else set_up.memory.n_ctx_train
-    if trained is not None and reach + workload.prompt_tokens + workload.generated_tokens >= trained:
-        deep = f"{format_count(trained)} tokens that the model was trained for"
-        return f"no deeper cell: all of these ran as deep as the {deep} allow"
     took = set_up.seconds_by_depth.get(reach)
     time = f"; a round there took {format_duration(took)}, and takes longer the deeper it is" if took else ""
     return f"cells at a greater depth: all of these ran at the deepest that was measured, {format_count(reach)}{time}"
@@ -145,15 +168,21 @@ def _row(one: Judgement) -> dict[str, Any]:
     }
 
 
-def _why(one: Judgement, order: Sequence[Judgement], rank: int, workload: Workload) -> str:
-    if workload.goal == "context":
-        text = f"measured to {format_count(one.reach or 0)}"
-        if one.recommended is not None:
-            text += f"; {format_count(one.recommended)} tokens fit into memory"
-        if rank == 1 and len(order) == 1:
-            return f"the only feasible one: {text}"
-        alone = [other.reach for other in order].count(order[0].reach) == 1
-        return f"the deepest: {text}" if rank == 1 and alone else text
+def _why_deep(one: Judgement, order: Sequence[Judgement], is_pick: bool) -> str:
+    text = f"measured to {format_count(one.reach or 0)}"
+    if one.recommended is not None:
+        text += f"; {format_count(one.recommended)} tokens fit into memory"
+    if not is_pick:
+        return text
+    if len(order) == 1:
+        return f"the only feasible one: {text}"
+    as_deep = [other.reach for other in order].count(one.reach) - 1
+    if not as_deep:
+        return f"the deepest: {text}"
+    return f"{text}, as with {plural(as_deep, 'other pair')}, of which none diverges less"
+
+
+def _why_quick(one: Judgement, order: Sequence[Judgement], rank: int) -> str:
     assert one.request is not None
     text = f"{format_between(one.request.seconds, *interval_of(one.request))} s a request"
     if len(order) == 1:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of
-from kvsweep.analysis.gaps import in_log
+from kvsweep.analysis.gaps import gap, in_log
 from kvsweep.numbers import format_between
 from kvsweep.statistics import student_t_quantile
 from kvsweep.units import format_duration, plural
@@ -45,6 +45,22 @@ def not_told_from_best(requests: Sequence[Duration]) -> list[bool]:
     return [
         not any(told_quicker(quick, slow, others) for quick in requests[:place])
         for place, slow in enumerate(requests)
+    ]
+
+
+def not_told_from_least(divergences: Sequence[Value | None]) -> list[bool]:
+    """For each KL divergence, from low to high: whether no other is told to be lower. One that is not known stays."""
+    others = len(divergences) - 1
+
+    def told_lower(low: Value | None, high: Value | None) -> bool:
+        apart = None if low is None or high is None else gap(high, low)
+        if apart is None or apart.t is None or apart.freedom is None or apart.difference <= 0:
+            return False
+        return apart.t > _t(others, apart.freedom)
+
+    return [
+        not any(told_lower(low, high) for low in divergences[:place])
+        for place, high in enumerate(divergences)
     ]
 
 
