@@ -10,10 +10,9 @@ from typing import Any
 from kvsweep.analysis.curves import Curve
 from kvsweep.analysis.estimates import Value, exactly
 from kvsweep.analysis.frames import frame_of
-from kvsweep.analysis.kv_values import model_of
 from kvsweep.analysis.memory_model import SetUpMemory
 from kvsweep.analysis.row_values import kld_of
-from kvsweep.analysis.set_ups import bits_of, by_columns
+from kvsweep.analysis.set_ups import bits_of, by_columns, kv_values, model_of
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 from kvsweep.tables.row import SET_UP, Row, Why, pair_of, problem_with
 from kvsweep.tables.schemas import THROUGHPUT
@@ -131,11 +130,10 @@ def _candidates(
         kld = exactly(0.0) if quality is None and pair == BASELINE_PAIR else None
         if quality is not None:
             kld = kld_of(quality)
-        model = find(rows[0])
-        values = (model["kv_values_per_token_k"], model["kv_values_per_token_v"]) if model else (None, None)
+        values = kv_values(find(rows[0]))
         # What was logged says more than the types' definition.
         own = counts or rows
-        logged = next((row for row in own if bits_of(row, *values)[1] == "log"), own[0])
+        logged = next((row for row in own if bits_of(row, values)[1] == "log"), own[0])
         found.append(
             Candidate(
                 pair=pair,
@@ -144,7 +142,7 @@ def _candidates(
                 kld=kld,
                 scored=anywhere.get(key, []),
                 asked=(),
-                bits=bits_of(logged, *values)[0],
+                bits=bits_of(logged, values)[0],
                 first_oom=min(
                     (r["depth"] for r in rows if r["status"] == "oom" and "phase" in r), default=None
                 ),

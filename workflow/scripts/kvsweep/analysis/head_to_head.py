@@ -11,12 +11,11 @@ import pandas as pd
 from kvsweep.analysis.estimates import EXACT, exactly
 from kvsweep.analysis.frames import either, frame_of, rows_of
 from kvsweep.analysis.gaps import gap
-from kvsweep.analysis.kv_values import kv_values_of
 from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import HEAD_TO_HEAD
 from kvsweep.analysis.rates import gaps_of, rates_of
 from kvsweep.analysis.row_values import quality_of
-from kvsweep.analysis.set_ups import bits_of, by_columns
+from kvsweep.analysis.set_ups import bits_of, by_columns, kv_values, model_of
 from kvsweep.analysis.speed import ERROR_UNKNOWN, ONE_ROUND
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.quality_schemas import QUALITY
@@ -118,13 +117,13 @@ def contenders(throughput: Iterable[Row], quality: Iterable[Row], models: Iterab
 
     Sizes that were logged say more than the types' definition. A pair with a type of unknown size has no row.
     """
-    values_of = kv_values_of(models)
+    find = model_of(models)
     counting = (row for row in (*throughput, *quality) if problem_with(row) is None)
     found = []
     for alike in by_columns(counting, (*_PAIR, "bits_per_value_k", "bits_per_value_v")).values():
         row = alike[0]
-        values = values_of(row)
-        bits, source = bits_of(row, *(values or (None, None)))
+        values = kv_values(find(row))
+        bits, source = bits_of(row, values)
         size = bits * sum(values) / 8 if values and bits is not None else np.nan
         found.append((*(row[name] for name in _PAIR), str(pair_of(row)), bits, source, size))
     frame = pd.DataFrame(found, columns=[*_PAIR, "pair", "bits", "bits_from", "bytes_per_token"])

@@ -21,8 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.analysis.kv_values import model_of
-from kvsweep.analysis.set_ups import bits_by_side, by_columns
+from kvsweep.analysis.set_ups import bits_by_side, by_columns, model_of
 from kvsweep.engine.sizes import N_UBATCH, PADDED_CELLS, SHARED_MEMORY, padded, window_cells
 from kvsweep.inputs.kv_layers import WINDOW, is_plain
 from kvsweep.statistics import along

@@ -1,8 +1,8 @@
-"""Rows by set-up, and what stands in each of them: its divergence, its bits per value."""
+"""Rows by set-up, the model of each, and the bits per value of its pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -47,18 +47,32 @@ def bits_by_side(row: Row) -> tuple[float | None, float | None, str] | None:
     return float(known[0]), float(known[1]), "types"
 
 
-def bits_of(row: Row, values_k: int | None, values_v: int | None) -> tuple[float | None, str | None]:
+def model_of(models: Iterable[Row]) -> Callable[[Row], Row | None]:
+    """A function that finds the row of the model of a row of another table: by hash, or by source and name without
+    one."""
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return (row["model_sha256"],) if row["model_sha256"] else (row["source"], row["model"])
+
+    by_key = {key(row): row for row in models}
+    return lambda row: by_key.get(key(row))
+
+
+def kv_values(model: Row | None) -> tuple[int, int] | None:
+    """Values of K and of V of one token over all layers; None where they are not known."""
+    if model is None or not model["kv_values_per_token_k"] or model["kv_values_per_token_v"] is None:
+        return None
+    return model["kv_values_per_token_k"], model["kv_values_per_token_v"]
+
+
+def bits_of(row: Row, values: tuple[int, int] | None) -> tuple[float | None, str | None]:
     """Bits per value of a row's pair, K and V weighted by their number of values, and where they come from
     (``bits_by_side``). Where the number of values is not known, K and V are taken to have as many."""
     found = bits_by_side(row)
     if found is None:
         return None, None
-    weights = (values_k, values_v or 0) if values_k else (1, 1)
-    sides = [(bits, weight) for bits, weight in zip(found[:2], weights, strict=True) if weight]
-    if any(bits is None for bits, _ in sides) and values_k:
+    weighted = [(bits, weight) for bits, weight in zip(found[:2], values or (1, 1), strict=True) if weight]
+    sides = [(bits, weight) for bits, weight in weighted if bits is not None]
+    if values and len(sides) < len(weighted):
         return None, None
-    sides = [(bits, weight) for bits, weight in sides if bits is not None]
-    mean = sum(bits * weight for bits, weight in sides if bits is not None) / sum(
-        weight for _, weight in sides
-    )
-    return mean, found[2]
+    return sum(bits * weight for bits, weight in sides) / sum(weight for _, weight in sides), found[2]
