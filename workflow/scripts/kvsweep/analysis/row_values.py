@@ -7,7 +7,6 @@ published number only that bound is known; of some values (the tail of the KL di
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +20,8 @@ from kvsweep.tables.row import Row, Why, pair_of, problem_with
 def speed_of(row: Row) -> Value:
     """Tokens/s of a cell: a row of ``speed.over_rounds`` or of the table ``speed``, or a published one."""
     if row["rounds"]:
-        seconds = dict(zip(row["rounds"], row["seconds_per_token"], strict=True))
-        return of_rounds({round_: 1 / value for round_, value in seconds.items()})
+        seconds = zip(row["rounds"], row["seconds_per_token"], strict=True)
+        return of_rounds({round_: 1 / value for round_, value in seconds})
     return _printed(row, "tokens_per_second")
 
 
@@ -34,55 +33,38 @@ def seconds_per_token(row: Row) -> Value:
     return Value(1 / rate.value, bound=rate.bound / rate.value**2, kind=rate.kind)
 
 
-class _Printed(NamedTuple):
-    """What else stands in a row of a quality value: its standard error, its windows, and half its last digit."""
-
-    stderr: str | None
-    windows: str | None
-    rounding: str | None
-    half_digit: float
-
-
-# llama-perplexity prints six decimals, a share in percent with three.
-_PRINTED = {
-    "ppl": _Printed("ppl_stderr", None, None, 5e-7),
-    "ln_ppl_ratio": _Printed(
-        "ln_ppl_ratio_stderr", "ln_ppl_ratio_windows", "ln_ppl_ratio_window_rounding", 5e-7
-    ),
-    "kld_mean": _Printed("kld_mean_stderr", "kld_windows", "kld_window_rounding", 5e-7),
-    "top1_agreement": _Printed("top1_agreement_stderr", "top1_windows", None, 5e-6),
-    "kld_p999": _Printed(None, None, None, 5e-7),
-}
+# What the columns of a value's windows begin with, where it is not its own name.
+_WINDOWS = {"kld_mean": "kld", "top1_agreement": "top1"}
 
 
 def quality_of(row: Row, column: str) -> Value | None:
     """A value of a quality row; None where the row has none."""
-    value, printed = row[column], _PRINTED[column]
+    value, own = row[column], _WINDOWS.get(column, column)
     if value is None:
         return None
-    stderr = row.get(printed.stderr) if printed.stderr else None
-    windows = row.get(printed.windows) if printed.windows else None
+    stderr, windows = row.get(f"{column}_stderr"), row.get(f"{own}_windows")
     if rounding_of(row, column) is not None or (stderr is None and not _many(windows)):
         return _printed(row, column)
     if windows is not None and len(windows) == 1:
         return Value(value)  # what sets it apart from others is not seen in it
-    rounding, tokens = row.get(printed.rounding) if printed.rounding else None, None
-    by_window = np.asarray(windows, dtype=float) if _many(windows) else None
-    if by_window is None and printed.rounding:
-        # Older slices have the spread between windows, but not the windows.
-        stderr = larger(stderr, row.get(printed.rounding.replace("_rounding", "_stderr")))
-    if by_window is not None and column == "top1_agreement":
-        by_window = by_window / row["window_tokens"]
-        tokens = int(row["window_tokens"])
+    by_window, tokens = None, None
+    if _many(windows):
+        by_window = np.asarray(windows, dtype=float)
+        if column == "top1_agreement":
+            tokens = int(row["window_tokens"])
+            by_window = by_window / tokens
+    else:  # older slices have the spread between windows, but not the windows
+        stderr = larger(stderr, row.get(f"{own}_window_stderr"))
+    # llama-perplexity prints six decimals, a share in percent with three.
+    half_digit = 5e-6 if column == "top1_agreement" else 5e-7
     return Value(
         value,
         stderr,
-        0.0 if row.get("method") == "scorer" else printed.half_digit,
+        0.0 if row.get("method") == "scorer" else half_digit,
         BY_TOKEN if stderr is not None else BY_WINDOW,
-        None,
-        by_window,
-        rounding or 0.0,
-        tokens,
+        windows=by_window,
+        rounding=row.get(f"{own}_window_rounding") or 0.0,
+        tokens=tokens,
     )
 
 
