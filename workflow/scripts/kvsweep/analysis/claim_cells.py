@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kvsweep.analysis.claim_parts import UNKNOWN, Estimate
-from kvsweep.analysis.estimates import ROUNDED, half_width, on_common_rounds
+from kvsweep.analysis.estimates import ROUNDED, Value, half_width, on_common_rounds
 from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.row_values import quality_of, speed_of
 from kvsweep.study.pairs import Pair
@@ -114,18 +114,17 @@ def _cell(pair: str, depth: int, phase: str) -> str:
     return f"throughput {Pair.parse(pair)} d{depth} {phase}"
 
 
-def known(half: float | None, kind: str | None) -> tuple[float, str]:
-    """The error, infinite where it is not known, and what kind of error it is."""
-    return (math.inf if half is None else half), kind or UNKNOWN
+def combined(*terms: tuple[float, Value]) -> Estimate:
+    """A weighted sum of values; its error is infinite where it is not known."""
+    half, kind = half_width(terms)
+    value = sum(weight * one.value for weight, one in terms)
+    return Estimate(value, math.inf if half is None else half, kind or UNKNOWN)
 
 
 def difference_of(a: Row | None, b: Row | None, column: str) -> Estimate | None:
     """a - b in a quality, window by window where both have windows."""
     ours, theirs = (None if row is None else quality_of(row, column) for row in (a, b))
-    if ours is None or theirs is None:
-        return None
-    half, kind = half_width([(1, ours), (-1, theirs)])
-    return Estimate(ours.value - theirs.value, *known(half, kind))
+    return None if ours is None or theirs is None else combined((1, ours), (-1, theirs))
 
 
 def ratio_of(a: Row | None, b: Row | None, column: str) -> Estimate | None:
@@ -137,7 +136,7 @@ def ratio_of(a: Row | None, b: Row | None, column: str) -> Estimate | None:
     assert between.ratio is not None
     if between.ratio_high is None:
         # Relative errors that are not known, or so large that they have no first order, decide nothing.
-        return Estimate(between.ratio, *known(None, between.interval))
+        return Estimate(between.ratio, math.inf, between.interval or UNKNOWN)
     error = between.ratio * math.log(between.ratio_high / between.ratio)
     return Estimate(between.ratio, error, str(between.interval))
 

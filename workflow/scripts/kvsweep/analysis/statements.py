@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
-from kvsweep.analysis.claim_cells import TOKENS, Cells, difference_of, known, ratio_of, worse_ppl
+from kvsweep.analysis.claim_cells import TOKENS, Cells, combined, difference_of, ratio_of, worse_ppl
 from kvsweep.analysis.claim_parts import (
     AGREES,
     HOLDS,
@@ -25,12 +26,13 @@ from kvsweep.analysis.claim_parts import (
     is_so,
     not_below,
 )
-from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width
+from kvsweep.analysis.estimates import BY_TOKEN, Value
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.tables.published import rounding_of
 from kvsweep.units import format_count
 
 K = 1024
+_Parts = Callable[[Cells], list[Part]]
 _AS_IN_9 = "the study's 'nearly' of statement 9, here for"
 
 
@@ -40,29 +42,21 @@ class Statement:
 
     number: int
     text: str
-    unit: str  # of the numbers of its parts
-    of_quality: bool
-    counted: bool  # the value is the number of parts that are as stated
-    parts: Callable[[Cells], list[Part]]
-    note: str
+    parts: _Parts
+    unit: str = ""  # of the numbers of its parts
+    of_quality: bool = False
+    counted: bool = False  # the value is the number of parts that are as stated
+    note: str = ""
 
 
 STATEMENTS: dict[int, Statement] = {}
 
 
-def statement(
-    number: int,
-    text: str,
-    unit: str = "",
-    *,
-    of_quality: bool = False,
-    counted: bool = False,
-    note: str = "",
-) -> Callable[[Callable[[Cells], list[Part]]], Callable[[Cells], list[Part]]]:
+def statement(number: int, text: str, unit: str = "", **more: Any) -> Callable[[_Parts], _Parts]:
     """A decorator that enters the function below it into ``STATEMENTS`` under ``number``."""
 
-    def register(parts: Callable[[Cells], list[Part]]) -> Callable[[Cells], list[Part]]:
-        STATEMENTS[number] = Statement(number, text, unit, of_quality, counted, parts, note)
+    def register(parts: _Parts) -> _Parts:
+        STATEMENTS[number] = Statement(number, text, parts, unit, **more)
         return parts
 
     return register
@@ -77,9 +71,8 @@ def _q8_0_is_free(cells: Cells) -> list[Part]:
     if q8_0 is not None and q8_0.get("ppl_difference") is not None:
         paired, stderr = q8_0["ppl_difference"], q8_0.get("ppl_difference_stderr")
         # What both runs share is in either PPL's standard error, but not in that of their difference.
-        half = None if stderr is None else Value(paired, stderr, kind=BY_TOKEN).half
-        difference = Estimate(paired, *known(half, None if half is None else BY_TOKEN))
-        if half is not None and abs(paired) > half:
+        difference = combined((1, Value(paired, stderr, kind=BY_TOKEN)))
+        if abs(paired) > difference.error:
             remark = "yet not 0 by its own, paired error"
     if f16 is None or f16["ppl_stderr"] is None:
         return [Part("PPL", NO_DATA)]
@@ -93,8 +86,7 @@ def _cost_of_turbo3(cells: Cells) -> list[Part]:
     turbo3, q8_0 = cells.quality("turbo3"), cells.quality("q8_0")
     ln_ratio = None if turbo3 is None else quality_of(turbo3, "ln_ppl_ratio")
     if ln_ratio is not None:
-        half, kind = half_width([(1, ln_ratio)])
-        own = Estimate(ln_ratio.value, *known(half, kind))
+        own = combined((1, ln_ratio))
         ppl: Estimate | None = Estimate(math.expm1(own.value), math.exp(own.value) * own.error, own.kind)
     else:
         ratio = ratio_of(turbo3, cells.quality("f16"), "ppl")
