@@ -1,19 +1,15 @@
-"""Which rows may stand side by side: shared by the figures and the report.
-
-A row is a dict from column to value, None where the table has null: what `pyarrow.Table.to_pylist` gives.
-"""
+"""Which rows may stand side by side: shared by the figures and the report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from kvsweep.analysis.comparable import set_ups_differ
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.tables.row import SCORED, SET_UP, Row, is_published
-
-# --- which rows may stand side by side ----------------------------------------------------------------------
 
 # Two rows that differ in one of these measured different things: they never share a curve or a table.
 # What a reader asks for first comes first in a title.
@@ -47,56 +43,42 @@ class Comparison(NamedTuple):
         return " · ".join(part for part in (group.title, self.shared) if part)
 
 
-def _described(column: str, value: Any) -> str | None:
+_WORDS = {
+    **{"n_ctx": "context {}", "n_tokens": "{} tokens timed"},
+    **{"engine_commit": "commit {:.9}", "model_sha256": "model {:.9}"},
+}
+
+
+def _in_words(column: str, value: Any) -> str | None:
     if value is None:
         return None if column != "engine" else "engine not stated"
-    match column:
-        case "source":
-            return None if value == "measured" else str(value)
-        case "n_ctx":
-            return f"context {int(value)}"
-        case "n_tokens":
-            return f"{int(value)} tokens timed"
-        case "engine_commit":
-            return f"commit {str(value)[:9]}"
-        case "model_sha256":
-            return f"model {str(value)[:9]}"
-    return str(value)
+    return None if (column, value) == ("source", "measured") else _WORDS.get(column, "{}").format(value)
 
 
 def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:
     """Split rows by the columns of `subject`, in order of appearance; name each group by what varies."""
-    by_key = by_columns(rows, subject)
+    groups = list(by_columns(rows, subject).values())
 
-    def values(column: str) -> list[Any]:
-        place = subject.index(column)
-        return [key[place] for key in by_key]
+    def told_apart(columns: Sequence[str]) -> int:
+        return len({tuple(own[0][column] for column in columns) for own in groups})
 
-    varying = [column for column in subject if len(set(values(column))) > 1]
+    varying = [column for column in subject if told_apart([column]) > 1]
     naming = [column for column in varying if column not in _ONLY_IF_NEEDED]
     for column in varying:
-        told_apart = len(set(zip(*(values(name) for name in naming), strict=True)))
-        if column in _ONLY_IF_NEEDED and told_apart < len(by_key):
+        if column in _ONLY_IF_NEEDED and told_apart(naming) < len(groups):
             naming.append(column)
-
-    def describe(key: Sequence[Any], columns: Sequence[str]) -> str:
-        # Of what others published, the source says it: the engine is a whole sentence there, if anything.
-        published = str(key[subject.index("source")]).startswith("published:")
-        parts = (
-            _described(column, key[subject.index(column)])
-            for column in columns
-            if not (published and column == "engine")
-        )
-        return " · ".join(part for part in parts if part)
-
     shared = [column for column in subject if column not in varying and column != "model_sha256"]
     return Comparison(
-        describe(next(iter(by_key)), shared) if by_key else "",
-        tuple(
-            Group(f"{describe(key, naming)}{_against(group[0])}", tuple(group))
-            for key, group in by_key.items()
-        ),
+        _described(groups[0][0], shared) if groups else "",
+        tuple(Group(_described(own[0], naming) + _against(own[0]), tuple(own)) for own in groups),
     )
+
+
+def _described(row: Row, columns: Sequence[str]) -> str:
+    # Of what others published, the source says it: the engine is a whole sentence there, if anything.
+    columns = [column for column in columns if not (column == "engine" and is_published(row))]
+    parts = (_in_words(column, row[column]) for column in columns)
+    return " · ".join(part for part in parts if part)
 
 
 def _against(row: Row) -> str:
@@ -124,17 +106,15 @@ def compare_beside_published(rows: Iterable[Row], subject: Sequence[str]) -> Com
     def joins(theirs: Row, our: Row) -> bool:
         return all(theirs[column] == our[column] for column in columns) and not set_ups_differ(our, theirs)
 
-    beside = {
-        place: [own for own in of_others.values() if joins(own[0], group.rows[0])]
-        for place, group in enumerate(ours)
-    }
-    joined = {id(own) for found in beside.values() for own in found}
-    alone = [row for own in of_others.values() if id(own) not in joined for row in own]
-    shared, groups = compare([*(row for group in ours for row in group.rows), *alone], subject)
+    beside = [{key: own for key, own in of_others.items() if joins(own[0], group.rows[0])} for group in ours]
+    alone = {key: own for key, own in of_others.items() if not any(key in found for found in beside)}
+    in_order = chain(*(group.rows for group in ours), *alone.values())
+    shared, groups = compare(in_order, subject)
+    published = [tuple(chain(*found.values())) for found in beside]
     return Comparison(
         shared,
         tuple(
-            group._replace(published=tuple(row for own in beside.get(place, ()) for row in own))
-            for place, group in enumerate(groups)
+            group._replace(published=own)
+            for group, own in zip(groups, chain(published, repeat(())), strict=False)
         ),
     )
