@@ -100,7 +100,7 @@ def _row(ours: Row, theirs: Row, quantity: str, found: Comparability) -> dict[st
         **{name: ours.get(name) for name in ("corpus", "n_ctx", "depth", "phase")},
         "quantity": quantity,
         "unit": UNITS[quantity],
-        **found.columns,
+        **found._asdict(),
         "reference": _reference(ours, theirs),
     }
 

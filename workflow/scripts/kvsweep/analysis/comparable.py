@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kvsweep.analysis.reference import reference_engine
 from kvsweep.tables.published import LIKELY_COMMIT
@@ -31,6 +31,12 @@ _OPTIONS = {
     "-fa": "flash attention",
 }
 _FAMILY = "engine family"
+# What a person calls a column that is compared.
+_NAMES = {
+    **{"model_sha256": "model", "corpus_sha256": "text", "corpus": "text", "n_ctx": "context"},
+    **{"engine_family": _FAMILY, "backend": "back end", "chunks": "windows", "n_tokens": "tokens timed"},
+    **{"rotated_k": "rotation of K", "rotated_v": "rotation of V", "fallback": "work left the device"},
+}
 _COMMON = ("batch", "micro-batch", "threads")
 
 
@@ -47,69 +53,41 @@ class Check(NamedTuple):
 
 
 class Comparability(NamedTuple):
-    """What has to agree, and what may differ."""
+    """What was found of two cells, as columns of a table."""
 
-    required: tuple[Check, ...]
-    beside: tuple[Check, ...]
-
-    @property
-    def comparable(self) -> bool | None:
-        """False where something that has to agree does not; None where all that is known agrees, and not all is."""
-        if self.prevents:
-            return False
-        return None if any(check.same is None for check in self.required) else True
-
-    @property
-    def prevents(self) -> list[str]:
-        """What makes the cells not comparable, each with both sides."""
-        return [check.both() for check in self.required if check.same is False]
-
-    @property
-    def differs(self) -> list[str]:
-        """All that differs, what prevents a comparison first."""
-        return [check.both() for check in (*self.required, *self.beside) if check.same is False]
-
-    @property
-    def unknown(self) -> list[str]:
-        """What may differ, because a side does not say."""
-        return [check.what for check in (*self.required, *self.beside) if check.same is None]
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """All of it, as columns of a table."""
-        names = ("comparable", "prevents", "differs", "unknown")
-        return {name: getattr(self, name) for name in names}
+    comparable: bool | None  # None where all that is known agrees, and not all is
+    prevents: list[str]  # what has to agree and does not, each with both sides
+    differs: list[str]  # all that differs, what prevents a comparison first
+    unknown: list[str]  # what may differ, because a side does not say
 
 
 def comparability(ours: Row, theirs: Row, quantity: str | None = None) -> Comparability:
     """What sets two rows of throughput, or two of quality, apart. ``quantity`` is the column that is compared: only a
     divergence depends on the f16 that it is from."""
-    of_quality = "n_ctx" in ours
     required = [*_set_up(ours, theirs), _effective_pair(ours, theirs)]
-    beside = [_commit(ours, theirs), _check(ours, theirs, "back end", "backend")]
-    if of_quality:
-        required += [
-            _check(ours, theirs, "windows", "chunks"),
-            _check(ours, theirs, "positions", "positions"),
-        ]
+    beside = [_commit(ours, theirs), *_checks(ours, theirs, "backend")]
+    if "n_ctx" in ours:
+        required += _checks(ours, theirs, "chunks", "positions")
         reference = _reference(ours, theirs)
         (beside if quantity == "ppl" else required).append(reference)
         # Of one f16 for both, what another family changes is what is measured.
         if quantity != "ppl" and reference.same and (reference.ours, reference.theirs) != (OWN, OWN):
             beside += [check for check in required if check.what == _FAMILY]
             required = [check for check in required if check.what != _FAMILY]
-        beside.append(_check(ours, theirs, "method", "method"))
+        beside += _checks(ours, theirs, "method")
     else:
-        required += [_check(ours, theirs, "depth", "depth"), _check(ours, theirs, "phase", "phase")]
-        beside.append(_check(ours, theirs, "tokens timed", "n_tokens"))
-    beside += [
-        _check(ours, theirs, "machine", "machine"),
-        _check(ours, theirs, "rotation of K", "rotated_k"),
-        _check(ours, theirs, "rotation of V", "rotated_v"),
-        _check(ours, theirs, "work left the device", "fallback"),
-        *_command(ours, theirs),
-    ]
-    return Comparability(tuple(required), tuple(beside))
+        required += _checks(ours, theirs, "depth", "phase")
+        beside += _checks(ours, theirs, "n_tokens")
+    beside += _checks(ours, theirs, "machine", "rotated_k", "rotated_v", "fallback")
+    found = [*required, *beside, *_command(ours, theirs)]
+    prevents = [check.both() for check in required if check.same is False]
+    agree = None if any(check.same is None for check in required) else True
+    return Comparability(
+        False if prevents else agree,
+        prevents,
+        differs=[check.both() for check in found if check.same is False],
+        unknown=[check.what for check in found if check.same is None],
+    )
 
 
 def set_ups_differ(ours: Row, theirs: Row) -> list[str]:
@@ -117,18 +95,19 @@ def set_ups_differ(ours: Row, theirs: Row) -> list[str]:
     return [check.both() for check in _set_up(ours, theirs) if check.same is False]
 
 
-def _set_up(ours: Row, theirs: Row) -> Iterable[Check]:
-    yield model_check(ours, theirs)
-    yield _check(ours, theirs, _FAMILY, "engine_family")
+def _set_up(ours: Row, theirs: Row) -> list[Check]:
+    found = [model_check(ours, theirs), *_checks(ours, theirs, "engine_family")]
     if "n_ctx" in ours and "corpus" in ours:
-        text, name = (_check(ours, theirs, "text", column) for column in ("corpus_sha256", "corpus"))
-        yield _by_hash(text, name)
-        yield _check(ours, theirs, "context", "n_ctx")
+        found += [
+            _by_hash(*_checks(ours, theirs, "corpus_sha256", "corpus")),
+            *_checks(ours, theirs, "n_ctx"),
+        ]
+    return found
 
 
 def model_check(ours: Row, theirs: Row) -> Check:
     """Whether two rows are of the same file."""
-    return _by_hash(*(_check(ours, theirs, "model", name) for name in ("model_sha256", "model")))
+    return _by_hash(*_checks(ours, theirs, "model_sha256", "model"))
 
 
 def _by_hash(by_hash: Check, by_name: Check) -> Check:
@@ -139,9 +118,12 @@ def _by_hash(by_hash: Check, by_name: Check) -> Check:
     return by_name if by_name.same is False else by_name._replace(same=None)
 
 
-def _check(ours: Row, theirs: Row, what: str, column: str) -> Check:
-    mine, other = ours.get(column), theirs.get(column)
-    return Check(what, None if mine is None or other is None else bool(mine == other), mine, other)
+def _checks(ours: Row, theirs: Row, *columns: str) -> list[Check]:
+    sides = [(_NAMES.get(column, column), ours.get(column), theirs.get(column)) for column in columns]
+    return [
+        Check(what, None if mine is None or other is None else bool(mine == other), mine, other)
+        for what, mine, other in sides
+    ]
 
 
 def _commit(ours: Row, theirs: Row) -> Check:
@@ -159,7 +141,7 @@ def _effective_pair(ours: Row, theirs: Row) -> Check:
     ran = [
         tuple(row.get(f"effective_{side}") or row[side] for side in ("ctk", "ctv")) for row in (ours, theirs)
     ]
-    known = all(row.get(f"effective_{side}") for row in (ours, theirs) for side in ("ctk", "ctv"))
+    known = all(row.get(name) for row in (ours, theirs) for name in ("effective_ctk", "effective_ctv"))
     same = False if ran[0] != ran[1] else True if known else None
     return Check("effective pair", same, *("/".join(types) for types in ran))
 

@@ -49,7 +49,7 @@ def _compared(our: Row, their: Row, quantity: str) -> dict[str, Any]:
         **_ratio(our, their, quantity),
         "our_status": our["status"],
         "their_status": their["status"],
-        **found.columns,
+        **found._asdict(),
     }
 
 
