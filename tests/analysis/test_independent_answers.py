@@ -1,4 +1,4 @@
-"""Front, parts of K and V, crossings and advice, recomputed with numpy and scipy, without kvsweep's functions.
+"""Front, parts of K and V, and advice, recomputed with numpy and scipy, without kvsweep's functions.
 
 Of the recorded study from its raw files, and of made-up cells with three rounds, ties, failures and a single window.
 """
@@ -93,23 +93,6 @@ def test_what_k_and_v_do_each(tables: Tables, n_ctx: int) -> None:
             assert row["share_k"] == pytest.approx(min(max(summed(k, n_ctx)[0] / total, 0), 1), abs=1e-6)
     for ctk, ctv in product(("q4_1", "iq4_nl"), repeat=2):  # pairs of equal types tell only the sum
         assert "from_k" not in rows[ctk, ctv] and "share_k" not in rows[ctk, ctv]
-
-
-def test_crossings_of_one_round_are_those_of_the_fitted_line(tables: Tables) -> None:
-    for row in tables["crossovers"]:
-        sides = [
-            {one["depth"]: 1 / one["tokens_per_second"] for one in tables["speed"]
-             if name_of(one) == row[side] and one["phase"] == row["phase"]}
-            for side in ("pair_a", "pair_b")
-        ]  # fmt: skip
-        depths = np.array(sorted(sides[0]), float)
-        a, b = (np.array([times[depth] for depth in sorted(times)]) for times in sides)
-        slope, start = np.polyfit(depths, a - b, 1, w=2 / (a + b))
-        if start * (start + slope * depths[-1]) < 0:
-            assert row["depth"] == pytest.approx(-start / slope, rel=1e-6)
-            assert row["verdict"] == "crosses, errors unknown" and "depth_low" not in row
-        else:
-            assert row["verdict"] == "none" and "depth" not in row
 
 
 def seconds(tables: Tables, pair: str, phase: str, start: int, end: int) -> float:

@@ -1,24 +1,19 @@
-"""Claims and crossings over several rounds, recomputed with numpy and scipy, without kvsweep's functions."""
+"""Claims over several rounds, recomputed with numpy and scipy, without kvsweep's functions."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from claims_again import FAILS, HOLDS, NO_DATA, about, decided, order
 from kvsweep.analysis.claims import evaluate
-from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.speed import over_rounds
-from scipy import optimize, stats
+from scipy import stats
 from synthetic_tables import quality_row, rounds_at
 
 Row = dict[str, Any]
 K = 1024
-
-
-# --- claims -------------------------------------------------------------------------------------------------
 
 
 class Rates:
@@ -110,70 +105,3 @@ def test_the_claim_about_divergence_window_by_window(times: float, spread: float
     assert row["value"] == pytest.approx(ratio)
     assert row["tolerance"] == pytest.approx(0.5 + ratio * half, rel=1e-5)
     assert row["verdict"] == about(ratio, ratio * half, 12.0, 0.5)
-
-
-# --- crossings ----------------------------------------------------------------------------------------------
-
-DEPTHS = np.array([0, 2048, 4096, 16384, 32768])
-
-
-def drawn(seed: int, spread: float, *curves: Any, rounds: int = 4) -> tuple[list[Row], list[np.ndarray]]:
-    """Cells of f16 and q8_0 with these seconds per token by depth, and their times: a row a round, a column a depth."""
-    chance = np.random.default_rng(seed)
-    slow = np.exp(chance.normal(0, 0.1, (rounds, 1)))
-    times = [curve * slow * np.exp(chance.normal(0, spread, (rounds, len(DEPTHS)))) for curve in curves]
-    rows = [
-        row
-        for pair, own in zip(("f16", "q8_0"), times, strict=True)
-        for depth, column in zip(DEPTHS.tolist(), own.T, strict=True)
-        for row in rounds_at(pair, pair, (1 / column).tolist(), depth)
-    ]
-    return crossovers(over_rounds(rows)), times
-
-
-def half_of(weights: np.ndarray, stderrs: np.ndarray, freedom: int) -> float:
-    """Half of the interval of a weighted sum of independent differences, by Welch and Satterthwaite."""
-    parts = (weights * stderrs) ** 2
-    return float(stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / freedom).sum()) * np.sqrt(parts.sum()))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_interval_of_a_crossing_holds_where_the_fitted_difference_is_not_told_from_0(seed: int) -> None:
-    (row,), (a, b) = drawn(seed, 0.01, 0.010 + 1e-6 * DEPTHS, 0.012 + 7.5e-7 * DEPTHS)
-    means = [np.exp(np.log(times).mean(axis=0)) for times in (a, b)]
-    apart, stderrs = means[0] - means[1], stats.sem(a - b)
-    design = np.stack([np.ones(len(DEPTHS)), DEPTHS], axis=1)
-    weights = 1 / (means[0] + means[1]) ** 2
-    solve = np.linalg.solve(design.T @ (weights[:, None] * design), design.T * weights)
-    start, slope = solve @ apart
-
-    def beyond(depth: float) -> float:
-        """Negative where the line's value is not told from 0."""
-        return abs(start + slope * depth) - half_of(solve[0] + solve[1] * depth, stderrs, len(a) - 1)
-
-    depth = -start / slope
-    low, high = (
-        end if beyond(end) <= 0 else optimize.brentq(beyond, depth, end) for end in (DEPTHS[0], DEPTHS[-1])
-    )
-    assert row["depth"] == pytest.approx(depth)
-    assert (row["depth_low"], row["depth_high"]) == pytest.approx((low, high), rel=1e-4)
-    assert row["verdict"] == (
-        "crosses" if low > DEPTHS[0] and high < DEPTHS[-1] else "crosses within the errors"
-    )
-    assert (row["ahead_before"], row["ahead_after"]) == ("f16", "q8_0")
-
-
-def test_two_crossings_that_the_rounds_show_lie_between_depths_with_another_order() -> None:
-    base = 0.010 + 1e-6 * DEPTHS
-    found, (a, b) = drawn(1, 1e-4, base, base * np.array([1.05, 1.03, 0.95, 0.96, 1.04]))
-    apart = np.exp(np.log(a).mean(axis=0)) - np.exp(np.log(b).mean(axis=0))
-    stderrs = stats.sem(a - b)
-    assert (np.abs(apart) > stats.t.ppf(0.975, len(a) - 1) * stderrs).all()
-    changes = [i for i, (one, other) in enumerate(pairwise(apart)) if one * other < 0]
-    assert [row["number"] for row in found] == [1, 2] and changes == [1, 3]
-    for row, left in zip(found, changes, strict=True):
-        ends = DEPTHS[left], DEPTHS[left + 1]
-        depth = ends[0] - apart[left] * (ends[1] - ends[0]) / (apart[left + 1] - apart[left])
-        assert row["depth"] == pytest.approx(depth)
-        assert (row["between_low"], row["between_high"]) == ends
-        assert row["depth_low"] < depth < row["depth_high"] and row["verdict"] == "crosses"
