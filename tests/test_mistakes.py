@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import recorded_study
@@ -83,3 +85,49 @@ def test_a_file_that_is_damaged_is_no_traceback(
     assert "Traceback" not in done.stderr
     if done.returncode == 1:
         says_one_sentence(program, results)
+
+
+CELL = "throughput/mainline/kvsweep-demo/d0/k-f16/v-f16"
+CHANGED: list[dict[str, Any]] = [
+    *({key: None} for key in ("streams", "machine", "command", "wall_seconds")),
+    {"streams": []},
+    {"machine": {}},
+    {"machine": {"name": 3}},
+    {"wall_seconds": "long"},
+    {"started_at": 3},
+    {"model": "other"},
+]
+
+
+@pytest.mark.parametrize("values", CHANGED, ids=str)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_program_goes_on_with_a_record_that_is_none(
+    values: dict[str, Any], is_there: bool, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value of it is another, or is missing."""
+    path = results / CELL / "run.json"
+    run = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(run | values if is_there else {k: v for k, v in run.items() if k not in values})
+    )
+    status = run_in_this_process("show_status", ("--results", results))
+    assert status.returncode == 0, status.stderr
+    forget = run_in_this_process("forget_cells", ("--results", results, "STATUS=damaged", "DRY=1"))
+    packed = run_in_this_process("make_slice", ("--results", results, "DRY=1"))
+    said = capsys.readouterr().out
+    if "started_at" in values and not is_there:  # an older kvsweep wrote none for a cell that was skipped
+        assert packed.returncode == 0
+        return
+    assert "(1 damaged, " in said
+    assert forget.returncode == 0 and "1 cell would be forgotten" in forget.stderr
+    assert packed.returncode == 1 and f"{path}: " in packed.stderr
+    says_one_sentence("make_slice", results)
+
+
+def test_a_text_that_is_named_by_a_damaged_manifest_is_in_no_slice(results: Path) -> None:
+    text = next(results.glob("quality/*/*/*")).name
+    path = results / "corpora" / text / "corpus.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    done = run_in_this_process("make_slice", ("--results", results, "DRY=1"))
+    assert done.returncode == 1 and f"{path}: is not what kvsweep writes there" in done.stderr

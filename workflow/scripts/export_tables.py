@@ -21,6 +21,7 @@ from kvsweep.slices.llama_bench import Database, database_of, write_database
 from kvsweep.slices.read import rows_in
 from kvsweep.tables.as_csv import write_columns, write_csv
 from kvsweep.tables.schemas import TABLES
+from kvsweep.units import plural
 
 
 def main() -> None:
@@ -43,6 +44,10 @@ def main() -> None:
         write_database(target / "llama-bench.sqlite", database)
         builds = ", ".join(database.builds.values())
         say(f"{target / 'llama-bench.sqlite'}: {len(database.rows)} speeds of the builds {builds}")
+    if database.missing:
+        say(
+            f"note: {plural(database.missing, 'measured speed')} cannot be read from a log, and is not in a database"
+        )
 
 
 def of_this_study(results: Path) -> tuple[dict[str, list[dict[str, Any]]], Database]:

@@ -8,7 +8,7 @@ from kvsweep.engine.bench_output import fills
 from kvsweep.engine.bench_results import results
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.prediction import Rates
-from kvsweep.measure.record import read_recorded
+from kvsweep.measure.record import NO_RECORD, read_recorded
 from kvsweep.study.pairs import Pair
 
 
@@ -28,16 +28,17 @@ def measured_curve(
         try:
             recorded = read_recorded(directory)
             tests = results(recorded.stdout, recorded.stderr)
-        except KvsweepError:
+            run = recorded.run
+            of, name = (run["build_sha256"], run["model_sha256"]), run["machine"]["name"]
+            depth = int(run["depth"])
+        except (KvsweepError, *NO_RECORD):
             continue
-        run = recorded.run
-        of, name = (run["build_sha256"], run["model_sha256"]), run["machine"]["name"]
         if of != (build_sha256, model_sha256) or machine not in (None, name):
             continue
         rates = {test.phase: test.tokens_per_second for test in tests}
         if "prefill" in rates:
             found = Rates(rates["prefill"], rates.get("decode"), max(fills(recorded.stderr), 1))
-            curve.setdefault(int(run["depth"]), found)
+            curve.setdefault(depth, found)
             machines.add(name)
     return curve if len(machines) <= 1 else {}
 

@@ -16,6 +16,8 @@ TIME_LIMIT = "time limit"
 JOB_TIME_LIMIT = "time limit of its job"
 # A server is ended when all that it was started for is done, or when it does not answer any more.
 DONE = "its work was done"
+# What it raises to use a record that another hand has changed.
+NO_RECORD = (KeyError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def as_recorded(directory: Path, run: dict[str, Any], read: Callable[[str], byte
     try:
         streams = [(str(stream["name"]), stream["sha256"]) for stream in run["streams"]]
         _stdout, _stderr, *_ = streams
-    except (KeyError, TypeError, ValueError):
+    except NO_RECORD:
         raise KvsweepError(
             f"{directory / 'run.json'}: is not a record of kvsweep; remove {directory} to measure the cell again."
         ) from None

@@ -18,7 +18,7 @@ from kvsweep.measure.engine_run import Attempt, Subject
 from kvsweep.measure.measured_curve import directories_of, measured_curve
 from kvsweep.measure.prediction import predicted_seconds
 from kvsweep.measure.progress import tail
-from kvsweep.measure.record import TIME_LIMIT, read_recorded
+from kvsweep.measure.record import NO_RECORD, TIME_LIMIT, read_recorded
 from kvsweep.program import say
 from kvsweep.statistics import cannot_be_the_same
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
@@ -94,14 +94,14 @@ def expected_seconds(
     for directory in directories_of(curve_directory, request.depth, pair):
         try:
             run = read_recorded(directory).run
-        except KvsweepError:
+            if directory == subject.directory or not _is_of(run, subject) or run.get("skipped"):
+                continue
+            seconds = float(run["wall_seconds"])
+            if run["ended_by"] == TIME_LIMIT:
+                # It would have gone on.
+                seconds = max(seconds, 1.001 * float(run["time_limit_seconds"]))
+        except (KvsweepError, *NO_RECORD):
             continue
-        if directory == subject.directory or not _is_of(run, subject) or run.get("skipped"):
-            continue
-        seconds = float(run["wall_seconds"])
-        if run["ended_by"] == TIME_LIMIT:
-            # It would have gone on.
-            seconds = max(seconds, 1.001 * float(run["time_limit_seconds"]))
         return seconds, f"round {run.get('round', 1)}"
     build, model, machine = sha256(subject.build_json), subject.model["sha256"], subject.machine.name
     own, reference = (

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_text
 from kvsweep.measure.progress import CELLS, stamp
+from kvsweep.measure.record import NO_RECORD
 from kvsweep.plan.changes import Change, change
 from kvsweep.plan.current import Current
 from kvsweep.study.cells import BaselineRun, Cell, QualityCell, all_cells, baseline_runs
@@ -55,7 +56,7 @@ def standing(run: Run, record: Mapping[str, Any] | None, study: Study, now: Curr
         return Standing(False, None)
     try:
         return Standing(True, change(run, record, study, now))
-    except (KeyError, TypeError, ValueError, AttributeError):  # whatever another hand has made of it
+    except NO_RECORD:
         return Standing(True, None)
 
 

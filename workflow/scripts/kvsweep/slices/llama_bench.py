@@ -68,10 +68,12 @@ COLUMNS: dict[str, tuple[str, Any]] = {
 
 @dataclass(frozen=True)
 class Database:
-    """``builds`` are the names by which the script knows the engines."""
+    """``builds`` are the names by which the script knows the engines; ``missing`` is the number of measured speeds that
+    no log has."""
 
     builds: dict[str, str]
     rows: list[dict[str, Any]]
+    missing: int = 0
 
 
 def database_of(contents: Contents, measured: Iterable[Mapping[str, Any]]) -> Database:
@@ -84,19 +86,21 @@ def database_of(contents: Contents, measured: Iterable[Mapping[str, Any]]) -> Da
         for row in measured
         if row["status"] == "measured"
     }
-    found = []
+    found, there = [], set()
     for directory, cell in cells_in(contents.names).items():
         if not isinstance(cell, ThroughputCell) or f"{directory}/bench.jsonl" not in contents.names:
             continue
         for line in contents.read(f"{directory}/bench.jsonl").decode("utf-8", errors="replace").splitlines():
             test = _test_in(line)
             phase = "prefill" if test.get("n_prompt") else "decode"
-            if (cell, phase) in wanted:
+            if test and (cell, phase) in wanted:
+                there.add((cell, phase))
                 # The pair by its name, which an engine may print otherwise.
                 found.append((cell.engine, test | {"type_k": cell.pair.ctk, "type_v": cell.pair.ctv}))
     longest = max((len(engine) for engine, _ in found), default=0)
     builds = {engine: engine.ljust(longest, "-") for engine, _ in found}
-    return Database(builds, [_row(test, builds[engine]) for engine, test in found])
+    rows = [_row(test, builds[engine]) for engine, test in found]
+    return Database(builds, rows, len(wanted) - len(there))
 
 
 def _test_in(line: str) -> dict[str, Any]:

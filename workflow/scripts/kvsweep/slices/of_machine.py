@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import read_json, read_manifest
+from kvsweep.files import read_json
+from kvsweep.measure.record import NO_RECORD
 from kvsweep.slices.layout import CONFIGURATION
 from kvsweep.slices.private import Private, users_in
 from kvsweep.study.cells import Cell
-from kvsweep.tables.raw_cells import find_cells
-from kvsweep.tables.row import Row
+from kvsweep.tables.raw_cells import DAMAGED, find_cells, read_raw_cell
 from kvsweep.tables.set_up_rows import engine_row, model_row
 
 
@@ -38,17 +38,15 @@ class Study:
 
 def studies_in(results: Path) -> list[Study]:
     """What was measured here, a study for each machine. Raises KvsweepError where nothing was."""
-    configuration = read_manifest(results / CONFIGURATION)
-    if configuration is None:
+    if not (results / CONFIGURATION).is_file():
         raise KvsweepError(f"{results / CONFIGURATION}: there is no study here; run the workflow first.")
+    configuration = _made(results / CONFIGURATION, lambda said: said.items())
     by_machine: dict[str, dict[Cell, tuple[Path, dict[str, Any]]]] = {}
     for cell, directory in find_cells(results):
-        run = read_json(directory / "run.json")
-        machine = run.get("machine") if isinstance(run, dict) else None
-        name = machine.get("name") if isinstance(machine, dict) else None
-        if not isinstance(name, str):
-            raise KvsweepError(f"{directory / 'run.json'}: names no machine; measure the cell again.")
-        by_machine.setdefault(name, {})[cell] = (directory, run)
+        raw = read_raw_cell(cell, directory)
+        if raw.status == DAMAGED:
+            raise KvsweepError(f"damaged, and removed by make forget STATUS={DAMAGED}: {raw.reason}")
+        by_machine.setdefault(raw.run["machine"]["name"], {})[cell] = (directory, raw.run)
     if not by_machine:
         raise KvsweepError(f"{results}: nothing was measured here; run the workflow first.")
     return [
@@ -68,21 +66,21 @@ def studies_in(results: Path) -> list[Study]:
             },
             # Of a text nothing is asked but its checksum, which the records have, too.
             {
-                name: said
+                name: _made(path, lambda said: said["sha256"])
                 for name in _names(cells, "corpus")
-                if (said := read_manifest(results / "corpora" / name / "corpus.json")) is not None
+                if (path := results / "corpora" / name / "corpus.json").is_file()
             },
         )
         for machine, cells in sorted(by_machine.items())
     ]
 
 
-def _made(path: Path, row_of: Callable[[dict[str, Any]], Row]) -> dict[str, Any]:
-    """A manifest of which there will be a row."""
+def _made(path: Path, use: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """What kvsweep wrote there. Raises KvsweepError where ``use`` cannot do with it what will be done later."""
     found: dict[str, Any] = read_json(path)
     try:
-        row_of(found)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        use(found)
+    except NO_RECORD:
         raise KvsweepError(
             f"{path}: is not what kvsweep writes there; remove it and run the workflow again."
         ) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json
-from kvsweep.measure.record import Recorded, read_recorded
+from kvsweep.measure.record import NO_RECORD, Recorded, read_recorded
 from kvsweep.study.cells import Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.study.pairs import Pair
 from kvsweep.tables import rows as tables
@@ -103,13 +103,13 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
         found = read_json(directory / "run.json")
         run = found if isinstance(found, dict) else {}
         check_identity(cell, directory, run)
+        _check_values(directory, run)
         recorded = read_recorded(directory)
         rows = rows_of(cell, recorded, _ANY_BUILD, _ANY_MODEL)
     except KvsweepError as error:
         return RawCell(cell, directory, run, (Outcome(None, DAMAGED, str(error)),))
-    except (KeyError, TypeError, AttributeError) as error:
-        # Whatever another hand has made of it.
-        reason = f"{directory / 'run.json'}: not a record of kvsweep ({error!r})"
+    except NO_RECORD as error:
+        reason = f"{directory / 'run.json'}: not a record of kvsweep ({error!r})."
         return RawCell(cell, directory, run, (Outcome(None, DAMAGED, reason),))
     return RawCell(
         cell,
@@ -117,6 +117,18 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
         run,
         tuple(Outcome(row.get("phase"), row["status"], row.get("reason")) for row in rows),
     )
+
+
+def _check_values(directory: Path, run: Mapping[str, Any]) -> None:
+    """Raise KvsweepError if a record does not name its machine, or say how long the engine ran that was started."""
+    name, seconds = run["machine"]["name"], run.get("wall_seconds")
+    if not isinstance(name, str):
+        problem = f"the machine's name is {name!r}"
+    elif not run.get("skipped") and not isinstance(seconds, int | float):
+        problem = f"wall_seconds is {seconds!r}"
+    else:
+        return
+    raise KvsweepError(f"{directory / 'run.json'}: not a record of kvsweep ({problem}).")
 
 
 def rows_of(
