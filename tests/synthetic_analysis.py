@@ -9,12 +9,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 from kvsweep.analysis.repetitions import repetitions
 from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.analysis.speed import over_rounds, speeds
+from kvsweep.figures import draw as draw_module
+from kvsweep.figures.catalogue import FIGURES
 from synthetic_tables import in_rounds, study
 
 K = 1024
@@ -349,7 +354,16 @@ def _agreement() -> list[dict[str, Any]]:
 def speed_of(throughput: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows of the tables that are made of throughput alone, as the workflow makes them."""
     rows = list(throughput)
-    return {"repetitions": repetitions(rows), "speed": speeds(over_rounds(rows))}
+    # Most tests have none, and of none it takes as long.
+    return {"repetitions": repetitions(rows), "speed": speeds(over_rounds(rows))} if rows else {}
+
+
+def draw_figures(tables: Mapping[str, pa.Table], folder: Path) -> None:
+    """NAME.svg and NAME.csv of every figure: what the report takes. The other forms take five times as long."""
+    folder.mkdir(exist_ok=True)
+    with mock.patch.object(draw_module, "FORMS", (".svg", ".csv")):
+        for name, listed in FIGURES.items():
+            draw_module.save(draw_module.draw(name, tables[listed.table].to_pylist()), folder, name)
 
 
 def _task_shares() -> list[dict[str, Any]]:
@@ -384,6 +398,11 @@ def _task_shares() -> list[dict[str, Any]]:
 
 def answers() -> dict[str, pa.Table]:
     """Every table of ANALYSIS but claims, with a few rows each."""
+    return dict(_answers())
+
+
+@cache
+def _answers() -> dict[str, pa.Table]:
     rows = {
         **speed_of(in_rounds(study()["throughput"].to_pylist())),
         "comparisons": _comparisons(),

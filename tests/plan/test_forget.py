@@ -1,5 +1,7 @@
 """Forgetting cells: exactly the ones that are named, and nothing else."""
 
+import contextlib
+import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +12,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.plan.forget import parse_selection, select, why_nothing
 from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.tables.raw_cells import Outcome, RawCell, find_cells, identity, read_raw_cell
-from support import Workplace, measure, run_program
+from support import Workplace, measure, run_in_this_process
 
 DEEP = "throughput/fork/qwen/d65536/k-q8_0/v-q4_0"
 SHALLOW = "throughput/fork/qwen/d0/k-q8_0/v-q8_0"
@@ -106,7 +108,9 @@ def test_cells_are_known_by_their_directories() -> None:
 
 
 def forget(place: Workplace, *names: str) -> subprocess.CompletedProcess[str]:
-    return run_program("forget_cells.py", "--results", place.results, *names)
+    with contextlib.redirect_stdout(io.StringIO()) as listed:
+        done = run_in_this_process("forget_cells", ["--results", place.results, *names])
+    return subprocess.CompletedProcess([], done.returncode, listed.getvalue(), done.stderr)
 
 
 def files(place: Workplace) -> set[str]:

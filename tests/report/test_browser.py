@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 from kvsweep.analysis.schemas import ANALYSIS
-from kvsweep.figures.catalogue import FIGURES
-from kvsweep.figures.draw import draw, save
 from kvsweep.report.figures import read_figures
 from kvsweep.report.html import render_html
 from kvsweep.report.view import view_of
 from kvsweep.tables.schemas import TABLES
 from playwright.sync_api import expect, sync_playwright
-from synthetic_analysis import answers, answers_of
+from synthetic_analysis import answers, answers_of, draw_figures
 from synthetic_tables import (
     PAPER_DEPTHS,
     engine_row,
@@ -53,8 +51,7 @@ def write_report(folder, tables):
         | {name: table_of(name, []) for name in TABLES}
         | tables
     )
-    for name, listed in FIGURES.items():
-        save(draw(name, tables[listed.table].to_pylist()), folder, name)
+    draw_figures(tables, folder)
     page = folder / "report.html"
     page.write_text(render_html(view_of(tables), read_figures(folder)), encoding="utf-8")
     return page

@@ -17,7 +17,6 @@ from kvsweep.analysis.schemas import ANALYSIS, CLAIMS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.errors import KvsweepError
 from kvsweep.figures.catalogue import FIGURES
-from kvsweep.figures.draw import draw, save
 from kvsweep.numbers import format_difference, format_error
 from kvsweep.report.figures import Figure, numbers_of, read_figures
 from kvsweep.report.html import render_html, sort_key
@@ -31,7 +30,7 @@ from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
 from kvsweep.tables.schemas import TABLES
 from support import ROOT, of_source
-from synthetic_analysis import answer, answers, answers_of, speed_of
+from synthetic_analysis import answer, answers, answers_of, draw_figures, speed_of
 from synthetic_tables import (
     engine_row,
     model_row,
@@ -119,9 +118,7 @@ def drawn(tmp_path_factory):
     write_tables(folder / "tables", tables)
     for name in ANALYSIS:
         pq.write_table(tables[name], folder / "tables" / f"{name}.parquet")
-    (folder / "figures").mkdir()
-    for name, listed in FIGURES.items():
-        save(draw(name, tables[listed.table].to_pylist()), folder / "figures", name)
+    draw_figures(tables, folder / "figures")
     return folder
 
 
@@ -651,8 +648,7 @@ def test_hostile_names_stay_text_in_markdown():
 
 def test_hostile_names_stay_text_in_figures(tmp_path):
     tables = tables_with(**hostile_rows())
-    for name, listed in FIGURES.items():
-        save(draw(name, tables[listed.table].to_pylist()), tmp_path, name)
+    draw_figures(tables, tmp_path)
     page = Page(render_html(view_of(tables), read_figures(tmp_path)))
     assert page.tags["script"] == 2
     assert page.tags["svg"] >= 3
