@@ -68,8 +68,8 @@ def main() -> None:
     write("memory", needed)
     write("bandwidth", bandwidth(throughput, needed, read_bandwidths()))
     write("largest_context", largest_contexts(throughput, models, json.loads(arguments.memories)))
-    write("task_shares", task_shares(tasks, items))
-    shares = read_table(tables, "task_shares").to_pylist()
+    shares = task_shares(tasks, items)
+    write("task_shares", shares)
     asked = json.loads(arguments.workloads)
     workloads = parse_workloads(asked)
     if asked is None:
