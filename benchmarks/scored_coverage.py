@@ -20,10 +20,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-
+sys.path[:0] = [str(Path(__file__).parents[1] / place) for place in ("workflow/scripts", "tests")]
+# ruff: noqa: E402
 from kvsweep.analysis.kld_at_depth import kld_at_depth
 from kvsweep.tables import blocks
+from scored_cell import mean_of, share_of
 
 
 def scores_in(path: Path) -> tuple[blocks.Numbers, blocks.Numbers]:
@@ -54,7 +55,7 @@ def between(two: blocks.Numbers, chosen: NDArray[np.intp]) -> bool:
             "error_by": found.by,
         }
         for place, part in enumerate(np.hsplit(two, 2))
-        for found in [blocks.mean_of(part[chosen], positive=True)]
+        for found in [mean_of(part[chosen], positive=True)]
     ]
     value = kld_at_depth({"by_position": parts}, 0.5)
     assert value is not None and value.half is not None
@@ -71,14 +72,14 @@ def main() -> None:
     print(f"{n_windows} windows of {kld.shape[1]} scored tokens, mean divergence {kld.mean():.3g}")
     print("| windows | tokens of each | KL divergence | top-1 | p90 of all tokens | between two such parts |")
     print("|---|---|---|---|---|---|")
-    random, positive = np.random.default_rng(1), partial(blocks.mean_of, positive=True)
+    random, positive = np.random.default_rng(1), partial(mean_of, positive=True)
     for windows in (2, 4, 8, 16):
         for span in (kld.shape[1], kld.shape[1] // 16):
             held: dict[str, list[bool]] = {"kld": [], "top1": [], "p90": [], "between": []}
             for _ in range(arguments.draws):
                 chosen = random.permutation(n_windows)[:windows]
                 begin = random.integers(0, kld.shape[1] - span + 1)
-                for name, values, of in (("kld", kld, positive), ("top1", top1, blocks.share_of)):
+                for name, values, of in (("kld", kld, positive), ("top1", top1, share_of)):
                     part = values[:, begin : begin + span]
                     found = of(part[chosen])
                     assert found.low is not None and found.high is not None

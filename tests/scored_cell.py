@@ -11,6 +11,7 @@ from typing import Any
 from kvsweep.engine.scorer_file import HEADER, MAGIC, RECORD, SCORES
 from kvsweep.measure.record import Recorded, read_recorded
 from kvsweep.study.positions import Positions
+from kvsweep.tables import blocks
 
 BUILD = {"commit": "c0ffee", "backend": "cpu"}
 
@@ -47,3 +48,17 @@ def scored_cell(
     }
     (place / "run.json").write_text(json.dumps(record | run))
     return read_recorded(place)
+
+
+def mean_of(values: blocks.Numbers, positive: bool = False) -> blocks.Mean:
+    """The mean of tokens, a row for each window, as the table quality has it."""
+    return blocks.mean_of_windows(values.mean(axis=1), _of_blocks(values), positive)
+
+
+def share_of(values: blocks.Numbers) -> blocks.Mean:
+    """The mean of 0 and 1, likewise."""
+    return blocks.share_of_windows(values.mean(axis=1), _of_blocks(values), values.shape[1])
+
+
+def _of_blocks(values: blocks.Numbers) -> float | None:
+    return blocks.block_stderr(values) if len(values) < 2 else None

@@ -14,7 +14,7 @@ from kvsweep.analysis.speed import over_rounds
 from kvsweep.analysis.task_shares import task_shares
 from kvsweep.engine.scorer_file import Window
 from kvsweep.tables.columns import as_table
-from kvsweep.tables.scored import statistics
+from kvsweep.tables.scored import columns, sums
 from scipy import stats
 from synthetic_tables import model_row, quality_row, rounds_at
 
@@ -202,7 +202,7 @@ def test_divergence_by_depth(windows: int) -> None:
         (windows, n), [("position", int), *((name, float) for name in SCORES), ("same_top", int)]
     )
     scores["position"], scores["kld"], scores["same_top"] = np.arange(100, 100 + n), kld, same
-    parts = statistics(Window(at, own) for at, own in enumerate(scores))["by_position"]
+    parts = columns(sums(Window(at, own) for at, own in enumerate(scores)))["by_position"]
     assert len(parts) == 16
     for number, part in enumerate(parts):
         own = slice(20 * number, 20 * number + 20)

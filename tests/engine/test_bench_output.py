@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from kvsweep.engine import bench_output, bench_results
+from kvsweep.engine import bench_output
 from kvsweep.engine.bench_output import BenchTest
 from kvsweep.errors import UnparsableOutput
 from support import RECORDED
@@ -129,8 +129,8 @@ def test_a_failure_can_be_said_among_the_results(position: int, phase: str) -> N
     lines = [line(n_prompt=128, n_gen=0), line(n_prompt=0, n_gen=128)]
     lines.insert(position, "ggml_metal_graph_compute: command buffer 1 failed with status 5\n")
     stdout = "".join(lines)
-    assert set(bench_results.failed_computations(stdout, FIRST + SECOND)) == {phase}
-    assert [test.phase for test in bench_results.results(stdout, FIRST + SECOND)] == [
+    assert set(bench_output.failed_computations(stdout, FIRST + SECOND)) == {phase}
+    assert [test.phase for test in bench_output.results(stdout, FIRST + SECOND)] == [
         other for other in ("prefill", "decode") if other != phase
     ]
 
@@ -184,9 +184,9 @@ FAILED = "ggml_metal_synchronize: error: command buffer 1 failed with status 5\n
     ],
 )
 def test_a_failed_computation_belongs_to_the_test_that_ran(log: str, phases: set[str]) -> None:
-    assert set(bench_results.failed_computations("", log)) == phases
+    assert set(bench_output.failed_computations("", log)) == phases
     both = line(n_prompt=128, n_gen=0) + line(n_prompt=0, n_gen=128)
-    assert {test.phase for test in bench_results.results(both, log)} == {"prefill", "decode"} - phases
+    assert {test.phase for test in bench_output.results(both, log)} == {"prefill", "decode"} - phases
 
 
 def test_a_test_validates_itself() -> None:

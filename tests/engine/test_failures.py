@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from kvsweep.engine.bench_results import failed_computations
+from kvsweep.engine.bench_output import failed_computations
 from kvsweep.engine.failures import STEMS, failures, first_line
 from kvsweep.engine.wordings import (
     ABORT,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kvsweep.engine import bench_output, bench_results, perplexity_output
+from kvsweep.engine import bench_output, perplexity_output
 from kvsweep.engine import log as engine_log
 from kvsweep.engine.bench_output import BenchTest
 from kvsweep.engine.failures import first_line
@@ -350,7 +350,7 @@ def test_a_failed_computation_denies_the_result_of_its_test(data: st.DataObject,
     log = recorded("h200-gemma/mainline-bench-q4_0-q4_0-d32768", "stderr")
     text, position = at_a_line(data, log, printed(data, wording))
     second = log.index("llama-bench: benchmark 2/")
-    assert set(bench_results.failed_computations("", text)) == {"prefill" if position <= second else "decode"}
+    assert set(bench_output.failed_computations("", text)) == {"prefill" if position <= second else "decode"}
 
 
 @damaged

@@ -3,7 +3,7 @@
 import json
 
 from kvsweep.files import sha256
-from kvsweep.measure.measured_curve import measured_curve
+from kvsweep.measure.prediction import measured_curve
 from kvsweep.study.pairs import Pair
 from support import Workplace, measure, run_json
 

@@ -7,35 +7,35 @@ from pathlib import Path
 
 import pytest
 from kvsweep.machine.children import hold_awake
-from kvsweep.plan import notify
+from kvsweep.plan import hooks
 
 
 def test_the_users_own_command_gets_the_message(tmp_path: Path) -> None:
     command = f'printf "%s" "$KVSWEEP_MESSAGE" > {tmp_path}/said'
-    assert notify.notify("kvsweep: done", os.environ | {notify.COMMAND: command}) is None
+    assert hooks.notify("kvsweep: done", os.environ | {hooks.COMMAND: command}) is None
     assert (tmp_path / "said").read_text() == "kvsweep: done"
 
 
 def test_a_message_is_data_and_not_a_command(tmp_path: Path) -> None:
-    environment = os.environ | {notify.COMMAND: 'echo "$KVSWEEP_MESSAGE" > /dev/null'}
-    assert notify.notify(f'"; touch {tmp_path}/broken; "', environment) is None
+    environment = os.environ | {hooks.COMMAND: 'echo "$KVSWEEP_MESSAGE" > /dev/null'}
+    assert hooks.notify(f'"; touch {tmp_path}/broken; "', environment) is None
     assert not (tmp_path / "broken").exists()
 
 
-@pytest.mark.parametrize("environment", [{}, {notify.COMMAND: ""}, {notify.COMMAND: "  "}])
+@pytest.mark.parametrize("environment", [{}, {hooks.COMMAND: ""}, {hooks.COMMAND: "  "}])
 def test_without_a_command_nobody_is_told(environment: dict[str, str]) -> None:
-    assert notify.notify("done", environment) is None
+    assert hooks.notify("done", environment) is None
 
 
 def test_a_notification_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing = os.environ | {notify.COMMAND: "echo no route to host >&2; exit 7"}
-    assert notify.notify("done", failing) == (
+    failing = os.environ | {hooks.COMMAND: "echo no route to host >&2; exit 7"}
+    assert hooks.notify("done", failing) == (
         "the notification was not sent: the command in KVSWEEP_NOTIFY ended with 7 and said: no route to host"
     )
-    silent = notify.notify("done", os.environ | {notify.COMMAND: "false"})
+    silent = hooks.notify("done", os.environ | {hooks.COMMAND: "false"})
     assert silent is not None and silent.endswith("ended with 1 and said: nothing")
-    monkeypatch.setattr(notify, "_SECONDS", 0.2)
-    slow = notify.notify("done", os.environ | {notify.COMMAND: "exec sleep 60"})
+    monkeypatch.setattr(hooks, "_NOTIFY_SECONDS", 0.2)
+    slow = hooks.notify("done", os.environ | {hooks.COMMAND: "exec sleep 60"})
     assert slow is not None and "took longer than 0.2 s" in slow
 
 

@@ -7,8 +7,8 @@ import pytest
 from kvsweep.tables import blocks
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.quality_schemas import QUALITY
-from kvsweep.tables.scored import statistics, windows_of
-from scored_cell import scored_cell
+from kvsweep.tables.scored import columns, sums, windows_of
+from scored_cell import mean_of, scored_cell, share_of
 
 
 def drawn(windows: int, tokens: int, seed: int = 0) -> np.ndarray:
@@ -26,7 +26,7 @@ def test_parts_say_where_they_lie_and_what_they_hold(tmp_path: Path) -> None:
     recorded = scored_cell(
         tmp_path, lambda _, position: position / 1000, n_ctx=4096, windows=3, positions="4x256"
     )
-    row = statistics(windows_of(recorded))
+    row = columns(sums(windows_of(recorded)))
     parts = row["by_position"]
     assert len(parts) == 16 and sum(part["tokens"] for part in parts) == row["scored_tokens"] == 3 * 4 * 256
     assert (parts[0]["depth_from"], parts[-1]["depth_to"]) == (1023 - 256 + 1, 4095)
@@ -42,14 +42,14 @@ def test_parts_say_where_they_lie_and_what_they_hold(tmp_path: Path) -> None:
 
 def test_a_tail_that_too_few_tokens_carry_has_no_interval(tmp_path: Path) -> None:
     values = drawn(16, 1024)
-    row = statistics(windows_of(scored_cell(tmp_path, lambda w, p: float(values[w, p]), windows=16)))
+    row = columns(sums(windows_of(scored_cell(tmp_path, lambda w, p: float(values[w, p]), windows=16))))
     assert row["kld_p99_low"] < row["kld_p99"] < row["kld_p99_high"]
     assert row["kld_p999"] is not None and row["kld_p999_low"] is row["kld_p999_high"] is None
 
 
 def test_a_part_of_one_token_has_a_value_and_no_error(tmp_path: Path) -> None:
     cell = scored_cell(tmp_path, lambda _, position: position / 1000, windows=1, positions="16x1")
-    row = statistics(windows_of(cell))
+    row = columns(sums(windows_of(cell)))
     assert len(row["by_position"]) == 16
     assert row["kld_by_depth"][0] == pytest.approx(row["by_position"][0]["kld_mean"])
     assert row["kld_by_depth_stderr"] == row["top1_by_depth_stderr"] == [None] * 16
@@ -58,13 +58,13 @@ def test_a_part_of_one_token_has_a_value_and_no_error(tmp_path: Path) -> None:
 
 
 def test_each_windows_own_values_are_there_for_what_is_compared_by_window(tmp_path: Path) -> None:
-    row = statistics(windows_of(scored_cell(tmp_path, lambda window, _: window + 0.5)))
+    row = columns(sums(windows_of(scored_cell(tmp_path, lambda window, _: window + 0.5))))
     assert row["kld_windows"] == [0.5, 1.5] and row["ln_ppl_ratio_windows"] == [0.25, 0.75]
     assert row["top1_windows"] == [511, 0] and row["window_tokens"] == 511
 
 
 def test_f16_against_itself_is_exactly_nothing(tmp_path: Path) -> None:
-    row = statistics(windows_of(scored_cell(tmp_path, lambda *_: 0.0, windows=4)))
+    row = columns(sums(windows_of(scored_cell(tmp_path, lambda *_: 0.0, windows=4))))
     assert row["kld_mean"] == row["kld_block_stderr"] == row["kld_p99_high"] == row["ln_ppl_ratio"] == 0.0
     assert row["top1_agreement"] == 1.0
 
@@ -75,7 +75,7 @@ def test_an_interval_of_a_mean_holds_it_as_often_as_it_says(windows: int, hard: 
     truth, held, random = np.exp(0.5 + hard**2 / 2), 0, np.random.default_rng(windows)
     for seed in range(300):
         of_window = np.exp(hard * random.standard_normal((windows, 1)))
-        found = blocks.mean_of(of_window * drawn(windows, 512, seed), positive=True)
+        found = mean_of(of_window * drawn(windows, 512, seed), positive=True)
         assert found.low is not None and found.high is not None and found.by == "windows"
         held += found.low <= truth <= found.high
     assert 0.91 <= held / 300 <= 0.99
@@ -83,7 +83,7 @@ def test_an_interval_of_a_mean_holds_it_as_often_as_it_says(windows: int, hard: 
 
 def test_a_single_window_has_an_error_of_its_own_and_no_interval() -> None:
     one = drawn(1, 512)
-    for found in (blocks.mean_of(one, positive=True), blocks.share_of(1.0 * (one > 1))):
+    for found in (mean_of(one, positive=True), share_of(1.0 * (one > 1))):
         assert found.stderr > 0 and found.low is found.high is None and found.by == "blocks"
     assert blocks.quantile_intervals(drawn(3, 512), [0.5, 0.9]) == [None, None]
 
@@ -99,7 +99,7 @@ def test_an_interval_of_a_quantile_holds_it_as_often_as_it_says(windows: int, le
 
 
 def test_a_share_of_one_is_no_certainty() -> None:
-    found = blocks.share_of(np.ones((2, 50)))
+    found = share_of(np.ones((2, 50)))
     assert found.value == found.high == 1.0 and found.low == pytest.approx(0.963, abs=1e-3)
 
 

@@ -22,8 +22,7 @@ from kvsweep.machine.description import (
     memory_bytes,
     this_machine,
 )
-from kvsweep.measure.measured_curve import measured_curve
-from kvsweep.measure.prediction import Curve
+from kvsweep.measure.prediction import Curve, measured_curve
 from kvsweep.plan import counts
 from kvsweep.plan.as_data import as_json
 from kvsweep.plan.current import look

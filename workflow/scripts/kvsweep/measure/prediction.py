@@ -1,4 +1,4 @@
-"""How long a deep throughput cell will take, from shallower ones that have been measured.
+"""How long a deep throughput cell will take, from the records of shallower ones.
 
 The time of one token at depth d is taken as linear in d between measured depths. Beyond its deepest one a pair follows
 the f16/f16 curve, scaled to that point, where that curve reaches further; else its own last two points.
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from kvsweep.engine.bench_output import fills, results
 from kvsweep.engine.commands import BenchRequest
+from kvsweep.errors import KvsweepError
+from kvsweep.measure.record import NO_RECORD, read_recorded
 from kvsweep.statistics import along
+from kvsweep.study.pairs import Pair
 
 _STEPS = 64
 
@@ -72,3 +77,40 @@ def _seconds_per_token(depth: float, own: Mapping[int, float], reference: Mappin
     if depth > deepest and deepest in reference and max(reference) > deepest:
         return own[deepest] * along(depth, reference) / reference[deepest]
     return along(depth, own)
+
+
+def measured_curve(
+    curve_directory: Path, pair: Pair, build_sha256: str, model_sha256: str, machine: str | None = None
+) -> dict[int, Rates]:
+    """Prefill and decode rates by depth that have been measured for a pair with the same engine and model.
+
+    ``curve_directory`` holds a directory for each depth, and for each later round one that holds the same; of several
+    rounds the first counts. Records of another engine or model, of another machine than the one named, and records that
+    cannot be read, are left out: they predict nothing. Where no machine is named and the records are of several, there
+    is no curve: two machines are never one.
+    """
+    curve: dict[int, Rates] = {}
+    machines = set()
+    for directory in directories_of(curve_directory, "*", pair):
+        try:
+            recorded = read_recorded(directory)
+            tests = results(recorded.stdout, recorded.stderr)
+            run = recorded.run
+            of, name = (run["build_sha256"], run["model_sha256"]), run["machine"]["name"]
+            depth = int(run["depth"])
+        except (KvsweepError, *NO_RECORD):
+            continue
+        if of != (build_sha256, model_sha256) or machine not in (None, name):
+            continue
+        rates = {test.phase: test.tokens_per_second for test in tests}
+        if "prefill" in rates:
+            found = Rates(rates["prefill"], rates.get("decode"), max(fills(recorded.stderr), 1))
+            curve.setdefault(depth, found)
+            machines.add(name)
+    return curve if len(machines) <= 1 else {}
+
+
+def directories_of(curve_directory: Path, depth: int | str, pair: Pair) -> list[Path]:
+    """Where a pair's cells of a depth, or of all of them (``*``), lie; the first round's first."""
+    cell = f"d{depth}/k-{pair.ctk}/v-{pair.ctv}"
+    return [path for rounds in ("", "round-*/") for path in sorted(curve_directory.glob(f"{rounds}{cell}"))]

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kvsweep.engine import commands
-from kvsweep.engine.bench_output import bench_progress
-from kvsweep.engine.bench_results import failed_computations, results
+from kvsweep.engine.bench_output import bench_progress, failed_computations, results
 from kvsweep.errors import KvsweepError
 from kvsweep.files import partial, sha256
 from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.measured_curve import directories_of, measured_curve
-from kvsweep.measure.prediction import predicted_seconds
+from kvsweep.measure.prediction import directories_of, measured_curve, predicted_seconds
 from kvsweep.measure.progress import tail
 from kvsweep.measure.record import NO_RECORD, TIME_LIMIT, read_recorded
 from kvsweep.program import say

@@ -18,8 +18,7 @@ from pathlib import Path
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, sha256
 from kvsweep.inputs.model_header import from_manifest
-from kvsweep.measure.measured_curve import measured_curve
-from kvsweep.measure.prediction import Curve, predicted_seconds
+from kvsweep.measure.prediction import Curve, measured_curve, predicted_seconds
 from kvsweep.plan.needs import (
     ModelFile,
     Needs,

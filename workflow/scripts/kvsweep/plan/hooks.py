@@ -21,14 +21,17 @@ from kvsweep.plan.cluster_request import check_nodes
 from kvsweep.plan.counts import Run
 from kvsweep.plan.interrupt import end_at_once_on_signals
 from kvsweep.plan.missing import Needed, missing, needed_for
-from kvsweep.plan.notify import notify
 from kvsweep.plan.standing import StudyOnDisk
-from kvsweep.program import say
+from kvsweep.program import last_line, say
 
 MEASURING = ("baseline", "quality_cell", "scorer_cell", "throughput_cell", "task_cell")
 # What a run of the study does; a look at it, and the report on the published numbers, do none of it.
 _OF_THE_STUDY_ITSELF = (*MEASURING, "study", "tables")
 _ENOUGH_FOR_A_LOG = 64 * 1024  # bytes
+# The user's own command. In the environment and not in the configuration, because it may hold a secret.
+COMMAND = "KVSWEEP_NOTIFY"
+MESSAGE = "KVSWEEP_MESSAGE"
+_NOTIFY_SECONDS = 60
 
 
 class Job(NamedTuple):
@@ -161,3 +164,33 @@ def last_words(log: Path) -> str | None:
         return None
     said = [line.removeprefix("kvsweep: ") for line in lines[-20:] if line.startswith("kvsweep: ")]
     return next((line for line in reversed(said) if line.startswith(("error: ", "interrupted"))), None)
+
+
+def notify(message: str, environment: Mapping[str, str]) -> str | None:
+    """Run the user's command with the message in its environment; what went wrong in one sentence, or None."""
+    command = environment.get(COMMAND, "").strip()
+    if not command:
+        return None
+    try:
+        done = subprocess.run(
+            command,
+            shell=True,
+            env={**environment, MESSAGE: message},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_NOTIFY_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        why = (
+            f"took longer than {_NOTIFY_SECONDS} s"
+            if isinstance(error, subprocess.TimeoutExpired)
+            else str(error)
+        )
+        return f"the notification was not sent: the command in {COMMAND} {why}"
+    if done.returncode == 0:
+        return None
+    said = last_line(done.stderr) or last_line(done.stdout) or "nothing"
+    return f"the notification was not sent: the command in {COMMAND} ended with {done.returncode} and said: {said}"

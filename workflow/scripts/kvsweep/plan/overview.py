@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kvsweep.engine.bench_results import results as bench_results
+from kvsweep.engine.bench_output import results as bench_results
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import Recorded

@@ -40,20 +40,6 @@ class Mean(NamedTuple):
     by: str
 
 
-def mean_of(values: Numbers, positive: bool = False) -> Mean:
-    """The mean of at least two tokens, as ``mean_of_windows``."""
-    return mean_of_windows(values.mean(axis=1), _of_blocks(values), positive)
-
-
-def share_of(values: Numbers) -> Mean:
-    """The mean of at least two 0 and 1, as ``share_of_windows``."""
-    return share_of_windows(values.mean(axis=1), _of_blocks(values), values.shape[1])
-
-
-def _of_blocks(values: Numbers) -> float | None:
-    return block_stderr(values) if len(values) < 2 else None
-
-
 def mean_of_windows(means: Numbers, of_blocks: float | None = None, positive: bool = False) -> Mean:
     """The mean of windows of as many tokens, of which ``means`` are the means. ``of_blocks`` is the standard error by
     blocks of a single window.

@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from kvsweep.engine.baseline_file import scored_tokens
-from kvsweep.engine.bench_output import BenchTest, parse_bench
-from kvsweep.engine.bench_results import failed_computations, logs_of_phases
+from kvsweep.engine.bench_output import BenchTest, failed_computations, logs_of_phases, parse_bench
 from kvsweep.engine.family import family_of
 from kvsweep.engine.log import parse_engine_log
 from kvsweep.engine.logged import EngineContext, EngineLog, on_device

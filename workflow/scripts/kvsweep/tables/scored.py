@@ -139,11 +139,6 @@ def _quantiles(kld: Any, shares: Mapping[str, float], least_beyond: int = ENOUGH
     return row
 
 
-def statistics(windows: Iterable[Window]) -> dict[str, Any]:
-    """Columns of the table quality. Divergence in nats; ``windows`` hold the same positions each."""
-    return columns(sums(windows))
-
-
 def columns(found: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of the table quality of what ``sums`` says."""
     parts = found["parts"]
