@@ -20,6 +20,7 @@ phase is low, too (``many``). Two that do not cross are as unlikely to show an o
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -245,8 +246,8 @@ def _crossing(found: _Differences, low: int, high: int, at: _Weights) -> dict[st
     row: dict[str, Any] = {
         "verdict": ERRORS_UNKNOWN,
         "depth": depth,
-        "between_low": max((d for d in found.depths if d <= depth), default=low),
-        "between_high": min((d for d in found.depths if d >= depth), default=high),
+        "between_low": found.depths[max(bisect_right(found.depths, depth) - 1, 0)],
+        "between_high": found.depths[min(bisect_left(found.depths, depth), len(found.depths) - 1)],
     }
     if found.kind is None:
         return row

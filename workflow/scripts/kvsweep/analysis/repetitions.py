@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kvsweep.analysis.estimates import SAME
@@ -32,29 +33,18 @@ def repetitions(throughput: Iterable[Row]) -> list[dict[str, Any]]:
 
 def first_dropped(throughput: Iterable[Row]) -> pd.DataFrame:
     """Phases and depths at which the first repetition does not count. What is told of a phase holds at all depths."""
-    effects = repetition_effects(throughput)
-    return effects.loc[effects.first_dropped, [*PHASE, "depth", "first_dropped"]]
+    processes, log_time = _processes(throughput)
+    effects = _of_first(processes, log_time)
+    return _named(effects[effects.first_dropped], processes)[[*PHASE, "depth", "first_dropped"]]
 
 
 def repetition_effects(throughput: Iterable[Row]) -> pd.DataFrame:
     """The table ``repetitions``: for each phase of a run its depths, and all depths together."""
-    with_samples = (row for row in throughput if row["samples"] is not None and len(row["samples"]) >= 2)
-    tested = [row for row in with_samples if problem_with(row) is None]
-    processes = frame_of(tested, THROUGHPUT, *PHASE, "depth", "samples")
-    phases = processes.groupby(list(PHASE), dropna=False, sort=False)
-    processes["number"] = phases.ngroup()
-    processes["confidence"] = 1 - 0.05 / (phases.depth.transform("nunique") + 1)
-
-    # A repetition in a row, by the process's own index. Times are of tokens, so that a ratio is a difference.
-    log_time = processes.pop("samples").explode().astype(float).map(math.log) * -1
-    place = log_time.groupby(level=0).cumcount()
-    others = log_time[place > 0].groupby(level=0).mean()
-    effects = _over_processes(processes.assign(first=log_time[place == 0] - others), "first")
-    told = _is_told(effects, "first")
-    everywhere = told & (told.index.get_level_values("depth") == _ALL_DEPTHS)
-    effects["first_dropped"] = told | everywhere.groupby(level="number").transform("any")
+    processes, log_time = _processes(throughput)
+    effects = _of_first(processes, log_time)
 
     # The slope of the repetitions that are kept, of each process with two of them.
+    place = log_time.groupby(level=0).cumcount()
     dropped = processes.join(effects.first_dropped, on=_AT).first_dropped
     kept = place >= dropped.reindex(place.index).astype(int)
     log_time, place = log_time[kept], place[kept]
@@ -62,7 +52,34 @@ def repetition_effects(throughput: Iterable[Row]) -> pd.DataFrame:
     slopes = (place * log_time).groupby(level=0).sum() / (place**2).groupby(level=0).sum()
     effects = effects.join(_over_processes(processes.assign(trend=slopes), "trend").drop(columns="processes"))
     effects["drifts"] = _is_told(effects, "trend").astype("boolean").mask(effects.trend.isna())
+    return _named(effects, processes)
 
+
+def _processes(throughput: Iterable[Row]) -> tuple[pd.DataFrame, pd.Series[float]]:
+    """Those that are tested, and the logarithm of the time of each repetition, by the process's index."""
+    with_samples = (row for row in throughput if row["samples"] is not None and len(row["samples"]) >= 2)
+    tested = [row for row in with_samples if problem_with(row) is None]
+    processes = frame_of(tested, THROUGHPUT, *PHASE, "depth", "samples")
+    phases = processes.groupby(list(PHASE), dropna=False, sort=False)
+    processes["number"] = phases.ngroup()
+    processes["confidence"] = 1 - 0.05 / (phases.depth.transform("nunique") + 1)
+
+    # Times are of tokens, so that a ratio is a difference.
+    rates = processes.pop("samples").explode().astype(float)
+    return processes, pd.Series(-np.log(rates.to_numpy()), index=rates.index)
+
+
+def _of_first(processes: pd.DataFrame, log_time: pd.Series[float]) -> pd.DataFrame:
+    """What being the first of its process does to a repetition, and whether it is dropped for that."""
+    place = log_time.groupby(level=0).cumcount()
+    others = log_time[place > 0].groupby(level=0).mean()
+    effects = _over_processes(processes.assign(first=log_time[place == 0] - others), "first")
+    told = _is_told(effects, "first")
+    everywhere = told & (told.index.get_level_values("depth") == _ALL_DEPTHS)
+    return effects.assign(first_dropped=told | everywhere.groupby(level="number").transform("any"))
+
+
+def _named(effects: pd.DataFrame, processes: pd.DataFrame) -> pd.DataFrame:
     known = processes.drop_duplicates("number")[["number", *PHASE]]
     return known.merge(effects.reset_index(), on="number").drop(columns="number")
 
