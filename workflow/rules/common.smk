@@ -84,6 +84,15 @@ def measuring(kind, names, options):
     return f"{names}; {heard(program('measure.py', f'{kind} {runner} {options}'))}"
 
 
+def files_in(place, **names):
+    """The outputs that a rule keeps in the directory of its cell."""
+    return {output: f"results/{place}/{name}" for output, name in names.items()}
+
+
+def log_of(place):
+    return f"results/logs/{place}.log".replace("k-{ctk}/v-{ctv}", "{ctk}-{ctv}")
+
+
 def pair_of(wildcards):
     return Pair(wildcards.ctk, wildcards.ctv)
 

@@ -7,12 +7,15 @@ rule baseline:
     input:
         needs_of(baseline_of),
     output:
-        logits="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/logits.kld",
-        run="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/run.json",
-        stdout="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/stdout.log",
-        stderr="results/baseline/{engine}/{model}/{corpus}/c{n_ctx}/stderr.log",
+        **files_in(
+            cells.BaselineRun.place,
+            logits="logits.kld",
+            run="run.json",
+            stdout="stdout.log",
+            stderr="stderr.log",
+        ),
     log:
-        "results/logs/baseline/{engine}/{model}/{corpus}/c{n_ctx}.log",
+        log_of(cells.BaselineRun.place),
     priority: quality_priority
     conda:
         "../envs/kvsweep.yaml"
@@ -39,11 +42,14 @@ rule quality_cell:
         needs_of(quality_cell_of),
         ancient(quality_logits),
     output:
-        run="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/run.json",
-        stdout="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/stdout.log",
-        stderr="results/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}/stderr.log",
+        **files_in(
+            cells.QualityCell.place,
+            run="run.json",
+            stdout="stdout.log",
+            stderr="stderr.log",
+        ),
     log:
-        "results/logs/quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}{ctk}-{ctv}.log",
+        log_of(cells.QualityCell.place),
     priority: quality_priority
     conda:
         "../envs/kvsweep.yaml"

@@ -6,17 +6,24 @@ localrules:
     tokens,
 
 
+# The scorer compares with the f16 of its own engine alone.
+SCORER_PLACE = cells.QualityCell.place_of_scorer.replace("{against}", "")
+
+
 rule scorer_cell:
     """Measures the divergence of one pair from f16 token by token; on one machine its siblings in the same process."""
     input:
         needs_of(scorer_cell_of),
     output:
-        run="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
-        stdout="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stdout.log",
-        stderr="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/stderr.log",
-        tokens="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/tokens.scores",
+        **files_in(
+            SCORER_PLACE,
+            run="run.json",
+            stdout="stdout.log",
+            stderr="stderr.log",
+            tokens="tokens.scores",
+        ),
     log:
-        "results/logs/scorer/{engine}/{model}/{corpus}/c{n_ctx}/{ctk}-{ctv}.log",
+        log_of(SCORER_PLACE),
     priority: quality_priority
     conda:
         "../envs/kvsweep.yaml"
@@ -42,7 +49,7 @@ rule scorer_cell:
 rule tokens:
     """Writes the scores of a cell's tokens as Parquet; of a cell that was not measured no rows."""
     input:
-        run="results/scorer/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}/run.json",
+        run=f"results/{SCORER_PLACE}/run.json",
         build=ancient("results/engines/{engine}/build.json"),
     output:
         "results/tokens/{engine}/{model}/{corpus}/c{n_ctx}/k-{ctk}/v-{ctv}.parquet",

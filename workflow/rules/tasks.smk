@@ -40,11 +40,14 @@ rule task_cell:
     input:
         needs_of(task_cell_of),
     output:
-        run="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/run.json",
-        answers="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/items.jsonl",
-        server="results/tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}/server.log",
+        **files_in(
+            cells.TaskCell.place,
+            run="run.json",
+            answers="items.jsonl",
+            server="server.log",
+        ),
     log:
-        "results/logs/tasks/{engine}/{model}/{task}/{ctk}-{ctv}.log",
+        log_of(cells.TaskCell.place),
     priority: task_priority
     conda:
         "../envs/kvsweep.yaml"

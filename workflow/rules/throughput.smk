@@ -6,11 +6,14 @@ rule throughput_cell:
     input:
         needs_of(throughput_cell_of),
     output:
-        run="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/run.json",
-        bench="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/bench.jsonl",
-        stderr="results/throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}/stderr.log",
+        **files_in(
+            cells.ThroughputCell.place,
+            run="run.json",
+            bench="bench.jsonl",
+            stderr="stderr.log",
+        ),
     log:
-        "results/logs/throughput/{engine}/{model}/{round}d{depth}/{ctk}-{ctv}.log",
+        log_of(cells.ThroughputCell.place),
     priority: throughput_priority
     conda:
         "../envs/kvsweep.yaml"

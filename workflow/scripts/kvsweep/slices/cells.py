@@ -22,7 +22,7 @@ def cells_in(names: Iterable[str]) -> dict[str, Cell]:
     for name in names:
         directory, _, file = name.rpartition("/")
         cell = raw_cells.identity(directory) if file == RECORD else None
-        if cell is not None and str(cell.directory) == directory:
+        if cell is not None:
             found[directory] = cell
     return dict(sorted(found.items(), key=lambda item: place_of(item[1])))
 

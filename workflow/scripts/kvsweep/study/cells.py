@@ -1,4 +1,8 @@
-"""The cells of a study, and where each one's files lie under ``results/``. ``kind`` is also the table of its rows."""
+"""The cells of a study, and where each one's files lie under ``results/``. ``kind`` is also the table of its rows.
+
+``place`` is the directory with the wildcards of the rule that measures the cell: the rules, ``directory`` and what
+finds cells (tables/raw_cells.py) take it from here.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ class ThroughputCell:
     """Prefill and decode speed of one pair at one depth (tokens), in one process: that of one round."""
 
     kind: ClassVar = "throughput"
+    # ``round`` is empty for the first one, whose cells lie where they lay before there were rounds; else "round-2/".
+    place: ClassVar = "throughput/{engine}/{model}/{round}d{depth}/k-{ctk}/v-{ctv}"
     engine: str
     model: str
     depth: int
@@ -26,16 +32,7 @@ class ThroughputCell:
 
     @property
     def directory(self) -> PurePosixPath:
-        """The first round lies where cells lay before there were rounds."""
-        return PurePosixPath(
-            "throughput",
-            self.engine,
-            self.model,
-            *([f"round-{self.round}"] if self.round > 1 else []),
-            f"d{self.depth}",
-            f"k-{self.pair.ctk}",
-            f"v-{self.pair.ctv}",
-        )
+        return _filled(self, round=f"round-{self.round}/" if self.round > 1 else "")
 
     def __str__(self) -> str:
         where = f"depth {format_count(self.depth)}" + (f", round {self.round}" if self.round > 1 else "")
@@ -50,6 +47,9 @@ class QualityCell:
     """
 
     kind: ClassVar = "quality"
+    # ``against`` is empty for a cell that is compared with its own engine's f16; else "against-ENGINE/".
+    place: ClassVar = "quality/{engine}/{model}/{corpus}/c{n_ctx}/{against}k-{ctk}/v-{ctv}"
+    place_of_scorer: ClassVar = place.replace("quality/", "scorer/")
     engine: str
     model: str
     corpus: str
@@ -60,17 +60,8 @@ class QualityCell:
 
     @property
     def directory(self) -> PurePosixPath:
-        """Against its own f16 a cell lies where it lay before there were others."""
-        return PurePosixPath(
-            "scorer" if self.method == "scorer" else "quality",
-            self.engine,
-            self.model,
-            self.corpus,
-            f"c{self.n_ctx}",
-            *([f"against-{self.reference}"] if self.reference else []),
-            f"k-{self.pair.ctk}",
-            f"v-{self.pair.ctv}",
-        )
+        place = self.place_of_scorer if self.method == "scorer" else self.place
+        return _filled(self, place, against=f"against-{self.reference}/" if self.reference else "")
 
     @property
     def baseline(self) -> BaselineRun:
@@ -90,6 +81,7 @@ class BaselineRun:
     """The f16/f16 log-probabilities that the quality cells of one context are compared with."""
 
     kind: ClassVar = "baseline"
+    place: ClassVar = "baseline/{engine}/{model}/{corpus}/c{n_ctx}"
     engine: str
     model: str
     corpus: str
@@ -97,7 +89,7 @@ class BaselineRun:
 
     @property
     def directory(self) -> PurePosixPath:
-        return PurePosixPath("baseline", self.engine, self.model, self.corpus, f"c{self.n_ctx}")
+        return PurePosixPath(self.place.format(**vars(self)))
 
     def __str__(self) -> str:
         return f"baseline at context {format_count(self.n_ctx)} ({self.engine}, {self.model}, {self.corpus})"
@@ -108,6 +100,7 @@ class TaskCell:
     """The answers of one pair to all items of a task, by one server."""
 
     kind: ClassVar = "tasks"
+    place: ClassVar = "tasks/{engine}/{model}/{task}/k-{ctk}/v-{ctv}"
     engine: str
     model: str
     task: str
@@ -115,15 +108,18 @@ class TaskCell:
 
     @property
     def directory(self) -> PurePosixPath:
-        return PurePosixPath(
-            *("tasks", self.engine, self.model, self.task, f"k-{self.pair.ctk}", f"v-{self.pair.ctv}")
-        )
+        return _filled(self)
 
     def __str__(self) -> str:
         return f"task {self.task} with {self.pair} ({self.engine}, {self.model})"
 
 
 Cell = ThroughputCell | QualityCell | TaskCell
+
+
+def _filled(cell: Cell, place: str | None = None, **more: str) -> PurePosixPath:
+    names = {**vars(cell), **more}
+    return PurePosixPath((place or cell.place).format(**names, ctk=cell.pair.ctk, ctv=cell.pair.ctv))
 
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:

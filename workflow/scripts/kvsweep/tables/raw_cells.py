@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,28 @@ from kvsweep.tables.status import MEASURED, STATUSES
 DAMAGED = "damaged"
 OUTCOMES = (*STATUSES, DAMAGED)
 
-_THROUGHPUT = re.compile(r"throughput/([^/]+)/([^/]+)/(?:round-([2-9]|[1-9]\d+)/)?d(\d+)/k-([^/]+)/v-([^/]+)")
-_QUALITY = re.compile(
-    r"(quality|scorer)/([^/]+)/([^/]+)/([^/]+)/c(\d+)/(?:against-([^/]+)/)?k-([^/]+)/v-([^/]+)"
-)
-_TASKS = re.compile(r"tasks/([^/]+)/([^/]+)/([^/]+)/k-([^/]+)/v-([^/]+)")
+_NUMBERS = ("depth", "n_ctx", "round")
+
+
+def _layouts() -> Iterator[tuple[Callable[..., Cell], str]]:
+    """What makes a cell, and its directory with its fields as wildcards: without the optional part and with it."""
+    for cell_of, place in (
+        (ThroughputCell, ThroughputCell.place),
+        (QualityCell, QualityCell.place),
+        (partial(QualityCell, method="scorer"), QualityCell.place_of_scorer),
+        (TaskCell, TaskCell.place),
+    ):
+        plain = place.replace("{round}", "").replace("{against}", "")
+        yield cell_of, plain
+        full = place.replace("{round}", "round-{round}/").replace("{against}", "against-{reference}/")
+        if full != plain:
+            yield cell_of, full
+
+
+_LAYOUTS = tuple(_layouts())
+_PATTERNS = [
+    (cell_of, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", place))) for cell_of, place in _LAYOUTS
+]
 
 # A status rests on what the engine printed; its build and the model's shape only fill other columns.
 _ANY_BUILD = {"commit": None, "backend": None}
@@ -66,30 +84,24 @@ class RawCell:
 
 def identity(directory: str) -> Cell | None:
     """The cell that a directory, relative to ``results/``, belongs to; None for any other directory."""
-    if match := _THROUGHPUT.fullmatch(directory):
-        engine, model, round_, depth, ctk, ctv = match.groups()
-        return ThroughputCell(engine, model, int(depth), Pair(ctk, ctv), int(round_ or 1))
-    if match := _QUALITY.fullmatch(directory):
-        kind, engine, model, corpus, n_ctx, reference, ctk, ctv = match.groups()
-        method = "scorer" if kind == "scorer" else "perplexity"
-        return QualityCell(engine, model, corpus, int(n_ctx), Pair(ctk, ctv), method, reference)
-    if match := _TASKS.fullmatch(directory):
-        engine, model, task, ctk, ctv = match.groups()
-        return TaskCell(engine, model, task, Pair(ctk, ctv))
+    for cell_of, pattern in _PATTERNS:
+        if match := pattern.fullmatch(directory):
+            found: dict[str, Any] = match.groupdict()
+            pair = Pair(found.pop("ctk"), found.pop("ctv"))
+            try:
+                cell = cell_of(
+                    **found | {name: int(found[name]) for name in _NUMBERS if name in found}, pair=pair
+                )
+            except ValueError:
+                return None
+            return cell if str(cell.directory) == directory else None
     return None
 
 
 def find_cells(results: Path) -> Iterator[tuple[Cell, Path]]:
     """All cells that have a record, and their directories. Reads no record."""
-    depths = "d*/k-*/v-*"
-    for pattern in (
-        f"throughput/*/*/{depths}",
-        f"throughput/*/*/round-*/{depths}",
-        "quality/*/*/*/c*/k-*/v-*",
-        "quality/*/*/*/c*/against-*/k-*/v-*",
-        "scorer/*/*/*/c*/k-*/v-*",
-        "tasks/*/*/*/k-*/v-*",
-    ):
+    for _, layout in _LAYOUTS:
+        pattern = re.sub(r"\{\w+\}", "*", layout)
         for run in sorted(results.glob(f"{pattern}/run.json")):
             cell = identity(run.parent.relative_to(results).as_posix())
             if cell is not None:
