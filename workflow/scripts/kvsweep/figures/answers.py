@@ -13,7 +13,7 @@ from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures.depth import token_axis
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PairKey, draw_curve, measured
+from kvsweep.figures.marks import PairKey, draw_curve, ends_of, measured
 from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row
@@ -41,8 +41,7 @@ def _panel(title: str, group: Group) -> Panel:
             "pair": pair_label(*pair),
             "context, tokens": row["context"],
             "right, %": in_percent(row["share"]),
-            "95 % from, %": in_percent(row["share_low"]),
-            "95 % to, %": in_percent(row["share_high"]),
+            **ends_of(measured(row, "share", 100), "%"),
             "answers": row["items"],
             "against f16": row["verdict"],
         }
@@ -54,13 +53,8 @@ def _panel(title: str, group: Group) -> Panel:
         (rows[-1]["context"] * aside[pair], 100 * rows[-1]["share"], pair_label(*pair))
         for pair, rows in lines.items()
     ]
-    return Panel(
-        title,
-        3.4,
-        partial(_draw, lines, aside),
-        points,
-        finish=partial(label_points, points=ends),
-    )
+    finish = partial(label_points, points=ends)
+    return Panel(title, 3.4, partial(_draw, lines, aside), points, finish=finish)
 
 
 def _octaves(lines: dict[PairKey, list[Row]]) -> float:

@@ -12,7 +12,7 @@ from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
-from kvsweep.figures.marks import PAPER_COLOUR, bar, explain_published, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, bar, ends_of, explain_published, joined, measured, source_of
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, is_published
 
@@ -37,19 +37,12 @@ def _panel(title: str, group: Group) -> Panel:
         {
             "crossing": _words(row),
             "depth, tokens": row["depth"],
-            "95 % from, tokens": row["depth_low"],
-            "95 % to, tokens": row["depth_high"],
+            **ends_of(measured(row, "depth"), "tokens"),
             "between, tokens": f"{row['between_low']} and {row['between_high']}",
-            "mark": ", ".join(
-                filter(
-                    None,
-                    (
-                        source_of(row) if is_published(row) else "",
-                        "within the errors" if _is_uncertain(row) else "",
-                    ),
-                )
-            )
-            or None,
+            "mark": joined(
+                source_of(row) if is_published(row) else "",
+                "within the errors" if _is_uncertain(row) else "",
+            ),
         }
         for row in rows
     )
@@ -71,8 +64,8 @@ def _position(depth: float, smallest: float) -> float:
 
 
 def _draw(rows: Sequence[Row], lines: Sequence[str], axes: Axes, legend: Legend) -> None:
-    measured = sorted({depth for row in rows for depth in row["depths"]})
-    smallest = smallest_depth(measured)
+    depths = sorted({depth for row in rows for depth in row["depths"]})
+    smallest = smallest_depth(depths)
     for row in rows:
         pair = Pair.parse(row["ahead_after"])
         look = style.pair_style(pair.ctk, pair.ctv)
@@ -96,4 +89,4 @@ def _draw(rows: Sequence[Row], lines: Sequence[str], axes: Axes, legend: Legend)
     explain_published(filter(is_published, rows), legend)
     axes.set_yticks(range(len(lines)), [textwrap.fill(line, 26) for line in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
-    depth_axis(axes, measured, smallest)
+    depth_axis(axes, depths, smallest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,11 +15,13 @@ from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import (
+    Measured,
     PairKey,
     bar,
     curve,
+    draw_dot,
+    ends_of,
     explain_published,
-    marker,
     measured,
     pairs_in_order,
     words_for,
@@ -40,13 +42,11 @@ class _Quantity(NamedTuple):
     unit: str  # in the figure's table
     axis: str
     log: bool
-    of: Callable[[float], float]  # from the table's unit to the axis'
+    factor: float  # from the table's unit to the axis'
 
 
-_KLD = _Quantity("kld_mean", "nats", "mean KL divergence from f16, nats (log scale)", True, float)
-_TOP1 = _Quantity(
-    "top1_agreement", "%", "same most likely token as f16, % of tokens", False, lambda share: 100 * share
-)
+_KLD = _Quantity("kld_mean", "nats", "mean KL divergence from f16, nats (log scale)", True, 1)
+_TOP1 = _Quantity("top1_agreement", "%", "same most likely token as f16, % of tokens", False, 100)
 
 
 def kld_against_depth(depth: Sequence[Row]) -> Panels:
@@ -94,26 +94,23 @@ def _pair(row: Row) -> PairKey:
 
 def _panel(quantity: _Quantity, title: str, group: Group) -> Panel:
     lines = _lines(group.rows)
-    column = quantity.column
 
-    def ends(row: Row) -> tuple[float, float]:
-        value = row[column]
-        low, high = (
-            value if row[f"{column}_{end}"] is None else row[f"{column}_{end}"] for end in ("low", "high")
-        )
-        return quantity.of(low), quantity.of(high)
+    def value_of(row: Row) -> Measured:
+        return measured(row, quantity.column, quantity.factor)
 
     def draw(axes: Axes, legend: Legend) -> None:
         extent = []
         for line in lines:
             x = [row["depth_tokens"] for row in line.rows]
-            y = [quantity.of(row[column]) for row in line.rows]
+            y, *ends = zip(*map(value_of, line.rows), strict=True)
             look = {**curve(line.pair), "markersize": 2.5, "linewidth": 1.2}
             (drawn,) = axes.plot(x, y, label=pair_label(*line.pair), **look)
-            low, high = zip(*map(ends, line.rows), strict=True)
+            low, high = (
+                [value if end is None else end for end, value in zip(side, y, strict=True)] for side in ends
+            )
             if quantity.log:  # a bar that reaches 0 ends at the bottom; a long one runs out of the panel
-                low = tuple(max(end, value / 3) for end, value in zip(low, y, strict=True))
-                high = tuple(min(end, value * 3) for end, value in zip(high, y, strict=True))
+                low = [max(end, value / 3) for end, value in zip(low, y, strict=True)]
+                high = [min(end, value * 3) for end, value in zip(high, y, strict=True)]
             axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
             legend.setdefault(pair_label(*line.pair), drawn)
             extent += [*y, *low, *high]
@@ -125,7 +122,7 @@ def _panel(quantity: _Quantity, title: str, group: Group) -> Panel:
 
     deepest = max((line.n_ctx for line in lines), default=0)
     names = [
-        (float(line.rows[-1]["depth_tokens"]), quantity.of(line.rows[-1][column]), pair_label(*line.pair))
+        (float(line.rows[-1]["depth_tokens"]), value_of(line.rows[-1])[0], pair_label(*line.pair))
         for line in lines
         if line.n_ctx == deepest
     ]
@@ -134,11 +131,8 @@ def _panel(quantity: _Quantity, title: str, group: Group) -> Panel:
             "pair": pair_label(*line.pair),
             "window, tokens": line.n_ctx,
             "depth, tokens": row["depth_tokens"],
-            f"{column}, {quantity.unit}": quantity.of(row[column]),
-            **{
-                f"95 % {word}, {quantity.unit}": None if end is None else quantity.of(end)
-                for word, end in (("from", row[f"{column}_low"]), ("to", row[f"{column}_high"]))
-            },
+            f"{quantity.column}, {quantity.unit}": value_of(row)[0],
+            **ends_of(value_of(row), quantity.unit),
             "scored tokens": row["tokens"],
             "errors by": row["error_by"],
         }
@@ -185,15 +179,8 @@ def _tail(title: str, group: Group) -> Panel:
         ends = [row[name] for row in rows for name in ("kld_p999", "kld_p999_low", "kld_p999_high")]
         log_axis(axes, "y", [end for end in ends if end], margin=0.1)
         for row in rows:
-            axes.errorbar(
-                [row["kld_mean"]],
-                [row["kld_p999"]],
-                xerr=None if (error := kld_error(row)) is None else [error],
-                yerr=bar(*measured(row, "kld_p999")),
-                linestyle="none",
-                label=pair_label(*look_of(row)),
-                **marker(look_of(row), published=is_published(row)),
-            )
+            tail = measured(row, "kld_p999")
+            draw_dot(axes, row, row["kld_mean"], tail[0], xerr=kld_error(row), yerr=bar(*tail))
         explain_published(filter(is_published, rows), legend)
         axes.set_xlabel("mean KL divergence, nats (log scale)")
         axes.set_ylabel("KL divergence of 1 token in 1,000, nats (log scale)")
@@ -205,8 +192,7 @@ def _tail(title: str, group: Group) -> Panel:
             "mean KLD, nats": row["kld_mean"],
             "±, mean KLD": kld_error(row),
             "99.9 % KLD, nats": row["kld_p999"],
-            "95 % from, nats": row["kld_p999_low"],
-            "95 % to, nats": row["kld_p999_high"],
+            **ends_of(measured(row, "kld_p999"), "nats"),
             "mark": words_for(row),
         }
         for row in rows

@@ -90,6 +90,18 @@ def draw_curve(
     legend.setdefault(label, bars.lines[0])
 
 
+def ends_of(value: Measured, unit: str) -> dict[str, float | None]:
+    """The ends of a value's interval, for the numbers beside a figure."""
+    return {f"95 % from, {unit}": value[1], f"95 % to, {unit}": value[2]}
+
+
+def draw_dot(axes: Axes, row: Row, x: float, y: float, **errors: Any) -> None:
+    """A row's pair at a place; ``errors`` are ``xerr`` and ``yerr`` of ``errorbar``."""
+    pair = pair_of(row)
+    look = marker(pair, published=is_published(row))
+    axes.errorbar([x], [y], linestyle="none", label=pair_label(*pair), **errors, **look)
+
+
 def bar(value: float, low: float | None, high: float | None) -> list[list[float]] | None:
     """The error bar of a single point, as ``errorbar`` takes it; None where an end is not known."""
     return None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
@@ -122,9 +134,13 @@ def source_of(row: Row) -> str:
 
 def words_for(row: Row) -> str | None:
     """What a figure's table says that is special about a cell; None where nothing is."""
-    words = [
+    return joined(
         source_of(row) if is_published(row) else "",
         "another pair ran" if effective_pair(*pair_of(row)) else "",
         "fallback" if row["fallback"] else "",
-    ]
+    )
+
+
+def joined(*words: str | None) -> str | None:
+    """What is said, with commas between; None where nothing is."""
     return ", ".join(filter(None, words)) or None

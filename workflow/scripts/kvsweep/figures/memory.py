@@ -14,7 +14,7 @@ from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
-from kvsweep.figures.marks import PAPER_COLOUR, explain_published, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, explain_published, joined, source_of
 from kvsweep.figures.speed import by_source
 from kvsweep.study.pairs import pair_label, pair_order
 from kvsweep.tables.row import Row, is_published
@@ -114,8 +114,7 @@ def _points(group: Group) -> tuple[dict[str, object], ...]:
             "from": row["kv_from"],
             "weights + KV cache + compute buffers, bytes": row["needed_bytes"],
             "ended": row["status"],
-            "mark": ", ".join(filter(None, (source_of(row) if is_published(row) else "", row["surprise"])))
-            or None,
+            "mark": joined(source_of(row) if is_published(row) else "", row["surprise"]),
         }
         for row in (*group.rows, *group.published)
     )

@@ -12,7 +12,7 @@ from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PAPER_COLOUR, bar, explain_published, measured, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, bar, ends_of, explain_published, measured, source_of
 from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row, is_published
@@ -40,12 +40,10 @@ def _panel(title: str, group: Group) -> Panel | None:
         {
             "pair": pair_label(row["ctk"], row["ctv"]),
             "decode, tokens/s": row["decode"],
-            "95 % from, tokens/s": row["decode_low"],
-            "95 % to, tokens/s": row["decode_high"],
+            **ends_of(measured(row, "decode"), "tokens/s"),
             "at depth, tokens": row["depth"],
             "mean KLD, nats": row["kld_mean"],
-            "95 % from, nats": row["kld_mean_low"],
-            "95 % to, nats": row["kld_mean_high"],
+            **ends_of(measured(row, "kld_mean"), "nats"),
             "bits per value": row["bits_per_value"],
             "beaten by": ", ".join(row["dominated_by"] or []) or None,
             "mark": source_of(row) if is_published(row) else None,

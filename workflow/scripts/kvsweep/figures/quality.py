@@ -17,8 +17,8 @@ from kvsweep.figures.labels import label_points
 from kvsweep.figures.marks import (
     PairKey,
     cross_out,
+    draw_dot,
     explain_published,
-    marker,
     pair_of,
     pairs_in_order,
     words_for,
@@ -67,20 +67,6 @@ def _height(rows: Sequence[Row]) -> float:
     return 0.9 + sum(0.28 * (2 if len(pair_label(*pair)) > 24 else 1) for pair in pairs_in_order(rows))
 
 
-def _dot(
-    axes: Axes, x: float, y: float, row: Row, *, xerr: float | None = None, yerr: float | None = None
-) -> None:
-    axes.errorbar(
-        [x],
-        [y],
-        xerr=None if xerr is None else [xerr],
-        yerr=None if yerr is None else [yerr],
-        linestyle="none",
-        label=pair_label(*pair_of(row)),
-        **marker(pair_of(row), published=is_published(row)),
-    )
-
-
 def _in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (pair_order(row["ctk"], row["ctv"]), str(row["source"])))
 
@@ -98,7 +84,7 @@ def _kld_by_pair(title: str, group: Group) -> Panel:
         for row in compared:
             place = places[pair_of(row)]
             if row["kld_mean"] > 0:
-                _dot(axes, row["kld_mean"], place, row, xerr=kld_error(row))
+                draw_dot(axes, row, row["kld_mean"], place, xerr=kld_error(row))
             else:  # has no place on a logarithmic axis, but was measured: said in words
                 axes.text(
                     low, place, f" {format_number(row['kld_mean'], 2)} (not above 0)", va="center", ha="left"
@@ -135,7 +121,7 @@ def _kld_by_bits(title: str, group: Group) -> Panel:
             )
             legend.setdefault("Pareto front of the values: none has fewer bits and a lower one", line)
         for row, (x, y) in zip(shown, places, strict=True):
-            _dot(axes, x, y, row, yerr=kld_error(row))
+            draw_dot(axes, row, x, y, yerr=kld_error(row))
         _draw_floor(axes, "y", group.rows, legend)
         cross_out(axes, [p for row, p in zip(shown, places, strict=True) if row["fallback"]], legend)
         explain_published(filter(is_published, rows), legend)
@@ -228,8 +214,8 @@ def _top1_by_pair(title: str, group: Group) -> Panel:
     def draw(axes: Axes, legend: Legend) -> None:
         places = _pair_rows(axes, rows)
         for row in rows:
-            error = in_percent(top1_error(row))
-            _dot(axes, 100 * row["top1_agreement"], places[pair_of(row)], row, xerr=error)
+            share, error = 100 * row["top1_agreement"], in_percent(top1_error(row))
+            draw_dot(axes, row, share, places[pair_of(row)], xerr=error)
         fallback = [(100 * row["top1_agreement"], places[pair_of(row)]) for row in rows if row["fallback"]]
         cross_out(axes, fallback, legend)
         explain_published(filter(is_published, rows), legend)

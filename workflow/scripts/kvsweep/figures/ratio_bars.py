@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.marks import PAPER_COLOUR, PairKey, bar, measured
+from kvsweep.figures.marks import PAPER_COLOUR, PairKey, bar, ends_of, measured
 from kvsweep.study.pairs import pair_label
 from kvsweep.tables.row import Row
 
@@ -28,8 +28,7 @@ class Bar(NamedTuple):
 def interval_numbers(row: Row) -> dict[str, float | int | None]:
     """A row's 95 % interval over rounds, for the numbers beside a figure."""
     return {
-        "95 % from, %": row["ratio_low"] and 100 * row["ratio_low"],
-        "95 % to, %": row["ratio_high"] and 100 * row["ratio_high"],
+        **ends_of(measured(row, "ratio", 100), "%"),
         "rounds": len(row["ratio_rounds"] or ()) or None,
     }
 

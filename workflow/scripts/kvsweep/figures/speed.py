@@ -21,6 +21,7 @@ from kvsweep.figures.marks import (
     PairKey,
     cross_out,
     draw_curve,
+    ends_of,
     explain_published,
     measured,
     pair_of,
@@ -106,8 +107,7 @@ def _rates(missing: dict[tuple[Any, ...], set[int]], title: str, group: Group) -
             "pair": pair_label(*pair_of(row)),
             "depth, tokens": row["depth"],
             "tokens/s": row["tokens_per_second"],
-            "95 % from, tokens/s": row["tokens_per_second_low"],
-            "95 % to, tokens/s": row["tokens_per_second_high"],
+            **ends_of(measured(row, "tokens_per_second"), "tokens/s"),
             "rounds": len(row["rounds"]) or None,
             "spread within a process, %": in_percent(row["spread_within"]),
             "mark": words_for(row),
@@ -168,13 +168,12 @@ def _differences(fallback: Mapping[tuple[Any, ...], list[Row]], title: str, grou
         {
             "pair": pair_label(*one.pair),
             "depth, tokens": row["depth"],
-            f"difference from {reference}, %": change,
-            "95 % from, %": low,
-            "95 % to, %": high,
+            f"difference from {reference}, %": change[0],
+            **ends_of(change, "%"),
             "mark": words_for(row),
         }
         for one in curves
-        for row, (change, low, high) in zip(one.cells, one.changes, strict=True)
+        for row, change in zip(one.cells, one.changes, strict=True)
     )
     return Panel(title, _HEIGHT, partial(_draw_differences, curves, str(reference), omitted), points)
 
