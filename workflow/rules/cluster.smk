@@ -24,14 +24,19 @@ def all_cores(wildcards):
 MAY_GO_TO_A_CLUSTER = any(engine.nodes for engine in STUDY.engines.values())
 
 
+def nodes_of(wildcards):
+    """The nodes that run an engine; None where jobs run on this machine."""
+    return STUDY.engines[wildcards.engine].nodes if on_a_cluster() else None
+
+
 def cores(timed):
     """The cores of a job: all of this machine, or of a node of its engine's kind, which untimed jobs share."""
     if not MAY_GO_TO_A_CLUSTER:
         return cores_here()
 
     def of_job(wildcards):
-        nodes = STUDY.engines[wildcards.engine].nodes
-        if not (on_a_cluster() and nodes):
+        nodes = nodes_of(wildcards)
+        if nodes is None:
             return all_cores(wildcards)
         return nodes.cores if timed else nodes.untimed_cores
 
@@ -41,11 +46,7 @@ def cores(timed):
 def on_nodes(key):
     """What the configuration says of an engine's nodes; empty, which asks for nothing, where it does not say."""
 
-    def of_job(wildcards):
-        nodes = STUDY.engines[wildcards.engine].nodes
-        return (getattr(nodes, key) if on_a_cluster() and nodes else None) or ""
-
-    return of_job
+    return lambda wildcards: getattr(nodes_of(wildcards), key, None) or ""
 
 
 def by_plan(figure, run_of):
@@ -67,8 +68,8 @@ def nodes_option():
         return ""
 
     def of_job(wildcards):
-        nodes = STUDY.engines[wildcards.engine].nodes
-        if not (on_a_cluster() and nodes):
+        nodes = nodes_of(wildcards)
+        if nodes is None:
             return ""
         return f" --nodes {shlex.quote(json.dumps(dataclasses.asdict(nodes)))}"
 

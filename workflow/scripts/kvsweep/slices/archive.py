@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kvsweep.errors import KvsweepError
 from kvsweep.files import not_readable
 from kvsweep.inputs.archive import DAMAGED_ZIP
 from kvsweep.slices.bundles import unpack
@@ -31,6 +30,7 @@ from kvsweep.slices.layout import (
     is_member,
     parse_json,
     parse_manifest,
+    refusing,
     shown,
 )
 from kvsweep.tables.names import MEASURED
@@ -66,12 +66,8 @@ class Contents:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The member ``name`` as a JSON object. Raise Refused, with the name, if it is none."""
-        try:
+        with refusing(name):
             found = parse_json(self.read(name))
-        except Refused:
-            raise
-        except KvsweepError as error:
-            raise Refused(f"{name}: {error}.") from None
         if not isinstance(found, dict):
             raise Refused(f"{name}: is no JSON object.")
         return found
@@ -206,10 +202,8 @@ def _contents(sizes: Mapping[str, int], read: Callable[[str], bytes], limits: Li
     """Of files and their sizes in bytes: with a manifest what that says is there, some of it in bundles."""
     if MANIFEST not in sizes:
         return Contents(tuple(sorted(name for name in sizes if is_member(name))), None, read)
-    try:
+    with refusing(MANIFEST):
         manifest = parse_manifest(read(MANIFEST), limits)
-    except KvsweepError as error:
-        raise Refused(f"{MANIFEST}: {error}.") from None
     _check_listed(manifest, sizes)
     files = Contents((), manifest, read)
     bundles = _Bundles(files, limits)
@@ -236,12 +230,8 @@ class _Bundles:
                 raise Refused(f"{bundle}: does not hold cells in their order; ask for what make slice wrote.")
             sizes = {member: self._manifest.members[member][0] for member in self._manifest.within[bundle]}
             self._name, self._held = "", {}
-            try:
+            with refusing(bundle):
                 self._held = unpack(self._files.read(bundle), sizes, self._limits.bundle_bytes)
-            except Refused:
-                raise
-            except KvsweepError as error:
-                raise Refused(f"{bundle}: {error}.") from None
             self._name = bundle
         return self._held[name]
 

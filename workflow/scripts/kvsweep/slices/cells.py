@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kvsweep.measure.record import Recorded
 from kvsweep.study.cells import Cell, QualityCell, TaskCell, ThroughputCell
 from kvsweep.tables import raw_cells
+from kvsweep.tables.set_up_rows import machine_row
 from kvsweep.tables.task_rows import item_rows
 from kvsweep.tables.where_it_ran import PEER_COLUMNS, mark_fallback
 
@@ -45,6 +47,29 @@ def rows_of(
     if isinstance(cell, TaskCell):
         found["task_items"] = item_rows(cell, recorded, build, model)
     return found
+
+
+@dataclass
+class Machine:
+    """A machine as run.json says it, the member that says it, its hosts, and how many cells it measured."""
+
+    said: dict[str, Any]
+    member: str
+    hosts: set[str] = field(default_factory=set)
+    n_cells: int = 0
+
+    @property
+    def row(self) -> Row:
+        return machine_row(self.said, self.hosts, self.n_cells)
+
+
+def count_machine(
+    machines: dict[str, Machine], rows: Sequence[Row], said: dict[str, Any], member: str
+) -> None:
+    """Count a cell, of which ``rows`` are, for its machine; ``machines`` has them by the name of their record."""
+    machine = machines.setdefault(rows[0]["machine_record"], Machine(said, member))
+    machine.n_cells += 1
+    machine.hosts |= {rows[0]["host"]} - {None}
 
 
 def complete(rows: Mapping[str, list[Row]]) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kvsweep.errors import KvsweepError
-from kvsweep.slices.layout import LIMITS, Limits, Refused, shown
+from kvsweep.slices.layout import LIMITS, Limits, Refused, refusing, shown
 from kvsweep.slices.vetting import CELL, NEEDED, problem_with
 from kvsweep.tables.schemas import TABLES
 
@@ -111,10 +111,8 @@ def read_all(tables: Mapping[str, bytes], limits: Limits = LIMITS) -> dict[str, 
     """The rows of each table. Raises Refused."""
     found = {}
     for table, data in tables.items():
-        try:
+        with refusing(member_of(table)):
             found[table] = read_given(data, table, limits)
-        except KvsweepError as error:
-            raise Refused(f"{member_of(table)}: {error}.") from None
     return found
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +22,35 @@ from kvsweep.units import format_bytes
 FORMAT = 3
 MANIFEST, CONFIGURATION = "manifest.json", "config.json"
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-_TYPE = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,149}"
-_PAIR = rf"k-{_TYPE}/v-{_TYPE}"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+TYPE = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,149}"
+_PAIR = rf"k-{TYPE}/v-{TYPE}"
 _TABLES = "|".join(MEASURED)
 _MEMBER = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(CONFIGURATION)}|tables/(?:{_TABLES})\.parquet"
-    rf"|engines/{_NAME}/build\.json|models/{_NAME}/model\.json|corpora/{_NAME}/corpus\.json"
-    rf"|(?:quality|scorer)/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/(?:against-{_NAME}/)?{_PAIR}/"
+    rf"|engines/{NAME}/build\.json|models/{NAME}/model\.json|corpora/{NAME}/corpus\.json"
+    rf"|(?:quality|scorer)/{NAME}/{NAME}/{NAME}/c[1-9][0-9]{{0,9}}/(?:against-{NAME}/)?{_PAIR}/"
     r"(?:run\.json|stdout\.log|stderr\.log)"
-    rf"|scorer/{_NAME}/{_NAME}/{_NAME}/c[1-9][0-9]{{0,9}}/(?:against-{_NAME}/)?{_PAIR}/sums\.json"
-    rf"|tasks/{_NAME}/{_NAME}/{_NAME}/{_PAIR}/(?:run\.json|items\.jsonl|server\.log)"
-    rf"|throughput/{_NAME}/{_NAME}/(?:round-(?:[2-9]|[1-9][0-9]{{1,5}})/)?d(?:0|[1-9][0-9]{{0,9}})/{_PAIR}/(?:run\.json|bench\.jsonl|stderr\.log)"
+    rf"|scorer/{NAME}/{NAME}/{NAME}/c[1-9][0-9]{{0,9}}/(?:against-{NAME}/)?{_PAIR}/sums\.json"
+    rf"|tasks/{NAME}/{NAME}/{NAME}/{_PAIR}/(?:run\.json|items\.jsonl|server\.log)"
+    rf"|throughput/{NAME}/{NAME}/(?:round-(?:[2-9]|[1-9][0-9]{{1,5}})/)?d(?:0|[1-9][0-9]{{0,9}})/{_PAIR}/(?:run\.json|bench\.jsonl|stderr\.log)"
 )
 _BUNDLE = re.compile(r"records/[0-9]{4}\.tar\.xz")
 
 
 class Refused(KvsweepError):
     """A slice that is not read; the message names the member."""
+
+
+@contextmanager
+def refusing(member: str) -> Iterator[None]:
+    """Make Refused, which names the member, of a KvsweepError that is the end of a sentence about it."""
+    try:
+        yield
+    except Refused:
+        raise
+    except KvsweepError as error:
+        raise Refused(f"{member}: {error}.") from None
 
 
 @dataclass(frozen=True)

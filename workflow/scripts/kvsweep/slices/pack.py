@@ -22,7 +22,17 @@ from kvsweep.errors import KvsweepError
 from kvsweep.machine.description import machine_record
 from kvsweep.measure.record import Recorded, read_recorded
 from kvsweep.slices import bundles
-from kvsweep.slices.cells import RECORD, TABLES_OF_CELLS, Row, complete, is_scored, place_of, rows_of
+from kvsweep.slices.cells import (
+    RECORD,
+    TABLES_OF_CELLS,
+    Machine,
+    Row,
+    complete,
+    count_machine,
+    is_scored,
+    place_of,
+    rows_of,
+)
 from kvsweep.slices.layout import CONFIGURATION, FORMAT, LIMITS, MANIFEST, Limits
 from kvsweep.slices.of_machine import Study
 from kvsweep.slices.private import Private
@@ -31,7 +41,7 @@ from kvsweep.study.cells import Cell
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.scored import SUMS, sums_of
-from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
+from kvsweep.tables.set_up_rows import engine_row, model_row
 
 # What the text of a path changes, and nothing that was measured.
 _TEXTS = (
@@ -81,7 +91,7 @@ def write_slice(path: Path, study: Study, private: Private, version: str, limits
         for name, value in said.items():
             add(name, as_json(value))
         rows: dict[str, list[Row]] = {table: [] for table in TABLES_OF_CELLS}
-        machines: dict[str, tuple[dict[str, Any], set[str], int]] = {}
+        machines: dict[str, Machine] = {}
         waiting: dict[str, bytes] = {}
         for cell in sorted(study.cells, key=place_of):
             build, model = said[f"engines/{cell.engine}/build.json"], said[f"models/{cell.model}/model.json"]
@@ -96,13 +106,13 @@ def write_slice(path: Path, study: Study, private: Private, version: str, limits
                 rows[table] += of_table
             of_cell = found[cell.kind]
             held.statuses[_status(of_cell)] += 1
-            _count_machine(machines, of_cell, machine)
+            count_machine(machines, of_cell, machine, str(cell.directory))
         bundle(waiting)
         complete(rows)
         every = rows | {
             "engines": [engine_row(said[f"engines/{name}/build.json"]) for name in study.engines],
             "models": [model_row(said[f"models/{name}/model.json"]) for name in study.models],
-            "machines": [machine_row(*machines[record]) for record in sorted(machines)],
+            "machines": [machine.row for _, machine in sorted(machines.items())],
         }
         for name, of_table in sorted(every.items()):
             add(f"tables/{name}.parquet", _parquet([with_plain_quotes(row) for row in of_table], name))
@@ -187,14 +197,6 @@ def _measured(rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
 def _status(rows: list[Row]) -> str:
     statuses = [row["status"] for row in rows]
     return next((status for status in statuses if status != "measured"), "measured")
-
-
-def _count_machine(
-    machines: dict[str, tuple[dict[str, Any], set[str], int]], rows: list[Row], machine: dict[str, Any]
-) -> None:
-    record = rows[0]["machine_record"]
-    _, hosts, n_cells = machines.get(record, (machine, set(), 0))
-    machines[record] = (machine, hosts | {machine["host"]} if machine.get("host") else hosts, n_cells + 1)
 
 
 def _parquet(rows: list[Row], name: str) -> bytes:

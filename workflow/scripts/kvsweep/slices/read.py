@@ -18,9 +18,11 @@ from kvsweep.slices.archive import Contents, open_slice
 from kvsweep.slices.cells import (
     RECORD,
     TABLES_OF_CELLS,
+    Machine,
     Row,
     cells_in,
     complete,
+    count_machine,
     is_scored,
     members_of,
     rows_of,
@@ -34,7 +36,7 @@ from kvsweep.tables.published import OtherRows
 from kvsweep.tables.raw_cells import check_identity
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.scored import SUMS
-from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
+from kvsweep.tables.set_up_rows import engine_row, model_row
 
 RAW, GIVEN = "raw", "tables"
 TABLES_OF_SET_UP = ("engines", "models", "machines")
@@ -92,7 +94,7 @@ def rows_in(contents: Contents, limits: Limits = LIMITS, read_tables: ReadTables
             "wrote, a results directory, or the directory of the tables."
         )
     rows: dict[str, list[Row]] = {table: [] for table in TABLES_OF_CELLS}
-    manifests, machines = _Manifests(contents), dict[str, _Machine]()
+    manifests, machines = _Manifests(contents), dict[str, Machine]()
     files = Counter(name.rpartition("/")[0] for name in contents.names)
     for directory, cell in cells.items():
         # A record with all that rows are made of; without it the tables say what was measured.
@@ -101,15 +103,14 @@ def rows_in(contents: Contents, limits: Limits = LIMITS, read_tables: ReadTables
         run, found = _raw(contents, directory, cell, manifests)
         for table, of_table in found.items():
             rows[table] += of_table
-        of_cell = found[cell.kind]
-        machine = machines.setdefault(
-            of_cell[0]["machine_record"], _Machine(run["machine"], f"{directory}/{RECORD}", set())
-        )
-        machine.n_cells += 1
-        machine.hosts |= {host for row in of_cell[:1] if (host := row["host"]) is not None}
+        count_machine(machines, found[cell.kind], run["machine"], f"{directory}/{RECORD}")
     complete(rows)
     rows["engines"], rows["models"] = manifests.rows("engines"), manifests.rows("models")
-    rows["machines"] = [row for one in machines.values() for row in one.rows()]
+    rows["machines"] = [
+        row
+        for one in machines.values()
+        for row in _checked(lambda one=one: {"machines": [one.row]}, one.member)["machines"]  # type: ignore[misc]
+    ]
     for table, made in rows.items():
         raw = {_cell_of(row, table) for row in made}
         there = [manifests.complete(row, table) for row in given.get(table, ())]
@@ -220,22 +221,6 @@ def _family(build: Mapping[str, Any]) -> str | None:
     except _NO_RECORD:
         return None
     return None if found is None or problem_of_text(found) is not None else found
-
-
-@dataclass
-class _Machine:
-    """A machine as run.json says it, the hosts and the number of cells, and the member that says it."""
-
-    said: dict[str, Any]
-    member: str
-    hosts: set[str]
-    n_cells: int = 0
-
-    def rows(self) -> list[Row]:
-        def made() -> dict[str, list[Row]]:
-            return {"machines": [machine_row(self.said, self.hosts, self.n_cells)]}
-
-        return _checked(made, self.member)["machines"]
 
 
 def _cell_of(row: Row, table: str) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.slices.layout import shown
+from kvsweep.slices.layout import NAME, TYPE, shown
 from kvsweep.study.pairs import Pair
 from kvsweep.study.tasks import KINDS
 from kvsweep.tables.schemas import TABLES
@@ -43,8 +43,6 @@ CELL = {
 QUOTED = ("log_line", "reason", "fallback_why", "answer", "expected", "problem")
 
 _NAMES = ("engine", "model", "corpus", "task")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,149}")
 _MOST_CHARACTERS = {"command": 16_384, "files": 1024}
 _MANY_CHARACTERS, _MOST_ITEMS = 2048, 100_000
 # These turn the direction of writing, so that what is read is not what is there.
@@ -91,13 +89,13 @@ def problem_with(row: Mapping[str, Any], table: str) -> str | None:
         if value is not None and (problem := _problem_of(value, column, schema.field(column))) is not None:
             return f"{column} {problem}"
     for column in _NAMES:
-        if row.get(column) is not None and not _NAME.fullmatch(row[column]):
+        if row.get(column) is not None and not re.fullmatch(NAME, row[column]):
             return f"{column} is no name"
     return _problem_of_cell(row, table) if "ctk" in CELL[table] else None
 
 
 def _problem_of_cell(row: Mapping[str, Any], table: str) -> str | None:
-    if not (_TYPE.fullmatch(row["ctk"]) and _TYPE.fullmatch(row["ctv"])):
+    if not (re.fullmatch(TYPE, row["ctk"]) and re.fullmatch(TYPE, row["ctv"])):
         return f"{shown(row['ctk'])} or {shown(row['ctv'])} is no cache type"
     try:
         Pair.parse(f"{row['ctk']}/{row['ctv']}")

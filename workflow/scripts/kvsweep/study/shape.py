@@ -7,7 +7,7 @@ Each class is one mapping of the YAML file. From here come the checks, the sente
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -36,39 +36,32 @@ from kvsweep.study.values import (
     Tokens,
 )
 
+T = TypeVar("T")
+
 # -- what is measured -------------------------------------------------------------------------------------------------
 
-Windows = Annotated[
-    Annotated[Positive, Tag("number")] | Annotated[dict[Any, Positive], Tag("by context")],
-    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "number"),
+# One value for every context, or one for each.
+ByContext = Annotated[
+    Annotated[T, Tag("everywhere")] | Annotated[dict[Any, T], Tag("by context")],
+    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "everywhere"),
 ]
-
-
 Method = Literal["perplexity", "scorer"]
-_Methods = Annotated[
+Methods = Annotated[
     Annotated[Method, Tag("one")] | Annotated[Some[Method], Tag("several")],
     Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
-]
-Methods = Annotated[
-    Annotated[_Methods, Tag("everywhere")] | Annotated[dict[Any, _Methods], Tag("by context")],
-    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "everywhere"),
-]
-PositionsByContext = Annotated[
-    Annotated[Positions, Tag("everywhere")] | Annotated[dict[Any, Positions], Tag("by context")],
-    Discriminator(lambda value: "by context" if isinstance(value, Mapping) else "everywhere"),
 ]
 
 
 @dataclass(frozen=True, config=CHECKED)
 class QualityEntry(Section):
     contexts: tuple[Tokens, ...] = Field(description="lengths of a window, in tokens")
-    chunks: Windows = Field(description="windows to score, at every context or by context")
-    method: Methods = Field(
+    chunks: ByContext[Positive] = Field(description="windows to score, at every context or by context")
+    method: ByContext[Methods] = Field(
         default="perplexity",
         description="perplexity (llama.cpp's own tool, with a file of log-probabilities), scorer (kvsweep's, without), "
         "or a list of both; at every context or by context, at those not named perplexity",
     )
-    positions: PositionsByContext = Field(
+    positions: ByContext[Positions] = Field(
         default="half",
         validate_default=True,
         description="what the scorer scores of a window: half (the second half, as llama-perplexity does) or blocks "
