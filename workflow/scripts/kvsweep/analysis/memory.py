@@ -14,14 +14,18 @@ from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import SET_UP, Row, Why, pair_of, problem_with, ran_as
 from kvsweep.units import format_bytes, format_count
 
+_OF_PAIR = (*SET_UP, "ctk", "ctv")
+_BEYOND_ACCOUNT = "ran out although it fits"
+_SURPRISES = {("oom", True): _BEYOND_ACCOUNT, ("measured", False): "ran although it does not fit"}
+
 
 def memory(throughput: Iterable[Row], models: Iterable[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``memory``: each throughput cell."""
     rows = list(throughput)
     known = memory_of(rows, models)
     found = []
-    for key, cell in by_columns(rows, (*SET_UP, "ctk", "ctv", "depth")).items():
-        shared = dict(zip((*SET_UP, "ctk", "ctv", "depth"), key, strict=True))
+    for key, cell in by_columns(rows, (*_OF_PAIR, "depth")).items():
+        shared = dict(zip((*_OF_PAIR, "depth"), key, strict=True))
         found.append(shared | _cell(cell, known[key[: len(SET_UP)]]))
     return found
 
@@ -33,7 +37,6 @@ def _cell(rows: Sequence[Row], set_up: SetUpMemory) -> dict[str, Any]:
     remarks = [str(problem) for problem in problems if problem and problem.why != Why.NOT_MEASURED]
     pair = pair_of(rows[0])
     needs = set_up.needs(pair, context_of(rows))
-    logged = [row["kv_bytes"] for row in rows if row["kv_bytes"] and not any(map(ran_as, rows))]
     found: dict[str, Any] = {
         "status": status,
         "remark": "; ".join(remarks) or None,
@@ -41,21 +44,18 @@ def _cell(rows: Sequence[Row], set_up: SetUpMemory) -> dict[str, Any]:
         "machine_memory_bytes": set_up.available,
         "kv_bytes_per_token": set_up.bytes_per_token(pair),
     }
+    logged = [row["kv_bytes"] for row in rows if row["kv_bytes"] and not any(map(ran_as, rows))]
     if logged:
         found |= {"kv_bytes": max(logged), "kv_from": "log"}
     elif needs is not None:
         found |= {"kv_bytes": needs.kv, "kv_from": "computed"}
     if needs is None:
         return found
-    found |= {"compute_bytes": needs.compute, "compute_from": needs.compute_from}
-    if set_up.weights is not None:
-        found["needed_bytes"] = set_up.weights + found["kv_bytes"] + needs.recurrent + (needs.compute or 0)
-        if set_up.available is not None and not needs.is_beyond:
-            found["fits"] = found["needed_bytes"] <= set_up.available
-            if status == "oom" and found["fits"]:
-                found["surprise"] = "ran out although it fits"
-            elif status == "measured" and not found["fits"]:
-                found["surprise"] = "ran although it does not fit"
+    needs = needs._replace(kv=found["kv_bytes"])
+    found |= {"compute_bytes": needs.compute, "compute_from": needs.compute_from, "needed_bytes": needs.known}
+    if set_up.available is not None and needs.total is not None:
+        found["fits"] = needs.total <= set_up.available
+        found["surprise"] = _SURPRISES.get((status, found["fits"]))
     return found
 
 
@@ -70,29 +70,20 @@ def largest_contexts(
         set_up = known[key]
         ran_out = any(row["status"] == "oom" for row in of_set_up)
         edge = _edge(memory(of_set_up, models)) if ran_out else None
-        sizes = [(size, "from the configuration") for size in memories if size != set_up.available]
-        if set_up.available is not None:
-            sizes.insert(0, (set_up.available, "the machine's own"))
-        for pair, of_pair in by_columns(of_set_up, ("ctk", "ctv")).items():
-            shared = dict(zip(SET_UP, key, strict=True)) | dict(zip(("ctk", "ctv"), pair, strict=True))
-            shared |= {
+        own = [] if set_up.available is None else [(set_up.available, "the machine's own", edge)]
+        others = [(size, "from the configuration", None) for size in memories if size != set_up.available]
+        for of_pair in by_columns(of_set_up, ("ctk", "ctv")).values():
+            pair = pair_of(of_pair[0])
+            deep = [row["depth"] for row in of_pair if problem_with(row) is None]
+            out = [row["depth"] for row in of_pair if row["status"] == "oom"]
+            shared = {name: of_pair[0][name] for name in _OF_PAIR} | {
                 "weights_bytes": set_up.weights,
                 "n_ctx_train": set_up.n_ctx_train,
-                "kv_bytes_per_token": set_up.bytes_per_token(Pair(*pair)),
-                "deepest_measured": max(
-                    (row["depth"] for row in of_pair if problem_with(row) is None), default=None
-                ),
-                "shallowest_oom": min(
-                    (row["depth"] for row in of_pair if row["status"] == "oom"), default=None
-                ),
+                "kv_bytes_per_token": set_up.bytes_per_token(pair),
+                "deepest_measured": max(deep, default=None),
+                "shallowest_oom": min(out, default=None),
             }
-            found += [
-                shared
-                | _largest(
-                    set_up, Pair(*pair), size, origin, edge if origin != "from the configuration" else None
-                )
-                for size, origin in sizes
-            ]
+            found += [shared | _largest(set_up, pair, *of_size) for of_size in (*own, *others)]
     return found
 
 
@@ -124,7 +115,7 @@ def _largest(set_up: SetUpMemory, pair: Pair, size: int, origin: str, edge: str 
 def _edge(cells: Iterable[Row]) -> str | None:
     """Where memory really ended, if any cell ran out although it fits by this account."""
     cells = [cell for cell in cells if cell.get("kv_bytes")]
-    if not any(cell.get("surprise") == "ran out although it fits" for cell in cells):
+    if not any(cell.get("surprise") == _BEYOND_ACCOUNT for cell in cells):
         return None
     out = min(cell["kv_bytes"] for cell in cells if cell["status"] == "oom")
     ran = max((cell["kv_bytes"] for cell in cells if cell["status"] == "measured"), default=None)

@@ -18,8 +18,8 @@ Not counted: what the driver keeps for itself, other programs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from kvsweep.analysis.set_ups import bits_by_side, by_columns, model_of
 from kvsweep.engine.sizes import N_UBATCH, PADDED_CELLS, SHARED_MEMORY, padded, window_cells
@@ -34,8 +34,7 @@ _NOT_KNOWN_BEYOND = "not known beyond "
 _LARGEST = 1 << 32  # tokens: further than anybody looks
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(NamedTuple):
     """Bytes; None is not known. ``compute_from`` says where the compute buffers' size was logged, or from where on it
     is not known. ``kv`` is without the state of recurrent layers."""
 
@@ -46,20 +45,21 @@ class Needs:
     compute_from: str | None
 
     @property
+    def known(self) -> int | None:
+        """The sum of what is known; None without weights."""
+        return None if self.weights is None else self.weights + self.kv + self.recurrent + (self.compute or 0)
+
+    @property
     def total(self) -> int | None:
-        """The sum of what is known; None without weights, and where compute buffers are known, but not of this
-        context."""
-        if self.weights is None or self.is_beyond:
-            return None
-        return self.weights + self.kv + self.recurrent + (self.compute or 0)
+        """The same; None, too, where compute buffers are known, but not of this context."""
+        return None if self.is_beyond else self.known
 
     @property
     def is_beyond(self) -> bool:
         return self.compute_from is not None and self.compute_from.startswith(_NOT_KNOWN_BEYOND)
 
 
-@dataclass(frozen=True)
-class _Cache:
+class _Cache(NamedTuple):
     """A KV cache that grows with the context, or to a number of ``most`` cells."""
 
     bytes_per_cell: float
@@ -69,8 +69,7 @@ class _Cache:
         return self.bytes_per_cell * (cells if self.most is None else min(cells, self.most))
 
 
-@dataclass(frozen=True)
-class Largest:
+class Largest(NamedTuple):
     """The largest context that fits, and its needs. ``is_known`` is false if a larger one may fit, too: ``context``
     is the last one of which the compute buffers are known."""
 
@@ -93,33 +92,30 @@ class SetUpMemory:
         logged = [row["model_buffer_bytes"] for row in rows if row["model_buffer_bytes"]]
         self.weights: int | None = max(logged) if logged else model["file_bytes"] if model else None
         self.available = available_bytes(rows)
-        states = [
-            row["recurrent_bytes"]
-            for row in (*rows, *([model] if model else []))
-            if row.get("recurrent_bytes")
-        ]
-        self.recurrent: int = states[0] if states else 0
-        self._caches: dict[Pair, tuple[_Cache, ...]] = {}
+        states = (row.get("recurrent_bytes") for row in (*rows, *([model] if model else [])))
+        self.recurrent: int = next(filter(None, states), 0)
         as_asked = [row for row in rows if ran_as(row) is None]
-        for pair, of_pair in by_columns(as_asked, ("ctk", "ctv")).items():
-            caches = _from_header(of_pair, model) or _from_log(of_pair)
-            if caches:
-                self._caches[Pair(*pair)] = caches
-
+        caches = {
+            Pair(*pair): _from_header(of_pair, model) or _from_log(of_pair)
+            for pair, of_pair in by_columns(as_asked, ("ctk", "ctv")).items()
+        }
+        self._caches = {pair: found for pair, found in caches.items() if found}
         # One size for each depth, that of its larger test: how the buffers grow shows within the deepest cell alone.
         self._compute: dict[Pair, dict[int, float]] = {}
-        cells = by_columns(as_asked, ("ctk", "ctv", "depth")).values()
-        for cell in cells:
-            sizes = [row["compute_buffer_bytes"] for row in cell if row["compute_buffer_bytes"]]
-            if sizes:
-                self._compute.setdefault(pair_of(cell[0]), {})[context_of(cell)] = max(sizes)
-        self._slopes = {
-            key: slope for cell in cells if (key := _key(cell)) and (slope := _slope(cell)) is not None
-        }
+        # Bytes that a token more adds, by a cell's two tests.
+        self._slopes: dict[tuple[Pair, int], float] = {}
+        for cell in by_columns(as_asked, ("ctk", "ctv", "depth")).values():
+            buffers = [(context_of([row]), row["compute_buffer_bytes"]) for row in cell]
+            if sizes := {context: size for context, size in buffers if size}:
+                pair, context, low, high = pair_of(cell[0]), context_of(cell), min(sizes), max(sizes)
+                self._compute.setdefault(pair, {})[context] = max(sizes.values())
+                # A context that is smaller than a micro-batch has smaller buffers for another reason.
+                if N_UBATCH <= low < high:
+                    self._slopes[pair, context] = (sizes[high] - sizes[low]) / (high - low)
         between = [
             (points[high] - points[low]) / (high - low)
             for points in self._compute.values()
-            for low, high in zip(sorted(points), sorted(points)[1:], strict=False)
+            for low, high in pairwise(sorted(points))
         ]
         self._steepest = max((*self._slopes.values(), *between, 0.0))
 
@@ -236,7 +232,7 @@ def _from_log(rows: Sequence[Row]) -> tuple[_Cache, ...]:
     if not logged:
         return ()
     row = max(logged, key=lambda row: row["depth"] + row["n_tokens"])
-    context = padded(row["depth"] + row["n_tokens"], PADDED_CELLS)
+    context = context_of([row])
     columns = ("cache_kinds", "cache_cells", "cache_streams", "cache_bytes")
     caches = []
     for kind, cells, streams, size in zip(*(row[name] for name in columns), strict=True):
@@ -244,24 +240,6 @@ def _from_log(rows: Sequence[Row]) -> tuple[_Cache, ...]:
             return ()
         caches.append(_Cache(size / (cells * streams), cells if kind == WINDOW and cells < context else None))
     return tuple(caches)
-
-
-def _key(cell: Sequence[Row]) -> tuple[Pair, int]:
-    return pair_of(cell[0]), context_of(cell)
-
-
-def _slope(cell: Sequence[Row]) -> float | None:
-    """Bytes that a token more adds to the compute buffers, by a cell's two tests; None where they do not tell. A
-    context that is smaller than a micro-batch has smaller buffers for another reason."""
-    sizes = {
-        padded(row["depth"] + row["n_tokens"], PADDED_CELLS): row["compute_buffer_bytes"]
-        for row in cell
-        if row["compute_buffer_bytes"]
-    }
-    if len(sizes) < 2 or min(sizes) < N_UBATCH:
-        return None
-    low, high = min(sizes), max(sizes)
-    return float(sizes[high] - sizes[low]) / (high - low)
 
 
 def available_bytes(rows: Iterable[Row]) -> int | None:
