@@ -27,22 +27,39 @@ KL_DIVERGENCE, RECALL = "its KL divergence", "its recall"  # among what is missi
 
 
 @dataclass(frozen=True)
-class Judgement:
+class _Findings:
+    """What speaks against a candidate, what is not known of it, and what was measured but not told from its limit."""
+
+    against: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        if self.against:
+            return NOT_FEASIBLE
+        return NO_DATA if self.missing else OPEN if self.unclear else FEASIBLE
+
+    @property
+    def why(self) -> str:
+        if self.missing and not self.against:
+            return f"not known: {'; '.join(self.missing)}"
+        return "; ".join(self.against or self.unclear)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement(_Findings):
     """What one workload makes of one candidate."""
 
     candidate: Candidate
-    verdict: str
-    why: str
-    missing: tuple[str, ...] = ()
-    unclear: tuple[str, ...] = ()  # what was measured, but not told from its limit
-    prefill: Duration | None = None
-    decode: Duration | None = None
-    needed: int | None = None
-    reach: int | None = None  # goal context: the deepest depth that counts
-    kld: Value | None = None
-    kld_depth: int | None = None  # tokens in the cache that it is of; None: a whole window
-    recommended: int | None = None  # goal context: what fits, and no more than the model was trained for
-    recall: Recall | None = None
+    prefill: Duration | None
+    decode: Duration | None
+    needed: int | None
+    reach: int | None  # goal context: the deepest depth that counts
+    kld: Value | None
+    kld_depth: int | None  # tokens in the cache that it is of; None: a whole window
+    recommended: int | None  # goal context: what fits, and no more than the model was trained for
+    recall: Recall | None
 
     @property
     def request(self) -> Duration | None:
@@ -67,27 +84,6 @@ def judge_all(
         return [_judge(one, workload, memory, one.kld, None) for one in candidates]
     known = at_depth | ({} if BASELINE_PAIR in at_depth else {BASELINE_PAIR: exactly(0.0)})
     return [_judge(one, workload, memory, known.get(one.pair), answer) for one in candidates]
-
-
-@dataclass(frozen=True)
-class _Findings:
-    """What speaks against a candidate, what is not known of it, and what was measured but not told from its limit."""
-
-    against: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unclear: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        if self.against:
-            return NOT_FEASIBLE
-        return NO_DATA if self.missing else OPEN if self.unclear else FEASIBLE
-
-    @property
-    def why(self) -> str:
-        if self.missing and not self.against:
-            return f"not known: {'; '.join(self.missing)}"
-        return "; ".join(self.against or self.unclear)
 
 
 def _judge(
@@ -125,11 +121,8 @@ def _judge(
         elif needed > workload.memory_bytes:
             found.against.append(f"needs {format_bytes(needed)} of {format_bytes(workload.memory_bytes)}")
     return Judgement(
-        candidate,
-        found.verdict,
-        found.why,
-        missing=tuple(found.missing),
-        unclear=tuple(found.unclear),
+        **vars(found),
+        candidate=candidate,
         prefill=prefill,
         decode=decode,
         needed=needed,
