@@ -25,15 +25,15 @@ from kvsweep.analysis.k_or_v import k_or_v
 from kvsweep.analysis.memory import largest_contexts, memory
 from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.repetitions import repetitions
+from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.analysis.speed import over_rounds, speeds
-from kvsweep.analysis.storage import read_table, write_answers
+from kvsweep.analysis.storage import read_table
 from kvsweep.analysis.task_shares import task_shares
 from kvsweep.analysis.workloads import deepest_measured, up_to
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
 from kvsweep.tables import storage
 from kvsweep.tables.row import Row, is_published, one_method, pair_of
-from kvsweep.tables.schemas import TASK_ITEMS, TASKS
 
 
 def main() -> None:
@@ -41,14 +41,11 @@ def main() -> None:
     tables: Path = arguments.tables
 
     def write(name: str, rows: Iterable[dict[str, Any]]) -> None:
-        write_answers(tables, name, rows)
+        storage.write_rows(tables, name, rows, ANALYSIS[name])
 
-    processes, by_all_methods, models = (
-        read_table(tables, name).to_pylist() for name in ("throughput", "quality", "models")
-    )
-    tasks, items = (
-        storage.read_table(tables, name, if_absent=schema).to_pylist()
-        for name, schema in (("tasks", TASKS), ("task_items", TASK_ITEMS))
+    processes, by_all_methods, models, tasks, items = (
+        read_table(tables, name).to_pylist()
+        for name in ("throughput", "quality", "models", "tasks", "task_items")
     )
     write("repetitions", repetitions(processes))
     throughput, quality = over_rounds(processes), one_method(by_all_methods)
