@@ -24,7 +24,10 @@ _BESIDE_A_BAR_SECONDS = 60.0
 
 
 class Progress:
-    """Says now and then how far it is, how fast, and how long the rest takes; for the log where there is a bar."""
+    """Says from time to time how far a transfer is, how fast it is, and how long the rest takes.
+
+    Where a progress bar is shown it says so less often, for the log.
+    """
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Progress:
 
 
 def reason_of(error: BaseException) -> str:
-    """The system's own word for what is wrong with the connection. Not the exception's text: it repeats the address."""
+    """What is wrong with the connection, in the system's own words. The exception's text would repeat the address."""
     seen: list[BaseException] = []
     todo: list[object] = [error]
     while todo:

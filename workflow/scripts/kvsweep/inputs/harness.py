@@ -20,9 +20,9 @@ _PYTHONS = ((3, 10), (3, 13))
 
 
 def packages(directory: Path, base: Path, tell: Callable[[str], None]) -> Path:
-    """The Python of an environment with what ``requirements/harness.txt`` pins; made if no study beside has it.
+    """The Python of an environment that has what ``requirements/harness.txt`` pins.
 
-    Raises KvsweepError.
+    It is made unless this study or one beside it has such an environment. Raises KvsweepError.
     """
     pinned = f"packages-{sha256(REQUIREMENTS)[:16]}"
     results = directory.parent
@@ -54,7 +54,7 @@ def _run(*command: str) -> None:
 
 
 def tree(url: str, commit: str, directory: Path, where: str, base: Path, only: str | None = None) -> Path:
-    """A commit's files, fetched once. Raises KvsweepError."""
+    """The directory with the files of a commit. They are fetched once. Raises KvsweepError."""
     place = directory / commit[:12]
     if not place.is_dir():
         beside = directory / f".{commit[:12]}"

@@ -50,12 +50,12 @@ def fetch(package: str, version: str, digest: str, directory: Path, where: str) 
 
 
 def run_pip(*command: str) -> subprocess.CompletedProcess[str]:
-    """pip, or venv before it: asks nobody, and has what it says on both streams in ``stdout``."""
+    """Run pip, or venv before it, so that it asks nobody. ``stdout`` has what it says on both streams."""
     return run_to_its_end(command, together=True)
 
 
 def _sentence(output: str, package: str, version: str, digest: str, where: str) -> str:
-    """What pip's refusal means."""
+    """The sentence that says what pip's refusal means."""
     got = re.search(r"Got\s+([0-9a-f]{64})", output)
     if got:
         return (

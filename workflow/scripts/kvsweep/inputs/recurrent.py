@@ -46,7 +46,7 @@ class HeaderValues:
         return self.values.get(f"{self.architecture}.{key}", default)
 
     def of_layers(self, given: Any) -> list[int]:
-        """A number of each layer, which the header gives for all of them or one by one."""
+        """The number of each layer. A header gives one number for all layers, or a list."""
         listed = [int(n) for n in given] if isinstance(given, list) else [int(given)]
         return (listed * self.n_layers)[: self.n_layers]
 

@@ -33,7 +33,7 @@ class Remote:
 
     @property
     def key(self) -> str:
-        """Tells this file from others in what is left of a download; a hash, because an address may be a secret."""
+        """A name by which this file's unfinished download is known: a hash, because an address may be a secret."""
         return hashlib.sha256(self.url.encode()).hexdigest()
 
     @property
@@ -60,7 +60,7 @@ class Remote:
 
 
 def plain_answer(response: requests.Response) -> Answer:
-    """What the usual headers say. A weak ETag or none at all makes the date the version."""
+    """What the usual headers say of a file. If the ETag is weak or missing, the date is the version."""
     headers = response.headers
     etag = headers.get("ETag", "")
     version = etag if etag.startswith('"') else headers.get("Last-Modified")

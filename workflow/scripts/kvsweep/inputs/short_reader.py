@@ -17,7 +17,8 @@ _LONG = 4096
 
 
 class ShortReader(GGUFReader):
-    """Of a list of more than ``_LONG`` items ``data`` has the right length, and its items are not there."""
+    """A reader that skips the items of lists longer than ``_LONG``: their ``data`` has the right length and no
+    items."""
 
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
         if raw_type == GGUFValueType.ARRAY:
@@ -28,7 +29,7 @@ class ShortReader(GGUFReader):
         return super()._get_field_parts(orig_offs, raw_type)
 
     def _size_of_items(self, start: int, kind: GGUFValueType, number: int) -> int:
-        """Bytes. Raises ValueError where the file is too short for so many."""
+        """How many bytes the items take. Raises ValueError where the file is too short for so many."""
         simple = self.gguf_scalar_to_np.get(kind)
         if simple is not None:
             end = start + number * np.dtype(simple).itemsize
@@ -41,7 +42,7 @@ class ShortReader(GGUFReader):
         return end - start
 
     def _end_of_texts(self, start: int, number: int) -> int:
-        """Each is its length, in 8 bytes, and so many bytes. May lie behind the file's end."""
+        """Where the texts end, which may be behind the file's end. A text is its length, in 8 bytes, and its bytes."""
         content = memoryview(cast(Any, self.data))
         order: Literal["little", "big"] = "big" if self.endianess == GGUFEndian.BIG else "little"
         end = start

@@ -62,11 +62,11 @@ def run_to_its_end(
     together: bool = False,
     hear: Callable[[str], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """``subprocess.run`` of a program that asks nobody, with all that it starts in a group of its own.
+    """Run a program that asks nobody, in a process group of its own, and wait for its end.
 
-    ``together`` has what it says on both streams in ``stdout``; ``hear`` is called with each line as it comes, and
-    ``stdout`` is empty then. On SIGINT, SIGTERM or SIGHUP the group is killed, and
-    KeyboardInterrupt raised; also where this program is killed itself. Raises OSError where it cannot be started.
+    ``together`` joins both streams in ``stdout``. ``hear`` gets each line as it comes, and ``stdout`` is empty then. On
+    SIGINT, SIGTERM or SIGHUP the group is killed and KeyboardInterrupt raised; the group also ends if this program is
+    killed. Raises OSError if the program cannot be started.
     """
     try:
         with ending_signals() as signals, guard() as watch:
@@ -104,9 +104,9 @@ GUARD = ["/bin/sh", "-c", 'read -r group && { read -r _ || kill -s KILL -- "-$gr
 def guard() -> Iterator[Callable[[], None]]:
     """A process that kills a group when this program disappears without having said so.
 
-    The group is that of the program that is started with what this gives as its ``preexec_fn`` and in a session of its
-    own: it tells the guard of itself before it becomes that program, so that there is no moment at which a kill of this
-    one leaves it. That is safe beside other threads: it takes no lock.
+    This gives a function for the ``preexec_fn`` of a program that is started in a session of its own. That program
+    tells the guard its group before it becomes the program, so that at no moment a kill of this one leaves it. The
+    function is safe beside other threads, because it takes no lock.
     """
     guard = subprocess.Popen(
         # `kill -s KILL --`: dash does not take `kill -KILL --`.

@@ -70,7 +70,7 @@ def remarks(conditions: Conditions) -> list[str]:
 
 
 def _battery() -> tuple[str | None, int | None]:
-    """Where a Linux machine with a battery has its power from, in macOS's words, and how full the battery is."""
+    """Where a Linux machine with a battery gets its power, in macOS's words, and how full the battery is in percent."""
     try:
         battery = psutil.sensors_battery()
     except OSError:

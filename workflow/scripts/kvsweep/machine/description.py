@@ -80,8 +80,10 @@ def gpu_limit_bytes() -> int | None:
 
 
 def machine_record(machine: Mapping[str, Any]) -> str:
-    """A short name for a machine as it was: another driver or power limit is another record, another node of the same
-    kind is not. ``machine`` is what run.json says of it."""
+    """A short name for a machine in one state. Another driver or power limit gives another name.
+
+    Nodes of one kind share a name. ``machine`` is what run.json says of it.
+    """
     same = {key: value for key, value in machine.items() if key not in _OF_THE_HOST}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -80,9 +80,9 @@ def find_gpus(probe: Probe = output) -> tuple[Gpu, ...]:
 
 
 def read_nvidia(probe: Probe = output) -> tuple[Gpu, ...]:
-    """NVIDIA's devices; of one that is sliced (MIG) the slice that a process gets.
+    """NVIDIA's devices. Of a device that is sliced (MIG) it is the slice that a process gets.
 
-    nvidia-smi answers nothing where it does not know one of the fields: then they are asked for one by one.
+    nvidia-smi answers nothing if it does not know one of the fields; then each field is asked for by itself.
     """
     found = nvidia_gpus(probe(*NVIDIA))
     if not found:
@@ -117,8 +117,11 @@ def nvidia_gpus(text: str | None, fields: Sequence[str] = _STATIC) -> tuple[Gpu,
 
 
 def nvidia_slices(text: str | None, visible: str = "") -> tuple[str | None, ...]:
-    """Each device's profile (``3g.40gb``) of the slice that a process gets, in what ``NVIDIA_LIST`` printed; None where
-    a device is not sliced. That is the one named by ``visible`` (CUDA_VISIBLE_DEVICES), and without one the first."""
+    """The profile (``3g.40gb``) of the slice that a process gets of each device, from what ``NVIDIA_LIST`` printed.
+
+    None for a device that is not sliced. ``visible`` (CUDA_VISIBLE_DEVICES) names the slice; without it a process gets
+    the first one.
+    """
     slices: list[list[tuple[str, str]]] = []
     for line in (text or "").splitlines():
         if re.match(r"GPU \d+: ", line):
@@ -174,7 +177,7 @@ def amd_gpus(text: str | None) -> tuple[Gpu, ...]:
 
 
 def _partition(device: object) -> list[str]:
-    """How a device is divided: ``CPX/NPS4``; nothing where it is whole, as one memory."""
+    """How a device is divided, as ``CPX/NPS4``. Empty for a device that is whole and has one memory."""
     compute, accelerator, memory = (
         said(device, "partition", f"{kind}_partition") for kind in ("compute", "accelerator", "memory")
     )

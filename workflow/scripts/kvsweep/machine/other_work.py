@@ -48,8 +48,11 @@ def is_busy(cores: float | None) -> bool:
 
 
 def goes_on(before: Reading, after: Reading) -> bool:
-    """Whether ``before``, which another process left, can be used: it is recent, and all work that was kvsweep's own
-    then is still counted. The work of a runner that has ended counts as its workflow's, but not at once."""
+    """Whether a reading that another process left can be used.
+
+    It has to be recent, and all work that was kvsweep's own then must still be counted. The work of an ended runner
+    counts as its workflow's, but not at once.
+    """
     return 0 < after.clock - before.clock < _RECENT_SECONDS and before.own <= after.own
 
 

@@ -54,14 +54,14 @@ def content(path: str) -> str:
 
 
 def first(pattern: str, text: str | None) -> str | None:
-    """The group of ``pattern`` where that first stands in ``text``, whose lines begin at ^ and end at $; None where it
-    does not stand there."""
+    """The first group of ``pattern`` at its first match in ``text``; None without a match. ^ and $ match at lines."""
     match = re.search(pattern, text or "", re.MULTILINE)
     return match[1] if match else None
 
 
 def rows_of(text: str | None, width: int) -> list[list[str | None]]:
-    """Lines of nvidia-smi's comma separated values. A program's name may hold a comma: the middle takes the rest."""
+    """The rows of nvidia-smi's comma separated values. If a program's name holds commas, the middle field takes
+    them."""
     rows = []
     for line in (text or "").splitlines():
         fields = [field.strip() for field in line.split(",")]

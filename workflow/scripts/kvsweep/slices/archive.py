@@ -164,7 +164,7 @@ def _checked(infos: Iterable[zipfile.ZipInfo], limits: Limits) -> dict[str, zipf
 
 
 def _of_directory(place: Path, limits: Limits) -> Contents:
-    """A slice that was unpacked, a results directory, or a directory of tables alone."""
+    """The contents of an unpacked slice, a results directory, or a directory that holds tables alone."""
     found: dict[str, Path] = {}
     tables = [place / f"{name}.parquet" for name in MEASURED]
     for path in [path for path in tables if path.is_file()] or _members_in(place):
@@ -199,7 +199,7 @@ def _members_in(place: Path) -> Iterator[Path]:
 
 
 def _contents(sizes: Mapping[str, int], read: Callable[[str], bytes], limits: Limits) -> Contents:
-    """Of files and their sizes in bytes: with a manifest what that says is there, some of it in bundles."""
+    """The contents that files of these sizes (bytes) hold. If there is a manifest, it says what lies in bundles."""
     if MANIFEST not in sizes:
         return Contents(tuple(sorted(name for name in sizes if is_member(name))), None, read)
     with refusing(MANIFEST):
@@ -214,7 +214,10 @@ def _contents(sizes: Mapping[str, int], read: Callable[[str], bytes], limits: Li
 
 
 class _Bundles:
-    """Reads members out of bundles. One is held at a time: who reads cells in their order reads each once or twice."""
+    """Reads members out of bundles and holds one bundle at a time.
+
+    A reader that takes cells in their order reads each bundle once or twice.
+    """
 
     def __init__(self, files: Contents, limits: Limits) -> None:
         assert files.manifest is not None

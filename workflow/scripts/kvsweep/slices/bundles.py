@@ -37,8 +37,10 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(data: bytes, sizes: Mapping[str, int], most_bytes: int) -> dict[str, bytes]:
-    """Its members, which have to be those of ``sizes`` (in bytes) and nothing else. Raises KvsweepError with the end of
-    a sentence."""
+    """The members of a bundle. They have to be exactly those of ``sizes`` (bytes).
+
+    Raises KvsweepError with the end of a sentence.
+    """
     expected = sum(_BLOCK + size + -size % _BLOCK for size in sizes.values()) + len(_END)
     if expected > most_bytes:
         raise KvsweepError(
@@ -64,7 +66,7 @@ def unpack(data: bytes, sizes: Mapping[str, int], most_bytes: int) -> dict[str, 
 
 
 def _header(name: str, size: int) -> bytes:
-    """Raises ValueError where a name is too long for it."""
+    """The header of a member. Raises ValueError if the name is too long for it."""
     entry = tarfile.TarInfo(name)
     entry.size = size
     return entry.tobuf(tarfile.USTAR_FORMAT)

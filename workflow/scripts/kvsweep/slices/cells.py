@@ -35,7 +35,8 @@ def is_scored(cell: Cell) -> bool:
 
 
 def members_of(cell: Cell) -> int:
-    """How many members a slice has of a cell from which rows can be made: its record, two streams, and sums."""
+    """How many members a slice needs for a cell, to make rows of it: its record, two streams, and for the scorer
+    sums."""
     return 4 if is_scored(cell) else 3
 
 
@@ -73,7 +74,7 @@ def count_machine(
 
 
 def complete(rows: Mapping[str, list[Row]]) -> None:
-    """What rows say beside others of their table: whether work left the device."""
+    """Fill in what a row says beside others of its table: whether work left the device."""
     for table in PEER_COLUMNS:
         mark_fallback(rows[table], table)
 

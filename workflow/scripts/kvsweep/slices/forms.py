@@ -174,5 +174,5 @@ _ENDS = (
 
 
 def goes_on(line: str) -> bool:
-    """Whether the line ends with what makes a secret of the next one's first word."""
+    """Whether the end of the line makes the next line's first word a secret."""
     return line[-40:].rstrip("\r\n\t \\\"':=").lower().endswith(_ENDS)

@@ -98,7 +98,8 @@ def _content(data: bytes, table: str, limits: Limits) -> pa.Table:
 
 
 def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Equal, or all null: how a column without a value is written by some tools."""
+    """Whether a column can be read as ``wanted``. A column without values may have the type null, as some tools
+    write it."""
     if pa.types.is_list(wanted) and pa.types.is_list(found):
         return _fits(found.value_type, wanted.value_type)
     if pa.types.is_timestamp(wanted):
@@ -161,7 +162,7 @@ def _vetted_rows(path: Path) -> list[Row]:
 
 
 def main(directory: str, rows: str, reader_bytes: str) -> None:
-    """What runs apart: reads the tables that lie there, vets and writes the rows again."""
+    """The program of the other process: it reads the tables that lie there, vets them and writes their rows again."""
     _limit_memory(int(reader_bytes))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
@@ -182,7 +183,7 @@ def main(directory: str, rows: str, reader_bytes: str) -> None:
 
 
 def _limit_memory(most: int) -> None:
-    """Where the system does that (Linux); everywhere the parent watches."""
+    """Limit this process's memory where the system can (Linux). The parent watches it everywhere."""
     import resource
 
     for name, value in (("RLIMIT_DATA", most), ("RLIMIT_CORE", 0)):

@@ -26,7 +26,8 @@ _Set = dict[str, list[Row]]
 
 
 def joined(slices: Sequence[OtherRows]) -> list[OtherRows]:
-    """The same slices; in rows of a set-up that several of them hold parts of, ``source`` names all of these."""
+    """The same slices. Rows of a set-up that several slices hold parts of name all of these slices as their
+    ``source``."""
     names: dict[tuple[tuple[Any, ...], str], str] = {}
     for key, by_source in _set_ups({table: _all(slices, table) for table in TABLES}).items():
         groups: list[list[str]] = []
@@ -110,7 +111,7 @@ def _why(one: tuple[Any, ...], other: tuple[Any, ...], ours: _Set, theirs: _Set)
 
 
 def _complete_each_other(ours: _Set, theirs: _Set) -> bool:
-    """Of one file, one with divergences alone and the other with speeds alone."""
+    """Whether both are of one model file and one has only divergences, the other only speeds."""
     first, second = (next(row for rows in one.values() for row in rows) for one in (ours, theirs))
     same = first["model_sha256"] is not None and first["model_sha256"] == second["model_sha256"]
     has = [(bool(one["quality"]), bool(one["throughput"])) for one in (ours, theirs)]
@@ -123,7 +124,7 @@ def _shown(set_up: tuple[Any, ...]) -> str:
 
 
 def _effective(parts: _Set) -> dict[str, tuple[str, ...]]:
-    """What ran, by the pair that was asked for; where the log says it."""
+    """What ran for each pair that was asked for, as far as logs say it."""
     return {
         str(pair_of(row)): (row["effective_ctk"], row["effective_ctv"])
         for rows in (parts["quality"], parts["throughput"])

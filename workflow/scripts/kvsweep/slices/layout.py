@@ -105,7 +105,7 @@ class Manifest:
 
 
 def parse_manifest(data: bytes, limits: Limits = LIMITS) -> Manifest:
-    """Raises KvsweepError with the end of a sentence."""
+    """The manifest that these bytes hold. Raises KvsweepError with the end of a sentence."""
     said = parse_json(data)
     if not isinstance(said, dict):
         raise KvsweepError("is no manifest of a slice")

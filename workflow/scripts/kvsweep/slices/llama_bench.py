@@ -104,7 +104,7 @@ def database_of(contents: Contents, measured: Iterable[Mapping[str, Any]]) -> Da
 
 
 def _test_in(line: str) -> dict[str, Any]:
-    """A line of bench.jsonl; anything else that stands there is no test."""
+    """The test that a line of bench.jsonl describes; empty for any other line."""
     try:
         found = parse_json(line.encode())
     except KvsweepError:

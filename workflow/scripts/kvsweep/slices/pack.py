@@ -140,7 +140,7 @@ def _cell(
     limits: Limits,
     left_out: list[str],
 ) -> tuple[dict[str, list[Row]], list[tuple[str, bytes]], dict[str, Any]]:
-    """A cell's rows by table, its members, its machine. Its logs are left out where a reader takes none so large."""
+    """A cell's rows by table, its members and its machine. Logs that are longer than a reader takes are left out."""
     directory, _ = study.cells[cell]
     recorded = read_recorded(directory)
     sums = sums_of(recorded) if is_scored(cell) else None
@@ -174,7 +174,8 @@ def _cell(
 
 
 def _without(private: Private, name: str, text: str) -> str:
-    """A stream's text without what is private; of JSON lines each text by itself, so that they stay JSON."""
+    """A stream's text without what is private. In JSON lines each text is replaced by itself, so that they stay
+    JSON."""
     if not name.endswith(".jsonl"):
         return private.text(text)
     lines = []
@@ -187,7 +188,7 @@ def _without(private: Private, name: str, text: str) -> str:
 
 
 def _measured(rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
-    """What a log must say before and after."""
+    """What the tables say of a cell and what must be the same with and without private names."""
     return {
         table: [{name: value for name, value in row.items() if name not in _TEXTS} for row in found]
         for table, found in rows.items()

@@ -12,10 +12,10 @@ from kvsweep.study.config import Slice
 
 
 def bring_slice(name: str, slice_: Slice, directory: Path, say: Callable[[str], None], base: Path) -> Path:
-    """The slice's place on this machine; one at an address is fetched into ``directory``, unless it was before.
+    """The slice's place on this machine. One at an address is fetched into ``directory``, unless it was before.
 
-    A relative path starts at ``base``. Raises KvsweepError where it cannot be fetched, is another file than the one
-    that was meant, or is larger than any slice.
+    A relative path starts at ``base``. Raises KvsweepError if the slice cannot be fetched, is not the file that was
+    meant, or is larger than any slice.
     """
     where, memory = f"slices.{name}", directory / "checksum.json"
     origin = slice_.origin.at(base)

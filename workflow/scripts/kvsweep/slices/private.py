@@ -122,7 +122,8 @@ class Private:
         return self._hosts[name]
 
     def value(self, value: Any) -> Any:
-        """The same of every text of a JSON value; what a key or an option calls a secret goes whatever it is."""
+        """The JSON value with every text replaced. The value of a key or option that is called a secret is always
+        replaced."""
         match value:
             case str():
                 return self.text(value)
@@ -156,7 +157,7 @@ class Private:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Its lines with their ends; what says a secret only together, in one."""
+    """The lines of a text with their ends. Lines that hold a secret only together are given as one."""
     waiting, inside = "", False
     for line in text.splitlines(keepends=True):
         waiting += line
@@ -182,7 +183,8 @@ def _longest(text: str) -> tuple[int, str]:
 
 
 def _is_secret(before: Any, item: str) -> bool:
-    """Whether an argument is the value of an option that is called a secret; ``-p`` has numbers in llama.cpp's."""
+    """Whether ``before`` is an option that is called a secret, so that ``item`` is one. llama.cpp's own ``-p`` takes
+    numbers."""
     if not isinstance(before, str):
         return False
     return SECRET_OPTION.match(before) is not None or (before == "-p" and re.fullmatch(NUMBERS, item) is None)

@@ -161,7 +161,7 @@ def _checked(make: Callable[[], dict[str, list[Row]]], member: str) -> dict[str,
 
 
 def shown_end(message: str, member: str) -> str:
-    """A message about a member in one line, without its name and what only its giver could do."""
+    """A message about a member in one line, without the member's name."""
     text = " ".join(message.removeprefix(f"{member}: ").split())
     return text if len(text) <= 500 else f"{text[:500]}..."
 
@@ -180,8 +180,10 @@ class _Manifests:
         return self._get(f"models/{model}/model.json")
 
     def complete(self, row: Row, table: str) -> Row:
-        """A row of the slice's tables with what those of an older kvsweep did not say and its manifests do. Raises
-        Refused."""
+        """A row of the slice's tables with what an older kvsweep did not write and the slice's manifests say.
+
+        Raises Refused.
+        """
         if table not in ("throughput", "quality"):
             return row
         said: Row = {}

@@ -31,9 +31,9 @@ def letters_of(name: str) -> str:
 
 
 def name_patterns(name: str, kept: Iterable[str] = ()) -> list[re.Pattern[str]]:
-    """A name where it is one: as a word of its own, and inside a longer word where that cannot be another one.
+    """Patterns that find a name as a word of its own, and inside a longer word that cannot be another one.
 
-    Empty for what an engine says itself, and for what may be a number: of these paths and addresses tell more.
+    Empty for a name that engines print themselves, and for one that may be a number: paths and addresses tell these.
     """
     lower, words = name.lower(), COMMON | {word.lower() for word in kept}
     if lower in words or len(_LETTERS.findall(name)) < _SHORTEST:

@@ -32,13 +32,13 @@ _OWN = frozenset(
 
 @dataclass(frozen=True)
 class Arguments:
-    """More arguments for each program."""
+    """More arguments for llama-bench and for llama-perplexity."""
 
     bench: tuple[str, ...] = ()
     perplexity: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, list[str]]:
-        """By program; what there is none of is left out."""
+        """The arguments by program. A program without any is left out."""
         found = {BENCH: list(self.bench), PERPLEXITY: list(self.perplexity)}
         return {program: given for program, given in found.items() if given}
 
@@ -49,7 +49,7 @@ class Arguments:
 
 
 def arguments_of(given: Mapping[str, Sequence[str]] | None) -> Arguments:
-    """What ``as_dict`` wrote down."""
+    """The arguments that ``as_dict`` wrote down."""
     given = given or {}
     return Arguments(tuple(given.get(BENCH, ())), tuple(given.get(PERPLEXITY, ())))
 

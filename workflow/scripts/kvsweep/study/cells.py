@@ -43,7 +43,7 @@ class ThroughputCell:
 class QualityCell:
     """Perplexity and KL divergence of one pair at one context (tokens), by llama-perplexity or by the scorer.
 
-    ``reference`` is the engine whose f16 it is compared with, where that is another one.
+    ``reference`` is the engine whose f16 the cell is compared with; None stands for its own engine.
     """
 
     kind: ClassVar = "quality"
@@ -123,8 +123,8 @@ def _filled(cell: Cell, place: str | None = None, **more: str) -> PurePosixPath:
 
 
 def throughput_cells(study: Study) -> list[ThroughputCell]:
-    """The throughput cells in the order of tables: each engine and model by itself, round by round. They run
-    ``in_order``."""
+    """The throughput cells in the order of tables: by engine and model, then by round. ``in_order`` says how they
+    run."""
     if study.throughput is None:
         return []
     rounds = study.throughput.rounds
@@ -158,7 +158,7 @@ def in_order(study: Study) -> list[ThroughputCell]:
 
 
 def models_of(study: Study, asked: tuple[str, ...] | None) -> list[str]:
-    """The models that are measured where these are asked for, in the order of the study; None asks for all."""
+    """The models of the study that are ``asked`` for, in the order of the study. None asks for all."""
     return [model for model in study.models if asked is None or model in asked]
 
 
@@ -178,24 +178,24 @@ def quality_cells(study: Study) -> list[QualityCell]:
 
 
 def reference_of(study: Study, engine: str) -> str | None:
-    """The engine whose f16 an engine's pairs are compared with, where that is another one."""
+    """The engine whose f16 the pairs of ``engine`` are compared with; None where that is ``engine`` itself."""
     reference = study.quality.reference if study.quality else None
     return None if reference == engine else reference
 
 
 def baseline_runs(study: Study) -> list[BaselineRun]:
-    """Those of llama-perplexity's cells: the scorer needs none."""
+    """The baselines that the cells of llama-perplexity need. The scorer needs none."""
     return list(dict.fromkeys(cell.baseline for cell in quality_cells(study) if cell.method == "perplexity"))
 
 
 def limit_hours(study: Study, run: Cell | BaselineRun) -> float:
-    """How long the engine process of ``run`` may take."""
+    """How many hours the engine process of ``run`` may take."""
     own = study.tasks[run.task].cell_hours if isinstance(run, TaskCell) else None
     return study.limits.cell_hours if own is None else own
 
 
 def task_cells(study: Study) -> list[TaskCell]:
-    """Each task by itself, f16/f16 first, which the others are compared with."""
+    """The cells of every task. Those of one task begin with f16/f16, which the others are compared with."""
     return [
         TaskCell(engine.name, model, task.name, pair)
         for engine in study.engines.values()

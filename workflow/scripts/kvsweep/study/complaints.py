@@ -41,7 +41,7 @@ class Complaint(ValueError):
 
 
 def printable(text: str) -> str:
-    """The text with what cannot be seen written as Python writes it."""
+    """The text in which every character that cannot be seen is written as Python writes it."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
@@ -91,7 +91,7 @@ def read(shape: type[T], value: object, where: str = "") -> T:
 
 
 def _shortened(sentence: str) -> str:
-    """With what was found cut to a length that is read, wherever it was quoted."""
+    """The sentence in which everything quoted is cut to a length that a person reads."""
     return re.sub(r"('[^']{77})[^']{4,}(?=')", r"\1...", sentence)
 
 
@@ -141,7 +141,7 @@ def named(key: object) -> str:
 
 
 def _said(kind: str, found: object, context: Mapping[str, Any], key: object) -> str:
-    """The sentence for pydantic's name of a mistake. One that is not here is a bug, not a sentence nobody has read."""
+    """The sentence for a mistake that pydantic calls ``kind``. Raises KeyError for a kind that is not known here."""
     match kind:
         case "missing":
             return f"the key {key!r} is missing"

@@ -35,7 +35,11 @@ WORKLOADS_FILE = CHECKOUT / "resources" / "workloads.yaml"
 
 @dataclass(frozen=True)
 class Workload:
-    """What somebody does with a model; tokens, bytes, nats, a share. ``goal`` is seconds (of a request) or context."""
+    """What somebody does with a model. Lengths in tokens, memory in bytes, ``highest_kld`` in nats, ``least_recall`` a
+    share.
+
+    ``goal`` is ``seconds`` (of a request) or ``context``.
+    """
 
     name: str
     title: str
@@ -119,9 +123,9 @@ _MOST_CELLS = 100_000
 
 
 def check_amount(config: Mapping[str, Any], study: Study) -> None:
-    """Raise ConfigError unless a run has something to measure, not too much of it, and can be handed on as JSON.
+    """Raise ConfigError if a run would measure nothing, or too much, or cannot be handed on as JSON.
 
-    What was measured by a configuration is read whatever it asks for.
+    Reading what an earlier run measured needs no such check.
     """
     rounds = study.throughput.rounds if study.throughput else 0
     methods = study.quality.methods if study.quality else {}
@@ -176,10 +180,10 @@ def _workloads(entries: Mapping[str, WorkloadEntry] | None) -> dict[str, Workloa
 
 
 def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration without those keys that change nothing in the row of a finished cell.
+    """The configuration without the keys that change nothing in the row of a finished cell.
 
-    These keys say where a cell runs and how long it may, what is asked of the tables, and what others measured. Where
-    nothing else is asked for than what others measured, only that is left.
+    These keys say where a cell runs and how long it may take, what is asked of the tables, and what others measured. A
+    configuration that asks only for what others measured is reduced to its slices.
     """
     if "engines" not in config:
         return {"slices": config["slices"]}
@@ -197,7 +201,7 @@ def what_is_measured(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_models(asked: Configuration) -> None:
-    """Each model that a stage or a task names is there."""
+    """Raise ConfigError if a stage or a task names a model that is not there."""
     named = {f"tasks.{name}": task.models for name, task in asked.tasks.items()}
     named |= {"quality": asked.quality.models} if asked.quality else {}
     named |= {"throughput": asked.throughput.models} if asked.throughput else {}

@@ -42,9 +42,10 @@ class Engine:
 
 
 def engine_definition(value: Mapping[str, Any], programs: Collection[str] = ()) -> str:
-    """The part of an engine's configuration that decides what is built, as JSON; not what is run with it.
+    """The part of an engine's configuration that decides what is built, as JSON.
 
-    ``programs`` are all that it shall have, with the one that tasks need.
+    What is run with the engine is left out. ``programs`` are all programs that it shall have, with the one that tasks
+    need.
     """
     more = {"programs": list(programs)} if SERVER in programs else {}
     return json.dumps(
@@ -71,12 +72,12 @@ def check_engine_accepts(engine: str, accepted: Iterable[str], pairs: Iterable[P
 
 
 def quality_pairs(engine: Engine) -> tuple[Pair, ...]:
-    """The engine's pairs with the control, f16/f16 against its own baseline, always among them."""
+    """The engine's pairs. The control, f16/f16 against its own baseline, is always the first."""
     return tuple(dict.fromkeys((BASELINE_PAIR, *engine.pairs)))
 
 
 def task_pairs(engine: Engine, task: Task) -> tuple[Pair, ...]:
-    """The engine's pairs that a task is asked with, and f16/f16 first, which they are compared with."""
+    """The engine's pairs that a task is asked with. f16/f16, which they are compared with, is the first."""
     if task.engines is not None and engine.name not in task.engines:
         return ()
     asked = [pair for pair in engine.pairs if task.pairs is None or pair in task.pairs]
@@ -105,7 +106,7 @@ def _engine_of(name: str, entry: EngineEntry) -> Engine:
 def engine_asked(
     name: str, entry: EngineEntry, asked: Configuration, quality: Quality | None, tasks: Mapping[str, Task]
 ) -> Engine:
-    """The engine, which runs what is common to all where it has no list of its own."""
+    """The engine of the configuration. Where it has no list of its own it runs what is common to all."""
     where = f"engines.{name}"
     contexts = () if quality is None else quality.contexts
     depths = () if asked.throughput is None else asked.throughput.depths
@@ -125,7 +126,7 @@ def engine_asked(
 
 
 def pairs_asked(entries: Iterable[Pair | NamedPair], where: str) -> dict[Pair, Arguments]:
-    """The pairs, each once, with their arguments."""
+    """The pairs with their arguments, each pair once. Raises ConfigError."""
     found: dict[Pair, Arguments] = {}
     folded: dict[str, str] = {}
     for index, entry in enumerate(entries):
@@ -148,7 +149,10 @@ def pairs_asked(entries: Iterable[Pair | NamedPair], where: str) -> dict[Pair, A
 
 
 def _check_arguments(engine: Engine, quality: Quality | None) -> None:
-    """The scorer is another program: what it would do without the arguments is not what was asked for."""
+    """Raise ConfigError if the scorer would measure a context of an engine that has arguments.
+
+    The scorer is another program and takes none.
+    """
     given = (engine.arguments, *engine.pair_arguments.values())
     for context in engine.contexts if any(one.perplexity for one in given) else ():
         if quality is not None and "scorer" in quality.methods[context]:
@@ -159,7 +163,10 @@ def _check_arguments(engine: Engine, quality: Quality | None) -> None:
 
 
 def _check_server(engine: Engine, tasks: Iterable[Task]) -> None:
-    """Arguments are those of llama-bench and llama-perplexity: the server is another program."""
+    """Raise ConfigError if a task would be asked of an engine or with a pair that has arguments.
+
+    Arguments are those of llama-bench and llama-perplexity; the server is another program.
+    """
     for task in tasks:
         if not task_pairs(engine, task):
             continue
@@ -174,7 +181,8 @@ def _check_server(engine: Engine, tasks: Iterable[Task]) -> None:
 def _some_of(
     own: tuple[int, ...] | None, common: tuple[int, ...], where: str, common_key: str
 ) -> tuple[int, ...]:
-    """The common lengths, or those of them that the engine's own list names."""
+    """The lengths of the engine's own list; the common ones where it has none. Raises ConfigError for one that is
+    not common."""
     for index, item in enumerate(own or ()):
         if item not in common:
             has = ", ".join(map(format_count, common)) or "none"
@@ -186,8 +194,10 @@ def _some_of(
 
 
 def check_reference(quality: Quality, engines: Mapping[str, Engine]) -> None:
-    """Raise ConfigError unless the other engine whose f16 is compared with writes log-probabilities (the scorer does
-    not)."""
+    """Raise ConfigError unless the engine of ``quality.reference`` writes the log-probabilities that the others need.
+
+    The scorer writes none.
+    """
     if quality.reference is None:
         return
     if quality.reference not in engines:

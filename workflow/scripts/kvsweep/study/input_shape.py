@@ -92,7 +92,7 @@ class Corpus(Section):
 
     @property
     def origin(self) -> Origin | None:
-        """None for a generated text."""
+        """Where the text comes from; None for a generated text."""
         if self.generate is not None:
             return None
         return Origin(self.path, self.url, self.huggingface, _several(self.pypi))

@@ -10,10 +10,10 @@ from kvsweep.files import complete_or_absent
 
 
 def neighbours(results: Path, base: Path) -> list[Path]:
-    """The results directories of other studies: that of the checkout ``base``, those below its ``studies/``, those
-    beside this one.
+    """The results directories of other studies, which are known by where they lie.
 
-    Beside the checkout itself nothing is looked for: what lies there is no study of it.
+    These are the checkout ``base``, the directories below its ``studies/`` and those beside this study. Beside the
+    checkout itself nothing is looked for: what lies there is no study of it.
     """
     own, base = results.resolve().parent, base.resolve()
     beside = [] if own == base else sorted(own.parent.glob("*/results"))
@@ -22,7 +22,7 @@ def neighbours(results: Path, base: Path) -> list[Path]:
 
 
 def fetched_elsewhere(name: str, directory: Path, base: Path) -> Iterator[Path]:
-    """Files of this name that were fetched for a model or a text: here under another name, or for another study.
+    """Files called ``name`` that were fetched for another model or text of this study, or for another study.
 
     ``directory`` is that of the model or the text under ``results/``.
     """
@@ -35,7 +35,7 @@ def fetched_elsewhere(name: str, directory: Path, base: Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same file at ``target``, complete or absent: a hard link where the file system has them."""
+    """Make ``target`` the same file as ``source``: a hard link where the file system has them, else a copy."""
     with complete_or_absent(target) as beside:
         beside.unlink(missing_ok=True)
         try:

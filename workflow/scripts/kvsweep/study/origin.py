@@ -77,7 +77,10 @@ class Origin:
         return self.path.rpartition("/")[2]
 
     def parts(self) -> tuple[Origin, ...]:
-        """Itself, or of the first part of a split model all parts. Raises ValueError for another part."""
+        """The origins of all files of the model: several if this is the first part of a split model, else this one.
+
+        Raises ValueError for a part that is not the first.
+        """
         if self.huggingface is not None:
             folder, slash, name = self.huggingface.file.rpartition("/")
             return tuple(
@@ -110,11 +113,11 @@ class Origin:
         return json.dumps(self._given(), sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
-        """What a manifest says of it: no query of an address, because it may be a signature."""
+        """What a manifest says of the origin. The query of an address is left out, because it may be a signature."""
         return self._given() if self.url is None else {"url": shown_address(self.url)}
 
     def __str__(self) -> str:
-        """In one line, for messages; without secrets."""
+        """The origin in one line, for messages, without secrets."""
         if self.huggingface is not None:
             hub = self.huggingface
             return f"{hub.file} of the Hugging Face {hub.type} {hub.repo} at {hub.revision}"

@@ -83,14 +83,14 @@ BASELINE_PAIR = Pair("f16", "f16")
 def effective_pair(
     ctk: str, ctv: str, effective_ctk: str | None, effective_ctv: str | None
 ) -> tuple[str, str] | None:
-    """What ran instead of the pair that was asked for; None where that is the same, or unknown."""
+    """The pair that ran instead of the one that was asked for; None if it is the same, or if nobody knows."""
     asked = type_of(ctk), type_of(ctv)
     ran = (effective_ctk or asked[0], effective_ctv or asked[1])
     return None if ran == asked else ran
 
 
 def pair_label(ctk: str, ctv: str, effective_ctk: str | None = None, effective_ctv: str | None = None) -> str:
-    """The pair's name, with what it ran as where that is another one: `turbo3 (ran as q8_0/turbo3)`."""
+    """The pair's name. Where another pair ran, the name says so: ``turbo3 (ran as q8_0/turbo3)``."""
     ran = effective_pair(ctk, ctv, effective_ctk, effective_ctv)
     name = str(Pair(ctk, ctv))
     return name if ran is None else f"{name} (ran as {Pair(*ran)})"

@@ -25,7 +25,7 @@ _FILE = CHECKOUT / "resources" / "polyglot" / "exercises.txt"
 
 @cache
 def all_exercises() -> tuple[str, ...]:
-    """``python/wordy``, ... of the exercises' commit, in the order in which they are run."""
+    """The exercises of the commit (``python/wordy``, ...) in the order in which they run."""
     return tuple(_FILE.read_text(encoding="utf-8").split())
 
 
@@ -34,9 +34,9 @@ def language_of(exercise: str) -> str:
 
 
 def chosen(languages: Iterable[str], names: Iterable[str] | None) -> list[str]:
-    """The exercises of some languages, or those of them that are named, as ``wordy`` or ``python/wordy``.
+    """The exercises in ``languages``. ``names`` picks some of them, as ``wordy`` or ``python/wordy``.
 
-    Raises Complaint for a name that is none of theirs.
+    Raises Complaint for a name that no exercise has.
     """
     wanted = set(languages)
     there = [one for one in all_exercises() if language_of(one) in wanted]

@@ -16,7 +16,7 @@ class Positions:
 
     @classmethod
     def parse(cls, text: str) -> Positions:
-        """Raises ValueError with a sentence for anything else."""
+        """The positions that ``half`` or ``16x256`` names. Raises ValueError with a sentence for anything else."""
         if text == "half":
             return cls()
         match = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})", text)

@@ -15,11 +15,12 @@ from kvsweep.units import format_count, parse_count
 
 @dataclass(frozen=True)
 class Quality:
-    """``chunks`` windows are scored at each context of ``contexts`` (tokens), by each of its ``methods``.
+    """How a study measures quality.
 
-    ``positions`` is what the scorer scores of a window; llama-perplexity always scores the second half. ``reference``
-    is the engine whose f16 all pairs of all engines are compared with; None: of each engine its own. ``models`` None:
-    all.
+    ``chunks`` says how many windows are scored at each context (tokens), ``methods`` by which methods. ``positions`` is
+    what the scorer scores of a window; llama-perplexity always scores the second half. ``reference`` is the engine
+    whose f16 the pairs of all engines are compared with; None compares each engine with its own. ``models`` None
+    measures all models.
     """
 
     chunks: dict[int, int]
@@ -76,7 +77,10 @@ def _check_scored(context: int, chunks: int, methods: Sequence[str], positions: 
 
 
 def _by_context(asked: QualityEntry, key: str, value: Any, default: Any = None) -> dict[int, Any]:
-    """What holds at each of the contexts, in their order. Without a default each context has to be named."""
+    """The value at each of the contexts, in their order. Without a default each context has to be named.
+
+    Raises ConfigError.
+    """
     if not isinstance(value, Mapping):
         return dict.fromkeys(asked.contexts, value)
     by_context: dict[int, Any] = {}

@@ -204,7 +204,7 @@ class AiderPolyglotEntry(_AnyTask):
 
     @property
     def harness(self) -> str:
-        """Where the harness comes from, the sandbox that it runs in and its exercises, as JSON."""
+        """What makes the harness ready, as JSON: where it comes from, its sandbox and its exercises."""
         names = ("sandbox", "image", "aider", "polyglot")
         exercises = polyglot.chosen(self.languages, self.exercises)
         return json.dumps({**{name: getattr(self, name) for name in names}, "exercises": exercises})
@@ -237,11 +237,12 @@ TaskEntry = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task of a study. ``definition`` is what its items follow from; ``pairs`` None: an engine's own; ``engines`` and
-    ``models`` None: all.
+    """A task of a study.
 
-    ``answer_minutes`` is for an answer, of a harness for an item; ``cell_hours`` None: as ``limits`` say.
-    ``harness`` is what makes somebody else's program that asks the items ready, as JSON.
+    ``definition`` is what its items follow from. ``pairs`` None asks with all pairs of an engine; ``engines`` and
+    ``models`` None ask all. ``answer_minutes`` limits an answer, or an item of a harness. ``cell_hours`` None takes the
+    limit of ``limits``. ``harness`` is what makes ready the program that asks the items, as JSON; None where kvsweep
+    asks.
     """
 
     name: str
@@ -261,7 +262,7 @@ class Task:
 
     @property
     def n_ctx(self) -> int:
-        """Tokens: the longest of its contexts, which a server holds."""
+        """The longest of the task's contexts, in tokens. A server holds as many."""
         return int(max(self.definition["contexts"]))
 
     @property
@@ -273,7 +274,7 @@ class Task:
 
 
 def task_of(name: str, entry: Any) -> Task:
-    """``entry`` is one of the classes above."""
+    """The task of this name. ``entry`` is one of the classes above."""
     if isinstance(entry, AiderPolyglotEntry):
         minutes, hours, corpus, harness = entry.exercise_minutes, entry.cell_hours, None, entry.harness
     else:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class _LeftOut:
-    """Takes the null out of ``T | None``: None is what a key means that is left out, and is never written."""
+    """Take null out of what ``T | None`` accepts: None stands for a key that is left out, and nobody writes it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         inner: CoreSchema = handler(source)["schema"]
@@ -38,7 +38,8 @@ Optional = Annotated[T | None, _LeftOut()]
 
 
 def _one_of(*kinds: type, what: str) -> Callable[[object], Any]:
-    """A check that lets values of some kinds through. True is a whole number to Python, but not to a reader."""
+    """A check that lets only values of these kinds through. To Python True is a whole number, to a reader it is
+    none."""
 
     def check(value: object) -> object:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -90,7 +91,7 @@ _MOST_CHARACTERS = 4096
 
 
 def _clean(text: str) -> str:
-    """Text that can be printed, written into any file, and handed to a program; nothing secret."""
+    """Check that a text can be printed, written into any file and handed to a program, and that it holds no secret."""
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _INVISIBLE:
             raise Complaint(f"{shown(text)} has the control character {character!r}; remove it")
@@ -114,7 +115,7 @@ Text = Annotated[str, Field(min_length=1), CLEAN]
 
 @dataclass(frozen=True)
 class _Form:
-    """Text of a form, which ``what`` says in words."""
+    """Text that matches a pattern. ``what`` says in words what that pattern is."""
 
     pattern: str
     what: str
@@ -215,13 +216,13 @@ Revision = Annotated[str, _full_commit("a branch or a tag can mean another file 
 
 
 def _setting(value: object) -> str:
-    """What CMake gets."""
+    """The text that CMake gets for a value of its options."""
     value = _one_of(str, int, bool, what="text, a whole number, true or false")(value)
     return {True: "ON", False: "OFF"}[value] if isinstance(value, bool) else _clean(str(value))
 
 
 def _knob(value: object) -> str:
-    """What a program finds in its environment."""
+    """The text that a program finds in its environment or among its arguments."""
     return _clean(str(_one_of(str, int, what="text or a whole number")(value)))
 
 
@@ -230,7 +231,7 @@ Knob = Annotated[str, PlainValidator(_knob), Schema({"type": ["string", "integer
 
 
 def _pair(value: object) -> CachePair:
-    """Which types there are is the engine's to say."""
+    """The pair that a text names. Only the form is checked: the engine knows which types there are."""
     pair = _understood(CachePair.parse, _is_text(value))
     for cache_type in (pair.ctk, pair.ctv):
         if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,31}", cache_type):
@@ -239,7 +240,7 @@ def _pair(value: object) -> CachePair:
 
 
 def _arguments(value: object) -> Arguments:
-    """A list for both programs, or one for each."""
+    """The arguments of both programs: the configuration has one list for both, or one list for each."""
     given = value if isinstance(value, Mapping) else dict.fromkeys(MEASURING, value)
     found: dict[str, tuple[str, ...]] = {}
     for program, items in given.items():

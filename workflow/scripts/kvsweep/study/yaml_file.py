@@ -53,7 +53,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """What a configuration file says. Raises ConfigError as ``read_yaml`` does, and for what is no mapping."""
+    """The mapping in a configuration file. Raises ConfigError as ``read_yaml`` does, and if the file holds no
+    mapping."""
     found = read_yaml(path)
     if not isinstance(found, dict):
         raise ConfigError(
@@ -89,7 +90,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads no further into what is nested too deeply: each level costs as much as all above it."""
+    """A loader that stops reading where values are nested too deeply: each level costs as much as all above it."""
 
     _levels = 0
 
