@@ -255,10 +255,7 @@ def windows(chance: random.Random, trials: int, n_windows: int, kld: float) -> T
     tally = Tally(at_least=kld < 0.001)
     true = {"q8_0": 1.0, "q5_1": 1.0, "q5_0": 1.2}
 
-    def own(spread: float) -> float:
-        """A factor with mean 1."""
-        return math.exp(chance.gauss(-(spread**2) / 2, spread))
-
+    own = partial(lognormal, chance=chance)
     for _ in range(trials):
         hard = [own(0.35) for _ in range(n_windows)]
         rows = {
@@ -271,6 +268,41 @@ def windows(chance: random.Random, trials: int, n_windows: int, kld: float) -> T
         tally.widths.append((more.difference_high - more.difference_low) / 2 / kld)
         tally.told.append(same.difference_low > 0 or same.difference_high < 0)
     return tally
+
+
+def one_divergence(
+    chance: random.Random, trials: int, n_windows: int, draw: Callable[[random.Random], float]
+) -> Tally:
+    """A divergence whose windows have the mean 0.1."""
+    tally = Tally()
+    for _ in range(trials):
+        value = quality_of(scored("q4_0", [0.1 * draw(chance) for _ in range(n_windows)]), "kld_mean")
+        assert value is not None and value.half is not None
+        tally.covered.append(abs(value.value - 0.1) <= value.half)
+        tally.widths.append(value.half / 0.1)
+    return tally
+
+
+def lognormal(spread: float, chance: random.Random) -> float:
+    """With mean 1."""
+    return math.exp(chance.gauss(-(spread**2) / 2, spread))
+
+
+def spiky(spikes: float, chance: random.Random) -> float:
+    """With mean 1, half of which so many spikes a window bear, of exponential height."""
+    number, time = 0, chance.expovariate(1)
+    while time < spikes:
+        number, time = number + 1, time + chance.expovariate(1)
+    return 0.5 * lognormal(0.1, chance) + 0.5 / spikes * sum(chance.expovariate(1) for _ in range(number))
+
+
+TEXTS: dict[str, Callable[[random.Random], float]] = {
+    **{
+        f"whose logarithms differ by {spread:g}": partial(lognormal, spread)
+        for spread in (0.1, 0.2, 0.35, 0.7, 1.0)
+    },
+    **{f"with {spikes:g} spikes each": partial(spiky, spikes) for spikes in (2, 0.4, 0.1)},
+}
 
 
 def between(a: Row, b: Row) -> Gap:
@@ -300,6 +332,11 @@ LINES: dict[str, Callable[[random.Random, int], Tally]] = {
         f"quality, KL divergence of {kld:g}, {n} windows": partial(windows, n_windows=n, kld=kld)
         for kld in (0.01, 0.0002, 0.00005, 0.00002)  # of q4_0, of q8_0; where printing rounds off
         for n in (2, 3, 4, 8, 16, 32, 64, 128)
+    },
+    **{
+        f"one divergence of {n} windows {text}": partial(one_divergence, n_windows=n, draw=draw)
+        for text, draw in TEXTS.items()
+        for n in (4, 8, 16, 32, 64)
     },
 }
 

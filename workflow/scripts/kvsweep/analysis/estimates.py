@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsweep.statistics import mean_stderr, student_t_quantile
+from kvsweep.tables.skewed import ends_of_skewed
 
 OVER_ROUNDS = "95 % interval over rounds"
 BY_WINDOW = "95 % interval over windows"
@@ -40,6 +41,9 @@ EXACT = "exact"
 
 MOST_ROUNDING = 0.5  # part of the variance between windows that rounding may be, for it to be subtracted
 SAME = 1e-9  # what rounds or windows differ by less than, as a fraction, was not measured: the same number came twice
+SKEWED = 0.25  # standard deviation of windows by their mean: texts of real models have up to 0.14
+LITTLE = 0.1  # part of the variance between windows
+FEW = 4  # windows, of which one can bear more than half of a divergence
 FIRST = 4  # windows, where rounding is not subtracted: of more, t falls by less than what rounding adds grows
 
 
@@ -48,7 +52,7 @@ class Value(NamedTuple):
 
     ``rounds``: its value in each round, of which ``value`` is the geometric mean. ``windows``: its value in each
     window; ``rounding`` is the standard error that the rounding of the running means alone gives their mean.
-    ``tokens``: how many a window has, of a share of tokens.
+    ``tokens``: how many a window has, of a share of tokens. ``positive``: it is not negative, and windows are skewed.
     ``stderr``: a standard error that knows of neither. ``bound``: it is off by no more, beside that. ``kind``: what the
     error is made of where there are no windows; None where no error is known.
     """
@@ -61,6 +65,7 @@ class Value(NamedTuple):
     windows: NDArray[np.float64] | None = None
     rounding: float = 0.0
     tokens: int | None = None
+    positive: bool = False
 
     @property
     def half(self) -> float | None:
@@ -154,7 +159,8 @@ def error_of(terms: Iterable[tuple[float, Value]]) -> Error | None:
                 return None
             of_tokens += [(weight, value._replace(kind=BY_TOKEN)) for weight, value in alike]
         else:
-            errors.append(_at_least_of_tokens(alike, *_over_windows(alike)))
+            error = _at_least_of_tokens(alike, *_over_windows(alike))
+            errors.append(_at_least_of_skewed(*terms[0], *error) if len(terms) == 1 else error)
             kinds[BY_WINDOW] = None
     for weight, value in of_tokens:
         if value.stderr is None:
@@ -239,6 +245,34 @@ def _at_least_of_tokens(
     least = largest * math.sqrt(max(apart + 1 - apart * apart / (n + 2), 1.0)) / (n + 2)
     enough = t_quantile(freedom) * stderr >= t_quantile(math.inf) * least
     return (stderr, freedom) if enough else (least, math.inf)
+
+
+def _at_least_of_skewed(weight: float, value: Value, stderr: float, freedom: float) -> tuple[float, float]:
+    """The windows' error; of a divergence by itself whose windows are SKEWED so much that Student's t reaches as far as
+    the farther end of the interval of skewed values (``skewed``). Not where rounding, which is not skewed, adds more
+    than LITTLE of the variance: there half a printed digit is a part of the interval, too."""
+    if not value.positive or value.windows is None or value.value <= 0:
+        return stderr, freedom
+    n, own = len(value.windows), stderr / abs(weight)
+    if _is_rounded_off(value, own) or own * math.sqrt(n) <= SKEWED * value.value:
+        return stderr, freedom
+    ends = ends_of_skewed(value.windows, own)
+    reach = max(ends.high - value.value, value.value - ends.low)
+    return max(stderr, abs(weight) * reach / t_quantile(freedom)), freedom
+
+
+def _is_rounded_off(value: Value, stderr: float) -> bool:
+    return value.rounding**2 > LITTLE * stderr**2
+
+
+def is_carried_by_one(value: Value) -> bool:
+    """Whether one of at least FEW windows bears more than all others of a divergence together: how often such windows
+    come is then not known."""
+    if not value.positive or value.windows is None or len(value.windows) < FEW:
+        return False
+    stderr = float(value.windows.std(ddof=1)) / math.sqrt(len(value.windows))
+    total = float(value.windows.sum())
+    return not _is_rounded_off(value, stderr) and float(value.windows.max()) > total / 2 > 0
 
 
 def _less_rounding(n: int, used: float, variance: float, rounding: float) -> tuple[float, float] | None:

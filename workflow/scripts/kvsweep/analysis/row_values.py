@@ -65,6 +65,7 @@ def quality_of(row: Row, column: str) -> Value | None:
         windows=by_window,
         rounding=row.get(f"{own}_window_rounding") or 0.0,
         tokens=tokens,
+        positive=column == "kld_mean",
     )
 
 

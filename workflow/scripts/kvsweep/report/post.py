@@ -10,7 +10,7 @@ from kvsweep.analysis.reference import is_control
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.numbers import ABSENT, format_error, format_number, in_percent
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, marks_of, pair_entry
-from kvsweep.report.quality import BY_TOKEN_NOTE, is_by_token, with_half
+from kvsweep.report.quality import notes_of_marks, with_half
 from kvsweep.report.speed import rate_notes, speed_entry
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, is_measured, is_published
@@ -62,8 +62,7 @@ def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
         ours = any(row["ln_ppl_ratio"] is not None and not is_published(row) for row in own)
         if not ours:  # nobody published it
             columns, lines = _without(columns, 2), [_without(line, 2) for line in lines]
-        by_token = any(is_by_token(entry) for line in lines for entry in line)
-        notes = (*(QUALITY_NOTES if ours else ()), *([BY_TOKEN_NOTE] if by_token else []))
+        notes = (*(QUALITY_NOTES if ours else ()), *notes_of_marks(entry for line in lines for entry in line))
         yield Grid(f"Quality, context {n_ctx} ({corpus})", columns, tuple(lines), notes=notes)
 
 

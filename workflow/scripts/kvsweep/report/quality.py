@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width, t_quantile
+from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width, is_carried_by_one, t_quantile
 from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.analysis.reference import control_of, is_control
@@ -29,6 +29,10 @@ AT_THE_FLOOR = "at the floor"
 BY_TOKEN_NOTE = (
     "† No interval of 95 %: the table has no windows, and tokens are taken as independent. Where windows are known it "
     "is 1.1 to 5 times as much."
+)
+CARRIED_NOTE = (
+    "‡ Few windows, one of which bears more than half of it: how rare such windows are is not known, and on a text "
+    "with rare ones the interval holds the truth in fewer than 95 %. More windows decide."
 )
 
 
@@ -81,7 +85,8 @@ _POSSIBLE = {"kld_mean": (0.0, math.inf), "ppl": (1.0, math.inf), "top1_agreemen
 
 
 def with_half(row: Row, column: str, unit: str = "", findings: tuple[str, ...] = ()) -> Entry:
-    """A value ± half of its 95 % interval, a share in percent; a dagger where tokens are taken as independent."""
+    """A value ± half of its 95 % interval, a share in percent; † where tokens are taken as independent, ‡ where one
+    window bears most of it."""
     value = quality_of(row, column)
     if value is None:
         return Entry(ABSENT, findings=findings)
@@ -91,12 +96,14 @@ def with_half(row: Row, column: str, unit: str = "", findings: tuple[str, ...] =
     factor = 100 if column == "top1_agreement" else 1
     possible = _POSSIBLE.get(column, (-math.inf, math.inf))
     text = format_with_error(factor * value.value, None if half is None else factor * half, *possible)
-    by_token = kind == BY_TOKEN and column != "ppl"
-    return Entry(text + unit + (" †" if by_token else ""), findings=findings, value=value.value)
+    mark = " †" if kind == BY_TOKEN and column != "ppl" else " ‡" if is_carried_by_one(value) else ""
+    return Entry(text + unit + mark, findings=findings, value=value.value)
 
 
-def is_by_token(entry: Entry) -> bool:
-    return entry.text.endswith("†")
+def notes_of_marks(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """What † and ‡ behind a number mean, where one stands."""
+    marks = {entry.text[-1:] for entry in entries}
+    return tuple(note for note in (BY_TOKEN_NOTE, CARRIED_NOTE) if note[0] in marks)
 
 
 def _tail(row: Row) -> Entry:
@@ -136,8 +143,7 @@ def _notes(lines: Sequence[Sequence[Entry]]) -> Iterable[str]:
         )
     if any("[" in entry.text for entry in entries):
         yield "[ ] is what is left of the interval where part of it would be a value that cannot be."
-    if any(map(is_by_token, entries)):
-        yield BY_TOKEN_NOTE
+    yield from notes_of_marks(entries)
     if NO_DIFFERENCE in findings:
         yield f"“{NO_DIFFERENCE}”: the interval of the ln PPL ratio covers zero."
     if AT_THE_FLOOR in findings:

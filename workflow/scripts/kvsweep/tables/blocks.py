@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsweep.statistics import Interval, student_t_quantile
+from kvsweep.tables.skewed import ends_of_lognormal, ends_of_skewed
 
 Numbers = NDArray[np.float64]
 
@@ -25,7 +26,6 @@ BLOCK_TOKENS = 64
 ENOUGH_BEYOND = 10
 # Of fewer windows a quantile has an interval only where they happen to be alike, and such intervals hold too seldom.
 ENOUGH_WINDOWS = 4
-_FARTHEST = 100
 _SAME = 1e-9  # part of a mean by which windows that were measured differ at least; where it is 0, nothing diverges
 BY_WINDOWS, BY_BLOCKS = "windows", "blocks"
 
@@ -44,8 +44,8 @@ def mean_of_windows(means: Numbers, of_blocks: float | None = None, positive: bo
     """The mean of windows of as many tokens, of which ``means`` are the means. ``of_blocks`` is the standard error by
     blocks of a single window.
 
-    Of what cannot be negative, and is skewed, the interval is that of the logarithm, to first order: farther up than
-    down; and that of windows whose logarithms are normal (``_cox``) where it reaches farther.
+    Of what cannot be negative the interval is that of skewed values (``skewed``); and that of windows whose logarithms
+    are normal where it reaches farther.
     """
     value = float(means.mean())
     if len(means) < 2:
@@ -58,22 +58,11 @@ def mean_of_windows(means: Numbers, of_blocks: float | None = None, positive: bo
     half = student_t_quantile(0.975, len(means) - 1) * stderr
     low, high = value - half, value + half
     if positive and value > 0:
-        factor = math.exp(min(half / value, math.log(_FARTHEST)))
-        low, high = value / factor, value * factor
+        ends = ends_of_skewed(means, stderr)
         if (means > 0).all():
-            ends = _cox(np.log(means))
-            low, high = min(low, ends[0]), max(high, ends[1])
+            ends = ends.and_those_of(ends_of_lognormal(means))
+        low, high = ends
     return Mean(value, stderr, low, high, BY_WINDOWS)
-
-
-def _cox(logarithms: Numbers) -> tuple[float, float]:
-    """Ends of the 95 % interval of the mean of what is lognormal: that of m + s^2/2, whose variance is s^2/n +
-    s^4/(2(n - 1)) (Cox's method: X.-H. Zhou and S. Gao, Statistics in Medicine 16 (1997) 783-790), with Student's t."""
-    n, variance = len(logarithms), float(logarithms.var(ddof=1))
-    middle = float(logarithms.mean()) + variance / 2
-    half = student_t_quantile(0.975, n - 1) * math.sqrt(variance / n + variance**2 / (2 * (n - 1)))
-    half = min(half, math.log(_FARTHEST))
-    return math.exp(middle - half), math.exp(middle + half)
 
 
 def share_of_windows(shares: Numbers, of_blocks: float | None, window_tokens: int) -> Mean:
