@@ -29,12 +29,14 @@ error_by | text | | windows: Student's t over them; blocks: of a single window, 
 
 PRINTED = """
 ppl | real | | perplexity
-ppl_stderr | real | | standard error of the perplexity
+ppl_stderr | real | | standard error of the perplexity, tokens taken as independent
 ppl_base | real | | perplexity of the f16/f16 baseline on the same tokens
 ln_ppl_ratio | real | | mean of ln(PPL/PPL(base)) over tokens, paired
-ln_ppl_ratio_stderr | real | | standard error of ln_ppl_ratio, with the covariance
+ln_ppl_ratio_stderr | real | | standard error of ln_ppl_ratio, with the covariance, tokens taken as independent; where
+    ln_ppl_ratio_windows is known nothing rests on it
 kld_mean | real | nats | mean KL divergence from the baseline
-kld_mean_stderr | real | nats | standard error of kld_mean, tokens taken as independent
+kld_mean_stderr | real | nats | standard error of kld_mean, tokens taken as independent: as the engine prints it;
+    windows tell 1.1 to 5 times as much, and where kld_windows is known nothing rests on it, but where all are equal
 kld_median | real | nats | median KL divergence
 kld_p90 | real | nats | 90 % of the tokens have a lower KL divergence
 kld_p95 | real | nats | 95 % of the tokens have a lower KL divergence
@@ -42,13 +44,14 @@ kld_p99 | real | nats | 99 % of the tokens have a lower KL divergence
 kld_p999 | real | nats | 99.9 % of the tokens have a lower KL divergence
 kld_max | real | nats | largest KL divergence of a token
 top1_agreement | real | fraction | tokens whose most likely next token is the baseline's
-top1_agreement_stderr | real | fraction | standard error of top1_agreement
+top1_agreement_stderr | real | fraction | standard error of top1_agreement, tokens taken as independent: as the engine
+    prints it; windows tell 1.0 to 1.8 times as much, and where top1_windows is known nothing rests on it
 delta_p_rms | real | fraction | root mean square of the change of the true token's probability
 """
 
 _WINDOWS = """
 ppl_difference | real | | PPL - PPL(base), paired
-ppl_difference_stderr | real | | standard error of ppl_difference, with the covariance
+ppl_difference_stderr | real | | standard error of ppl_difference, with the covariance, tokens taken as independent
 kld_window_stderr | real | nats | standard error of kld_mean from per-window values
 kld_window_rounding | real | nats | part of kld_window_stderr that the printed precision of the running means can
     account for
