@@ -750,7 +750,7 @@ def test_the_answer_comes_first_and_says_why():
     first = words.index("coding agent: deep context, many generated tokens")
     assert first < words.index("Before you use the numbers")
     for said in (
-        "q8_0 41.00 [40.60, 41.40] s a request, mean KLD 0.0016 nats, 8.5 bits per value",
+        "q8_0 41.00 [40.60, 41.40] s a request, mean KLD 0.0016 nats (its error is not known), 8.5 bits per value",
         "fastest: 41.0 s a request",
         "What would change it: below 40 GiB of memory q8_0/turbo4",
     ):
