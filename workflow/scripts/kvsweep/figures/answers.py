@@ -13,10 +13,10 @@ from kvsweep.analysis.set_ups import by_columns
 from kvsweep.figures.depth import token_axis
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PairKey, draw_curve, ends_of, measured
+from kvsweep.figures.marks import PairKey, draw_curve, ends_of
 from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import pair_label, pair_order
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, with_ends
 
 # From a pair's bars to the next one's, as a share of the axis; all together take no more than the second.
 _STEP, _MOST_ASIDE = 0.02, 0.2
@@ -41,7 +41,7 @@ def _panel(title: str, group: Group) -> Panel:
             "pair": pair_label(*pair),
             "context, tokens": row["context"],
             "right, %": in_percent(row["share"]),
-            **ends_of(measured(row, "share", 100), "%"),
+            **ends_of(with_ends(row, "share", 100), "%"),
             "answers": row["items"],
             "against f16": row["verdict"],
         }
@@ -72,7 +72,7 @@ def _steps_aside(lines: dict[PairKey, list[Row]]) -> dict[PairKey, float]:
 def _draw(lines: dict[PairKey, list[Row]], asides: dict[PairKey, float], axes: Axes, legend: Legend) -> None:
     for pair, rows in lines.items():
         x = [row["context"] * asides[pair] for row in rows]
-        draw_curve(axes, pair, x, [measured(row, "share", 100) for row in rows], legend)
+        draw_curve(axes, pair, x, [with_ends(row, "share", 100) for row in rows], legend)
     contexts = [row["context"] for rows in lines.values() for row in rows]
     token_axis(axes, contexts)
     room = 2 ** (0.14 * _octaves(lines))

@@ -12,9 +12,9 @@ from kvsweep.analysis.groups import SUBJECT, Group, compare_beside_published
 from kvsweep.figures import style
 from kvsweep.figures.axes import depth_axis, depth_position, smallest_depth
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
-from kvsweep.figures.marks import PAPER_COLOUR, bar, ends_of, explain_published, joined, measured, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, bar, ends_of, explain_published, joined, source_of
 from kvsweep.study.pairs import Pair
-from kvsweep.tables.row import Row, is_published
+from kvsweep.tables.row import Row, is_published, with_ends
 
 MOST_LINES = 12  # of a panel; those beyond the errors come first
 
@@ -37,7 +37,7 @@ def _panel(title: str, group: Group) -> Panel:
         {
             "crossing": _words(row),
             "depth, tokens": row["depth"],
-            **ends_of(measured(row, "depth"), "tokens"),
+            **ends_of(with_ends(row, "depth"), "tokens"),
             "between, tokens": f"{row['between_low']} and {row['between_high']}",
             "mark": joined(
                 source_of(row) if is_published(row) else "",

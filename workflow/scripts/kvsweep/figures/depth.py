@@ -22,13 +22,12 @@ from kvsweep.figures.marks import (
     draw_dot,
     ends_of,
     explain_published,
-    measured,
     pairs_in_order,
     words_for,
 )
 from kvsweep.figures.marks import pair_of as look_of
 from kvsweep.study.pairs import pair_label
-from kvsweep.tables.row import Row, is_published
+from kvsweep.tables.row import Row, is_published, with_ends
 from kvsweep.units import format_count
 
 # Windows of all lengths stand in one panel: the depth is what they are compared at.
@@ -96,7 +95,7 @@ def _panel(quantity: _Quantity, title: str, group: Group) -> Panel:
     lines = _lines(group.rows)
 
     def value_of(row: Row) -> Measured:
-        return measured(row, quantity.column, quantity.factor)
+        return with_ends(row, quantity.column, quantity.factor)
 
     def draw(axes: Axes, legend: Legend) -> None:
         extent = []
@@ -179,7 +178,7 @@ def _tail(title: str, group: Group) -> Panel:
         ends = [row[name] for row in rows for name in ("kld_p999", "kld_p999_low", "kld_p999_high")]
         log_axis(axes, "y", [end for end in ends if end], margin=0.1)
         for row in rows:
-            tail = measured(row, "kld_p999")
+            tail = with_ends(row, "kld_p999")
             draw_dot(axes, row, row["kld_mean"], tail[0], xerr=kld_error(row), yerr=bar(*tail))
         explain_published(filter(is_published, rows), legend)
         axes.set_xlabel("mean KL divergence, nats (log scale)")
@@ -192,7 +191,7 @@ def _tail(title: str, group: Group) -> Panel:
             "mean KLD, nats": row["kld_mean"],
             "±, mean KLD": kld_error(row),
             "99.9 % KLD, nats": row["kld_p999"],
-            **ends_of(measured(row, "kld_p999"), "nats"),
+            **ends_of(with_ends(row, "kld_p999"), "nats"),
             "mark": words_for(row),
         }
         for row in rows

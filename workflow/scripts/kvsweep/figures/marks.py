@@ -60,12 +60,6 @@ def curve(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
     return {**marker(pair, published=published), **line}
 
 
-def measured(row: Row, column: str, factor: float = 1.0) -> Measured:
-    """A value of a row, with the ends of its interval, in units of which the table's has ``factor``."""
-    value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
-    return factor * value, None if low is None else factor * low, None if high is None else factor * high
-
-
 def draw_curve(
     axes: Axes,
     pair: PairKey,

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from kvsweep.figures.axes import depth_axis, depth_position, log_axis, smallest_depth
 from kvsweep.figures.drawing import Legend, Panel, Panels
 from kvsweep.figures.machines import SetUp, comparable_rows, models_of, set_ups_of
-from kvsweep.figures.marks import draw_curve, explain_published, measured, pair_of, pairs_in_order
+from kvsweep.figures.marks import draw_curve, explain_published, pair_of, pairs_in_order
 from kvsweep.figures.ratio_bars import FARTHEST, interval_numbers
 from kvsweep.study.pairs import pair_label
-from kvsweep.tables.row import Row, is_published
+from kvsweep.tables.row import Row, is_published, with_ends
 
 _HEIGHT = 2.6  # inches
 
@@ -53,7 +53,7 @@ def _draw(set_up: SetUp, everything: Sequence[Row], axes: Axes, legend: Legend) 
     for pair in pairs_in_order(set_up.rows):
         rows = sorted((row for row in set_up.rows if pair_of(row) == pair), key=lambda row: int(row["depth"]))
         x = [depth_position(row["depth"], smallest) for row in rows]
-        draw_curve(axes, pair, x, [measured(row, "ratio", 100) for row in rows], legend, published=published)
+        draw_curve(axes, pair, x, [with_ends(row, "ratio", 100) for row in rows], legend, published=published)
     if published:
         explain_published(set_up.rows, legend)
     log_axis(axes, "y", [100.0, *(100 * end for row in everything for end in _extent(row))])

@@ -12,10 +12,10 @@ from kvsweep.figures import style
 from kvsweep.figures.axes import log_axis
 from kvsweep.figures.drawing import Legend, Panel, Panels, panels_of
 from kvsweep.figures.labels import label_points
-from kvsweep.figures.marks import PAPER_COLOUR, bar, ends_of, explain_published, measured, source_of
+from kvsweep.figures.marks import PAPER_COLOUR, bar, ends_of, explain_published, source_of
 from kvsweep.numbers import format_number
 from kvsweep.study.pairs import pair_label
-from kvsweep.tables.row import Row, is_published
+from kvsweep.tables.row import Row, is_published, with_ends
 from kvsweep.units import format_count
 
 SMALL = 0.6  # size of a pair that another beats
@@ -40,10 +40,10 @@ def _panel(title: str, group: Group) -> Panel | None:
         {
             "pair": pair_label(row["ctk"], row["ctv"]),
             "decode, tokens/s": row["decode"],
-            **ends_of(measured(row, "decode"), "tokens/s"),
+            **ends_of(with_ends(row, "decode"), "tokens/s"),
             "at depth, tokens": row["depth"],
             "mean KLD, nats": row["kld_mean"],
-            **ends_of(measured(row, "kld_mean"), "nats"),
+            **ends_of(with_ends(row, "kld_mean"), "nats"),
             "bits per value": row["bits_per_value"],
             "beaten by": ", ".join(row["dominated_by"] or []) or None,
             "mark": source_of(row) if is_published(row) else None,
@@ -85,8 +85,8 @@ def _draw(rows: Sequence[Row], places: Sequence[tuple[float, float]], axes: Axes
         axes.errorbar(
             [x],
             [y],
-            xerr=bar(*measured(row, "decode")),
-            yerr=bar(*measured(row, "kld_mean")) if y == row["kld_mean"] else None,
+            xerr=bar(*with_ends(row, "decode")),
+            yerr=bar(*with_ends(row, "kld_mean")) if y == row["kld_mean"] else None,
             fmt="none",
             ecolor=look.colour,
             zorder=2.5,

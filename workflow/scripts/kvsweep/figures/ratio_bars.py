@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kvsweep.figures.axes import log_axis
-from kvsweep.figures.marks import PAPER_COLOUR, PairKey, bar, ends_of, measured
+from kvsweep.figures.marks import PAPER_COLOUR, PairKey, bar, ends_of
 from kvsweep.study.pairs import pair_label
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, with_ends
 
 # A longer bar runs out of the panel: it would flatten all the others.
 FARTHEST = 3.0
@@ -28,14 +28,14 @@ class Bar(NamedTuple):
 def interval_numbers(row: Row) -> dict[str, float | int | None]:
     """A row's 95 % interval over rounds, for the numbers beside a figure."""
     return {
-        **ends_of(measured(row, "ratio", 100), "%"),
+        **ends_of(with_ends(row, "ratio", 100), "%"),
         "rounds": len(row["ratio_rounds"] or ()) or None,
     }
 
 
 def draw_bar(axes: Axes, row: Row, line: float, colour: Any, **look: Any) -> Bar:
     """A row's ratio at a height of the panel; hollow where it has no interval."""
-    x, low, high = measured(row, "ratio", 100)
+    x, low, high = with_ends(row, "ratio", 100)
     known = low is not None and high is not None
     bars = axes.errorbar(
         [x],

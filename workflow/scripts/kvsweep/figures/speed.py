@@ -23,14 +23,13 @@ from kvsweep.figures.marks import (
     draw_curve,
     ends_of,
     explain_published,
-    measured,
     pair_of,
     pairs_in_order,
     words_for,
 )
 from kvsweep.numbers import in_percent
 from kvsweep.study.pairs import Pair, pair_label, pair_order
-from kvsweep.tables.row import Row, is_published
+from kvsweep.tables.row import Row, is_published, with_ends
 
 _HEIGHT = 3.9  # inches
 # Percent; beside a slower one no difference between the others could be seen.
@@ -78,7 +77,7 @@ def _rates(missing: dict[tuple[Any, ...], set[int]], title: str, group: Group) -
                 gaps = missing.get(_curve_of(next(iter(cells.values()))), set()) - set(cells)
                 depths = sorted(cells.keys() | gaps)
                 x = [depth_position(d, smallest) for d in depths]
-                values = [measured(cells[d], "tokens_per_second") if d in cells else _GAP for d in depths]
+                values = [with_ends(cells[d], "tokens_per_second") if d in cells else _GAP for d in depths]
                 draw_curve(axes, pair, x, values, legend, published=published)
                 fallback += [
                     (depth_position(d, smallest), row["tokens_per_second"])
@@ -107,7 +106,7 @@ def _rates(missing: dict[tuple[Any, ...], set[int]], title: str, group: Group) -
             "pair": pair_label(*pair_of(row)),
             "depth, tokens": row["depth"],
             "tokens/s": row["tokens_per_second"],
-            **ends_of(measured(row, "tokens_per_second"), "tokens/s"),
+            **ends_of(with_ends(row, "tokens_per_second"), "tokens/s"),
             "rounds": len(row["rounds"]) or None,
             "spread within a process, %": in_percent(row["spread_within"]),
             "mark": words_for(row),

@@ -10,10 +10,9 @@ from kvsweep.analysis.groups import SUBJECT
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import format_between
 from kvsweep.report.parts import Columns, Entry, Section, cell_of, ratio_entry, table_of
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, with_ends
 from kvsweep.units import plural
 
-_ENDS = ("", "_low", "_high")
 MOST_LINES = 60  # of two set-ups; the others stand in the table's file
 _QUANTITIES = {
     RELATIVE_SPEED: "speed, % of f16",
@@ -66,11 +65,8 @@ def _notes(rows: Sequence[Row], refused: Counter[str], shown: int) -> Iterable[s
 
 
 def _value(row: Row, side: str) -> Entry:
-    if row["quantity"] == "kld_mean":
-        value, low, high = (row[f"{side}{end}"] for end in _ENDS)
-        return Entry(format_between(value, low, high, 4), value=row[side])
-    value, low, high = (None if row[f"{side}{end}"] is None else 100 * row[f"{side}{end}"] for end in _ENDS)
-    return Entry(format_between(value or 0.0, low, high, 4, " %"), value=row[side])
+    factor, unit = (1, "") if row["quantity"] == "kld_mean" else (100, " %")
+    return Entry(format_between(*with_ends(row, side, factor), 4, unit), value=row[side])
 
 
 _COLUMNS: Columns = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
+from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import format_number, format_with_error
 from kvsweep.report.parts import Cell, Entry, Grid, Section, by_pair, by_set_up, pair_entry
 from kvsweep.tables.row import Row, by_method, is_measured
@@ -30,7 +31,7 @@ def throughput_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Secti
         for round_ in sorted({row["round"] or 1 for row in own}):
             of_round = [row for row in own if (row["round"] or 1) == round_]
             which = "" if round_ == 1 else f", round {round_}"
-            yield _status(f"Throughput: {title}{which}", of_round, "depth", "\\ depth", evidence)
+            yield _status(f"Throughput: {title}{which}", of_round, "depth", evidence)
 
 
 def quality_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:
@@ -39,46 +40,40 @@ def quality_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]
     for of_method in by_method(rows):
         by = " by the scorer" if of_method[0].get("method") == "scorer" else ""
         for title, own in by_set_up(of_method, subject):
-            yield _status(f"Quality{by}: {title}", own, "n_ctx", "\\ context", evidence)
+            yield _status(f"Quality{by}: {title}", own, "n_ctx", evidence)
 
 
 def task_status(rows: Sequence[Row], evidence: Evidence) -> Iterable[Section]:
     """Pairs down, tasks across."""
     for title, own in by_set_up(rows, SUBJECT):
-        yield _status(f"Tasks: {title}", own, "task", "\\ task", evidence)
+        yield _status(f"Tasks: {title}", own, "task", evidence)
 
 
-def _status(title: str, rows: Sequence[Row], across: str, head: str, evidence: Evidence) -> Section:
-    columns = sorted({row[across] for row in rows}, key=lambda n: (n is None, n or 0))
-    place = {"depth": "at depth", "n_ctx": "at context", "task": "asked"}[across]
-    lines: list[tuple[Entry, ...]] = []
-    counts: Counter[str] = Counter()
+def _status(title: str, rows: Sequence[Row], across: str, evidence: Evidence) -> Section:
+    keys = sorted({row[across] for row in rows}, key=lambda n: (n is None, n or 0))
+    columns = {key: key if across == "task" else format_count(key) for key in keys}
+    head, place = {
+        "depth": ("depth", "at depth"),
+        "n_ctx": ("context", "at context"),
+        "task": ("task", "asked"),
+    }[across]
+
+    def entry(cell: Sequence[Row]) -> Entry:
+        name = f"{pair_entry(cell).text} {place} {columns[cell[0][across]]}"
+        marks = ("fallback",) if any(row["fallback"] for row in cell) else ()
+        target = evidence.add(title, name, cell)
+        return Entry(_status_of(cell), marks, target, measured=all(map(is_measured, cell)))
+
+    lines = []
     for own in by_pair(rows).values():
-        line = [pair_entry(own)]
-        for column in columns:
-            cell = [row for row in own if row[across] == column]
-            if not cell:
-                line.append(Entry(""))
-                continue
-            name = f"{pair_entry(cell).text} {place} {_column(column)}"
-            status = _status_of(cell)
-            counts[status] += 1
-            line.append(
-                Entry(
-                    status,
-                    marks=("fallback",) if any(row["fallback"] for row in cell) else (),
-                    target=evidence.add(title, name, cell),
-                    measured=all(map(is_measured, cell)),
-                )
-            )
-        lines.append(tuple(line))
-    columns_shown = (f"pair {head}", *map(_column, columns))
-    grid = Grid("How each cell ended", columns_shown, tuple(lines), of_numbers=False, of_status=True)
-    return Section(title, (grid,), ", ".join(f"{n} {status}" for status, n in counts.most_common()))
-
-
-def _column(value: Any) -> str:
-    return value if isinstance(value, str) else format_count(value)
+        cells = by_columns(own, (across,))
+        shown = (entry(cells[key,]) if (key,) in cells else Entry("") for key in columns)
+        lines.append((pair_entry(own), *shown))
+    counts = Counter(one.text for line in lines for one in line[1:] if one.text)
+    names = (f"pair \\ {head}", *columns.values())
+    grid = Grid("How each cell ended", names, tuple(lines), of_numbers=False, of_status=True)
+    summary = ", ".join(f"{n} {status}" for status, n in counts.most_common())
+    return Section(title, (grid,), summary)
 
 
 def _status_of(rows: Sequence[Row]) -> str:

@@ -19,10 +19,9 @@ from kvsweep.report.parts import (
     written,
 )
 from kvsweep.study.pairs import pair_order
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, with_ends
 from kvsweep.units import format_bytes, format_count
 
-_RATES = ("gigabytes_per_second", "gigabytes_per_second_low", "gigabytes_per_second_high")
 SIZE_NOTES = (
     "The KV cache as logged, or (computed) from the model's header and the types; in small print the weights, cache "
     "and compute buffers together, as far as they are known.",
@@ -81,7 +80,7 @@ def _rates(rows: Sequence[Row]) -> Grid:
 
 
 def _rate(row: Row, of: float = 1.0) -> str:
-    rate, low, high = (None if row[name] is None else row[name] * of for name in _RATES)
+    rate, low, high = with_ends(row, "gigabytes_per_second", of)
     if low is not None and high is None:
         return f"at least {format_number(low, 2)}"
     # Of one round, or where a token takes less time at the greater depth, there is no interval, or not even a rate.

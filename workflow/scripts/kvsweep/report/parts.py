@@ -10,7 +10,7 @@ from kvsweep.analysis.groups import compare
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_between, format_number
 from kvsweep.study.pairs import Pair, pair_label, pair_order
-from kvsweep.tables.row import Row, pair_of, ran_as, source_order
+from kvsweep.tables.row import Row, pair_of, ran_as, source_order, with_ends
 from kvsweep.units import format_count
 
 NO_DIFFERENCE = "no difference shown"
@@ -162,7 +162,7 @@ def cell_of(row: Row, quantity: str) -> str:
 
 def ratio_entry(row: Row) -> Entry:
     """The ratio of two numbers with the ends of its interval, where they are known."""
-    return written(row["ratio"], lambda one: format_between(one, row["ratio_low"], row["ratio_high"], 4))
+    return written(row["ratio"], lambda _: format_between(*with_ends(row, "ratio"), 4))
 
 
 def count(value: int | None) -> str:

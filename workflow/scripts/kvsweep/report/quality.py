@@ -23,7 +23,7 @@ from kvsweep.report.parts import (
     marks_of,
     pair_entry,
 )
-from kvsweep.tables.row import Row, is_measured
+from kvsweep.tables.row import Row, is_measured, with_ends
 
 AT_THE_FLOOR = "at the floor"
 BY_TOKEN_NOTE = (
@@ -108,7 +108,7 @@ def notes_of_marks(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def _tail(row: Row) -> Entry:
     """The scorer's has an interval; of what llama-perplexity prints no error is known."""
-    value, low, high = (row[f"kld_p999{end}"] for end in ("", "_low", "_high"))
+    value, low, high = with_ends(row, "kld_p999")
     if value is None or low is None or high is None:
         return Entry(ABSENT if value is None else f"{format_number(value, 3)} ± {ABSENT}", value=value)
     return Entry(format_between(value, low, high), value=value)

@@ -22,7 +22,7 @@ from kvsweep.report.parts import (
 )
 from kvsweep.statistics import Interval
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import Row, pair_of
+from kvsweep.tables.row import Row, pair_of, with_ends
 
 OVER_ROUNDS = (
     "Tokens over time, geometric mean over rounds of one process each; "
@@ -58,7 +58,7 @@ def speed_entry(row: Row) -> Entry:
     """A rate with what is known of its error: its interval over rounds, or of one round the spread within."""
     if row["tokens_per_second"] is None:
         return Entry(row["status"], measured=False)
-    rate, low, high = (row[f"tokens_per_second{end}"] for end in ("", "_low", "_high"))
+    rate, low, high = with_ends(row, "tokens_per_second")
     marks = (*marks_of(row), *(["spread"] if row["means_differ"] else []))
     if low is not None and high is not None:
         if high > 2 * rate:  # so wide that half of it says nothing of either end

@@ -94,6 +94,16 @@ def by_method(rows: Iterable[_Row]) -> list[list[_Row]]:
     return list(found.values())
 
 
+def with_ends(row: Row, column: str, factor: float = 1.0) -> tuple[Any, float | None, float | None]:
+    """A value of a row and the ends of its interval, in units of which the table's has ``factor``; None where not
+    known."""
+    value, low, high = (
+        None if (number := row[f"{column}{end}"]) is None else factor * number
+        for end in ("", "_low", "_high")
+    )
+    return value, low, high
+
+
 def is_measured(row: Row) -> bool:
     return bool(row["status"] == "measured")
 
