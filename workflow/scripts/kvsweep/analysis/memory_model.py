@@ -162,20 +162,17 @@ class SetUpMemory:
 
     def _compute_at(self, pair: Pair, context: int) -> tuple[int | None, str | None]:
         """Bytes of the compute buffers, and where they come from: ``log``, or the pair whose log says it."""
-        own = self._compute.get(pair)
-        if own:
-            if context in own:
-                return round(own[context]), "log"
-            size = self._along(pair, context)
-            return (None, self._beyond(pair)) if size is None else (round(size), AT_OTHER_DEPTHS)
-        if self._compute:
-            # The dearest one: too small a context is a smaller mistake than one that does not fit.
-            sizes = {other: self._along(other, context) for other in self._compute}
-            known = {other: size for other, size in sizes.items() if size is not None}
-            if not known:
-                return None, self._beyond(max(self._compute, key=lambda one: max(self._compute[one])))
-            other = max(known, key=lambda one: known[one])
-            return round(known[other]), str(other)
+        if context in self._compute.get(pair, {}):
+            return round(self._compute[pair][context]), "log"
+        # Of a pair without any the dearest: too small a context is a smaller mistake than one that does not fit.
+        logged = [pair] if pair in self._compute else list(self._compute)
+        sizes = {one: size for one in logged if (size := self._along(one, context)) is not None}
+        if sizes:
+            dearest = max(sizes, key=lambda one: sizes[one])
+            return round(sizes[dearest]), AT_OTHER_DEPTHS if dearest == pair else str(dearest)
+        if logged:
+            deepest = max(max(self._compute[one]) for one in logged)
+            return None, f"{_NOT_KNOWN_BEYOND}{format_count(deepest)} tokens"
         return None, None
 
     def _along(self, pair: Pair, context: int) -> float | None:
@@ -186,9 +183,6 @@ class SetUpMemory:
         if (pair, deepest) not in self._slopes:
             return None
         return points[deepest] + self._steepest * (context - deepest)
-
-    def _beyond(self, pair: Pair) -> str:
-        return f"{_NOT_KNOWN_BEYOND}{format_count(max(self._compute[pair]))} tokens"
 
 
 def _from_header(rows: Sequence[Row], model: Row | None) -> tuple[_Cache, ...]:
