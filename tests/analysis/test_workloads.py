@@ -1,6 +1,6 @@
 """Work that a study was not measured for is asked for at the deepest depth that it was."""
 
-from kvsweep.analysis.workloads import deepest_measured, up_to
+from kvsweep.analysis.workloads import as_deep_as_measured
 from kvsweep.study.config import parse_workloads
 from synthetic_tables import throughput_row, unmeasured
 
@@ -12,9 +12,8 @@ def test_default_work_goes_as_deep_as_what_was_measured() -> None:
         unmeasured(throughput_row("q8_0", "q8_0", 65536), "oom", "no memory"),
         throughput_row("f16", "f16", 524288, source="published:m5max-part2"),
     ]
-    depth = deepest_measured(rows)
-    assert depth == 4096
-    found, shipped = up_to(parse_workloads(None), depth), parse_workloads(None)
+    shipped = parse_workloads(None)
+    found = as_deep_as_measured(shipped, rows)
     assert {name: work.depth for name, work in found.items()} == {
         "coding-agent": 4096, "rag": 0, "longest-context": 0, "short-interactive": 4096,
     }  # fmt: skip
@@ -24,5 +23,4 @@ def test_default_work_goes_as_deep_as_what_was_measured() -> None:
 
 def test_where_nothing_was_measured_it_stays_as_it_is() -> None:
     published = [throughput_row("f16", "f16", 1024, source="published:m5max-part2")]
-    assert deepest_measured(published) is None
-    assert up_to(parse_workloads(None), None) == parse_workloads(None)
+    assert as_deep_as_measured(parse_workloads(None), published) == parse_workloads(None)

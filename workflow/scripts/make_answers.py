@@ -29,7 +29,7 @@ from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.analysis.speed import over_rounds, speeds
 from kvsweep.analysis.storage import read_table
 from kvsweep.analysis.task_shares import task_shares
-from kvsweep.analysis.workloads import deepest_measured, up_to
+from kvsweep.analysis.workloads import as_deep_as_measured
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
 from kvsweep.tables import storage
@@ -70,7 +70,7 @@ def main() -> None:
     asked = json.loads(arguments.workloads)
     workloads = parse_workloads(asked)
     if asked is None:
-        workloads = up_to(workloads, deepest_measured(processes))
+        workloads = as_deep_as_measured(workloads, processes)
     if asked:
         # What others published was measured for other work than this configuration's.
         throughput, quality = (

@@ -6,29 +6,20 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from kvsweep.study.config import Workload
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, is_measured
 from kvsweep.units import format_count
 
 
-def deepest_measured(throughput: Iterable[Row]) -> int | None:
-    """The deepest depth (tokens) that was measured here; None where nothing was."""
-    return max(
-        (row["depth"] for row in throughput if row["source"] == "measured" and row["status"] == "measured"),
-        default=None,
-    )
-
-
-def up_to(workloads: Mapping[str, Workload], depth: int | None) -> dict[str, Workload]:
-    """The same workload with no token on a fuller cache than ``depth`` (tokens; None leaves it as it is). The title
+def as_deep_as_measured(workloads: Mapping[str, Workload], throughput: Iterable[Row]) -> dict[str, Workload]:
+    """The same workloads with no token on a fuller cache than the deepest that was measured here, if any was. The title
     then says so."""
-    return {
-        name: workload
-        if depth is None or workload.depth <= depth
-        else dataclasses.replace(
-            workload,
-            depth=depth,
-            title=f"{workload.title} (at {format_count(depth)}, the deepest measured, "
-            f"instead of {format_count(workload.depth)})",
-        )
-        for name, workload in workloads.items()
-    }
+    measured = (row for row in throughput if row["source"] == "measured" and is_measured(row))
+    depth: int | None = max((row["depth"] for row in measured), default=None)
+    found = dict(workloads)
+    for name, asked in workloads.items():
+        if depth is not None and asked.depth > depth:
+            instead = (
+                f"(at {format_count(depth)}, the deepest measured, instead of {format_count(asked.depth)})"
+            )
+            found[name] = dataclasses.replace(asked, depth=depth, title=f"{asked.title} {instead}")
+    return found
