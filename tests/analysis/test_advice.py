@@ -311,6 +311,20 @@ def test_what_depth_and_mix_would_change() -> None:
     assert "with below about 1" in pick["would_change"] and "generated tokens: q4_0" in pick["would_change"]
 
 
+def test_what_is_not_told_apart_is_no_other_pick() -> None:
+    """From 64K on q8_0 and q5_1 are equally fast; up to there f16 is quicker."""
+    shallow, deep = (0, 8 * K), (64 * K, 128 * K)
+    f16 = [*speeds("f16", 1000, 60, depths=shallow), *speeds("f16", 400, 20, depths=deep)]
+    others = [
+        row
+        for pair, rate in (("q8_0", 40.0), ("q5_1", 40.001))
+        for row in (*speeds(pair, 900, 50, depths=shallow), *speeds(pair, 500, rate, depths=deep))
+    ]
+    (pick, *_) = advised([*f16, *others], [*DAMAGE, quality_row("q5_1", "q5_1", 0.002)])
+    assert pair_of(pick) == "f16" and pick["verdict"] == "pick"
+    assert re.search(r"from depth 64K: (q8_0 or q5_1|q5_1 or q8_0), not told apart", pick["would_change"])
+
+
 def test_no_difference_is_not_sold_as_one() -> None:
     rows = advised([*speeds("f16", 1000, 60), *speeds("q8_0", 1000, 60.0001)], DAMAGE)
     assert all("no difference shown" in row["why"] for row in rows[:2])

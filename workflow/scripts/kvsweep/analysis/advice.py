@@ -29,18 +29,15 @@ from typing import Any
 from kvsweep.analysis.best import (
     interval_of,
     is_over_rounds,
-    not_told_from_best,
-    not_told_from_least,
     summed,
     what_decides,
 )
 from kvsweep.analysis.candidates import SetUp, set_ups
 from kvsweep.analysis.estimates import ends_of_kld
 from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge_all, ranked
-from kvsweep.analysis.would_change import would_change
+from kvsweep.analysis.would_change import best_of, is_as_deep_as_trained, would_change
 from kvsweep.numbers import format_between, format_number
 from kvsweep.study.config import Workload
-from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row
 from kvsweep.units import format_count, format_duration, plural
 
@@ -71,7 +68,7 @@ def advice(
 def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
     judgements = judge_all(set_up.candidates, workload, set_up.memory)
     order = ranked(judgements, workload)
-    best = _best(order, workload, set_up)
+    best = best_of(order, workload, set_up)
     shared = {
         **set_up.identity,
         "corpus": set_up.corpus,
@@ -104,30 +101,9 @@ def _rows(set_up: SetUp, workload: Workload) -> Iterable[dict[str, Any]]:
         yield shared | _row(one) | {"verdict": one.verdict, "why": one.why}
 
 
-def _best(order: Sequence[Judgement], workload: Workload, set_up: SetUp) -> list[Judgement]:
-    """Those that no other is told to be better than."""
-    if workload.goal == "context":
-        deepest = [one for one in order if one.reach == order[0].reach]
-        if not deepest or not _is_as_deep_as_trained(deepest[0], workload, set_up):
-            return deepest
-        if deepest[0].candidate.pair == BASELINE_PAIR:  # which nothing can diverge less than
-            return deepest[:1]
-        stays = not_told_from_least([one.kld for one in deepest])
-    else:
-        deepest = list(order)
-        stays = not_told_from_best([summed(one.request) for one in order if one.request is not None])
-    return [one for one, is_best in zip(deepest, stays, strict=True) if is_best]
-
-
-def _is_as_deep_as_trained(one: Judgement, workload: Workload, set_up: SetUp) -> bool:
-    trained = None if set_up.memory is None else set_up.memory.n_ctx_train
-    tokens = (one.reach or 0) + workload.prompt_tokens + workload.generated_tokens
-    return trained is not None and tokens >= trained
-
-
 def _decides(best: Sequence[Judgement], others: int, workload: Workload, set_up: SetUp) -> str:
     if workload.goal == "context":
-        if _is_as_deep_as_trained(best[0], workload, set_up):
+        if is_as_deep_as_trained(best[0], workload, set_up):
             return "their KL divergences on more text: all of these ran as deep as the model was trained for"
         return _deeper(best[0].reach or 0, set_up)
     requests = [summed(one.request) for one in best if one.request is not None]
