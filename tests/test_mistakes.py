@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 
 import pytest
 import recorded_study
+from kvsweep.errors import KvsweepError
+from kvsweep.files import read_json
+from kvsweep.tables.raw_cells import identity
+from kvsweep.tables.read_cells import Group, read_tables
 from support import run_in_this_process
 
 PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -122,6 +127,13 @@ def test_no_program_goes_on_with_a_record_that_is_none(
     assert forget.returncode == 0 and "1 cell would be forgotten" in forget.stderr
     assert packed.returncode == 1 and f"{path}: " in packed.stderr
     says_one_sentence("make_slice", results)
+    cell = identity(CELL)
+    assert cell is not None
+    build = read_json(results / "engines" / cell.engine / "build.json")
+    model = read_json(results / "models" / cell.model / "model.json")
+    group = Group("throughput", [cell], build, model)
+    with pytest.raises(KvsweepError, match=f"^{re.escape(str(path))}: "):
+        list(read_tables(results, [group], "", 1, {}))
 
 
 def test_a_text_that_is_named_by_a_damaged_manifest_is_in_no_slice(results: Path) -> None:

@@ -114,8 +114,7 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
     try:
         found = read_json(directory / "run.json")
         run = found if isinstance(found, dict) else {}
-        check_identity(cell, directory, run)
-        _check_values(directory, run)
+        check_record(cell, directory, run)
         recorded = read_recorded(directory)
         rows = rows_of(cell, recorded, _ANY_BUILD, _ANY_MODEL)
     except KvsweepError as error:
@@ -131,16 +130,22 @@ def read_raw_cell(cell: Cell, directory: Path) -> RawCell:
     )
 
 
-def _check_values(directory: Path, run: Mapping[str, Any]) -> None:
-    """Raise KvsweepError if a record does not name its machine, or say how long the engine ran that was started."""
-    name, seconds = run["machine"]["name"], run.get("wall_seconds")
-    if not isinstance(name, str):
-        problem = f"the machine's name is {name!r}"
-    elif not run.get("skipped") and not isinstance(seconds, int | float):
-        problem = f"wall_seconds is {seconds!r}"
-    else:
-        return
-    raise KvsweepError(f"{directory / 'run.json'}: not a record of kvsweep ({problem}).")
+def check_record(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
+    """Raise KvsweepError if run.json is of another cell than its path says, or lacks what every record has."""
+    check_identity(cell, directory, run)
+    machine = run.get("machine")
+    is_right = {
+        "machine": isinstance(machine, dict) and isinstance(machine.get("name"), str),
+        "command": isinstance(run.get("command"), list),
+        # Of an engine that was not started there is neither.
+        "started_at": isinstance(run.get("started_at"), str | None),
+        "wall_seconds": bool(run.get("skipped")) or isinstance(run.get("wall_seconds"), int | float),
+    }
+    for name in (name for name, right in is_right.items() if not right):
+        raise KvsweepError(
+            f"{directory / 'run.json'}: is not a record of kvsweep (its {name} is missing or wrong); "
+            f"remove {directory} to measure the cell again."
+        )
 
 
 def rows_of(
@@ -181,6 +186,6 @@ def check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
             case "reference":
                 found = (run.get("reference") or {}).get("engine")  # nor do those against their own f16
             case _:
-                found = run[key]
+                found = run.get(key)
         if found != value:
             raise KvsweepError(f"{directory / 'run.json'}: says {key} {found!r}, its path says {value!r}.")

@@ -25,7 +25,7 @@ from kvsweep.study.cells import Cell, TaskCell
 from kvsweep.tables import rows as tables
 from kvsweep.tables import task_rows
 from kvsweep.tables.columns import as_table
-from kvsweep.tables.raw_cells import rows_of
+from kvsweep.tables.raw_cells import check_record, rows_of
 from kvsweep.tables.schemas import TABLES
 from kvsweep.tables.where_it_ran import FALLBACK_COLUMNS, PEER_COLUMNS, mark_fallback
 
@@ -162,6 +162,7 @@ def _rows_of(results: Path, kind: str, cells: Sequence[Cell], build: Manifest, m
     names: list[str] = []
     for cell in cells:
         recorded = read_recorded(results / cell.directory)
+        check_record(cell, recorded.directory, recorded.run)
         if kind == "task_items":
             assert isinstance(cell, TaskCell)
             found = task_rows.item_rows(cell, recorded, build, model)
