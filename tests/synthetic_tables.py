@@ -13,13 +13,13 @@ import random
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean, harmonic_mean, stdev
+from statistics import fmean, harmonic_mean
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kvsweep.statistics import drift
+from kvsweep.statistics import drift, variance
 from kvsweep.study.pairs import KNOWN_TYPES, bits_per_value
 from kvsweep.tables.schemas import TABLES
 
@@ -118,7 +118,7 @@ def throughput_row(
             "phase": phase,
             "n_tokens": 512 if phase == "prefill" else 128,
             "tokens_per_second": fmean(samples),
-            "tokens_per_second_stddev": stdev(samples),
+            "tokens_per_second_stddev": math.sqrt(variance(samples)),
             "samples": samples,
             "repetitions": len(samples),
             "round": 1,
@@ -170,7 +170,7 @@ def _standardized(values: list[float]) -> list[float]:
     """With mean 0 and sample standard deviation 1."""
     if len(values) == 1:
         return [0.0]
-    mean, spread = fmean(values), stdev(values)
+    mean, spread = fmean(values), math.sqrt(variance(values))
     return [(value - mean) / spread for value in values]
 
 
