@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
+from scipy.special import stdtrit
 
 from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, SAME
 from kvsweep.analysis.frames import either
@@ -91,7 +91,7 @@ def gaps_of(a: Rates, b: Rates) -> pd.DataFrame:
     printed = np.isfinite(bound) & (n > 0)
     known = over_rounds | printed
     freedom = np.where(printed, np.inf, n - 1.0)
-    quantile = special.stdtrit(np.where(over_rounds, freedom, 1.0), 0.975)
+    quantile = stdtrit(n - 1.0, 0.975)
     half = np.where(printed, bound, quantile * stderr)
     log_half = np.where(printed, a.bounds / value_a + b.bounds / value_b, quantile * log_stderr)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -5,17 +5,16 @@ Tested over processes, each with one value, by Student's t; at 5 % for a phase a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from kvsweep.analysis.estimates import SAME
 from kvsweep.analysis.frames import frame_of, rows_of
 from kvsweep.analysis.pair_schemas import REPETITIONS
-from kvsweep.statistics import student_t_quantile
 from kvsweep.tables.row import SET_UP, Row, problem_with
 from kvsweep.tables.schemas import THROUGHPUT
 
@@ -94,11 +93,7 @@ def _over_processes(processes: pd.DataFrame, name: str) -> pd.DataFrame:
         stderr=(name, "sem"),
         confidence=("confidence", "first"),
     )
-    t = [
-        student_t_quantile((1 + of) / 2, n - 1) if n > 1 else math.nan
-        for of, n in zip(found.confidence, found.n, strict=True)
-    ]
-    half = found.stderr.where(found.stderr > SAME) * t
+    half = found.stderr.where(found.stderr > SAME) * stdtrit(found.n - 1.0, (1 + found.confidence) / 2)
     return pd.DataFrame(
         {
             "processes": found.processes,

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from kvsweep.analysis.estimates import SAME
 from kvsweep.analysis.frames import either, frame_of, rows_of
@@ -24,7 +25,6 @@ from kvsweep.analysis.many import FALSE_DISCOVERIES, with_q_values
 from kvsweep.analysis.pair_schemas import SPEED
 from kvsweep.analysis.rates import Rates, gaps_of, in_both, rates_of
 from kvsweep.analysis.repetitions import PHASE, first_dropped
-from kvsweep.statistics import student_t_quantile
 from kvsweep.study.pairs import BASELINE_PAIR
 from kvsweep.tables.row import Row, is_published, pair_of, problem_with
 from kvsweep.tables.schemas import THROUGHPUT
@@ -88,9 +88,7 @@ def _summary(processes: pd.DataFrame) -> pd.DataFrame:
         spread=("spread", "mean"),
         kept=("kept", "sum"),
     )
-    half = over.stderr.where(over.stderr > SAME) * over.n.map(
-        {n: student_t_quantile(0.975, n - 1) for n in set(over.n) if n > 1}
-    )
+    half = over.stderr.where(over.stderr > SAME) * stdtrit(over.n - 1.0, 0.975)
     rate, within = np.exp(over.log_rate), np.sqrt(over.spread)
     differ = over.over_mean_rate > within / np.sqrt(over.kept)
     # Many times as fast as a group's own list: processes stand in the order of their cells.
