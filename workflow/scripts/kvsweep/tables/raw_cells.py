@@ -162,30 +162,16 @@ def rows_of(
 
 def check_identity(cell: Cell, directory: Path, run: dict[str, Any]) -> None:
     """Raise KvsweepError if run.json is of another cell than its path says."""
-    expected: dict[str, object] = {
-        "engine": cell.engine,
-        "model": cell.model,
-        "ctk": cell.pair.ctk,
-        "ctv": cell.pair.ctv,
-    }
-    if isinstance(cell, ThroughputCell):
-        expected |= {"kind": "throughput", "depth": cell.depth, "round": cell.round}
-    elif isinstance(cell, TaskCell):
-        expected |= {"kind": "task", "task": cell.task}
-    else:
-        expected |= {
-            "kind": "scorer" if cell.method == "scorer" else "quality",
-            "corpus": cell.corpus,
-            "n_ctx": cell.n_ctx,
-            "reference": cell.reference,
-        }
+    expected = {**vars(cell), "ctk": cell.pair.ctk, "ctv": cell.pair.ctv, "kind": cell.kind}
+    del expected["pair"]
+    if isinstance(cell, TaskCell):
+        expected["kind"] = "task"
+    elif isinstance(cell, QualityCell) and expected.pop("method") == "scorer":
+        expected["kind"] = "scorer"
+    # The first round's records do not say it, nor do those against their own f16 a reference.
+    found = {**run, "round": run.get("round", 1), "reference": (run.get("reference") or {}).get("engine")}
     for key, value in expected.items():
-        match key:
-            case "round":
-                found = run.get("round", 1)  # the first round's records do not say it
-            case "reference":
-                found = (run.get("reference") or {}).get("engine")  # nor do those against their own f16
-            case _:
-                found = run.get(key)
-        if found != value:
-            raise KvsweepError(f"{directory / 'run.json'}: says {key} {found!r}, its path says {value!r}.")
+        if found.get(key) != value:
+            raise KvsweepError(
+                f"{directory / 'run.json'}: says {key} {found.get(key)!r}, its path says {value!r}."
+            )
