@@ -347,3 +347,20 @@ def test_notes_explain_what_stands_in_their_table(run: Run) -> None:
                 re.search(r"± [\d.,]+$|95 %", entry.text + entry.note) for line in grid.rows for entry in line
             )
             assert half == any("half of the 95 % interval over rounds" in note for note in grid.notes), grid
+
+
+def test_pairs_of_other_windows_are_named_below_their_table(runs: dict[str, Run]) -> None:
+    """In both reports: their perplexities are of other text."""
+    for name, run in runs.items():
+        notes = [note for section in run.view.quality for grid in section.grids for note in grid.notes]
+        named = [note for note in notes if note.startswith("Not all were scored on as many windows")]
+        assert len(named) == 2 * (name == "other windows")
+        assert all(note.replace("_", "\\_") in run.post for note in named)
+    said = " ".join(note for section in runs["other windows"].view.quality for note in section.grids[0].notes)
+    for one in ("q8_0 10", "q4_0 5", "q4_1 1", "f16/q4_0 2", "the others 16)", "(f16 32, the others 64)"):
+        assert one in said
+
+
+def test_a_single_window_is_said_to_have_no_interval(runs: dict[str, Run]) -> None:
+    for text in (runs["one window"].post, runs["one window"].page):
+        assert "± –" in text and "a single window has n" in text

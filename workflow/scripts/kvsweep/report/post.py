@@ -10,7 +10,7 @@ from kvsweep.analysis.reference import is_control
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.numbers import ABSENT, format_error, format_number, in_percent
 from kvsweep.report.parts import Entry, Grid, Section, by_pair, by_set_up, marks_of, pair_entry
-from kvsweep.report.quality import notes_of_marks, with_half
+from kvsweep.report.quality import note_of_windows, notes_of_marks, with_half
 from kvsweep.report.speed import rate_notes, speed_entry
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.row import Row, is_measured, is_published
@@ -22,9 +22,9 @@ STUDY_PAIRS = tuple(map(Pair.parse, "f16 q8_0 turbo3 turbo4 q8_0/turbo4 q8_0/tur
 _T = TypeVar("_T")
 
 QUALITY_NOTES = (
-    "± is half of the 95 % interval, of what was measured here: over windows. Of PPL it is 1.96 standard errors that "
-    "take tokens as independent, which is too little where windows differ. Two pairs read the same text: compare them "
-    "by Δ ln PPL, which is paired.",
+    "± is half of the 95 % interval, of what was measured here: over windows; a single window has none. Of PPL it is "
+    "1.96 standard errors that take tokens as independent, which is too little where windows differ. Two pairs read "
+    "the same text: compare them by Δ ln PPL, which is paired.",
 )
 MOST_SET_UPS = 3  # of a post, which is to be read, and has limits where it is posted
 
@@ -62,7 +62,11 @@ def _quality(rows: Sequence[Row]) -> Iterable[Grid]:
         ours = any(row["ln_ppl_ratio"] is not None and not is_published(row) for row in own)
         if not ours:  # nobody published it
             columns, lines = _without(columns, 2), [_without(line, 2) for line in lines]
-        notes = (*(QUALITY_NOTES if ours else ()), *notes_of_marks(entry for line in lines for entry in line))
+        notes = (
+            *(QUALITY_NOTES if ours else ()),
+            *notes_of_marks(entry for line in lines for entry in line),
+            *note_of_windows(own),
+        )
         yield Grid(f"Quality, context {n_ctx} ({corpus})", columns, tuple(lines), notes=notes)
 
 

@@ -23,7 +23,7 @@ from kvsweep.report.parts import (
     marks_of,
     pair_entry,
 )
-from kvsweep.tables.row import Row, is_measured, with_ends
+from kvsweep.tables.row import Row, is_measured, pair_of, with_ends
 
 AT_THE_FLOOR = "at the floor"
 BY_TOKEN_NOTE = (
@@ -42,7 +42,7 @@ def quality_sections(rows: Sequence[Row]) -> Iterable[Section]:
         control = control_of(group)
         lines = tuple(_line(row, control) for own in by_pair(group).values() for row in own)
         names = ("pair", *_columns(control))
-        notes = tuple(_notes(lines))
+        notes = (*_notes(lines), *note_of_windows(group))
         yield Section(title, (Grid("Perplexity, divergence, agreement", names, lines, notes=notes),))
 
 
@@ -104,6 +104,21 @@ def notes_of_marks(entries: Iterable[Entry]) -> tuple[str, ...]:
     """What † and ‡ behind a number mean, where one stands."""
     marks = {entry.text[-1:] for entry in entries}
     return tuple(note for note in (BY_TOKEN_NOTE, CARRIED_NOTE) if note[0] in marks)
+
+
+def note_of_windows(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Which pairs of one text and context were scored on other windows than most; nothing where all were on as many."""
+    windows = {str(pair_of(row)): row["chunks"] for row in rows if is_measured(row) and row["chunks"]}
+    numbers = list(windows.values())
+    if len(set(numbers)) < 2:
+        return ()
+    most = max(numbers, key=lambda number: (numbers.count(number), number))
+    named = [f"{pair} {number}" for pair, number in windows.items() if number != most]
+    others = f"the others {most}" if len(named) < len(numbers) else ""
+    return (
+        f"Not all were scored on as many windows ({', '.join(filter(None, [*named, others]))}): the PPL of these "
+        "pairs is of less or more text, and what is compared between them is not paired.",
+    )
 
 
 def _tail(row: Row) -> Entry:
