@@ -26,7 +26,7 @@ from kvsweep.tables import scored
 from kvsweep.tables.columns import as_schema
 from kvsweep.tables.quality_schemas import PRINTED
 from kvsweep.tables.status import MEASURED, Verdict, without_result
-from kvsweep.tables.where_it_ran import names_no_device, weights_on_device, what_ran, where_it_ran
+from kvsweep.tables.where_it_ran import names_no_device, weights_on_device, where_it_ran
 
 Row = dict[str, Any]
 
@@ -52,10 +52,9 @@ def throughput_rows(
     rows = []
     for index, (phase, own_log) in enumerate(logs_of_phases(recorded.stderr).items()):
         test = tests.get(phase)
-        row = common(cell, recorded, build)
+        row = common(cell, recorded, build, model)
         row |= {
             "engine_family": family_of(build),
-            "n_ctx_train": model.get("n_ctx_train"),
             "depth": cell.depth,
             "phase": phase,
             "n_tokens": run["prompt" if phase == "prefill" else "generate"],
@@ -79,7 +78,6 @@ def throughput_rows(
             row |= outcome(without_result(run, text, problem_of_log or problem))
         # llama-bench makes one context for each test, in the order of the tests.
         if len(contexts) <= 2 and index < len(contexts):
-            row |= what_ran(contexts[index], model)
             row |= where_it_ran(contexts[index], log, recorded, build, model)
             row["compute_buffer_bytes"] = on_device(contexts[index].compute_buffers_mib)
         if test is not None and row.get("fallback") is None and names_no_device(test, build):
@@ -106,18 +104,17 @@ def quality_row(
         found = (scored.columns_of if cell.method == "scorer" else _printed)(recorded)
     except UnparsableOutput as error:
         problem = problem or str(error)
-    row = common(cell, recorded, build)
+    row = common(cell, recorded, build, model)
     row |= {"method": cell.method, "positions": run.get("positions", "half")}
     row |= {"corpus": cell.corpus, "n_ctx": cell.n_ctx, "chunks": run["chunks"]}
     row |= {"corpus_sha256": run.get("corpus_sha256"), **_reference(cell, run)}
-    row |= {"n_ctx_train": model.get("n_ctx_train"), "engine_family": family_of(build)}
+    row["engine_family"] = family_of(build)
     if found is not None and problem is None:
         row |= outcome(MEASURED) | found
     else:
         row |= outcome(without_result(run, text, problem or "no result"))
     # A trial without memory can come before the context that is measured.
     if contexts:
-        row |= what_ran(contexts[-1], model)
         row |= where_it_ran(contexts[-1], log, recorded, build, model)
     return row
 
@@ -182,7 +179,7 @@ def contexts_of(log: EngineLog) -> list[EngineContext]:
     return [context for context in log.contexts if context.kv_caches]
 
 
-def common(cell: Cell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
+def common(cell: Cell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]) -> Row:
     """The columns that a row of every kind of cell has: what was run, where, when, and under which conditions."""
     run = recorded.run
     knobs = [f"{name}={shlex.quote(value)}" for name, value in run["environment"].items()]
@@ -195,27 +192,23 @@ def common(cell: Cell, recorded: Recorded, build: Mapping[str, Any]) -> Row:
         "model_sha256": run["model_sha256"],
         "ctk": cell.pair.ctk,
         "ctv": cell.pair.ctv,
-        "wall_seconds": run.get("wall_seconds"),
-        "peak_rss_bytes": run.get("peak_rss_bytes"),
+        "n_ctx_train": model.get("n_ctx_train"),
+        **{name: run.get(name) for name in _OF_THE_PROCESS},
         "started_at": _time(run.get("started_at")),
-        "suspended_seconds": run.get("suspended_seconds"),
         "source": "measured",
         "command": " ".join([*knobs, shlex.join(run["command"])]),
-        "load_before": run.get("load_before"),
-        "busy_cores_before": run.get("busy_cores_before"),
         "attempts": run["attempts"],
         "host": run["machine"].get("host"),
         "machine_record": machine_record(run["machine"]),
-        **_conditions(run.get("conditions") or {}),
+        **{name: (run.get("conditions") or {}).get(name) for name in _CONDITIONS},
     }
 
 
-def _conditions(conditions: Mapping[str, Any]) -> Row:
-    names = (
-        *("power_source", "low_power_mode", "thermal_state", "slowed_by", "gpu_users"),
-        *("available_memory_bytes", "swap_used_bytes"),
-    )
-    return {name: conditions.get(name) for name in names}
+_OF_THE_PROCESS = tuple("wall_seconds peak_rss_bytes suspended_seconds load_before busy_cores_before".split())
+_CONDITIONS = (
+    *("power_source", "low_power_mode", "thermal_state", "slowed_by", "gpu_users"),
+    *("available_memory_bytes", "swap_used_bytes"),
+)
 
 
 def outcome(verdict: Verdict) -> Row:

@@ -16,7 +16,7 @@ from kvsweep.tables import rows
 from kvsweep.tables.rows import Row
 from kvsweep.tables.status import MEASURED, Verdict, without_result
 from kvsweep.tables.task_scores import passed_at, score
-from kvsweep.tables.where_it_ran import what_ran, where_it_ran
+from kvsweep.tables.where_it_ran import where_it_ran
 from kvsweep.units import format_duration
 
 RIGHT = 1.0
@@ -27,10 +27,9 @@ def task_row(cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], model
     run, kind = recorded.run, recorded.run["definition"]["kind"]
     log, problem = rows.log_of(recorded.stderr)
     contexts = rows.contexts_of(log)
-    row = rows.common(cell, recorded, build)
+    row = rows.common(cell, recorded, build, model)
     row |= {"task": cell.task, "kind": kind, "n_ctx": max(run["definition"]["contexts"])}
     row |= {"items": run["items_asked"], "seed": run["definition"]["seed"], "chat": run.get("chat")}
-    row["n_ctx_train"] = model.get("n_ctx_train")
     found: list[dict[str, Any]] = []
     try:
         found = read_items(recorded.stdout)
@@ -49,7 +48,6 @@ def task_row(cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], model
         versions = {record["aider_version"] for record in found if record.get("aider_version")}
         row |= {"sandbox": run["harness"]["sandbox"], "harness_version": ", ".join(sorted(versions)) or None}
     if contexts:
-        row |= what_ran(contexts[-1], model)
         row |= where_it_ran(contexts[-1], log, recorded, build, model)
     return row
 
@@ -90,7 +88,7 @@ def _shares(scores: Sequence[float | None]) -> Row:
 
 
 def item_rows(
-    cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], _model: Mapping[str, Any]
+    cell: TaskCell, recorded: Recorded, build: Mapping[str, Any], model: Mapping[str, Any]
 ) -> list[Row]:
     """A row for every item that was asked; none if what was recorded cannot be read."""
     run = recorded.run
@@ -100,7 +98,7 @@ def item_rows(
     except UnparsableOutput:
         return []
     same = ("engine", "engine_commit", "backend", "machine", "model", "model_sha256", "ctk", "ctv", "source")
-    common = rows.common(cell, recorded, build)
+    common = rows.common(cell, recorded, build, model)
     of_cell = {name: common[name] for name in same} | {"task": cell.task, "kind": kind}
     return [{**of_cell, **_item_row(kind, record)} for record in found]
 
@@ -108,18 +106,18 @@ def item_rows(
 def _item_row(kind: str, record: Mapping[str, Any]) -> Row:
     found = score(kind, record)
     expected = record["expected"]
-    same = ("item", "question", "place", "prompt_sha256", "answer", "tokens", "stopped", "problem")
+    same = (
+        *("item", "question", "place", "prompt_sha256", "answer", "tokens", "stopped", "problem"),
+        *("n_prompt", "prompt_seconds", "generate_seconds"),
+    )
     return {
         **{name: record.get(name) for name in same},
         "context": record["context"],
         "expected": None if expected is None else json.dumps(expected, ensure_ascii=False),
         "score": found,
         "right": None if found is None else found == RIGHT,
-        "n_prompt": record.get("n_prompt"),
         "n_answer": record.get("n_tokens"),
         "seconds": record["seconds"],
-        "prompt_seconds": record.get("prompt_seconds"),
-        "generate_seconds": record.get("generate_seconds"),
         **_of_an_exercise(record),
     }
 

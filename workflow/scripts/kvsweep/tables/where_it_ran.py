@@ -67,7 +67,7 @@ def mark_fallback(rows: Iterable[Row], table: str) -> None:
             row["fallback"] = False
 
 
-def what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
+def _what_ran(context: EngineContext, model: Mapping[str, Any]) -> Row:
     """The columns that a context's log fills: types that ran, sizes in bytes, rotation, splits, devices."""
     cache = effective_cache(context, shape_of(model))
     assert cache is not None
@@ -92,12 +92,15 @@ def where_it_ran(
     build: Mapping[str, Any],
     model: Mapping[str, Any],
 ) -> Row:
-    """What the log alone says of a fallback; nothing if the engine was built for no device or for an unknown one
-    (``auto``)."""
-    if build["backend"] in (None, "cpu", "auto"):
-        return {}
-    found = evidence(context, log, recorded.stderr, recorded.run["command"], model.get("architecture"))
-    return {"fallback": found.fallback, "fallback_why": "; ".join(found.signs) or None}
+    """What a context's log says of what ran, and what the log alone says of a fallback.
+
+    Nothing of a fallback if the engine was built for no device or for an unknown one (``auto``).
+    """
+    row = _what_ran(context, model)
+    if build["backend"] not in (None, "cpu", "auto"):
+        found = evidence(context, log, recorded.stderr, recorded.run["command"], model.get("architecture"))
+        row |= {"fallback": found.fallback, "fallback_why": "; ".join(found.signs) or None}
+    return row
 
 
 def _logged_caches(context: EngineContext) -> Row:
