@@ -23,7 +23,7 @@ def in_rounds() -> list[Row]:
     """Eight cells: some with few rounds, one equal to another, one twice as fast in every round, one far apart."""
     chance = np.random.default_rng(1)
     rates = 80 * np.exp(chance.normal(0, 0.05, (5, 8)))
-    rates[:, 5], rates[:, 6], rates[:, 7] = rates[:, 4], 2 * rates[:, 4], [1e-9, 1e9, 1, 1e5, 1e-5]
+    rates[:, 5], rates[:, 6], rates[:, 7] = rates[:, 4], 2 * rates[:, 4], [1e-60, 1e60, 1, 1e5, 1e-5]
     rows = [
         row
         for depth, own in enumerate(rates.T)
@@ -40,6 +40,7 @@ def published() -> list[Row]:
     return [*found, {**found[0], "tokens_per_second_rounding": None}]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("cells", [in_rounds(), published()], ids=["measured", "published"])
 def test_each_gap_is_that_of_the_two_values(cells: list[Row]) -> None:
     rates = rates_of(cells)

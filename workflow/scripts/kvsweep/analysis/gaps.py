@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from kvsweep.analysis.estimates import Value, error_of
 
+MOST_LOG = 20  # half of the interval of a ratio's logarithm: beyond this the ratio says nothing
+
 
 class Gap(NamedTuple):
     """a against b: difference in their unit, ratio a/b, and the ends of both; None where no error is known.
@@ -58,8 +60,7 @@ def gap(a: Value, b: Value) -> Gap:
         return found if a.rounds is None else Gap(difference, ratio=found.ratio)
     if a.rounds is not None and b.rounds is not None:
         found = found._replace(t=logs.t(math.log(found.ratio)), freedom=logs.freedom)
-    # Beyond this the relative errors are so large that the ratio says nothing.
-    if logs.half > 20:
+    if logs.half > MOST_LOG:
         return found
     assert found.ratio is not None
     return found._replace(

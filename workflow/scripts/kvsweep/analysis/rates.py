@@ -12,13 +12,12 @@ from scipy.special import stdtrit
 
 from kvsweep.analysis.estimates import OVER_ROUNDS, ROUNDED, SAME
 from kvsweep.analysis.frames import either
+from kvsweep.analysis.gaps import MOST_LOG
 from kvsweep.tables.published import rounding_of
 from kvsweep.tables.row import Row
 
 Reals = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-_MOST_LOG = 20  # beyond this the relative errors are so large that the ratio says nothing
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,8 @@ def rates_of(cells: Sequence[Row]) -> Rates:
                 found.in_rounds[at, column[one]] = 1 / seconds
         elif row["tokens_per_second"] is not None:
             bound = rounding_of(row, "tokens_per_second")
-            found.in_rounds[at, 0], found.bounds[at] = (
-                row["tokens_per_second"],
-                np.inf if bound is None else bound,
-            )
+            found.in_rounds[at, 0] = row["tokens_per_second"]
+            found.bounds[at] = np.inf if bound is None else bound
     return found
 
 
@@ -94,6 +91,7 @@ def gaps_of(a: Rates, b: Rates) -> pd.DataFrame:
     quantile = stdtrit(n - 1.0, 0.975)
     half = np.where(printed, bound, quantile * stderr)
     log_half = np.where(printed, a.bounds / value_a + b.bounds / value_b, quantile * log_stderr)
+    log_half = np.where(known & (log_half <= MOST_LOG), log_half, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(
             printed, np.where(np.abs(difference) > bound, np.inf, 0.0), np.abs(np.log(ratio)) / log_stderr
@@ -105,8 +103,8 @@ def gaps_of(a: Rates, b: Rates) -> pd.DataFrame:
         "difference_low": np.where(known, difference - half, np.nan),
         "difference_high": np.where(known, difference + half, np.nan),
         "ratio": ratio,
-        "ratio_low": np.where(known & (log_half <= _MOST_LOG), ratio * np.exp(-log_half), np.nan),
-        "ratio_high": np.where(known & (log_half <= _MOST_LOG), ratio * np.exp(log_half), np.nan),
+        "ratio_low": ratio * np.exp(-log_half),
+        "ratio_high": ratio * np.exp(log_half),
         "interval": either(None, {ROUNDED: printed, OVER_ROUNDS: over_rounds}),
         "t": np.where(known, t, np.nan),
         "freedom": np.where(known, freedom, np.nan),
