@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import recorded_study
-from scipy import stats
+from scipy import optimize, stats
 
 SUBJECT = Path("mainline", "kvsweep-demo")
 ROUNDING = 1e-5 * np.sqrt(np.arange(200) + 1) / np.sqrt(18)  # of a mean over n windows, by n: five decimals
@@ -63,3 +63,31 @@ def error_of_mean(windows: np.ndarray, rounding: float) -> tuple[float, float]:
         m = min(n, 4)
         freedom, left = m - 1, max(variance[m], added[m])
     return float(np.sqrt(left / n)), float(freedom)
+
+
+def ends_of_part(means: np.ndarray) -> tuple[float, float]:
+    """Of the mean of windows that are above 0: by its logarithm, by the mean that their logarithms have, and by Hall's
+    transformation, whichever reaches farthest."""
+    n, value, logs = len(means), means.mean(), np.log(means)
+    t = float(stats.t.ppf(0.975, n - 1))
+    factor = min(np.exp(t * stats.sem(means) / value), 100)
+    middle = logs.mean() + logs.var(ddof=1) / 2
+    half = t * np.sqrt(logs.var(ddof=1) / n + logs.var(ddof=1) ** 2 / (2 * (n - 1)))
+    half = min(half, np.log(100))
+    low, high = _of_hall(means, t, value / 100, value * 100)
+    return min(value / factor, np.exp(middle - half), low), max(value * factor, np.exp(middle + half), high)
+
+
+def _of_hall(values: np.ndarray, t: float, least: float, most: float) -> tuple[float, float]:
+    """Ends by Hall's transformation, solved for the mean; nowhere where the values are not skewed upwards."""
+    n, skewness = len(values), stats.skew(values)
+    if n < 3 or skewness <= 0:
+        return np.inf, -np.inf
+
+    def beyond(mean: float, z: float) -> float:
+        w = (values.mean() - mean) / values.std(ddof=1)
+        return float(w + skewness * w**2 / 3 + skewness**2 * w**3 / 27 + skewness / (6 * n) - z / np.sqrt(n))
+
+    far = 1e6 * values.mean()
+    low, high = (optimize.brentq(beyond, -far, far, args=(z,)) for z in (t, -t))
+    return max(low, least), min(high, most)

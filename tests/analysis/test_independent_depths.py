@@ -17,6 +17,7 @@ from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all
 from kvsweep.slices.read import read_slice
 from kvsweep.study.pairs import Pair
+from recomputed import ends_of_part
 from scipy import stats
 from support import ROOT
 
@@ -33,18 +34,12 @@ def scored() -> list[dict[str, Any]]:
 
 
 def part_with_error(part: dict[str, Any]) -> tuple[float, float]:
-    """Mean over windows, and the longer side of its interval: of the mean itself by its logarithm, or of the mean that
-    the windows' logarithms have, whichever is further away."""
+    """Mean over windows, and the longer side of its interval."""
     means = np.array(part["kld"])
     if not means.any():  # f16 beside itself
         return 0.0, 0.0
-    n, value, logs = len(means), means.mean(), np.log(means)
-    t = stats.t.ppf(0.975, n - 1)
-    factor = np.exp(t * stats.sem(means) / value)
-    middle = logs.mean() + logs.var(ddof=1) / 2
-    half = t * np.sqrt(logs.var(ddof=1) / n + logs.var(ddof=1) ** 2 / (2 * (n - 1)))
-    low, high = min(value / factor, np.exp(middle - half)), max(value * factor, np.exp(middle + half))
-    return value, max(high - value, value - low)
+    low, high = ends_of_part(means)
+    return means.mean(), max(high - means.mean(), means.mean() - low)
 
 
 @pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.93, 1.0])

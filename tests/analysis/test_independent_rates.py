@@ -15,7 +15,8 @@ from kvsweep.analysis.task_shares import task_shares
 from kvsweep.engine.scorer_file import Window
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.scored import columns, sums
-from scipy import optimize, stats
+from recomputed import ends_of_part
+from scipy import stats
 from synthetic_tables import model_row, quality_row, rounds_at
 
 Row = dict[str, Any]
@@ -191,21 +192,6 @@ def test_shares_of_right_answers(n: int) -> None:
 # --- divergence by depth ------------------------------------------------------------------------------------
 
 
-def of_hall(values: np.ndarray, t: float, least: float, most: float) -> tuple[float, float]:
-    """Ends by Hall's transformation, solved for the mean; nowhere where the values are not skewed upwards."""
-    n, skewness = len(values), stats.skew(values)
-    if n < 3 or skewness <= 0:
-        return np.inf, -np.inf
-
-    def beyond(mean: float, z: float) -> float:
-        w = (values.mean() - mean) / values.std(ddof=1)
-        return float(w + skewness * w**2 / 3 + skewness**2 * w**3 / 27 + skewness / (6 * n) - z / np.sqrt(n))
-
-    far = 1e6 * values.mean()
-    low, high = (optimize.brentq(beyond, -far, far, args=(z,)) for z in (t, -t))
-    return max(low, least), min(high, most)
-
-
 @pytest.mark.parametrize("windows", [1, 2, 6, 40])
 def test_divergence_by_depth(windows: int) -> None:
     chance = np.random.default_rng(windows)
@@ -230,17 +216,7 @@ def test_divergence_by_depth(windows: int) -> None:
             assert part["kld_mean_low"] is part["top1_agreement_high"] is None
             continue
         t = stats.t.ppf(0.975, windows - 1)
-        factor = min(np.exp(t * stats.sem(means) / value), 100)
-        logs = np.log(means)
-        middle = logs.mean() + logs.var(ddof=1) / 2
-        half = t * np.sqrt(logs.var(ddof=1) / windows + logs.var(ddof=1) ** 2 / (2 * (windows - 1)))
-        half = min(half, np.log(100))
-        of_both = of_hall(means, t, value / 100, value * 100)
-        ends = (
-            min(value / factor, np.exp(middle - half), of_both[0]),
-            max(value * factor, np.exp(middle + half), of_both[1]),
-        )
-        assert (part["kld_mean_low"], part["kld_mean_high"]) == pytest.approx(ends)
+        assert (part["kld_mean_low"], part["kld_mean_high"]) == pytest.approx(ends_of_part(means))
         around = t * stats.sem(shares)
         wilson = stats.binomtest(int(same[:, own].sum()), 20 * windows).proportion_ci(method="wilson")
         low, high = min(shares.mean() - around, wilson[0]), max(shares.mean() + around, wilson[1])
