@@ -292,6 +292,17 @@ def other_windows(results: Path) -> None:
     cut(quality_cell(results, "f16", 256), 256, 32)
 
 
+def one_window_bears_most(results: Path) -> None:
+    """Of q8_0, at both contexts; of q4_0 a few do."""
+    add_rounds(results, 2)
+    for pair, n_ctx, spikes in (("q8_0", 256, 1), ("q8_0", 1024, 1), ("q4_0", 1024, 4)):
+        cell = quality_cell(results, pair, n_ctx)
+        nll, ratio, kld, share = windows_of(cell)
+        kld = 0.001 + 0.0001 * np.sin(np.arange(len(kld)))
+        kld[3 : 3 + spikes] = 0.5
+        score(cell, n_ctx, nll, ratio, kld, share)
+
+
 def one_window(results: Path) -> None:
     for cell in quality_cells(results):
         cut(cell, int(re.findall(r"c(\d+)", str(cell))[-1]), 1)
@@ -320,5 +331,6 @@ ODD: dict[str, Callable[[Path], None]] = {
     "no f16": no_f16,
     "other windows": other_windows,
     "one window": one_window,
+    "one window bears most": one_window_bears_most,
     "all equal": all_equal,
 }

@@ -295,6 +295,40 @@ def test_every_duel_of_divergences(run: Run, n_ctx: int) -> None:
         assert [row["difference_low"], row["difference_high"]] == pytest.approx(ends, rel=1e-5, abs=1e-10)
 
 
+def half_of_one(run: Run, row: Row) -> float | None:
+    """Half of the interval of a divergence by itself: wider where its windows are far apart."""
+    windows, mean = printed(run, row["machine"], row["n_ctx"])[name_of(row)]
+    n = len(windows)
+    if n < 2:
+        return None
+    stderr, freedom = error_of_mean(windows, ROUNDING[n])
+    t = stats.t.ppf(0.975, freedom)
+    if stderr * np.sqrt(n) > mean / 4 > 0 and ROUNDING[n] ** 2 <= stderr**2 / 10:
+        skewness = stats.skew(windows)
+        t_whole = stats.t.ppf(0.975, n - 1)
+        y = -t_whole / np.sqrt(n) - skewness / (6 * n)
+        hall = -stderr * np.sqrt(n) * 3 / skewness * (np.cbrt(1 + skewness * y) - 1)
+        log = mean * (np.exp(min(t_whole * stderr / mean, np.log(100))) - 1)
+        return float(max(t * stderr, log, hall if skewness > 0 else 0) + 5e-7)
+    return float(t * stderr + 5e-7)
+
+
+def test_a_divergence_has_one_interval_wherever_it_stands(run: Run) -> None:
+    """On the front, among parts of K and V, and in advice."""
+    for table in ("pareto", "k_or_v", "advice"):
+        for row in run.tables[table]:
+            if row["kld_mean"] is None or (name_of(row) == "f16" and row["kld_mean"] == 0):
+                continue
+            half = half_of_one(run, row)
+            if half is None:
+                assert row["kld_mean_low"] is row["kld_mean_high"] is None
+                continue
+            ends = [max(row["kld_mean"] - half, min(row["kld_mean"], 0)), row["kld_mean"] + half]
+            assert [row["kld_mean_low"], row["kld_mean_high"]] == pytest.approx(ends, rel=1e-4, abs=1e-9), (
+                table
+            )
+
+
 # --- the first screen ---------------------------------------------------------------------------------------------
 
 
@@ -364,3 +398,18 @@ def test_pairs_of_other_windows_are_named_below_their_table(runs: dict[str, Run]
 def test_a_single_window_is_said_to_have_no_interval(runs: dict[str, Run]) -> None:
     for text in (runs["one window"].post, runs["one window"].page):
         assert "± –" in text and "a single window has n" in text
+
+
+def test_a_window_that_bears_most_is_said_in_both_reports(runs: dict[str, Run]) -> None:
+    for name, run in runs.items():
+        marked = [row for row in run.rows("quality", status="measured") if is_carried(run, row)]
+        assert {name_of(row) for row in marked} == ({"q8_0"} if name == "one window bears most" else set())
+        for text in (run.post, run.page):
+            assert ("‡ Few windows, one of which bears more than half" in text) == bool(marked)
+
+
+def is_carried(run: Run, row: Row) -> bool:
+    """Whether one of four windows or more has more than all others, beyond what printing rounds off."""
+    windows, _ = printed(run, row["machine"], row["n_ctx"])[name_of(row)]
+    known = len(windows) > 3 and ROUNDING[len(windows)] ** 2 <= stats.sem(windows) ** 2 / 10
+    return bool(known and windows.max() > windows.sum() / 2 > 0)
