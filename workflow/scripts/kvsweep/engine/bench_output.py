@@ -226,7 +226,7 @@ _CONTEXT = re.compile(r"\bllama_context: constructing llama_context$", re.MULTIL
 
 
 def logs_of_phases(stderr: str) -> dict[Phase, str]:
-    """The log of a cell's process up to the second test and from there on; all of it where that cannot be told."""
+    """The log of each of a cell's two tests. Where the log does not show the second one's start, both get all of it."""
     stderr = plain(stderr)
     second = _SECOND_TEST.search(stderr) or next(itertools.islice(_CONTEXT.finditer(stderr), 1, None), None)
     if second is None:

@@ -96,7 +96,7 @@ class _Context:
         self.recurrent: float | None = None
 
     def kv_devices(self) -> tuple[str, ...]:
-        """The devices of the KV layers; of their buffers if not every layer was logged."""
+        """The devices that hold KV layers. If not every layer was logged, the devices of the KV buffers."""
         every_layer = len(self.devices) == sum(cache.layers or 0 for cache in self.kv_caches)
         return tuple(dict.fromkeys(self.devices if every_layer and self.devices else self.buffers))
 
@@ -215,7 +215,7 @@ class _Reader:
             self._context().compute_buffers[buffer[1]] = float(buffer[2])
 
     def context_in_one_function(self, message: str) -> None:
-        """Of builds that make a context, its cache and its graph in one function, which says first how long it is."""
+        """Read a line of builds that make a context, its cache and its graph in one function."""
         if message.startswith("n_ctx ") and (not self.contexts or "n_ctx" in self.contexts[-1].parameters):
             self.contexts.append(_Context())
         if message.startswith("KV self size "):

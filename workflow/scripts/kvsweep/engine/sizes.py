@@ -119,7 +119,7 @@ def _bytes(header: ModelHeader, pair: Pair, tokens: Mapping[LayerGroup, int]) ->
 
 
 def _bytes_of(tokens: Mapping[LayerGroup, int], pair: Pair) -> Fraction | None:
-    """Of so many tokens in the caches of these groups; None for a type without a known size."""
+    """Bytes of this many tokens in the caches of these groups; None for a type without a known size."""
     total = Fraction(0)
     for group, n in tokens.items():
         for cache_type, head, kept in (
@@ -140,7 +140,7 @@ def padded_head(size: int, cache_type: str) -> int:
 
 
 def _output_rows(n_ctx: int) -> int:
-    """The most tokens of one batch whose logits are asked for: those in the second half of their window."""
+    """The largest number of tokens in one batch whose logits are asked for: the second half of each window."""
     first = n_ctx // 2
     if n_ctx <= N_BATCH:
         return (n_ctx - first) * max(1, N_BATCH // n_ctx)

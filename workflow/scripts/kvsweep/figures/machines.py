@@ -58,7 +58,7 @@ def speed_across(speed: Sequence[Row]) -> Panels:
 
 
 def comparable_rows(speed: Iterable[Row]) -> list[Row]:
-    """Of pairs that ran as they were asked for, on their device, and beside f16."""
+    """The rows of pairs that ran as asked for, on their device, and that have a ratio to f16."""
     return [
         row
         for row in speed
@@ -70,7 +70,7 @@ def comparable_rows(speed: Iterable[Row]) -> list[Row]:
 
 
 def models_of(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows of one file and one family of engines each: by the file's hash, and by name where nobody says that."""
+    """The rows of each model and family of engines. A file's hash tells models apart, or else the name."""
     rows = list(rows)
     names = {row["model"]: row["model_sha256"] for row in rows if row["model_sha256"]}
     found: dict[tuple[str, str | None], list[Row]] = {}

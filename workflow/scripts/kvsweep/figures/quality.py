@@ -148,7 +148,7 @@ def _kld_by_bits(title: str, group: Group) -> Panel:
 
 
 def _bits(row: Row) -> float | None:
-    """Bits per value as logged; of what was published, those of the types' blocks."""
+    """Bits per value as logged. A published row has no log: its types' blocks tell them."""
     return nominal_bits(row["ctk"], row["ctv"]) if is_published(row) else mean_bits(row)
 
 

@@ -1,4 +1,4 @@
-"""Speed as a share of f16's, in %: a line for each pair, its numbers, and a bar for each row."""
+"""Draws speed as a share of f16's, in %: a line for each pair and a bar for each row."""
 
 from __future__ import annotations
 

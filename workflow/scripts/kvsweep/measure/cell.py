@@ -153,7 +153,7 @@ def report_end(
 
 
 def stood_still(seconds: float) -> str:
-    """What to say of the time for which an engine could not work; empty if it is not worth a word."""
+    """The words on how long an engine could not work; empty if that was short."""
     if seconds < SLEPT_SECONDS:
         return ""
     return f"this machine slept, or the engine was stopped, for {format_duration(seconds)}"

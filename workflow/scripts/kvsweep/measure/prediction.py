@@ -111,6 +111,6 @@ def measured_curve(
 
 
 def directories_of(curve_directory: Path, depth: int | str, pair: Pair) -> list[Path]:
-    """Where a pair's cells of a depth, or of all of them (``*``), lie; the first round's first."""
+    """The directories of a pair's cells at one depth, or at all (``*``), the first round's before the others'."""
     cell = f"d{depth}/k-{pair.ctk}/v-{pair.ctv}"
     return [path for rounds in ("", "round-*/") for path in sorted(curve_directory.glob(f"{rounds}{cell}"))]

@@ -73,7 +73,7 @@ def pace(what: str, done: int, before: int, total: int, elapsed_seconds: float) 
 
 
 def stamp(cell: Path) -> str | None:
-    """What tells a cell's record from the next one; None without a record."""
+    """Identifies a cell's record: it changes when the cell is measured again. None without a record."""
     try:
         found = (cell / "run.json").stat()
     except OSError:

@@ -56,7 +56,7 @@ def by_kind(plan: Plan) -> dict[str, list[Item]]:
 
 
 def disk_bytes(items: Iterable[Item]) -> int | None:
-    """The bytes that all of them need on disk; None if the size of one is not known."""
+    """The bytes that all items need on disk; None if the size of one is not known."""
     needed = [None if item.needs is None else item.needs.disk_bytes for item in items]
     return None if None in needed else sum(size for size in needed if size is not None)
 

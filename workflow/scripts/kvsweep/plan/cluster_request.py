@@ -47,7 +47,7 @@ class Request:
 
 
 def check_nodes(study: Study) -> None:
-    """Raise ConfigError for an engine of which a cluster cannot be told what to run it on."""
+    """Raise ConfigError for an engine whose entry does not say on which nodes it runs."""
     for engine in study.engines.values():
         if engine.nodes is None:
             raise ConfigError(

@@ -143,7 +143,7 @@ def _corpus(name: str, corpus: Corpus, results: Path, base: Path) -> InputNow:
 def _fetched(
     made: Mapping[str, Any] | None, origin: Origin | str, source: Mapping[str, Any], declared: str | None
 ) -> InputNow:
-    """What is made once and for all from what the configuration says of it."""
+    """A model or text that is fetched or generated as the configuration says, and then stays."""
     if made is not None and made.get("source") == source:
         return InputNow(made["sha256"])
     return InputNow(declared, None if made is None or declared is not None else str(origin))

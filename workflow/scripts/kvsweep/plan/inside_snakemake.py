@@ -115,7 +115,7 @@ class Errors(logging.Filter):
 
     @property
     def unexplained(self) -> list[Path]:
-        """The logs of jobs that failed, of which what they said is not to be seen any more, or is no sentence."""
+        """The logs of failed jobs whose last words have scrolled away, or are no sentence."""
         return [*self.buried, *(log for log in self._failed if last_words(log) is None)]
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -115,7 +115,7 @@ def _last_study(results: Path) -> Study | None:
 
 
 def _measured_then(last: Study, study: Study, results: Path) -> list[Cell]:
-    """The cells that were measured for the last configuration, of which this one does not ask for."""
+    """The measured cells that the last configuration asked for and this one does not."""
     asked = set(all_cells(study))
     return [
         cell

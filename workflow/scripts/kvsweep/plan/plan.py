@@ -92,7 +92,7 @@ class Item:
 
     @property
     def outdated(self) -> bool:
-        """Whether there is a record, but not of what is asked for now."""
+        """Whether the record is of something else than what is asked for now."""
         return self.status is not None and not self.done
 
 
@@ -177,7 +177,7 @@ def make_plan(study: Study, known: Known) -> Plan:
 
 
 def finished_quality(cells: Iterable[RawCell], method: str = "perplexity") -> list[Finished]:
-    """The measured quality cells of one method: what one takes says nothing of the other."""
+    """The measured quality cells of one method. The time of one method says nothing of the other's."""
     return [
         finished_perplexity(raw.run)
         for raw in cells

@@ -119,7 +119,7 @@ class StudyOnDisk:
         return found
 
     def _unless(self, path: str, is_right: Callable[[Manifest], bool]) -> list[str]:
-        """The inputs of what is made once: nothing, or ``newer`` if it is there and not what it has to be."""
+        """The inputs of a file that is made once: none, or ``newer`` if the file is there and not ``is_right``."""
         made = read_manifest(Path(path))
         return [] if made is None or is_right(made) else [self.newer]
 

@@ -58,7 +58,7 @@ def _listed(lengths: Iterable[int]) -> str:
 
 
 def _end(workload: Workload) -> int:
-    """Tokens in the cache when a request of it is done."""
+    """Tokens in the cache at the end of a request of this workload."""
     return workload.depth + workload.prompt_tokens + workload.generated_tokens
 
 

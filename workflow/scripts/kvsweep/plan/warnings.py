@@ -146,7 +146,7 @@ def _gpu_limit(plan: Plan) -> list[str]:
 
 
 def _weights(plan: Plan, total: int) -> tuple[list[str], set[tuple[str, str]]]:
-    """Engines and models of which the weights alone are too large."""
+    """Lines on weights that alone are too large, and the engines and models that they concern."""
     hopeless = {
         (engine, name)
         for engine, backend in plan.known.backends.items()
@@ -162,7 +162,7 @@ def _weights(plan: Plan, total: int) -> tuple[list[str], set[tuple[str, str]]]:
 
 
 def _group(run: Cell | BaselineRun) -> tuple[str, str, str]:
-    """Cells that one line of a warning names together: which kind and pair, and of what."""
+    """What the cells share that one line of a warning names: kind and pair, the name of their length, their set-up."""
     match run:
         case ThroughputCell():
             return (f"throughput of {run.pair}", "depth", f"{run.engine}, {run.model}")

@@ -113,7 +113,7 @@ def _answer(rows: Sequence[Row], text: str) -> Answer:
 
 
 def _names(best: Sequence[Row]) -> str:
-    """`f16 or q8_0`; of many the first ones."""
+    """`f16 or q8_0`. Of many pairs only the first are named."""
     names = [_name(row) for row in best]
     if len(names) > MOST_NAMES + 1:
         names = [*names[:MOST_NAMES], f"one of {len(names) - MOST_NAMES} others"]

@@ -57,7 +57,7 @@ def _head(rows: Sequence[Row]) -> Entry:
 
 
 def _rates(rows: Sequence[Row]) -> Grid:
-    """How fast a fuller cache is read, to each pair's deepest depth, beside what the memory can do."""
+    """How fast each pair reads a fuller cache up to its deepest depth, as a share of what the memory can do."""
     peak = rows[0]["peak_gigabytes_per_second"]
     deepest = (max(own, key=lambda row: int(row["depth_to"])) for own in by_pair(rows).values())
     columns: Columns = {

@@ -92,7 +92,7 @@ def _quality_line(row: Row) -> tuple[Entry, ...]:
 
 
 def _half(row: Row, column: str) -> float | None:
-    """Half of the 95 % interval; of published numbers only the standard error is as published."""
+    """Half of the 95 % interval. A published number has the standard error as it was published."""
     value = quality_of(row, column)
     if value is None or is_published(row):
         return row.get(f"{column}_stderr")

@@ -1,4 +1,4 @@
-"""Ours beside what others published, cell by cell."""
+"""Compares each cell that was measured here with the same cell as others published it."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _line(row: Row, control: Row | None) -> tuple[Entry, ...]:
 
 
 def _columns(control: Row | None) -> Columns:
-    """Of a measured row, beside the pair."""
+    """The columns of a measured row behind that of the pair."""
     return {
         "PPL": lambda row: with_half(row, "ppl"),
         "PPL − PPL(base)": _difference,
@@ -122,7 +122,7 @@ def note_of_windows(rows: Iterable[Row]) -> tuple[str, ...]:
 
 
 def _tail(row: Row) -> Entry:
-    """The scorer's has an interval; of what llama-perplexity prints no error is known."""
+    """The 99.9 % quantile. The scorer gives its interval; llama-perplexity prints no error of it."""
     value, low, high = with_ends(row, "kld_p999")
     if value is None or low is None or high is None:
         return Entry(ABSENT if value is None else f"{format_number(value, 3)} ± {ABSENT}", value=value)
@@ -147,7 +147,7 @@ def is_at_the_floor(row: Row, control: Row | None) -> bool:
 
 
 def _notes(lines: Sequence[Sequence[Entry]]) -> Iterable[str]:
-    """What is to be said below a table, of what stands in it only."""
+    """The notes below a table: they explain only what stands in it."""
     entries = [entry for line in lines for entry in line]
     findings = {finding for entry in entries for finding in entry.findings}
     if any("±" in entry.text for entry in entries):

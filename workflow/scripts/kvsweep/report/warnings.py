@@ -181,7 +181,7 @@ def _name_cells(group: str, detail: str, cells: Sequence[Row]) -> str:
 
 
 def _places(cells: Sequence[Row]) -> str:
-    """`prefill and decode at 8K, 32K and quality`, of cells of one pair."""
+    """Names the cells of one pair: `prefill and decode at 8K, 32K and quality`."""
     phases_at: dict[tuple[int, ...], list[str]] = {}
     for phase, _ in PHASES:
         depths = tuple(sorted({row["depth"] for row in cells if row.get("phase") == phase}))
@@ -218,7 +218,7 @@ _WHAT_RAN = (
 
 
 def _guessing(models: Sequence[Row]) -> _Kind:
-    """A guess at random has a perplexity of the vocabulary's size; from half of it on the model knows nothing."""
+    """A model that knows nothing guesses: its perplexity is about the vocabulary's size. Half of that is warned of."""
     vocabulary = {row["model"]: row["n_vocab"] for row in models if row["n_vocab"]}
     return _Kind(
         "Perplexity near or above the vocabulary's size, as of guessing: the text is none that the model reads, or the "

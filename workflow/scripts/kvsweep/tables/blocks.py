@@ -122,5 +122,5 @@ def _quantile(values: Numbers, share: float) -> Interval | None:
 
 
 def _length(n_tokens: int) -> int:
-    """Of a block: never so long that a window has fewer than four."""
+    """Tokens of a block: so few that a window has at least four blocks."""
     return min(BLOCK_TOKENS, max(n_tokens // 4, 1))

@@ -185,7 +185,7 @@ def _possible_layers(cache: KvCache, shape: KvShape, side: str) -> Iterator[_Lay
 
 
 def _number_of_layers(cache: KvCache, shape: KvShape) -> int:
-    """Where the log does not say it, the cache is that of all layers."""
+    """The layers of a cache. Where the log does not say them, the cache has all layers of the model."""
     if cache.layers is not None:
         return cache.layers
     if shape.groups is None:

@@ -72,7 +72,7 @@ def read_published(directory: Path) -> OtherRows:
 
 
 def _with_interval(row: dict[str, Any]) -> dict[str, Any]:
-    """A printed share of so many items is one number of them, of which Wilson's interval follows."""
+    """A share that was printed of a known number of items tells how many were right, and so Wilson's interval."""
     if row["share"] is None:
         return row
     right = round(row["share"] * row["items"])

@@ -57,7 +57,7 @@ class Group:
 
     @property
     def kept(self) -> Path:
-        """Where what was read is kept, under ``results/``."""
+        """The directory under ``results/`` that keeps the rows that were read."""
         first = self.cells[0]
         return Path("parsed", first.engine, first.model, f"{self.kind}.parquet")
 

@@ -18,13 +18,13 @@ _FARTHEST = 100.0  # times the mean: beyond that an interval says nothing
 
 
 class Ends(NamedTuple):
-    """Of an interval, in the unit of the values."""
+    """The ends of an interval, in the unit of the values."""
 
     low: float
     high: float
 
     def and_those_of(self, other: Ends) -> Ends:
-        """Of the interval that holds both."""
+        """The ends of the smallest interval that holds both."""
         return Ends(min(self.low, other.low), max(self.high, other.high))
 
 

@@ -131,7 +131,7 @@ def _names_like(name: str, text: str) -> list[str]:
 
 
 def _several_new(compose: Callable[[Draw], str], draw: Draw, text: str, n: int) -> list[str]:
-    """So many names that neither the text nor one of them has."""
+    """This many names: none of them is in the text or in another name."""
     names: list[str] = []
     while len(names) < n:
         names.append(_new(compose, draw, text + " ".join(names)))

@@ -62,7 +62,7 @@ class Answer(NamedTuple):
 
 
 def address_in(log: Path) -> str | None:
-    """Where the server listens that writes this log; None as long as it does not."""
+    """The address at which the server that writes this log listens; None until it listens."""
     try:
         with partial(log).open("rb") as file:
             found = _LISTENING.search(file.read(SERVER_LOG_BYTES).decode("utf-8", errors="replace"))
