@@ -346,6 +346,9 @@ def test_what_is_said_of_speed_is_true_of_all_that_it_is_said_of(run: Run) -> No
             rows = run.rows("speed", machine=machine, phase="decode", depth=at)
             verdicts = {name_of(row): row["verdict"] for row in rows if row["ratio"] is not None}
             assert ("that was timed" in sentence) <= (verdicts.keys() == timed - {"f16"})
+            once = list(verdicts.values()).count("one round")
+            said_once = f"{once} not told from it in the one round that both have" in sentence
+            assert said_once == (0 < once < len(verdicts)), sentence
             if "every quantized cache" in sentence:
                 assert len(set(verdicts.values())) == 1
             if "one round that was measured" in sentence:

@@ -82,7 +82,7 @@ def is_f16(row: Row) -> bool:
         (failed(cells(), lambda row: is_f16(row) and row["round"] == 2), "cache that was timed is slower"),
         (
             failed(cells(), lambda row: row["ctk"] == "q4_0" and row["round"] > 1),
-            " for q5_0), 1 not told from it",
+            " for q5_0), 1 not told from it in the one round that both have",
         ),
         (cells(between=3.0), "3 quantized caches are not told from f16"),  # rounds 20 times apart
         (cells(depths=(0,)), "] for q8_0 to 17."),

@@ -57,10 +57,13 @@ def _of_speed(rows: Sequence[Row]) -> Iterable[str]:
         for verdict, told in groups.items()
         if told
     ]
-    untold = len(at) - sum(map(len, groups.values()))
+    once = sum(row["verdict"] == ONE_ROUND for row in at)
+    untold = len(at) - sum(map(len, groups.values())) - once
     if untold:
         alone = f"{plural(untold, 'quantized cache')} {'is' if untold == 1 else 'are'} not told from f16"
         parts.append(f"{untold} not told from it" if parts else alone)
+    if once:
+        parts.append(f"{once} not told from it in the one round that both have")
     if len(timed) > len(at):
         parts.append(f"{len(timed) - len(at)} not compared with it, for want of a common round")
     yield f"{on}, {where}: {', '.join(parts)}."
