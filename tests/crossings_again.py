@@ -21,24 +21,33 @@ class Crossing(NamedTuple):
 
 
 class Differences(NamedTuple):
-    """Seconds per token of one pair minus those of another by depth, with standard errors; ``means`` of both."""
+    """Seconds per token of one pair minus those of another by depth; ``means`` of both.
+
+    With standard errors, or, of published ones, with bounds: by how much they may be off.
+    """
 
     depths: np.ndarray
     values: np.ndarray
     means: np.ndarray
     stderrs: np.ndarray
     freedoms: np.ndarray
+    bounds: np.ndarray
 
     @property
     def is_known(self) -> bool:
-        return bool((self.stderrs > 1e-9 * 2 * self.means).all())
+        return bool((self.stderrs > 1e-9 * 2 * self.means).all() or (self.bounds > 0).all())
 
     def beyond(self, weights: np.ndarray, confidence: float = 0.95) -> float:
         """By how much a weighted sum is farther from 0 than its error, by Welch and Satterthwaite; negative if not."""
-        stderr, freedom = self._error(weights)
-        return float(abs(weights @ self.values) - stats.t.ppf((1 + confidence) / 2, freedom) * stderr)
+        half = np.abs(weights) @ self.bounds
+        if not half:
+            stderr, freedom = self._error(weights)
+            half = stats.t.ppf((1 + confidence) / 2, freedom) * stderr
+        return float(abs(weights @ self.values) - half)
 
     def p(self, weights: np.ndarray) -> float:
+        if self.bounds.any():
+            return float(self.beyond(weights) <= 0)
         stderr, freedom = self._error(weights)
         return float(2 * stats.t.sf(abs(weights @ self.values) / stderr, freedom))
 
@@ -47,17 +56,17 @@ class Differences(NamedTuple):
         return float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / self.freedoms).sum())
 
 
-def differences(a: np.ndarray, b: np.ndarray, depths: np.ndarray) -> Differences:
-    """``a``, ``b``: seconds per token, a row a round and a column a depth, NaN for none."""
+def differences(a: np.ndarray, b: np.ndarray, depths: np.ndarray, bounds: np.ndarray) -> Differences:
+    """``a``, ``b``: seconds per token, a row a round and a column a depth, NaN for none; ``bounds`` by depth."""
     columns = []
-    for depth, ours, theirs in zip(depths, a.T, b.T, strict=True):
+    for depth, ours, theirs, bound in zip(depths, a.T, b.T, bounds, strict=True):
         both = ~np.isnan(ours) & ~np.isnan(theirs)
         if both.any():
             ours, theirs = ours[both], theirs[both]
             means = stats.gmean(ours), stats.gmean(theirs)
             stderr = stats.sem(ours - theirs) if both.sum() > 1 else np.nan
-            columns.append((depth, means[0] - means[1], sum(means) / 2, stderr, both.sum() - 1))
-    return Differences(*np.array(columns, float).reshape(-1, 5).T)
+            columns.append((depth, means[0] - means[1], sum(means) / 2, stderr, both.sum() - 1, bound))
+    return Differences(*np.array(columns, float).reshape(-1, 6).T)
 
 
 def crossings(found: Differences) -> list[Crossing]:

@@ -1,10 +1,12 @@
 """Crossings with their depths, intervals and rates of false discoveries, recomputed with numpy and scipy alone.
 
-Of the recorded study from its raw files (one round), and of made-up cells with rounds, of which some are missing.
+Of the recorded study from its raw files (one round), of the published numbers from their file, and of made-up cells
+with rounds, of which some are missing.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 from itertools import combinations
 from pathlib import Path
@@ -18,20 +20,24 @@ from kvsweep.analysis.crossovers import crossovers
 from kvsweep.analysis.pair_schemas import CROSSOVERS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables.columns import as_table
+from kvsweep.tables.published import read_published
 from recomputed import SUBJECT, Tables
 from scipy import stats
+from support import ROOT
 from synthetic_tables import rounds_at
 
+PUBLISHED = ROOT / "resources" / "published"
 Row = dict[str, Any]
 Times = dict[str, np.ndarray]  # by pair: seconds per token, a row a round, a column a depth
 
 
-def check(rows: list[Row], times: Times, depths: np.ndarray) -> set[str]:
-    """Every row of the table of one phase; returns its verdicts."""
+def check(rows: list[Row], times: Times, depths: np.ndarray, bounds: Times | None = None) -> set[str]:
+    """Every row of the table of one phase; returns its verdicts. ``bounds``: by pair and depth, of published times."""
+    off = bounds or dict.fromkeys(times, np.zeros(len(depths)))
     expected: list[tuple[Row, Crossing | None, float]] = []
     for a, b in combinations(times, 2):
         own = [row for row in rows if (row["pair_a"], row["pair_b"]) == (a, b)]
-        found = differences(times[a], times[b], depths)
+        found = differences(times[a], times[b], depths, off[a] + off[b])
         assert own and all(row["depths"] == found.depths.tolist() for row in own)
         if len(found.depths) < 2:
             assert [row["verdict"] for row in own] == ["too few depths"]
@@ -97,6 +103,29 @@ def test_crossings_of_the_recorded_study(tables: Tables, phase: str) -> None:
         for pair in pairs
     }
     assert check(rows, times, depths) == {"none", "crosses, errors unknown"}
+
+
+# --- published numbers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_crossings_of_what_was_published(phase: str) -> None:
+    with (PUBLISHED / "throughput.csv").open(encoding="utf-8", newline="") as file:
+        lines = [
+            line for line in csv.DictReader(file) if (line["phase"], line["status"]) == (phase, "measured")
+        ]
+    depths = np.unique([int(line["depth"]) for line in lines])
+    times: Times = {}
+    bounds: Times = {}
+    for line in lines:
+        pair = line["ctk"] if line["ctk"] == line["ctv"] else f"{line['ctk']}/{line['ctv']}"
+        at, text = list(depths).index(int(line["depth"])), line["tokens_per_second"]
+        times.setdefault(pair, np.full((1, len(depths)), np.nan))[0, at] = 1 / float(text)
+        digits = len(text.partition(".")[2])
+        bounds.setdefault(pair, np.full(len(depths), np.nan))[at] = 0.5 / 10**digits / float(text) ** 2
+    rows = as_table(crossovers(over_rounds(read_published(PUBLISHED).throughput)), CROSSOVERS).to_pylist()
+    found = check([row for row in rows if row["phase"] == phase], times, depths, bounds)
+    assert "crosses, errors unknown" not in found and ("crosses" in found or phase == "decode")
 
 
 # --- rounds -------------------------------------------------------------------------------------------------
