@@ -30,9 +30,9 @@ class Cells:
     """The rows of one set-up, by cell. Keeps which were used, and what is wrong with those that could not be."""
 
     by_name: Mapping[str, Sequence[Row]]
-    used: list[str] = field(default_factory=list)
+    used: dict[str, None] = field(default_factory=dict)
     # What is wrong -> cells.
-    problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    problems: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     def quality(self, pair: str) -> Row | None:
         return self._all_measured([f"quality {Pair.parse(pair)} c{CONTEXT}"])[0]
@@ -67,10 +67,10 @@ class Cells:
         names = [_cell(pair, depth, phase) for phase in TOKENS]
         found = {name: self._find(name, among=("measured", "oom")) for name in names}
         outcomes = {name: row["status"] for name, (row, _) in found.items() if row is not None}
-        self.used += outcomes
+        self.used |= dict.fromkeys(outcomes)
         if not outcomes:
             for name, (_, problem) in found.items():
-                self.problems[problem].append(name)
+                self.problems[problem][name] = None
             return None
         return "oom" not in outcomes.values()
 
@@ -80,18 +80,18 @@ class Cells:
         row, _ = self._find(name)
         if row is None or row.get("fallback") is None:
             return False
-        self.used += [name] if name not in self.used else []
+        self.used[name] = None
         return True
 
     def _all_measured(self, names: Sequence[str], fallback: str | None = None) -> list[Row | None]:
         """The measured rows of these cells; they count as used only if all are there."""
         found = {name: self._find(name, fallback=name == fallback) for name in names}
         for name, (row, problem) in found.items():
-            if row is None and name not in self.problems[problem]:
-                self.problems[problem].append(name)
+            if row is None:
+                self.problems[problem][name] = None
         rows = [row for row, _ in found.values()]
         if None not in rows:
-            self.used += [name for name in names if name not in self.used]
+            self.used |= dict.fromkeys(names)
         return rows
 
     def _find(

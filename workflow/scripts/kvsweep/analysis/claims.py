@@ -55,7 +55,7 @@ def _judged(known: Statement, cells: Cells) -> dict[str, Any]:
         "statement": known.text,
         "verdict": verdict,
         "unit": known.unit,
-        "cells": cells.used if any(part.says_something for part in parts) else [],
+        "cells": list(cells.used) if any(part.says_something for part in parts) else [],
         "note": _note(known, parts, cells.problems),
         "basis": _basis(known, parts, verdict),
     }
@@ -89,7 +89,7 @@ def _tolerance_reason(part: Part, unit: str) -> str:
     return f"{in_unit(unit, part.margin)} ({part.margin_reason}) + {error}" if part.margin else error
 
 
-def _note(known: Statement, parts: Sequence[Part], problems: Mapping[str, Sequence[str]]) -> str | None:
+def _note(known: Statement, parts: Sequence[Part], problems: Mapping[str, Iterable[str]]) -> str | None:
     said = [part.describe(known.unit) for part in parts if part.says_something]
     missing = [f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names]
     return "; ".join([*said, *missing, *([known.note] if known.note else [])]) or None
