@@ -47,6 +47,18 @@ def test_the_control_shows_what_rounding_does() -> None:
     assert only(rows[2:], "q8_0")["verdict"] == "disagrees"
 
 
+def test_the_bound_is_half_a_step_of_each_token_or_what_the_control_shows_with_what_is_left_out() -> None:
+    """By hand: a step of 16 / 65,535 nats, uniform errors of variance step^2 / 12, three standard errors of 4,094."""
+    rows = [row("perplexity", "q4_0", 0.047041), row("scorer", "q4_0", 0.04695866)]
+    left_out_and_digit = 0.003 * 0.04695866 + 0.0000005
+    (found,) = agreement(rows)
+    assert found["expected_high"] == pytest.approx(3 * (16 / 65535) / (12 * 4094) ** 0.5 + left_out_and_digit)
+    control = row("perplexity", "f16", -0.00002)
+    found = only([*rows, control, row("scorer", "f16", 0.0)], "q4_0")
+    assert found["expected_high"] == pytest.approx(0.00002 + 0.0000005 + left_out_and_digit)
+    assert found["expected_low"] == -found["expected_high"]
+
+
 def test_a_control_is_known_no_better_than_it_is_printed() -> None:
     """b11434, the small model: 16 windows of 512 tokens, f16 printed as -0.000000, q8_0 as 0.000001."""
     rows = [row("perplexity", "f16", -0.0), row("scorer", "f16", 0.0)]
