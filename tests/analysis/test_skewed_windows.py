@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kvsweep.analysis.estimates import Value, error_of, is_carried_by_one
+from kvsweep.analysis.estimates import Value, error_of
 from kvsweep.analysis.row_values import quality_of
 from kvsweep.report.post import study_tables
 from kvsweep.report.quality import CARRIED_NOTE, quality_sections
 from kvsweep.tables.blocks import mean_of_windows
+from kvsweep.tables.skewed import is_carried_by_one
 from scipy import stats
 from synthetic_tables import quality_row
 
@@ -88,7 +89,7 @@ def test_rounding_makes_no_skewness() -> None:
     error = error_of([(1, value)])
     assert error is not None
     assert error.stderr == pytest.approx(np.sqrt(stats.sem(windows) ** 2 - rounding**2))
-    assert is_carried_by_one(of(windows)) and not is_carried_by_one(value)
+    assert is_carried_by_one(windows, 0.0) and not is_carried_by_one(windows, value.rounding)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_rounding_makes_no_skewness() -> None:
     ],
 )
 def test_a_window_that_bears_most_is_said_beside_the_number(windows: list[float], carried: bool) -> None:
-    assert is_carried_by_one(of(np.array(windows))) == carried
+    assert is_carried_by_one(np.array(windows), 0.0) == carried
     row = quality_row("q4_0", "q4_0", float(np.mean(windows)), kld_windows=windows, kld_window_rounding=0.0)
     grids = [
         grid for (section,) in ([*quality_sections([row])], study_tables([], [row])) for grid in section.grids

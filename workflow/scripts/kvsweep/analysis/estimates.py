@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsweep.statistics import mean_stderr, student_t_quantile
-from kvsweep.tables.skewed import ends_of_skewed
+from kvsweep.tables.skewed import ends_of_skewed, is_rounded_off
 
 OVER_ROUNDS = "95 % interval over rounds"
 BY_WINDOW = "95 % interval over windows"
@@ -42,8 +42,6 @@ EXACT = "exact"
 MOST_ROUNDING = 0.5  # part of the variance between windows that rounding may be, for it to be subtracted
 SAME = 1e-9  # what rounds or windows differ by less than, as a fraction, was not measured: the same number came twice
 SKEWED = 0.25  # standard deviation of windows by their mean: texts of real models have up to 0.14
-LITTLE = 0.1  # part of the variance between windows
-FEW = 4  # windows, of which one can bear more than half of a divergence
 FIRST = 4  # windows, where rounding is not subtracted: of more, t falls by less than what rounding adds grows
 
 
@@ -249,30 +247,16 @@ def _at_least_of_tokens(
 
 def _at_least_of_skewed(weight: float, value: Value, stderr: float, freedom: float) -> tuple[float, float]:
     """The windows' error; of a divergence by itself whose windows are SKEWED so much that Student's t reaches as far as
-    the farther end of the interval of skewed values (``skewed``). Not where rounding, which is not skewed, adds more
-    than LITTLE of the variance: there half a printed digit is a part of the interval, too."""
+    the farther end of the interval of skewed values (``skewed``). Not where rounding, which is not skewed, adds
+    much of the variance: there half a printed digit is a part of the interval, too."""
     if not value.positive or value.windows is None or value.value <= 0:
         return stderr, freedom
     n, own = len(value.windows), stderr / abs(weight)
-    if _is_rounded_off(value, own) or own * math.sqrt(n) <= SKEWED * value.value:
+    if is_rounded_off(value.rounding, own) or own * math.sqrt(n) <= SKEWED * value.value:
         return stderr, freedom
     ends = ends_of_skewed(value.windows, own)
     reach = max(ends.high - value.value, value.value - ends.low)
     return max(stderr, abs(weight) * reach / t_quantile(freedom)), freedom
-
-
-def _is_rounded_off(value: Value, stderr: float) -> bool:
-    return value.rounding**2 > LITTLE * stderr**2
-
-
-def is_carried_by_one(value: Value) -> bool:
-    """Whether one of at least FEW windows bears more than all others of a divergence together: how often such windows
-    come is then not known."""
-    if not value.positive or value.windows is None or len(value.windows) < FEW:
-        return False
-    stderr = float(value.windows.std(ddof=1)) / math.sqrt(len(value.windows))
-    total = float(value.windows.sum())
-    return not _is_rounded_off(value, stderr) and float(value.windows.max()) > total / 2 > 0
 
 
 def _less_rounding(n: int, used: float, variance: float, rounding: float) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width, is_carried_by_one, t_quantile
+from kvsweep.analysis.estimates import BY_TOKEN, Value, half_width, t_quantile
 from kvsweep.analysis.gaps import gap
 from kvsweep.analysis.groups import QUALITY_SUBJECT
 from kvsweep.analysis.reference import control_of, is_control
@@ -24,6 +24,7 @@ from kvsweep.report.parts import (
     pair_entry,
 )
 from kvsweep.tables.row import Row, is_measured, pair_of, with_ends
+from kvsweep.tables.skewed import is_carried_by_one
 
 AT_THE_FLOOR = "at the floor"
 BY_TOKEN_NOTE = (
@@ -96,8 +97,12 @@ def with_half(row: Row, column: str, unit: str = "", findings: tuple[str, ...] =
     factor = 100 if column == "top1_agreement" else 1
     possible = _POSSIBLE.get(column, (-math.inf, math.inf))
     text = format_with_error(factor * value.value, None if half is None else factor * half, *possible)
-    mark = " †" if kind == BY_TOKEN and column != "ppl" else " ‡" if is_carried_by_one(value) else ""
+    mark = " †" if kind == BY_TOKEN and column != "ppl" else " ‡" if _is_carried_by_one(value) else ""
     return Entry(text + unit + mark, findings=findings, value=value.value)
+
+
+def _is_carried_by_one(value: Value) -> bool:
+    return value.positive and value.windows is not None and is_carried_by_one(value.windows, value.rounding)
 
 
 def notes_of_marks(entries: Iterable[Entry]) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from kvsweep.statistics import student_t_quantile
 
+LITTLE = 0.1  # part of the variance between values
+FEW = 4  # values, of which one can bear more than half of the mean
 _FARTHEST = 100.0  # times the mean: beyond that an interval says nothing
 
 
@@ -46,6 +48,20 @@ def ends_of_skewed(values: NDArray[np.float64], stderr: float) -> Ends:
         return found
     low, high = (mean - stderr * math.sqrt(n) * _untransformed(z, skewness, n) for z in (t, -t))
     return found.and_those_of(Ends(max(low, mean / _FARTHEST), min(high, mean * _FARTHEST)))
+
+
+def is_rounded_off(rounding: float, stderr: float) -> bool:
+    """Whether the rounding of printed values, which is not skewed, adds more than LITTLE of the mean's variance; both
+    are standard errors."""
+    return rounding**2 > LITTLE * stderr**2
+
+
+def is_carried_by_one(values: NDArray[np.float64], rounding: float) -> bool:
+    """Whether one of at least FEW values bears more of the mean than all others: how often such values come is then
+    not known. ``rounding`` is what it adds to the mean's standard error."""
+    if len(values) < FEW or is_rounded_off(rounding, float(values.std(ddof=1)) / math.sqrt(len(values))):
+        return False
+    return float(values.max()) > float(values.sum()) / 2 > 0
 
 
 def _untransformed(z: float, skewness: float, n: int) -> float:
