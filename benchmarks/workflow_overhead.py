@@ -3,7 +3,8 @@
 The first loop is the workflow's own engine commands, one after the other: every baseline once, prefill and decode of a
 cell in one process. The second measures prefill and decode apart, as one would by hand, so that it fills every cache
 twice. Both are bash scripts, written from the records of the workflow's run and kept with --keep. The matrix is the
-demo's, measured anew in a temporary directory with the engine that `make demo` has built.
+one of examples/quick.yaml without its tasks, measured anew in a temporary directory with the engine that
+`make run CONFIG=examples/quick.yaml` has built.
 
     python benchmarks/workflow_overhead.py --rounds 2
 """
@@ -45,6 +46,7 @@ def measure(configuration: Path, engine: Path, directory: Path) -> tuple[float, 
     """Wall seconds of all cells through the workflow, and their records in the order in which they were run."""
     study = yaml.safe_load(configuration.read_text())
     (name,) = study["engines"]
+    study.pop("tasks", None)  # a server that is asked over HTTP: no command of a shell
     study["engines"] = {name: {"source": {"path": str(engine.resolve())}, "backend": "cpu"}}
     (directory / "study.yaml").write_text(yaml.safe_dump(study))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
