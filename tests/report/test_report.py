@@ -257,7 +257,7 @@ def test_each_kind_of_warning_names_its_cells():
     rows = [
         throughput_row("turbo3", "turbo3", 8192, effective_ctk="q8_0"),
         throughput_row("f16", "turbo4", 8192, fallback=True, graph_splits=22),
-        throughput_row("q4_0", "q4_0", 0, tokens_per_second=50.0, tokens_per_second_stddev=5.5),
+        throughput_row("q4_0", "q4_0", 0, samples=[45.0, 50.0, 55.0]),
         throughput_row("q5_0", "q5_0", 0, busy_cores_before=2.7),
         throughput_row("q5_1", "q5_1", 0, effective_ctk=None, effective_ctv=None),
         throughput_row("q4_1", "q4_1", 0, attempts=3),
@@ -267,7 +267,7 @@ def test_each_kind_of_warning_names_its_cells():
         "Another pair ran than was asked for": "turbo3 (ran as q8_0/turbo3): decode at 8K",
         "Unknown what ran": "q5_1: decode at 0",
         "Fallback": "f16/turbo4: decode at 8K – 22 graph splits, KV cache on CUDA0",
-        "Spread": "q4_0: decode at 0 – 11.0 %",
+        "Spread": "q4_0: decode at 0 – 10.0 %",
         "The machine was busy": "q5_0: decode at 0 – 2.7 cores",
         "The engine had to be started more than once": "q4_1: decode at 0 – 3 times",
         "Not measured": "f16: decode at 1M – no memory",
@@ -308,11 +308,11 @@ def test_what_is_timed_behind_a_depth_counts_as_context(depth, beyond):
 @pytest.mark.parametrize(
     "calm",
     [
-        {"tokens_per_second": 100.0, "tokens_per_second_stddev": 4.9},
+        {"samples": [95.1, 100.0, 104.9]},
         {"busy_cores_before": 0.5},
         {
             "busy_cores_before": None,
-            "tokens_per_second_stddev": None,
+            "samples": None,
             "fallback": None,
         },
     ],

@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+from kvsweep.analysis.pair_schemas import REPETITIONS
+from kvsweep.analysis.repetitions import repetitions
 from kvsweep.report import warnings
+from kvsweep.tables.columns import as_table
 from synthetic_analysis import answers
+from synthetic_tables import throughput_row
 
 
 def row(**values: Any) -> dict[str, Any]:
@@ -33,6 +37,20 @@ def test_repetitions_that_cannot_be_of_the_same_work(milliseconds: list[float], 
     if apart:
         assert warnings._durations(cell) == "38 ms beside 512 ms"
     assert not warnings.apart(row())
+
+
+def test_a_first_repetition_that_does_not_count_is_no_spread() -> None:
+    """Of prefill the first repetition of every process is slow, of decode that of one."""
+    places = [(pair, depth) for pair in ("f16", "q8_0", "q4_0") for depth in (0, 8192)]
+    cells = [
+        throughput_row(pair, pair, depth, phase, samples=[first, 100.0, 100.1, 99.8])
+        for number, (pair, depth) in enumerate(places)
+        for phase, first in (("prefill", 70.0 + number), ("decode", 100.0 + 20 * (number == 2)))
+    ]
+    told = as_table(repetitions(cells), REPETITIONS).to_pylist()
+    (spread,) = (one for one in warnings.warnings_of(cells, [], repetitions=told) if "Spread" in one.kind)
+    assert {row["phase"] for row in told if row["first_dropped"]} == {"prefill"}
+    assert spread.cells == ("q8_0: decode at 0 – 9.5 %",)
 
 
 def test_where_a_cell_ran_says_why_it_is_a_fallback() -> None:

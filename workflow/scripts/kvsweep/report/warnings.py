@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
+from kvsweep.analysis.repetitions import PHASE
 from kvsweep.machine.other_work import BUSY_CORES, is_busy
 from kvsweep.numbers import format_difference
 from kvsweep.report.parts import PHASES, Caution, label_of
@@ -61,7 +64,7 @@ def warnings_of(
         SUBJECT,
         _drift,
     )
-    yield from cautions(_OF_THE_RUN)
+    yield from cautions([_spread(repetitions), *_OF_THE_RUN])
     if published:
         yield Caution(
             "Published by others: which cache types really ran, whether work left the device, and errors from "
@@ -129,12 +132,6 @@ def _drift(row: Row) -> str:
     place = "" if row["depth"] is None else f" at {format_count(row['depth'])}"
     trend = format_difference(row["trend"], Interval(row["trend"], row["trend_low"], row["trend_high"]))
     return f"{row['phase']}{place}: {trend} of its time a repetition, over {row['processes']} processes"
-
-
-def spreads(row: Row) -> bool:
-    """Whether a throughput cell's repetitions scatter too widely."""
-    mean, stddev = row.get("tokens_per_second"), row.get("tokens_per_second_stddev")
-    return bool(mean is not None and stddev is not None and stddev > SPREAD * mean)
 
 
 def apart(row: Row) -> bool:
@@ -241,12 +238,29 @@ _APART = _Kind(
     apart,
     _durations,
 )
+
+
+def _spread(repetitions: Iterable[Row]) -> _Kind:
+    """Repetitions that scatter too widely: of those that count, without first ones that are told from the others."""
+    place = (*PHASE, "depth")
+    dropped = {tuple(row[name] for name in place) for row in repetitions if row["first_dropped"]}
+
+    def spread(row: Row) -> float:
+        """The sample standard deviation as a fraction of the mean; 0 of fewer than two."""
+        samples = row.get("samples")
+        if samples is None:
+            return 0.0
+        counted = samples[1:] if tuple(row[name] for name in place) in dropped else samples
+        return float(np.std(counted, ddof=1) / np.mean(counted)) if len(counted) > 1 else 0.0
+
+    return _Kind(
+        f"Spread: the standard deviation of the repetitions that count is more than {100 * SPREAD:g} % of their mean",
+        lambda row: spread(row) > SPREAD,
+        lambda row: f"{100 * spread(row):.1f} %",
+    )
+
+
 _OF_THE_RUN = (
-    _Kind(
-        f"Spread: the repetitions' standard deviation is more than {100 * SPREAD:g} % of their mean",
-        spreads,
-        lambda row: f"{100 * row['tokens_per_second_stddev'] / row['tokens_per_second']:.1f} %",
-    ),
     _Kind(
         f"The machine was busy: other programs took more than {BUSY_CORES:g} cores before the engine was started",
         lambda row: is_busy(row["busy_cores_before"]),
