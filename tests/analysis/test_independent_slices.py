@@ -52,20 +52,42 @@ def half_of(values: np.ndarray) -> float:
 Seconds = dict[tuple[str, str, str], dict[int, dict[int, np.ndarray]]]
 
 
-def test_how_fast_a_fuller_cache_is_read() -> None:
-    seconds: Seconds = {}
-    sizes: dict[tuple[str, str, str, int], float] = {}  # bytes of K and V of all layers, as logged
-    raw = raw_files("h200-speed")
+def decode_in(raw: dict[str, str]) -> Seconds:
+    """Seconds per token of each repetition that llama-bench printed."""
+    found: Seconds = {}
     for path in (path for path in raw if path.endswith("bench.jsonl")):
         cell = Path(path).parts[1], *pair_at(path)
         round_ = json.loads(raw[path.replace("bench.jsonl", "run.json")]).get("round", 1)
         (decode,) = (test for test in timed_in(raw[path]) if test["n_gen"])
-        depth = decode["n_depth"]
-        seconds.setdefault(cell, {}).setdefault(depth, {})[round_] = np.array(decode["samples_ns"]) / 128e9
-        log = raw[path.replace("bench.jsonl", "stderr.log")]
-        sides = re.findall(r"K \(\w+\): +([\d.]+) MiB, V \(\w+\): +([\d.]+) MiB", log)
+        times = np.array(decode["samples_ns"]) / 1e9 / decode["n_gen"]
+        found.setdefault(cell, {}).setdefault(decode["n_depth"], {})[round_] = times
+    return found
+
+
+def sizes_in(raw: dict[str, str]) -> dict[tuple[str, str, str, int], float]:
+    """Bytes of K and V of all layers, as logged, by engine, pair and depth."""
+    found = {}
+    for path in (path for path in raw if path.startswith("throughput") and path.endswith("stderr.log")):
+        sides = re.findall(r"K \(\w+\): +([\d.]+) MiB, V \(\w+\): +([\d.]+) MiB", raw[path])
         of_prefill = sides[: len(sides) // 2]  # the first test, with the larger cache
-        sizes[*cell, depth] = sum(float(mib) for two in of_prefill for mib in two) * 2**20
+        (depth,) = re.findall(r"/d(\d+)/", path)
+        found[Path(path).parts[1], *pair_at(path), int(depth)] = (
+            sum(float(n) for two in of_prefill for n in two) * 2**20
+        )
+    return found
+
+
+def seconds_of(
+    seconds: Seconds, dropped: dict[tuple[str, int], int], cell: tuple[str, str, str], depth: int
+) -> np.ndarray:
+    """Mean seconds per token of a cell in each round."""
+    rounds = sorted(seconds[cell][depth].items())
+    return np.array([times[dropped[cell[0], depth] :].mean() for _, times in rounds])
+
+
+def test_how_fast_a_fuller_cache_is_read() -> None:
+    raw = raw_files("h200-speed")
+    seconds, sizes = decode_in(raw), sizes_in(raw)
     dropped = without_first(seconds)
     given = read("h200-speed")
     cells = over_rounds(given.throughput)
@@ -74,10 +96,7 @@ def test_how_fast_a_fuller_cache_is_read() -> None:
     for row in rows:
         cell = row["engine"], row["ctk"], row["ctv"]
         shallow, deep = (
-            np.array(
-                [own[dropped[cell[0], depth] :].mean() for _, own in sorted(seconds[cell][depth].items())]
-            )
-            for depth in (row["depth_from"], row["depth_to"])
+            seconds_of(seconds, dropped, cell, row[depth]) for depth in ("depth_from", "depth_to")
         )
         longer = stats.gmean(deep) - stats.gmean(shallow)
         half = half_of(deep - shallow)
@@ -123,6 +142,25 @@ def weighted(sums: Row, column: str) -> np.ndarray:
     tokens = np.array([part["window_tokens"] for part in sums["parts"]])
     parts = np.array([part[column] for part in sums["parts"]], dtype=float)
     return parts.sum(axis=0) / tokens.sum() if column == "same_top" else tokens @ parts / tokens.sum()
+
+
+def test_two_engines_relative_speeds_stand_beside_each_other_without_a_ratio() -> None:
+    seconds = decode_in(raw_files("h200-speed"))
+    dropped = without_first(seconds)
+    rows = as_table(across(over_rounds(read("h200-speed").throughput), []), ACROSS).to_pylist()
+    decode = [row for row in rows if row["phase"] == "decode"]
+    assert len(decode) == 6 and all(row["ratio"] is None and row["comparable"] is False for row in rows)
+    for row in decode:
+        for engine, value in ((row["engine"], "value"), (row["other_engine"], "other_value")):
+            own, f16 = (
+                seconds_of(seconds, dropped, (engine, *pair), row["depth"])
+                for pair in ((row["ctk"], row["ctv"]), ("f16", "f16"))
+            )
+            logs = np.log(f16 / own)  # within rounds
+            ends = np.exp(logs.mean() + half_of(logs) * np.array([0, -1, 1]))
+            assert [row[f"{value}{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+                list(ends), rel=1e-4
+            )
 
 
 def test_rotated_beside_unrotated_window_by_window() -> None:
