@@ -23,6 +23,19 @@ def test_f16_is_the_baseline_at_every_depth() -> None:
     assert [entry.text for entry in section.grids[0].rows[0]] == ["f16", "baseline"]
 
 
+def test_an_interval_that_reaches_farther_up_has_both_its_ends() -> None:
+    part = {
+        "ctk": "q4_0",
+        "ctv": "q4_0",
+        "kld_mean": 0.016,
+        "kld_mean_low": 0.01442,
+        "kld_mean_high": 0.01773,
+    }
+    rows = answers_of("depth", [answer("depth", **SET_UP | SCORED | part, depth_tokens=1024.0)])
+    (section,) = depth_sections(rows.to_pylist())
+    assert section.grids[0].rows[0][1].text == "0.0160 [0.0144, 0.0177]"
+
+
 def test_of_many_depths_a_few_are_shown_the_first_and_the_last_among_them() -> None:
     part = {"ctk": "q4_0", "ctv": "q4_0", "kld_mean": 0.02}
     rows = answers_of(

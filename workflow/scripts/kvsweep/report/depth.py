@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT
-from kvsweep.numbers import ABSENT, format_number, format_with_error
+from kvsweep.numbers import ABSENT, format_between, format_number, format_with_error
 from kvsweep.report.parts import (
     Columns,
     Entry,
@@ -24,8 +24,8 @@ from kvsweep.units import format_count
 
 MOST_DEPTHS = 6  # columns; the table depth has them all
 _NOTES = (
-    "Mean KL divergence from f16, nats, with so many tokens in the cache. ± is half of the 95 % interval over "
-    "windows; a single one has none. Depths are different text: compare pairs down a column.",
+    "Mean KL divergence from f16, nats, with so many tokens in the cache. [ ] is the 95 % interval over windows, "
+    "farther up than down; a single one has none. Depths are different text: compare pairs down a column.",
 )
 
 
@@ -54,9 +54,10 @@ def _kld(row: Row | None) -> Entry:
         return Entry(ABSENT)
     if pair_of(row) == BASELINE_PAIR:
         return Entry("baseline")
-    high = row["kld_mean_high"]
-    half = None if high is None else high - row["kld_mean"]
-    return Entry(format_with_error(row["kld_mean"], half, least=0.0), value=row["kld_mean"])
+    low, high = row["kld_mean_low"], row["kld_mean_high"]
+    if low is None or high is None:
+        return Entry(format_with_error(row["kld_mean"], None), value=row["kld_mean"])
+    return Entry(format_between(row["kld_mean"], low, high), value=row["kld_mean"])
 
 
 def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:
