@@ -17,8 +17,7 @@ from another. For the goal ``context`` the answer is what was measured deepest, 
 as the model was trained for, what diverges least of it: f16, or those not told to diverge more. A KL divergence is the
 one with the prompt in the cache where the scorer measured around it for any pair (``kld_at_depth``), else, for all,
 that of whole windows at the largest context that was scored; that f16/f16 has none against itself needs no
-measurement.
-A recall is that of the tasks of its kind with as long a prompt (``recall_at_depth``).
+measurement. A recall is that of the tasks of its kind with as long a prompt (``recall_at_depth``).
 """
 
 from __future__ import annotations
@@ -26,12 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kvsweep.analysis.best import (
-    interval_of,
-    is_over_rounds,
-    summed,
-    what_decides,
-)
+from kvsweep.analysis.best import interval_of, is_over_rounds, summed, what_decides
 from kvsweep.analysis.candidates import SetUp, set_ups
 from kvsweep.analysis.estimates import ends_of_kld
 from kvsweep.analysis.judgement import FEASIBLE, Judgement, judge_all, ranked

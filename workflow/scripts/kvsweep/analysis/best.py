@@ -8,7 +8,9 @@ best pair with 95 %. Where the error from run to run is not known nothing is out
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from kvsweep.analysis.curves import Duration
 from kvsweep.analysis.estimates import OVER_ROUNDS, Value, error_of
@@ -17,6 +19,7 @@ from kvsweep.numbers import format_between
 from kvsweep.statistics import student_t_quantile
 from kvsweep.units import format_duration, plural
 
+_T = TypeVar("_T")
 MOST_ROUNDS = 10  # beyond which a difference is not worth the night
 
 
@@ -41,11 +44,7 @@ def is_over_rounds(duration: Duration) -> bool:
 
 def not_told_from_best(requests: Sequence[Duration]) -> list[bool]:
     """For each of ``requests``, from quick to slow: whether no other request is told to be quicker."""
-    others = len(requests) - 1
-    return [
-        not any(told_quicker(quick, slow, others) for quick in requests[:place])
-        for place, slow in enumerate(requests)
-    ]
+    return _not_told(requests, partial(told_quicker, others=len(requests) - 1))
 
 
 def not_told_from_least(divergences: Sequence[Value | None]) -> list[bool]:
@@ -58,9 +57,13 @@ def not_told_from_least(divergences: Sequence[Value | None]) -> list[bool]:
             return False
         return apart.t > _t(others, apart.freedom)
 
+    return _not_told(divergences, told_lower)
+
+
+def _not_told(ordered: Sequence[_T], told_better: Callable[[_T, _T], bool]) -> list[bool]:
+    """For each, from the best to the worst: whether none before it is told to be better."""
     return [
-        not any(told_lower(low, high) for low in divergences[:place])
-        for place, high in enumerate(divergences)
+        not any(told_better(one, other) for one in ordered[:place]) for place, other in enumerate(ordered)
     ]
 
 
