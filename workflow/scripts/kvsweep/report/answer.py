@@ -13,7 +13,7 @@ from kvsweep.numbers import ABSENT, format_between, format_number
 from kvsweep.report.first import kld_with_error, sentences_of
 from kvsweep.report.parts import Columns, Entry, Grid, by_set_up, number, pair_of_row, table_of, written
 from kvsweep.study.pairs import pair_label
-from kvsweep.tables.row import Row
+from kvsweep.tables.row import Row, with_ends
 from kvsweep.units import format_bytes, format_count, plural
 
 MOST_NAMES = 4  # of pairs that are not told apart
@@ -174,12 +174,11 @@ def _figures(row: Row) -> str:
 
 
 def _recall(row: Row, unit: str = "") -> str:
-    value, low, high = (100 * row[name] for name in ("recall", "recall_low", "recall_high"))
-    return format_between(value, low, high, unit=unit)
+    return format_between(*with_ends(row, "recall", 100), unit=unit)
 
 
 def _with_ends(row: Row, column: str) -> str:
-    return format_between(row[column], row[f"{column}_low"], row[f"{column}_high"])
+    return format_between(*with_ends(row, column))
 
 
 def _between(column: str) -> Callable[[Row], Entry]:

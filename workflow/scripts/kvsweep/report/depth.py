@@ -19,7 +19,7 @@ from kvsweep.report.parts import (
     written,
 )
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import Row, pair_of
+from kvsweep.tables.row import Row, pair_of, with_ends
 from kvsweep.units import format_count
 
 MOST_DEPTHS = 6  # columns; the table depth has them all
@@ -54,10 +54,9 @@ def _kld(row: Row | None) -> Entry:
         return Entry(ABSENT)
     if pair_of(row) == BASELINE_PAIR:
         return Entry("baseline")
-    low, high = row["kld_mean_low"], row["kld_mean_high"]
-    if low is None or high is None:
-        return Entry(format_with_error(row["kld_mean"], None), value=row["kld_mean"])
-    return Entry(format_between(row["kld_mean"], low, high), value=row["kld_mean"])
+    value, low, high = with_ends(row, "kld_mean")
+    text = format_with_error(value, None) if low is None or high is None else format_between(value, low, high)
+    return Entry(text, value=value)
 
 
 def agreement_sections(rows: Sequence[Row]) -> Iterable[Section]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from kvsweep.analysis.speed import FASTER, ONE_ROUND, SLOWER
 from kvsweep.numbers import format_between, format_number
 from kvsweep.study.pairs import BASELINE_PAIR
-from kvsweep.tables.row import Row, is_published, pair_of, problem_with
+from kvsweep.tables.row import Row, is_published, pair_of, problem_with, with_ends
 from kvsweep.units import format_count, plural
 
 _RATIO = ("ratio", "ratio_low", "ratio_high")
@@ -141,6 +141,6 @@ def _saving(row: Row) -> str:
 
 def kld_with_error(row: Row) -> str:
     """A mean KL divergence with the ends of its interval, and words where it has none: a number alone looks certain."""
-    value, low, high = (row[f"kld_mean{end}"] for end in ("", "_low", "_high"))
+    value, low, high = with_ends(row, "kld_mean")
     known = low is not None or is_published(row)
     return f"{format_between(value, low, high)} nats" + ("" if known else " (its error is not known)")
