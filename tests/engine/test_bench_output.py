@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from kvsweep.engine import bench_output
-from kvsweep.engine.bench_output import BenchTest
 from kvsweep.errors import UnparsableOutput
 from support import RECORDED
 
@@ -189,9 +188,9 @@ def test_a_failed_computation_belongs_to_the_test_that_ran(log: str, phases: set
     assert {test.phase for test in bench_output.results(both, log)} == {"prefill", "decode"} - phases
 
 
-def test_a_test_validates_itself() -> None:
+def test_a_test_reads_or_writes_tokens() -> None:
     with pytest.raises(UnparsableOutput, match="neither prefill nor decode"):
-        BenchTest(n_prompt=0, n_gen=0, n_depth=0, type_k="f16", type_v="f16", samples_ns=(1,))
+        bench_output.parse_bench(line(n_prompt=0, n_gen=0))
 
 
 def test_progress() -> None:

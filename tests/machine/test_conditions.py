@@ -1,6 +1,5 @@
 """The state of a machine before a measurement, and what is said of it."""
 
-import dataclasses
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -40,7 +39,7 @@ def test_an_nvidia_machine() -> None:
         gpus.NVIDIA_USERS: machine_output("nvidia-smi-apps.csv"),
     }
     found = read_conditions("Linux", lambda *command: recorded.get(command))
-    assert remarks(dataclasses.replace(found, swap_used_bytes=None)) == [
+    assert remarks(found._replace(swap_used_bytes=None)) == [
         "a GPU's clocks are held down by: temperature (hardware)",
         "others use the GPU: python3 (process 432, 900 MiB)",
     ]
@@ -52,7 +51,7 @@ def test_a_probe_that_fails_is_null_and_nothing_is_said(monkeypatch: pytest.Monk
         found = read_conditions(system, lambda *_command: None)
         assert (found.power_source, found.low_power_mode, found.thermal_state, found.slowed_by) == (None,) * 4
         assert found.gpu_users == ()
-        assert remarks(dataclasses.replace(found, swap_used_bytes=None)) == []
+        assert remarks(found._replace(swap_used_bytes=None)) == []
     assert remarks(Conditions()) == []
 
 

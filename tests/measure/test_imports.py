@@ -56,3 +56,28 @@ def test_a_cell_does_not_wait_for_what_checks_a_configuration(kind: str) -> None
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
     assert not {"pydantic", "yaml", "requests"} & set(run.stdout.split())
+
+
+def test_a_speed_does_not_wait_for_what_its_own_work_does_not_need() -> None:
+    """``dataclasses`` brings ``inspect``, ``statistics`` fractions and random numbers: a tenth of the start each."""
+    code = "import sys; import measure, kvsweep.measure.throughput; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert not {"dataclasses", "inspect", "statistics", "fractions", "tempfile"} & loaded
+    assert "kvsweep.engine.log" not in loaded  # read of cells on a device alone
+
+
+@pytest.mark.parametrize("kind", ["baseline", "quality", "scorer", "throughput", "task"])
+def test_each_kind_of_cell_knows_its_own_options(kind: str) -> None:
+    """Only the options of the kind that is asked for are made: all five would take 5 ms of each cell."""
+
+    def help_of(*words: str) -> str:
+        command = [sys.executable, SCRIPTS / "measure.py", *words, "--help"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    own = {"baseline": "--n-ctx", "quality": "--logits", "scorer": "--positions", "throughput": "--depth"}
+    assert own.get(kind, "--task") in help_of(kind)
+    assert "--pair" in help_of(kind)
+    assert f"measure a {kind} cell" in help_of()

@@ -42,9 +42,9 @@ RUN = {
     "format": 1, "ctk": "f16", "ctv": "f16", "engine": "e", "model": "m", "model_sha256": "cd34",
     "command": ["llama-bench", "-m", "my model.gguf"], "environment": {"TURBO_X": "0"},
     "machine": {"name": "AMD EPYC 2 cores 24GB", "host": "node1", "memory_bytes": 24 * 2**30},
-    "conditions": dataclasses.asdict(
-        Conditions("AC Power", 100, False, "nominal", ("power limit",), ("chrome (process 7)",), 2**34, 0)
-    ),
+    "conditions": Conditions(
+        "AC Power", 100, False, "nominal", ("power limit",), ("chrome (process 7)",), 2**34, 0
+    )._asdict(),
     "load_before": 0.5, "busy_cores_before": 0.1, "killed_for_memory": False, "attempts": 1,
     "started_at": "2026-11-23T14:51:20.123+00:00", "wall_seconds": 4.5,
     "suspended_seconds": 0.0, "peak_rss_bytes": 10**9, "exit_status": 0,
@@ -97,7 +97,7 @@ def test_a_measured_throughput_cell() -> None:
 def test_prefill_measured_and_decode_failed() -> None:
     cell, record = bench("fork/bench-f16-f16-oom", 512, tests=slice(0, 1), exit_status=1)
     no_memory = recorded("fork/bench-f16-f16-oom.stderr").splitlines(keepends=True)[-3:]
-    record = dataclasses.replace(record, stderr=record.stderr + "".join(no_memory))
+    record = record._replace(stderr=record.stderr + "".join(no_memory))
     prefill, decode = tables.throughput_rows(cell, record, BUILD, TINY_GQA2)
     assert prefill["status"] == "measured"
     assert decode["status"] == "oom"
@@ -107,7 +107,7 @@ def test_prefill_measured_and_decode_failed() -> None:
 
 def test_no_result_at_all() -> None:
     cell, record = bench("fork/bench-f16-f16", 0, exit_status=None, signal="SIGSEGV")
-    record = dataclasses.replace(record, stdout="", stderr="boom\n")
+    record = record._replace(stdout="", stderr="boom\n")
     rows = tables.throughput_rows(cell, record, BUILD, TINY_GQA2)
     assert [(row["phase"], row["status"]) for row in rows] == [("prefill", "crashed"), ("decode", "crashed")]
     assert rows[0]["reason"] == "llama-bench ended without this result (SIGSEGV)"
@@ -151,7 +151,7 @@ def test_a_result_that_was_not_asked_for_is_a_failure(change: dict[str, Any], se
     run = record.run | {
         name: change[name] for name in ("repetitions", "prompt", "generate") if name in change
     }
-    cell, record = dataclasses.replace(cell, **fields), dataclasses.replace(record, run=run)
+    cell, record = dataclasses.replace(cell, **fields), record._replace(run=run)
     for row in tables.throughput_rows(cell, record, BUILD, TINY_GQA2):
         assert row["status"] == "crashed"
         assert row["reason"] == f"{sentence} (exit status 0)"
@@ -160,7 +160,7 @@ def test_a_result_that_was_not_asked_for_is_a_failure(change: dict[str, Any], se
 
 def test_a_log_that_contradicts_itself_is_a_failure() -> None:
     cell, record = bench("fork/bench-q8_0-turbo4", 512)
-    record = dataclasses.replace(record, stderr=record.stderr.replace("K (q8_0)", "K ?q8_0?"))
+    record = record._replace(stderr=record.stderr.replace("K (q8_0)", "K ?q8_0?"))
     for row in tables.throughput_rows(cell, record, BUILD, TINY_GQA2):
         assert row["status"] == "crashed"
         assert row["reason"].startswith("the engine's log cannot be trusted")
@@ -214,9 +214,9 @@ def test_a_log_by_itself_shows_that_work_left_the_device() -> None:
 def test_a_run_that_logs_nothing_and_names_no_device() -> None:
     cell, record = bench("fork-cuda/bench-f16-f16", 0)
     cuda = BUILD | {"backend": "cuda"}
-    silent = dataclasses.replace(record, stderr="")
+    silent = record._replace(stderr="")
     assert all(row.get("fallback") is None for row in tables.throughput_rows(cell, silent, cuda, LLAMA_8B))
-    without = dataclasses.replace(silent, stdout=silent.stdout.replace('"NVIDIA H200"', '""'))
+    without = silent._replace(stdout=silent.stdout.replace('"NVIDIA H200"', '""'))
     for row in tables.throughput_rows(cell, without, cuda, LLAMA_8B):
         assert (row["status"], row["fallback_why"]) == ("measured", "llama-bench names no device")
 
@@ -226,7 +226,7 @@ def test_llama_bench_that_reports_the_types_that_ran() -> None:
     cell, record = bench("fork/bench-turbo3-turbo3-gqa8-upgraded", 0)
     reported = record.stdout.replace('"type_k": "turbo3"', '"type_k": "q8_0"')
     assert reported != record.stdout
-    for row in tables.throughput_rows(cell, dataclasses.replace(record, stdout=reported), BUILD, TINY_GQA8):
+    for row in tables.throughput_rows(cell, record._replace(stdout=reported), BUILD, TINY_GQA8):
         assert (row["status"], row["effective_ctk"], row["effective_ctv"]) == ("measured", "q8_0", "turbo3")
 
 

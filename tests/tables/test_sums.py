@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def test_sums_say_all_that_tokens_say(tmp_path: Path, windows: int, positions: s
     values = drawn(windows, 1024)
     cell = scored_cell(tmp_path, lambda w, p: float(values[w, p]), windows=windows, positions=positions)
     sent = json.loads(json.dumps(sums_of(cell)))
-    assert columns_of(replace(cell, directory=tmp_path / "elsewhere", sums=sent)) == columns_of(cell)
+    assert columns_of(cell._replace(directory=tmp_path / "elsewhere", sums=sent)) == columns_of(cell)
 
 
 def test_why_there_is_no_result_is_said(tmp_path: Path) -> None:
@@ -33,12 +32,12 @@ def test_why_there_is_no_result_is_said(tmp_path: Path) -> None:
     sent = sums_of(cell)
     assert sent == {"problem": "tokens.scores is missing"}
     with pytest.raises(UnparsableOutput, match=r"tokens\.scores is missing"):
-        columns_of(replace(cell, sums=sent))
+        columns_of(cell._replace(sums=sent))
 
 
 def test_sums_of_other_windows_are_no_result(tmp_path: Path) -> None:
     cell = scored_cell(tmp_path, lambda *_: 1.0, windows=2)
-    asked = replace(cell, run=cell.run | {"chunks": 3}, sums=sums_of(cell))
+    asked = cell._replace(run=cell.run | {"chunks": 3}, sums=sums_of(cell))
     with pytest.raises(UnparsableOutput, match="not of the windows and positions that were asked for"):
         columns_of(asked)
 
@@ -56,4 +55,4 @@ def test_numbers_that_no_window_has_are_an_error_and_no_warning(
         part[key] = value if key == "window_tokens" else [value, -value]
     with warnings.catch_warnings(), pytest.raises(ArithmeticError):
         warnings.simplefilter("error")
-        columns_of(replace(cell, sums=found))
+        columns_of(cell._replace(sums=found))

@@ -12,7 +12,8 @@ import argparse
 import json
 import os
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kvsweep.machine.other_work import OtherWork
@@ -22,7 +23,7 @@ from kvsweep.study.pairs import BASELINE_PAIR, Pair
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments = parse_arguments(sys.argv[1:])
     own = [pid for pid in (os.getpid(), arguments.workflow_pid) if pid is not None]
     # Watched while the engine and its inputs are verified, so that little or no time is spent on it.
     arguments.other_work = OtherWork(own, arguments.results / "logs" / f"load-{socket.gethostname()}.json")
@@ -40,15 +41,16 @@ def main() -> None:
     measure(arguments)
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(required=True)
     for name in ("baseline", "quality", "scorer", "throughput", "task"):
         kind = kinds.add_parser(name, help=f"measure a {name} cell")
-        kind.set_defaults(kind=name)
-        add_common(kind)
-        add_own(kind.add_argument, name)
-    return parser.parse_args()
+        if name in words[:1]:  # options of the others take as long as all that is read of a cell
+            kind.set_defaults(kind=name)
+            add_common(kind)
+            add_own(kind.add_argument, name)
+    return parser.parse_args(words)
 
 
 def add_common(kind: argparse.ArgumentParser) -> None:

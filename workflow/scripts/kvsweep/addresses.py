@@ -21,20 +21,21 @@ _TOKEN = re.compile(
     r"|pypi-[\w-]{40,}|dckr_pat_[\w-]{20,}|nvapi-[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"
     r"|(?i:bearer)\s+[\w.~+/=-]{6,})"
 )
+# These are asked of a configuration alone, and compiled when they are: each cell would wait for it.
 # How such a token begins, and words that stand for one: no login has such a name.
-_OF_A_TOKEN = re.compile(
+_OF_A_TOKEN = (
     r"(?:gh[pousr]_|github_pat_|gl(?:pat|dt|ptt)-|hf_|xox[a-z]-|sk-|npm_|pypi-|dckr_pat_|nvapi-)"
     r"|AKIA[0-9A-Z]{8}|ASIA[0-9A-Z]{8}|AIza[\w-]{8}|eyJ[\w-]{8}"
     r"|(?i:.*(?:(?:token|secret|passw(?:or)?d)s?[\d._-]*$|oauth))"
 )
-_LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
+_LOGIN = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}"
 # What is drawn by chance: digits or capitals in many places, or digits among letters of hexadecimal numbers.
-_DRAWN = re.compile(
+_DRAWN = (
     r"(?:\d+\D+){2}\d|(?:.*[a-z][A-Z]){4}|(?=.*[A-Z])(?=.*[a-z])(?=.*\d)[A-Za-z\d]{16}"
     r"|(?i:(?=.*\d.*[a-f]|.*[a-f].*\d)[\da-f]{12}|\d{13})"
 )
 # Of a variable, an option or a parameter, by its words.
-_SECRET_NAME = re.compile(
+_SECRET_NAME = (
     r"(?:^|_)(?:\w*secrets?|pass(?:word|wd|phrase)?|credentials?|auth|authorization|bearer|cookies?|jwt|pat"
     r"|(?:api|access|private|secret|ssh|ssl|signing|deploy|account|auth)_?key)(?:_|$)"
     r"|(?:^|_)token(?:_file)?$"
@@ -60,12 +61,12 @@ def has_secret(address: str) -> bool:
 def names_a_secret(name: str) -> bool:
     """Whether a variable or an option is called as one that holds a password: HF_TOKEN, --api-key. K of a cache is no
     key."""
-    return _SECRET_NAME.search(re.sub(r"[-.]", "_", name.lstrip("-")).lower()) is not None
+    return re.search(_SECRET_NAME, re.sub(r"[-.]", "_", name.lstrip("-")).lower()) is not None
 
 
 def is_login(user: str) -> bool:
     """Whether what stands before the @ of a repository's address can be a user's name and is no token."""
-    return all((_LOGIN.fullmatch(user), not _OF_A_TOKEN.match(user), not _DRAWN.search(user)))
+    return all((re.fullmatch(_LOGIN, user), not re.match(_OF_A_TOKEN, user), not re.search(_DRAWN, user)))
 
 
 def without_secrets(text: str) -> str:

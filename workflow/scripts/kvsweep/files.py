@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,6 +107,8 @@ def check_room(said: str, place: Path) -> None:
 
 
 def make_room() -> str:
+    import tempfile  # takes long to import, and this is said rarely
+
     return f"free disk space, here and in {tempfile.gettempdir()}, and start again"
 
 

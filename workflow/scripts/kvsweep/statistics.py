@@ -8,8 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist, fmean
 from typing import NamedTuple
+
+
+def mean(values: Sequence[float]) -> float:
+    """As ``statistics.fmean``, which takes long to import: each cell waits for it."""
+    return math.fsum(values) / len(values)
 
 
 class Interval(NamedTuple):
@@ -47,6 +51,12 @@ def student_t_quantile(probability: float, degrees_of_freedom: float) -> float:
     return float(stdtrit(degrees_of_freedom, probability))
 
 
+def _normal_quantile(probability: float) -> float:
+    from statistics import NormalDist  # likewise
+
+    return NormalDist().inv_cdf(probability)
+
+
 def larger(*errors: float | None) -> float | None:
     """The largest of the errors that are known; None where none is."""
     return max((error for error in errors if error is not None), default=None)
@@ -56,8 +66,8 @@ def variance(values: Sequence[float]) -> float:
     """Sample variance of two values or more, in floats: ``statistics.variance`` adds fractions, which takes 30 times as
     long. Exactly 0 where all values are equal."""
     offsets = [value - values[0] for value in values]
-    mean = fmean(offsets)
-    return math.fsum((offset - mean) ** 2 for offset in offsets) / (len(offsets) - 1)
+    middle = mean(offsets)
+    return math.fsum((offset - middle) ** 2 for offset in offsets) / (len(offsets) - 1)
 
 
 def mean_stderr(samples: Sequence[float]) -> float | None:
@@ -75,14 +85,14 @@ def drift(samples: Sequence[float]) -> Drift | None:
     n = len(samples)
     if n < 3:
         return None
-    mean = fmean(samples)
-    if mean == 0:
+    middle = mean(samples)
+    if middle == 0:
         return None
     offsets = [i - (n - 1) / 2 for i in range(n)]
     s_xx = math.fsum(x * x for x in offsets)
-    slope = math.fsum(x * (y - mean) for x, y in zip(offsets, samples, strict=True)) / s_xx
-    residuals = math.fsum((y - mean - slope * x) ** 2 for x, y in zip(offsets, samples, strict=True))
-    return Drift(slope / mean, math.sqrt(residuals / (n - 2) / s_xx) / abs(mean))
+    slope = math.fsum(x * (y - middle) for x, y in zip(offsets, samples, strict=True)) / s_xx
+    residuals = math.fsum((y - middle - slope * x) ** 2 for x, y in zip(offsets, samples, strict=True))
+    return Drift(slope / middle, math.sqrt(residuals / (n - 2) / s_xx) / abs(middle))
 
 
 def window_values(running_means: Sequence[float]) -> list[float]:
@@ -127,7 +137,7 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
     """
     if not 0 <= right <= n or n < 1:
         raise ValueError(f"no share: {right} of {n}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = _normal_quantile((1 + confidence) / 2)
     share, weight = right / n, z * z / n
     middle = (share + weight / 2) / (1 + weight)
     half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
@@ -153,7 +163,7 @@ def paired_difference(only_one: int, only_other: int, n: int) -> Interval:
     A. Agresti and Y. Min, Statistics in Medicine 24 (2005) 729-740: Wald's interval after half an item was added to
     each of the four cells of the table.
     """
-    z = NormalDist().inv_cdf(0.975)
+    z = _normal_quantile(0.975)
     one, other, of = only_one + 0.5, only_other + 0.5, n + 2
     middle = (one - other) / of
     half = z * math.sqrt((one + other) / of - middle * middle) / math.sqrt(of)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,7 +128,7 @@ def _effects(grid: _Grid) -> tuple[dict[str, Effect], dict[str, Effect]]:
     found: tuple[dict[str, Effect], dict[str, Effect]] = ({}, {})
     for side, effects in zip(("ctk", "ctv"), found, strict=True):
         for cache_type in {getattr(pair, side) for pair in grid.pairs}:
-            one_sided = replace(BASELINE_PAIR, **{side: cache_type})
+            one_sided = BASELINE_PAIR._replace(**{side: cache_type})
             if one_sided in grid.pairs:  # of f16 it is the control itself: 0
                 effects[cache_type] = Effect(grid.cell(one_sided) - control, ONE_SIDED)
             elif (side, cache_type) in fitted:

@@ -11,15 +11,14 @@ import itertools
 import json
 import math
 import re
-import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from kvsweep.engine.failures import first_line
 from kvsweep.engine.messages import plain
 from kvsweep.engine.wordings import COMPUTATION
 from kvsweep.errors import UnparsableOutput
+from kvsweep.statistics import mean, variance
 
 Phase = Literal["prefill", "decode"]
 
@@ -32,12 +31,11 @@ _OF_A_TEST = {"n_prompt", "n_gen", "samples_ns", "samples_ts"}
 _PROCESS_FIELDS = ("build_commit", "build_number", "cpu_info", "gpu_info", "backends")
 
 
-@dataclass(frozen=True)
-class BenchTest:
+class BenchTest(NamedTuple):
     """One finished test of llama-bench: ``n_prompt`` tokens read or ``n_gen`` tokens written at ``n_depth``.
 
     Durations in nanoseconds, rates in tokens per second; what the build did not print is None. The rates are
-    computed from ``samples_ns``, at full precision. Raises UnparsableOutput where a value is impossible.
+    computed from ``samples_ns``, at full precision.
     """
 
     n_prompt: int
@@ -47,20 +45,6 @@ class BenchTest:
     type_v: str
     samples_ns: tuple[int, ...]
     gpu_info: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.n_prompt < 0 or self.n_gen < 0 or (self.n_prompt > 0) == (self.n_gen > 0):
-            raise UnparsableOutput(
-                f"llama-bench reports a test of {self.n_prompt} prompt and {self.n_gen} generated tokens,"
-                " which is neither prefill nor decode"
-            )
-        if self.n_depth < 0:
-            raise UnparsableOutput(f"llama-bench reports a depth of {self.n_depth} tokens")
-        for cache_type in (self.type_k, self.type_v):
-            if not _CACHE_TYPE.fullmatch(cache_type):
-                raise UnparsableOutput(f"llama-bench reports the cache type {cache_type!r}")
-        if not self.samples_ns or min(self.samples_ns) <= 0:
-            raise UnparsableOutput(f"llama-bench reports the durations {list(self.samples_ns)} ns")
 
     @property
     def phase(self) -> Phase:
@@ -80,13 +64,13 @@ class BenchTest:
     @property
     def tokens_per_second(self) -> float:
         """The mean of the repetitions' rates, as llama-bench reports it (not tokens over total time)."""
-        return statistics.fmean(self.samples_tokens_per_second)
+        return mean(self.samples_tokens_per_second)
 
     @property
     def tokens_per_second_stddev(self) -> float | None:
         """The repetitions' sample standard deviation (n - 1), tokens per second; None for one repetition."""
         rates = self.samples_tokens_per_second
-        return statistics.stdev(rates) if len(rates) > 1 else None
+        return math.sqrt(variance(rates)) if len(rates) > 1 else None
 
 
 def parse_bench(text: str) -> tuple[BenchTest, ...]:
@@ -155,8 +139,24 @@ def _bench_test(fields: Mapping[str, Any]) -> BenchTest:
         samples_ns=tuple(_list(fields, "samples_ns", int)),
         gpu_info=None if fields.get("gpu_info") is None else _field(fields, "gpu_info", str) or None,
     )
+    _check_possible(test)
     _check_against_printed(test, fields)
     return test
+
+
+def _check_possible(test: BenchTest) -> None:
+    if test.n_prompt < 0 or test.n_gen < 0 or (test.n_prompt > 0) == (test.n_gen > 0):
+        raise UnparsableOutput(
+            f"llama-bench reports a test of {test.n_prompt} prompt and {test.n_gen} generated tokens,"
+            " which is neither prefill nor decode"
+        )
+    if test.n_depth < 0:
+        raise UnparsableOutput(f"llama-bench reports a depth of {test.n_depth} tokens")
+    for cache_type in (test.type_k, test.type_v):
+        if not _CACHE_TYPE.fullmatch(cache_type):
+            raise UnparsableOutput(f"llama-bench reports the cache type {cache_type!r}")
+    if not test.samples_ns or min(test.samples_ns) <= 0:
+        raise UnparsableOutput(f"llama-bench reports the durations {list(test.samples_ns)} ns")
 
 
 def _check_against_printed(test: BenchTest, fields: Mapping[str, Any]) -> None:
@@ -174,17 +174,17 @@ def _check_against_printed(test: BenchTest, fields: Mapping[str, Any]) -> None:
         raise UnparsableOutput(
             f"samples_ts {printed_rates} does not follow from samples_ns {list(test.samples_ns)}"
         )
-    mean = test.tokens_per_second
+    average = test.tokens_per_second
     printed_mean = _field(fields, "avg_ts", float)
-    if not math.isclose(printed_mean, mean, rel_tol=1e-9, abs_tol=1e-6):
-        raise UnparsableOutput(f"avg_ts is {printed_mean}, but the mean of the samples is {mean:.6f}")
+    if not math.isclose(printed_mean, average, rel_tol=1e-9, abs_tol=1e-6):
+        raise UnparsableOutput(f"avg_ts is {printed_mean}, but the mean of the samples is {average:.6f}")
     if sum(test.samples_ns) // len(test.samples_ns) != _field(fields, "avg_ns", int):
         raise UnparsableOutput(
             f"avg_ns {fields['avg_ns']} does not follow from samples_ns {list(test.samples_ns)}"
         )
     stddev = test.tokens_per_second_stddev or 0.0
     printed_stddev = 0.0 if fields.get("stddev_ts", "") is None else _field(fields, "stddev_ts", float)
-    rounding = 1e-6 + 1e-6 * stddev + 1e-7 * mean  # llama-bench subtracts two nearly equal squares
+    rounding = 1e-6 + 1e-6 * stddev + 1e-7 * average  # llama-bench subtracts two nearly equal squares
     if abs(printed_stddev - stddev) > rounding:
         raise UnparsableOutput(f"stddev_ts is {printed_stddev}, but the samples' is {stddev:.6f}")
 
@@ -258,9 +258,12 @@ def _between_results(stdout: str) -> tuple[str, str]:
     return "\n".join(parts[0]), "\n".join(parts[1])
 
 
-def results(stdout: str, stderr: str) -> tuple[BenchTest, ...]:
-    """The finished tests of a cell's process in which nothing failed. Raises as ``parse_bench`` does."""
-    failed = failed_computations(stdout, stderr)
+def results(stdout: str, stderr: str, failed: Collection[Phase] | None = None) -> tuple[BenchTest, ...]:
+    """The finished tests of a cell's process in which nothing failed. Raises as ``parse_bench`` does.
+
+    ``failed``: the phases of ``failed_computations``, where they are known.
+    """
+    failed = failed_computations(stdout, stderr) if failed is None else failed
     return tuple(test for test in parse_bench(stdout) if test.phase not in failed)
 
 

@@ -7,8 +7,8 @@ explicit because runs are comparable only at equal ones, and the log is verbose 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kvsweep.study.pairs import BASELINE_PAIR, Pair
 
@@ -21,8 +21,7 @@ _SCORER_BATCH = ["-b", str(SCORER_UBATCH), "-ub", str(SCORER_UBATCH)]
 _SERVER_LOG = ["-lv", "4"]
 
 
-@dataclass(frozen=True)
-class PerplexityRequest:
+class PerplexityRequest(NamedTuple):
     """What llama-perplexity is asked for, beside the pair. ``log`` makes it say what it does with every layer.
 
     ``threads`` where other engines run on the same node; None leaves the number to the engine. ``more``: arguments
@@ -37,8 +36,7 @@ class PerplexityRequest:
     log: tuple[str, ...] = ("-lv", "4")
 
 
-@dataclass(frozen=True)
-class BenchRequest:
+class BenchRequest(NamedTuple):
     """What llama-bench is asked for: lengths and depth in tokens."""
 
     depth: int
@@ -47,8 +45,7 @@ class BenchRequest:
     repetitions: int
 
 
-@dataclass(frozen=True)
-class ScorerRequest:
+class ScorerRequest(NamedTuple):
     """What the scorer is asked for: windows (``chunks``) of ``n_ctx`` tokens, and which of their positions."""
 
     n_ctx: int

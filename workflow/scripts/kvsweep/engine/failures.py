@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvsweep.engine.messages import messages, plain
 from kvsweep.engine.wordings import ABORT, COMPUTATION, HARMLESS, MALLOC, MEMORY, STATUS_5, WORDINGS
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A line of the engine's output, and where it begins in it."""
 
     meaning: str

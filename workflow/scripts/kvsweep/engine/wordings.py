@@ -8,8 +8,8 @@ b11434 without ``ggml/src/``, functions after the comma; other builds are named 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 MEMORY = "no memory"
 COMPUTATION = "computation failed"
@@ -28,14 +28,17 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Wording:
+class _Row(NamedTuple):
     """One form of a line: what it means, which back ends print it, and where in their source."""
 
     meaning: str
     backends: str
     form: str
     where: str
+
+
+class Wording(_Row):
+    """A row with what it is found by."""
 
     @cached_property
     def fixed(self) -> str:

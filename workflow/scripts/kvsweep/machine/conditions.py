@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import psutil
 
@@ -19,8 +19,7 @@ _WATCH_SECONDS = 0.5
 _SWAP_BYTES = 2 * 2**30
 
 
-@dataclass(frozen=True)
-class Conditions:
+class Conditions(NamedTuple):
     """None where the machine does not say. Memory in bytes; ``slowed_by`` is what keeps a GPU's clocks down."""
 
     power_source: str | None = None

@@ -9,8 +9,7 @@ import platform
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -22,8 +21,7 @@ from kvsweep.machine.probe import content, first, output
 _OF_THE_HOST = ("host",)
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(NamedTuple):
     """One machine. Memory in bytes, frequencies in MHz; None where it does not say.
 
     ``cores`` are those the system counts, two for each of ``physical_cores`` with hyper-threading. ``gpu_limit_bytes``
@@ -45,7 +43,7 @@ class Machine:
     gpu_limit_bytes: int | None = None
 
     def as_dict(self) -> dict[str, object]:
-        return {**asdict(self), "gpus": [gpu.as_dict() for gpu in self.gpus]}
+        return {**self._asdict(), "gpus": [gpu.as_dict() for gpu in self.gpus]}
 
 
 def this_machine(name: str | None = None) -> Machine:

@@ -10,8 +10,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from kvsweep.machine.probe import Probe, json_in, mebibytes, number_in, output, rows_of, said
 
@@ -56,8 +55,7 @@ _GENERIC = {
 }
 
 
-@dataclass(frozen=True)
-class Gpu:
+class Gpu(NamedTuple):
     """Memory in bytes, power in watts, clocks in MHz. ``arch`` is a compute capability (9.0) or a gfx name."""
 
     vendor: Literal["nvidia", "amd", "apple"]
@@ -71,7 +69,7 @@ class Gpu:
     cores: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def find_gpus(probe: Probe = output) -> tuple[Gpu, ...]:
@@ -91,7 +89,7 @@ def read_nvidia(probe: Probe = output) -> tuple[Gpu, ...]:
     slices = nvidia_slices(probe(*NVIDIA_LIST), os.environ.get("CUDA_VISIBLE_DEVICES", "")) if found else ()
     # Its memory is not the device's.
     return tuple(
-        replace(gpu, name=f"{gpu.name} MIG {profile}", memory_bytes=None) if profile else gpu
+        gpu._replace(name=f"{gpu.name} MIG {profile}", memory_bytes=None) if profile else gpu
         for gpu, profile in itertools.zip_longest(found, slices[: len(found)])
     )
 

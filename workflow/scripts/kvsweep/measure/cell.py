@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kvsweep.engine.off_device import signs_in
 from kvsweep.errors import KvsweepError
 from kvsweep.files import read_json, write_json
 from kvsweep.machine.conditions import read_conditions, remarks
@@ -147,6 +146,10 @@ def report_end(
     say("  " + "; ".join(filter(None, parts)))
     # Of ready binaries that were not named one, nobody knows what they were built for.
     if subject.build["backend"] not in (None, "cpu", "auto"):
+        from kvsweep.engine.off_device import (
+            signs_in,  # all that reads the engine's log: not every cell needs it
+        )
+
         log = engine_run.read_stream(subject.directory, log_name)
         for sign in signs_in(log, attempt.command, subject.model.get("architecture")):
             say(f"  note: work left the device: {sign}; see docs/backends.md")

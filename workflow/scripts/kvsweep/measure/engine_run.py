@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvsweep.engine.environment import devices_of, engine_environment
 from kvsweep.engine.identity import measuring_files
@@ -29,8 +28,7 @@ SERVER_LOG_BYTES = 2 * 2**20
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """What a cell runs, and where. ``cell`` is what run.json says of the cell itself."""
 
     directory: Path
@@ -61,8 +59,7 @@ class Subject:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One engine process that has ended. Its streams stand beside their final names until ``keep``."""
 
     command: Sequence[str]
@@ -71,6 +68,10 @@ class Attempt:
     busy_cores_before: float | None
     conditions: Conditions
     killed_for_memory: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        return {**self._asdict(), "record": self.record.as_dict(), "conditions": self.conditions._asdict()}
 
 
 def run_engine(
@@ -122,7 +123,7 @@ def run_engine(
         give_up(subject, stdout_name)
         raise
     if record.ended_by == TIME_LIMIT and limit_seconds == job_seconds:
-        record = dataclasses.replace(record, ended_by=JOB_TIME_LIMIT)
+        record = record._replace(ended_by=JOB_TIME_LIMIT)
     kills_after = read_out_of_memory_kills()
     counted = None if kills is None or kills_after is None else kills_after > kills
     killed = killed_for_memory(record, counted, subject.machine.memory_bytes)
@@ -182,7 +183,7 @@ def keep(
     ``beside`` names other files of the cell, which are there already; ``more`` is what else run.json says.
     """
     subject.claim.check()
-    last = dataclasses.asdict(attempts[-1])
+    last = attempts[-1].as_dict()
     command, process = last.pop("command"), last.pop("record")
     streams = process.pop("streams")
     for stream in streams:

@@ -7,8 +7,8 @@ the f16/f16 curve, scaled to that point, where that curve reaches further; else 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kvsweep.engine.bench_output import fills, results
 from kvsweep.engine.commands import BenchRequest
@@ -20,8 +20,7 @@ from kvsweep.study.pairs import Pair
 _STEPS = 64
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(NamedTuple):
     """Tokens per second at one depth; None where that phase was not measured. ``fills`` is how often the cache was
     filled to that depth."""
 

@@ -15,10 +15,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvsweep.errors import Interrupted, KvsweepError
 from kvsweep.machine.children import ending_signals, guard, signal_group
@@ -34,8 +33,7 @@ _KILL_SECONDS = 30
 _LEAVE_SECONDS = 5
 
 
-@dataclass(frozen=True)
-class ProcessRecord:
+class ProcessRecord(NamedTuple):
     """How an engine process went. ``ended_by`` says why the runner ended it; None where it did not.
 
     ``wall_seconds`` is without ``suspended_seconds``, for which the machine slept or the engine was stopped meanwhile.
@@ -50,6 +48,10 @@ class ProcessRecord:
     signal: str | None
     ended_by: str | None
     streams: tuple[StreamRecord, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        return {**self._asdict(), "streams": [stream._asdict() for stream in self.streams]}
 
 
 def run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shutil
 import time
@@ -98,7 +97,7 @@ def check_baseline_run(
             f"the baseline at context {n_ctx}: a computation failed ({failed}), so its log-probabilities are not what "
             "f16 gives; it was removed."
         )
-    ended = attempt.record.ended_by or how_it_ended(dataclasses.asdict(attempt.record))
+    ended = attempt.record.ended_by or how_it_ended(attempt.record._asdict())
     how = f"(the engine ended with {ended}; its last line: {last_line(texts[1])})"
     if not logits.exists():
         raise KvsweepError(f"the baseline at context {n_ctx} was not written {how}")

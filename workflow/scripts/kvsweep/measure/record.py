@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_readable, read_json
@@ -20,8 +19,7 @@ DONE = "its work was done"
 NO_RECORD = (KeyError, TypeError, ValueError, AttributeError)
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """``run`` is run.json; ``stdout`` and ``stderr`` are the engine's output as text.
 
     ``sums`` is what a slice has in place of the scorer's record of each token.

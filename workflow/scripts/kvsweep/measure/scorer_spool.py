@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,8 +63,8 @@ class Spool:
         for name in STREAMS:
             partial(self._subject.directory / name).replace(place / name)
         # The streams lie beside it.
-        bare = dataclasses.replace(attempt, record=dataclasses.replace(attempt.record, streams=()))
-        said = {**dataclasses.asdict(bare), "pairs": [str(pair) for pair in pairs]}
+        bare = attempt._replace(record=attempt.record._replace(streams=()))
+        said = {**bare.as_dict(), "pairs": [str(pair) for pair in pairs]}
         write_json(place / "process.json", said)
 
     def processes(self, pair: Pair) -> list[Path]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from kvsweep.errors import KvsweepError
 from kvsweep.files import not_writable
@@ -15,8 +14,7 @@ from kvsweep.files import not_writable
 _TAIL_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True)
-class StreamRecord:
+class StreamRecord(NamedTuple):
     """What was kept of one output stream. ``left_out_bytes`` were dropped from its middle at the cap."""
 
     name: str

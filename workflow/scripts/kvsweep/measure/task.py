@@ -7,7 +7,6 @@ with the next item. What the server says in its log is the evidence of what ran.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import threading
@@ -76,7 +75,7 @@ def task(arguments: argparse.Namespace) -> None:
     seconds = math.fsum(json.loads(line)["seconds"] for line in spool.lines)
     summary = f"{len(spool.lines)} of {arguments.n_items} items answered"
     cell.report_end(arguments, summary, subject, attempt, LOG)
-    record = dataclasses.replace(attempt.record, streams=(spool.keep(), *attempt.record.streams))
+    record = attempt.record._replace(streams=(spool.keep(), *attempt.record.streams))
     more = {
         "server_sha256": sha256(program),
         "items_asked": arguments.n_items,
@@ -85,7 +84,7 @@ def task(arguments: argparse.Namespace) -> None:
         "answer_seconds_limit": answer_seconds,
         "answer_took_too_long": client.took_too_long,
     }
-    engine_run.keep(subject, [dataclasses.replace(attempt, record=record)], more=more)
+    engine_run.keep(subject, [attempt._replace(record=record)], more=more)
     spool.leave(arguments.n_items)
 
 

@@ -12,7 +12,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ def _cell(
     directory, _ = study.cells[cell]
     recorded = read_recorded(directory)
     sums = sums_of(recorded) if is_scored(cell) else None
-    recorded = replace(recorded, sums=sums)
+    recorded = recorded._replace(sums=sums)
     before = rows_of(cell, recorded, study.engines[cell.engine], study.models[cell.model])
     run = private.value(recorded.run)
     machine = run["machine"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def _raw(
     def rows() -> dict[str, list[Row]]:
         check_identity(cell, Path(directory), run)
         recorded = as_recorded(Path(directory), run, lambda stream: contents.read(f"{directory}/{stream}"))
-        recorded = replace(recorded, sums=sums)
+        recorded = recorded._replace(sums=sums)
         return rows_of(cell, recorded, manifests.build(cell.engine), manifests.model(cell.model))
 
     return run, _checked(rows, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvsweep.addresses import names_a_secret
 from kvsweep.study.programs import BENCH, PERPLEXITY
@@ -30,8 +30,7 @@ _OWN = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(NamedTuple):
     """More arguments for llama-bench and for llama-perplexity."""
 
     bench: tuple[str, ...] = ()

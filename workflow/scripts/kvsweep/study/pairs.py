@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 # (values in a block, bytes of a block), from the block structures in ggml-common.h of llama.cpp and of the
 # TurboQuant fork (commit 69d8e4be4). A cache's real size stands in the engine's log.
@@ -39,12 +41,13 @@ def type_order(label: str) -> tuple[int, str]:
 
 def bits_per_value(cache_type: str) -> Fraction | None:
     """Bits that one value takes in a cache of this type; None for a type that kvsweep does not know."""
+    from fractions import Fraction  # no cell that is measured asks for it, and it takes long to import
+
     block = _BLOCKS.get(type_of(cache_type))
     return None if block is None else Fraction(8 * block[1], block[0])
 
 
-@dataclass(frozen=True, order=True)
-class Pair:
+class Pair(NamedTuple):
     """The cache types of K and V. A pair that runs with arguments of its own has a name, which both types carry
     (``q8_0+tail``), so that it is another pair everywhere."""
 
