@@ -1,9 +1,10 @@
 """How fast a pair was at the depths that have been measured of it."""
 
 import json
+from pathlib import Path
 
 from kvsweep.files import sha256
-from kvsweep.measure.prediction import measured_curve
+from kvsweep.measure.prediction import has_probe, measured_curve
 from kvsweep.study.pairs import Pair
 from support import Workplace, measure, run_json
 
@@ -29,3 +30,13 @@ def test_what_has_been_measured_of_a_pair(workplace: Workplace) -> None:
     (workplace.throughput("q8_0/q8_0", 0) / "run.json").write_text("{")
     assert curve(workplace, "q8_0/q8_0") == {2048: (True, False)}
     assert run_json(workplace.throughput("f16/f16"))["ctk"] == "f16"
+
+
+def test_records_are_read_where_a_shallower_depth_is_there(tmp_path: Path) -> None:
+    """Depth 0 predicts nothing, nor does what is as deep, of another pair, or no depth at all."""
+    for cell in ("d0/k-q8_0/v-q4_0", "d4096/k-q8_0/v-q4_0", "d512/k-f16/v-f16", "deep/k-q8_0/v-q4_0"):
+        (tmp_path / cell).mkdir(parents=True)
+    pair = Pair("q8_0", "q4_0")
+    assert [has_probe(tmp_path, pair, depth) for depth in (0, 512, 4096, 4097)] == [False, False, False, True]
+    (tmp_path / "round-2" / "d512" / "k-q8_0" / "v-q4_0").mkdir(parents=True)
+    assert has_probe(tmp_path, pair, 1024)

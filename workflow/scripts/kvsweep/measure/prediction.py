@@ -37,6 +37,12 @@ def probe_depth(curve: Curve) -> int | None:
     return min((depth for depth in curve if depth > 0), default=None)
 
 
+def has_probe(curve_directory: Path, pair: Pair, depth: int) -> bool:
+    """Whether there is a cell of the pair at a non-zero depth below this one: without one nothing is predicted, and no
+    record need be read."""
+    return any(0 < depth_of(cell) < depth for cell in directories_of(curve_directory, "*", pair))
+
+
 def predicted_seconds(request: BenchRequest, curve: Curve, reference: Curve) -> float | None:
     """Seconds for the cell of ``request``, from the pair's shallower cells and the f16/f16 ones.
 
@@ -113,3 +119,9 @@ def directories_of(curve_directory: Path, depth: int | str, pair: Pair) -> list[
     """The directories of a pair's cells at one depth, or at all (``*``), the first round's before the others'."""
     cell = f"d{depth}/k-{pair.ctk}/v-{pair.ctv}"
     return [path for rounds in ("", "round-*/") for path in sorted(curve_directory.glob(f"{rounds}{cell}"))]
+
+
+def depth_of(cell: Path) -> int:
+    """The depth in the path of a cell's directory; 0 for a directory of another name."""
+    digits = cell.parts[-3].removeprefix("d")
+    return int(digits) if digits.isdecimal() else 0

@@ -14,7 +14,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import partial, sha256
 from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
-from kvsweep.measure.prediction import directories_of, measured_curve, predicted_seconds
+from kvsweep.measure.prediction import directories_of, has_probe, measured_curve, predicted_seconds
 from kvsweep.measure.progress import tail
 from kvsweep.measure.record import NO_RECORD, TIME_LIMIT, read_recorded
 from kvsweep.program import say
@@ -63,15 +63,18 @@ def throughput(arguments: argparse.Namespace) -> None:
         # The clock of some systems goes on meanwhile, and with it the engine's.
         say(f"  {slept}; measuring the cell again")
     try:
-        streams = [engine_run.read_stream(subject.directory, name) for name in ("bench.jsonl", "stderr.log")]
-        tests = results(*streams)
+        stdout, stderr = (
+            engine_run.read_stream(subject.directory, name) for name in ("bench.jsonl", "stderr.log")
+        )
+        failed = failed_computations(stdout, stderr)
+        tests = results(stdout, stderr, failed)
         parts = [f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests]
         parts += [
             f"{test.phase}'s repetitions cannot be of the same work"
             for test in tests
             if cannot_be_the_same(test.samples_ns)
         ]
-        parts += [f"{phase} failed ({line})" for phase, line in failed_computations(*streams).items()]
+        parts += [f"{phase} failed ({line})" for phase, line in failed.items()]
         summary = ", ".join(parts)
     except KvsweepError:
         summary = ""
@@ -101,6 +104,8 @@ def expected_seconds(
         except (KvsweepError, *NO_RECORD):
             continue
         return seconds, f"round {run.get('round', 1)}"
+    if not has_probe(curve_directory, pair, request.depth):
+        return None, ""
     build, model, machine = sha256(subject.build_json), subject.model["sha256"], subject.machine.name
     own, reference = (
         measured_curve(curve_directory, one, build, model, machine) for one in (pair, BASELINE_PAIR)
