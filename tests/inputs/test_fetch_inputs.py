@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.inputs import download
-from kvsweep.inputs import fetch as inputs
 from kvsweep.inputs.model_header import read_header
 from kvsweep.measure import verified
 from kvsweep.study.origin import Origin
@@ -557,11 +556,11 @@ def test_all_parts_are_fetched_and_each_only_once(
 
 
 def test_where_a_file_lies(tmp_path: Path) -> None:
-    assert inputs.local_path(Origin(path="m.gguf"), tmp_path) == Path("m.gguf")
+    assert Origin(path="m.gguf").local_path(tmp_path) == Path("m.gguf")
     for url in ("http://host/a/b%20c.gguf?x=/y", "http://host/a/..%2Fb%20c.gguf"):
-        assert inputs.local_path(Origin(url=url), tmp_path).parent == tmp_path / "fetched"
-    assert inputs.local_path(Origin(url="http://host/"), tmp_path) == tmp_path / "fetched" / "file"
-    assert inputs.local_path(Origin(url="http://host/.."), tmp_path) == tmp_path / "fetched" / "file"
+        assert Origin(url=url).local_path(tmp_path).parent == tmp_path / "fetched"
+    assert Origin(url="http://host/").local_path(tmp_path) == tmp_path / "fetched" / "file"
+    assert Origin(url="http://host/..").local_path(tmp_path) == tmp_path / "fetched" / "file"
 
 
 # -- the workflow -----------------------------------------------------------------------------------------------------

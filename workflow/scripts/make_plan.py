@@ -14,7 +14,6 @@ from pathlib import Path
 
 from kvsweep.engine.backends import choose_backend
 from kvsweep.files import read_manifest, sha256, write_json
-from kvsweep.inputs.fetch import local_path
 from kvsweep.inputs.model_header import ModelHeader, from_manifest, read_header
 from kvsweep.machine.description import (
     available_memory_bytes,
@@ -105,7 +104,7 @@ def read_models(study: Study, results: Path, base: Path) -> dict[str, ModelFile]
     """The models whose files are there."""
     models = {}
     for name, model in study.models.items():
-        path = base / local_path(model.origin, results.absolute() / "models" / name).expanduser()
+        path = base / model.origin.local_path(results.absolute() / "models" / name).expanduser()
         files = part_paths(path)
         if all(file.is_file() for file in files):
             size_bytes = sum(file.stat().st_size for file in files)

@@ -18,11 +18,6 @@ from kvsweep.study.origin import Origin, PackageFile
 from kvsweep.units import format_bytes
 
 
-def local_path(origin: Origin, directory: Path) -> Path:
-    """Where the file is, or will be when it has been fetched for the manifest that lies in ``directory``."""
-    return Path(origin.path) if origin.path is not None else directory / "fetched" / origin.file_name
-
-
 def bring(
     origin: Origin,
     directory: Path,
@@ -40,7 +35,7 @@ def bring(
     compared with ``expected_sha256`` before anything is fetched. With ``most_bytes``, a longer file, or one of unknown
     length, is not fetched. Raises KvsweepError.
     """
-    target = local_path(origin, directory)
+    target = origin.local_path(directory)
     if origin.path is not None:
         return target
     key = f"{where}.{origin.kind}"
@@ -80,9 +75,9 @@ def bring(
 def forget(origin: Origin, directory: Path) -> None:
     """Let the next ``bring`` fetch the file again. A local one stays what it is."""
     if origin.pypi is not None:
-        local_path(origin, directory).unlink(missing_ok=True)
+        origin.local_path(directory).unlink(missing_ok=True)
     elif origin.path is None:
-        download_state.forget(local_path(origin, directory))
+        download_state.forget(origin.local_path(directory))
 
 
 def check_sha256(path: Path, found: str, expected: str | None, where: str, origin: Origin | None) -> None:

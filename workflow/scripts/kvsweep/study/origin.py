@@ -76,6 +76,10 @@ class Origin:
         assert self.path is not None
         return self.path.rpartition("/")[2]
 
+    def local_path(self, directory: Path) -> Path:
+        """Where the file is, or will be when it has been fetched for the manifest that lies in ``directory``."""
+        return Path(self.path) if self.path is not None else directory / "fetched" / self.file_name
+
     def parts(self) -> tuple[Origin, ...]:
         """The origins of all files of the model: several if this is the first part of a split model, else this one.
 
