@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from kvsweep.analysis.across import across
 from kvsweep.analysis.schemas import ACROSS
@@ -106,3 +107,29 @@ def test_what_others_published_is_beside_ours_and_not_beside_itself() -> None:
     (one, two) = found([row for own in (speeds([50], [40]), *rows) for row in own], [])
     assert [row["other_source"] for row in (one, two)] == ["published:x", "published:y"]
     assert one["comparable"] is None and "model" in one["unknown"]
+
+
+def test_the_digits_of_a_published_number_are_a_bound_that_is_added() -> None:
+    published = {"source": "published:x", "model_sha256": None, "machine": "Apple M4"}
+    theirs = speeds([250.0], [200.0], tokens_per_second_rounding=0.5, **published)
+    (row,) = found([*speeds([100, 101, 99], [90, 91.5, 88.5]), *theirs], [])
+    ours = math.log(row["value_high"] / row["value_low"]) / 2
+    digits = math.log(row["other_value_high"] / row["other_value_low"]) / 2
+    assert ours > 0 and digits == pytest.approx(0.5 / 250 + 0.5 / 200)
+    half = math.log(row["ratio_high"] / row["ratio_low"]) / 2
+    assert half == pytest.approx(ours + digits)
+    assert row["interval"] == "95 % interval over rounds and rounding of the published digits"
+
+
+def test_few_rounds_beside_many_hold_the_truth_in_95_percent() -> None:
+    chance = np.random.default_rng(5)
+    depths = range(256, 256 * 501, 256)
+    rows = [
+        row
+        for depth in depths
+        for rounds, spread, where in ((2, 0.01, {}), (10, 0.01, H200))
+        for pair in ("f16", "q8_0")
+        for row in rounds_at(pair, pair, (100 * np.exp(chance.normal(0, spread, rounds))).tolist(), depth, **where)
+    ]  # fmt: skip
+    held = [row["ratio_low"] <= 1 <= row["ratio_high"] for row in found(rows, [])]
+    assert len(held) == len(depths) and sum(held) >= 0.95 * len(held)

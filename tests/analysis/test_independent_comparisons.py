@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kvsweep.analysis.across import across
 from kvsweep.analysis.comparisons import compare
-from kvsweep.analysis.schemas import COMPARISONS
+from kvsweep.analysis.schemas import ACROSS, COMPARISONS
 from kvsweep.analysis.speed import over_rounds
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
@@ -63,6 +64,36 @@ def test_every_published_rate(rounds: int) -> None:
             continue
         # A printed digit is a bound: it is added to the interval of ours, relative to the number.
         half = stats.t.ppf(0.975, rounds - 1) * stats.sem(logs) + half_digit(text) / float(text)
+        assert (row["ratio_low"], row["ratio_high"]) == ends_of(ratio, half)
+
+
+def test_every_published_speed_relative_to_its_f16() -> None:
+    """The same rule as for the rates themselves: a printed digit is added, of both numbers that make the ratio."""
+    chance = np.random.default_rng(3)
+    printed = {
+        (line["depth"], line["phase"], line["ctk"], line["ctv"]): line["tokens_per_second"]
+        for line in lines_of("throughput.csv")
+        if line["source"] == "m5max-part2"
+    }
+    rates = {cell: 50 * np.exp(chance.normal(0, 0.05, 3)) for cell in printed}
+    ours = [
+        row
+        for (depth, phase, ctk, ctv), own in rates.items()
+        for row in rounds_at(ctk, ctv, own.tolist(), int(depth), phase)
+    ]
+    theirs = [row for row in read_published(PLACE).throughput if row["source"] == "published:m5max-part2"]
+    rows = as_table(across(over_rounds([*ours, *theirs]), []), ACROSS).to_pylist()
+    compared = {cell for cell, text in printed.items() if text and printed.get((*cell[:2], "f16", "f16"))}
+    compared = {cell for cell in compared if cell[2:] != ("f16", "f16")}
+    assert len(rows) == len(compared) == 12
+    for row in rows:
+        place, pair = (str(row["depth"]), row["phase"]), (row["ctk"], row["ctv"])
+        texts = [printed[*place, *one] for one in (pair, ("f16", "f16"))]
+        logs = np.log(rates[*place, *pair] / rates[*place, "f16", "f16"])
+        ratio = np.exp(logs.mean()) / (float(texts[0]) / float(texts[1]))
+        digits = sum(half_digit(text) / float(text) for text in texts)
+        half = stats.t.ppf(0.975, 2) * stats.sem(logs) + digits
+        assert row["ratio"] == pytest.approx(ratio)
         assert (row["ratio_low"], row["ratio_high"]) == ends_of(ratio, half)
 
 
