@@ -30,7 +30,7 @@ from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
 def main() -> None:
     arguments = parse_arguments()
     results: Path = arguments.results
-    published = read_published(arguments.published)
+    published = read_published(CHECKOUT / "resources" / "published")
     slices = joined(
         [
             read_slice(name, bring_slice(name, one, results / "slices" / name, say, arguments.base))
@@ -69,12 +69,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="how many read cells side by side"
-    )
-    parser.add_argument(
-        "--published",
-        type=Path,
-        default=CHECKOUT / "resources" / "published",
-        help="directory of the published numbers",
     )
     parser.add_argument(
         "--others",

@@ -26,7 +26,6 @@ from make_plan import read_known
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="the results directory")
-    parser.add_argument("--last", type=int, default=5, help="how many finished cells to show")
     add_base(parser)
     arguments = parser.parse_args()
     results: Path = arguments.results
@@ -36,7 +35,7 @@ def main() -> None:
     text = as_text(
         make_plan(study, known),
         running(study, results),
-        finished(known, arguments.last),
+        finished(known),
         datetime.now(UTC),
     )
     print(text, end="", flush=True)
@@ -57,8 +56,8 @@ def running(study: Study, results: Path) -> list[Running]:
     return found
 
 
-def finished(known: Known, most: int) -> list[Finished]:
-    """The cells whose engines were started last, the last one first."""
+def finished(known: Known) -> list[Finished]:
+    """The five cells whose engines were started last, the last one first."""
     started = [raw for raw in known.cells.values() if raw.status != DAMAGED and raw.run.get("started_at")]
     started.sort(key=lambda raw: str(raw.run["started_at"]), reverse=True)
     return [
@@ -68,7 +67,7 @@ def finished(known: Known, most: int) -> list[Finished]:
             raw.run["wall_seconds"],
             result_of(raw.cell, read_recorded(raw.directory)),
         )
-        for raw in started[:most]
+        for raw in started[:5]
     ]
 
 

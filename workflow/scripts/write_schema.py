@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -15,10 +14,7 @@ SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "config.schema.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--schema", type=Path, default=SCHEMA_FILE, help="file to write")
-    arguments = parser.parse_args()
-    write_text(arguments.schema, json.dumps(json_schema(), indent=2) + "\n")
+    write_text(SCHEMA_FILE, json.dumps(json_schema(), indent=2) + "\n")
 
 
 if __name__ == "__main__":
