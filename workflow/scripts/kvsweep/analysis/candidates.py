@@ -69,8 +69,8 @@ def set_ups(
     throughput: Iterable[Row],
     quality: Iterable[Row],
     models: Iterable[Row],
-    shares: Iterable[Row] = (),
-    tasks: Iterable[Row] = (),
+    shares: Iterable[Row],
+    tasks: Iterable[Row],
 ) -> list[SetUp]:
     """Every set-up of the first two tables, for each corpus that it has been scored on.
 

@@ -145,7 +145,7 @@ def not_below(name: str, estimate: Estimate | None) -> Part:
     return Part(name, verdict, estimate, "not below", 0.0)
 
 
-def is_so(name: str, found: bool | None, expected: bool, remark: str = "") -> Part:
+def is_so(name: str, found: bool | None, expected: bool, remark: str) -> Part:
     """A yes or no; None where it is not known."""
     verdict = NO_DATA if found is None else HOLDS if found is expected else FAILS
     return Part(name, verdict, remark=remark)

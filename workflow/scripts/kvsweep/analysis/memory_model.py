@@ -63,7 +63,7 @@ class _Cache(NamedTuple):
     """A KV cache that grows with the context, or to a number of ``most`` cells."""
 
     bytes_per_cell: float
-    most: int | None = None
+    most: int | None
 
     def bytes_at(self, cells: int) -> float:
         return self.bytes_per_cell * (cells if self.most is None else min(cells, self.most))

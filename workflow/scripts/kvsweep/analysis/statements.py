@@ -43,7 +43,7 @@ class Statement:
     number: int
     text: str
     parts: _Parts
-    unit: str = ""  # of the numbers of its parts
+    unit: str  # of the numbers of its parts
     of_quality: bool = False
     counted: bool = False  # the value is the number of parts that are as stated
     note: str = ""

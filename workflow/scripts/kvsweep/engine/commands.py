@@ -91,7 +91,7 @@ def scorer(
     request: ScorerRequest,
     pairs: Sequence[Pair],
     output: Path,
-    threads: int | None = None,
+    threads: int | None,
 ) -> list[str]:
     """Score windows of a text in f16 and in each of ``pairs``; records to ``output``, a line a window to stdout."""
     return [
@@ -103,7 +103,7 @@ def scorer(
     ]
 
 
-def server(program: Path, model: str, pair: Pair, n_ctx: int, threads: int | None = None) -> list[str]:
+def server(program: Path, model: str, pair: Pair, n_ctx: int, threads: int | None) -> list[str]:
     """Answer requests of this machine alone, one after the other, at a port that the system chooses.
 
     Nothing is kept from one request for the next: neither a prompt in the cache nor copies of one in memory.

@@ -42,7 +42,7 @@ def engine_files(directory: Path, programs: Collection[str]) -> list[Path]:
     ]
 
 
-def measuring_files(files: Mapping[str, str], programs: Collection[str] = ()) -> dict[str, str]:
+def measuring_files(files: Mapping[str, str], programs: Collection[str]) -> dict[str, str]:
     """The ``files`` (sha256 by name) that measurements depend on: all but the ``programs`` that measure nothing."""
     others = {*programs, SCORER, SERVER}
     return {name: digest for name, digest in files.items() if name in MEASURING or name not in others}

@@ -84,7 +84,7 @@ def _number(decimals: int) -> str:
     return rf"( *-?\d+\.\d{{{decimals}}}| *{_NAN})"
 
 
-def _value(printed: str, width: int, percent: bool = False) -> float | None:
+def _value(printed: str, width: int, percent: bool) -> float | None:
     """The number, None for nan and infinity. Raises if the printed form is not ``width`` characters wide."""
     if len(printed) < width or (len(printed) > width and printed.startswith(" ")):
         raise UnparsableOutput(f"{printed!r} is not as wide as the engine prints it")

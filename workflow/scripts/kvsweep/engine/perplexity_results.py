@@ -117,9 +117,7 @@ class KlStatistics:
         ):
             for name in (*names, *(f"{name}_stderr" for name in names)):
                 closing, row = getattr(self, name), getattr(last, name)
-                _check_agrees(
-                    f"the closing {name}", closing, decimals, "the last running mean", row, row_decimals
-                )
+                _check_agrees(name, closing, decimals, row, row_decimals)
 
         for before, after in itertools.pairwise(self.windows):
             # What a window must have had for the means to move so: a share, and a likelihood of at most one.
@@ -210,16 +208,16 @@ def _check_positive(what: str, value: float) -> None:
 
 
 def _check_agrees(
-    what: str, value: float | None, decimals: int, other_what: str, other: float | None, other_decimals: int
+    name: str, closing: float | None, decimals: int, row: float | None, row_decimals: int
 ) -> None:
     """Two printed forms of one number agree within their rounding."""
-    if value is None or other is None:
-        agrees = value is other
+    if closing is None or row is None:
+        agrees = closing is row
     else:
-        rounding = 0.51 * (10**-decimals + 10**-other_decimals) if decimals != other_decimals else 0.0
-        agrees = abs(value - other) <= rounding + 1e-12 * abs(value)
+        rounding = 0.51 * (10**-decimals + 10**-row_decimals) if decimals != row_decimals else 0.0
+        agrees = abs(closing - row) <= rounding + 1e-12 * abs(closing)
     if not agrees:
-        raise UnparsableOutput(f"{what} is {value}, but {other_what} is {other}")
+        raise UnparsableOutput(f"the closing {name} is {closing}, but the last running mean is {row}")
 
 
 def _check_close(what: str, value: float, expected: float, tolerance: float) -> None:

@@ -38,7 +38,7 @@ def pairs_in_order(rows: Iterable[Row]) -> list[PairKey]:
     return sorted({pair_of(row) for row in rows}, key=lambda pair: (pair_order(pair[0], pair[1]), str(pair)))
 
 
-def marker(pair: PairKey, *, published: bool = False) -> dict[str, Any]:
+def marker(pair: PairKey, *, published: bool) -> dict[str, Any]:
     """How matplotlib draws a pair's marker, as keywords of ``plot`` and ``errorbar``."""
     look = style.pair_style(*pair)
     size: float = matplotlib.rcParams["lines.markersize"]

@@ -18,7 +18,7 @@ _GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTO
 
 
 def fetch_commit(
-    url: str, commit: str, directory: Path, where: str, base: Path = Path(), only: str | None = None
+    url: str, commit: str, directory: Path, where: str, base: Path, only: str | None = None
 ) -> None:
     """Put the files of a commit into ``directory``. With ``only``, fetch just the folder of that name where the server
     can.

@@ -53,7 +53,7 @@ def _run(*command: str) -> None:
         raise KvsweepError(f"the packages of the harness cannot be installed ({said}).")
 
 
-def tree(url: str, commit: str, directory: Path, where: str, base: Path, only: str | None = None) -> Path:
+def tree(url: str, commit: str, directory: Path, where: str, base: Path, only: str | None) -> Path:
     """The directory with the files of a commit. They are fetched once. Raises KvsweepError."""
     place = directory / commit[:12]
     if not place.is_dir():

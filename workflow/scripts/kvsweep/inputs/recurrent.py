@@ -26,7 +26,7 @@ class HeaderValues:
         """Raises KeyError for a name that is needed."""
         self.architecture, self.values = architecture, values
         self.n_layers = int(values[f"{architecture}.block_count"]) * int(self.get("num_loops", 1))
-        heads = values[f"{architecture}.attention.head_count"] if self.has("attention.head_count") else 0
+        heads = self.get("attention.head_count", 0)
         self.n_heads = int(heads[0]) if isinstance(heads, list) else int(heads)
         self.width = int(values[f"{architecture}.embedding_length"])
         default = self.width // self.n_heads if self.n_heads else 0
@@ -38,9 +38,6 @@ class HeaderValues:
         self.n_next = int(self.get("nextn_predict_layers", 0))
         if self.n_next >= self.n_layers:
             self.n_next = 0
-
-    def has(self, key: str) -> bool:
-        return f"{self.architecture}.{key}" in self.values
 
     def get(self, key: str, default: Any) -> Any:
         return self.values.get(f"{self.architecture}.{key}", default)

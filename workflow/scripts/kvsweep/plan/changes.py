@@ -72,7 +72,7 @@ def corpus_of(run: Cell | BaselineRun, study: Study) -> str | None:
 
 
 def limit_change(
-    record: Record, limits: Limits, hours: float | None = None, answer_seconds: float | None = None
+    record: Record, limits: Limits, hours: float | None, answer_seconds: float | None
 ) -> str | None:
     """Why a cell that a limit stopped or skipped would get further under the limits as they are now.
 

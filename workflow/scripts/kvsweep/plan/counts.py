@@ -87,7 +87,7 @@ def standings(
     return found
 
 
-def write_cells(found: Mapping[Cell, Standing], results: Path, measured_anyway: Iterable[str] = ()) -> None:
+def write_cells(found: Mapping[Cell, Standing], results: Path, measured_anyway: Iterable[str]) -> None:
     """The list that a run counts by: a line for each cell, with the stamp of a record that is to be measured again.
 
     ``measured_anyway`` are directories of cells that are done and that the user asked to measure again.

@@ -21,10 +21,10 @@ from kvsweep.study.config import Study
 class Needed(NamedTuple):
     """Names of what is going to be used; ``slices``: whether tables are made."""
 
-    engines: Iterable[str] = ()
-    models: Iterable[str] = ()
-    corpora: Iterable[str] = ()
-    slices: bool = False
+    engines: Iterable[str]
+    models: Iterable[str]
+    corpora: Iterable[str]
+    slices: bool
 
 
 def needed_for(study: Study, runs: Iterable[Cell | BaselineRun]) -> Needed:

@@ -176,7 +176,7 @@ def make_plan(study: Study, known: Known) -> Plan:
     )
 
 
-def finished_quality(cells: Iterable[RawCell], method: str = "perplexity") -> list[Finished]:
+def finished_quality(cells: Iterable[RawCell], method: str) -> list[Finished]:
     """The measured quality cells of one method. The time of one method says nothing of the other's."""
     return [
         finished_perplexity(raw.run)

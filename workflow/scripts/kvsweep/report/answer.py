@@ -43,7 +43,7 @@ class Answers:
 
     title: str
     workloads: tuple[Answer, ...]
-    sentences: tuple[str, ...] = ()  # what a person with this machine should do
+    sentences: tuple[str, ...]  # what a person with this machine should do
 
     @property
     def picks(self) -> int:

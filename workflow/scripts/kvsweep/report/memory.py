@@ -29,7 +29,7 @@ SIZE_NOTES = (
 
 
 def memory_sections(
-    memory: Sequence[Row], largest_context: Sequence[Row], bandwidth: Sequence[Row] = ()
+    memory: Sequence[Row], largest_context: Sequence[Row], bandwidth: Sequence[Row]
 ) -> Iterable[Section]:
     """A section for every engine, machine and model: largest contexts, sizes of the cache, measured bandwidths."""
     rates = dict(by_set_up(bandwidth, SUBJECT))

@@ -105,7 +105,7 @@ def _properties(
     )
 
 
-def machines_of(rows: Sequence[Row], notes: Sequence[str] = ()) -> Grid:
+def machines_of(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
     """A line for each machine: the back ends, engines, models and sources of its rows."""
     names = sorted({row["machine"] for row in rows}, key=str)
 

@@ -30,7 +30,7 @@ _MOST_COLUMNS = 400
 _POLL_SECONDS = 0.02
 
 
-def read_given(data: bytes, table: str, limits: Limits = LIMITS) -> list[Row]:
+def read_given(data: bytes, table: str, limits: Limits) -> list[Row]:
     """The measured rows of a table in Parquet; columns that an older kvsweep did not write are null.
 
     What the slice has itself from elsewhere (published numbers, other slices) is left out. Raises KvsweepError with the

@@ -104,7 +104,7 @@ class Manifest:
     said: dict[str, Any]
 
 
-def parse_manifest(data: bytes, limits: Limits = LIMITS) -> Manifest:
+def parse_manifest(data: bytes, limits: Limits) -> Manifest:
     """The manifest that these bytes hold. Raises KvsweepError with the end of a sentence."""
     said = parse_json(data)
     if not isinstance(said, dict):

@@ -30,7 +30,7 @@ def letters_of(name: str) -> str:
     return f"(?:{'|'.join(''.join(map(_letter, form)) for form in forms)})"
 
 
-def name_patterns(name: str, kept: Iterable[str] = ()) -> list[re.Pattern[str]]:
+def name_patterns(name: str, kept: Iterable[str]) -> list[re.Pattern[str]]:
     """Patterns that find a name as a word of its own, and inside a longer word that cannot be another one.
 
     Empty for a name that engines print themselves, and for one that may be a number: paths and addresses tell these.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kvsweep.files import CHECKOUT
@@ -74,12 +74,12 @@ class Study:
     slices: dict[str, Slice]
     workloads: dict[str, Workload]
     analysis: Analysis
-    published: bool | None = None
-    tasks: dict[str, Task] = field(default_factory=dict)
+    published: bool | None
+    tasks: dict[str, Task]
     # By name, those that the configuration has and does not want asked.
-    tasks_off: dict[str, Task] = field(default_factory=dict)
+    tasks_off: dict[str, Task]
     # Or those that ship with kvsweep.
-    has_own_workloads: bool = False
+    has_own_workloads: bool
 
     @property
     def others(self) -> str:

@@ -26,8 +26,8 @@ class Quality:
     chunks: dict[int, int]
     methods: dict[int, tuple[str, ...]]
     positions: dict[int, Positions]
-    reference: str | None = None
-    models: tuple[str, ...] | None = None
+    reference: str | None
+    models: tuple[str, ...] | None
 
     @property
     def contexts(self) -> tuple[int, ...]:

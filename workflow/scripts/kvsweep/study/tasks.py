@@ -251,10 +251,10 @@ class Task:
     answer_minutes: float
     answer_tokens: int
     corpus: str | None
-    cell_hours: float | None = None
-    harness: str | None = None
-    engines: tuple[str, ...] | None = None
-    models: tuple[str, ...] | None = None
+    cell_hours: float | None
+    harness: str | None
+    engines: tuple[str, ...] | None
+    models: tuple[str, ...] | None
 
     @property
     def kind(self) -> str:

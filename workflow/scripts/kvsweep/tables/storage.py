@@ -15,7 +15,7 @@ from kvsweep.program import say
 from kvsweep.tables.columns import as_table
 
 
-def read_table(tables: Path, name: str, if_absent: pa.Schema | None = None) -> pa.Table:
+def read_table(tables: Path, name: str, if_absent: pa.Schema | None) -> pa.Table:
     """NAME.parquet in the directory ``tables``; one that was not made is an empty one of ``if_absent``, if given.
 
     Raises KvsweepError if it cannot be read.
