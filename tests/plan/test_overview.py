@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kvsweep.engine.scorer_file import SCORES
 from kvsweep.measure.progress import RUNNING
 from kvsweep.measure.record import Recorded
 from kvsweep.plan import overview
@@ -19,6 +21,7 @@ from kvsweep.study.cells import QualityCell, ThroughputCell
 from kvsweep.study.config import Study, parse_study
 from kvsweep.study.pairs import Pair
 from kvsweep.tables.raw_cells import Outcome, RawCell
+from scored_cell import scored_cell
 from support import SCRIPTS, Workplace, measure, recorded
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
@@ -91,6 +94,28 @@ def test_what_a_cell_measured() -> None:
     kl = Recorded(SCRIPTS, {}, recorded("fork/kld-q8_0-q8_0.stdout"), recorded("fork/kld-q8_0-q8_0.stderr"))
     assert overview.result_of(quality, kl).startswith("KLD 0.")
     assert overview.result_of(quality, Recorded(SCRIPTS, {}, "", "")) == "no result"
+
+
+def test_what_the_scorer_measured(tmp_path: Path) -> None:
+    cell = QualityCell("mainline", "tiny", "text", 1024, Pair("q4_0", "q4_0"), method="scorer")
+    scored = scored_cell(tmp_path / "cell", lambda _window, _position: 0.25)
+    assert overview.result_of(cell, scored) == f"KLD 0.250000, PPL {math.exp(2.125):.4f}"
+    (tmp_path / "cell" / SCORES).unlink()
+    assert overview.result_of(cell, scored) == "no result"
+
+
+def test_numbers_are_written_in_full() -> None:
+    """A GPU prefills more than 10,000 tokens a second, and an f16 is no less than nothing from itself."""
+    line = json.loads(recorded("fork/bench-q8_0-turbo4.jsonl").splitlines()[0])
+    # 128 tokens in 10 ms.
+    line |= {"samples_ns": [10**7] * 2, "avg_ns": 10**7, "stddev_ns": 0}
+    line |= {"samples_ts": [12800.0] * 2, "avg_ts": 12800.0, "stddev_ts": 0.0}
+    bench = Recorded(SCRIPTS, {}, json.dumps(line) + "\n", "")
+    assert overview.result_of(DEEP, bench) == "prefill 12,800 tokens/s"
+    f16 = QualityCell("mainline", "tiny", "text", 1024, Pair("f16", "f16"))
+    name = "mainline/kld-f16-f16-control"
+    control = Recorded(SCRIPTS, {}, recorded(f"{name}.stdout"), recorded(f"{name}.stderr"))
+    assert overview.result_of(f16, control).startswith("KLD 0.000000, PPL ")
 
 
 def test_the_program_at_another_terminal(workplace: Workplace) -> None:

@@ -12,9 +12,11 @@ from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.errors import KvsweepError
 from kvsweep.measure.record import Recorded
 from kvsweep.measure.tasks.item import read_items
+from kvsweep.numbers import format_number
 from kvsweep.plan.as_data import by_kind
 from kvsweep.plan.plan import Plan
 from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
+from kvsweep.tables.scored import columns_of
 from kvsweep.tables.status import MEASURED
 from kvsweep.units import format_duration, plural
 
@@ -49,13 +51,23 @@ def result_of(cell: Cell, recorded: Recorded) -> str:
     try:
         if isinstance(cell, ThroughputCell):
             tests = bench_results(recorded.stdout, recorded.stderr)
-            return ", ".join(f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests)
+            return ", ".join(
+                f"{test.phase} {format_number(test.tokens_per_second, 4)} tokens/s" for test in tests
+            )
         if isinstance(cell, TaskCell):
             return f"{len(read_items(recorded.stdout))} of {plural(recorded.run['items_asked'], 'item')} answered"
+        if cell.method == "scorer":
+            scored = columns_of(recorded)
+            return _of_quality(scored["kld_mean"], scored["ppl"])
         found = parse_kl(recorded.stdout, recorded.stderr)
-        return f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
+        return _of_quality(found.kld_mean, found.ppl)
     except KvsweepError:
         return "no result"
+
+
+def _of_quality(kld: float, ppl: float) -> str:
+    """With llama-perplexity's own digits; its own f16 is -0.000000 nats from its baseline."""
+    return f"KLD {round(kld, 6) or 0.0:.6f}, PPL {ppl:.4f}"
 
 
 def as_text(plan: Plan, running: Iterable[Running], last: Sequence[Finished], now: datetime) -> str:
