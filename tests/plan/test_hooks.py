@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +14,7 @@ import pytest
 from kvsweep.errors import KvsweepError
 from kvsweep.plan.hooks import Hooks, Job, last_words
 from small_study import CONFIG, SPEED, place, record, standing
+from support import SCRIPTS
 
 __all__ = ["place"]
 
@@ -65,6 +70,45 @@ def test_a_run_that_stops_ends_with_what_its_jobs_said_once_each(
         f"kvsweep: a job failed without a reason; its log: {tmp_path}/missing.log\n"
         "kvsweep: stopped; what is finished stays, and the same command goes on from here\n"
     )
+
+
+def test_of_a_run_that_is_ended_nobody_asks_why(
+    hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C at a terminal ends the job's ``tee`` before its last sentence."""
+    monkeypatch.setattr("kvsweep.plan.hooks.is_ending", lambda: True)
+    (tmp_path / "cut.log").write_text("kvsweep: 3 of 9 cells done; throughput of q8_0 at depth 0 (e, m)\n")
+    hooks.fail([tmp_path / "cut.log"])
+    assert capsys.readouterr().err == (
+        "kvsweep: stopped; what is finished stays, and the same command goes on from here\n"
+    )
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_says_that_the_run_is_ending(signum: signal.Signals) -> None:
+    program = (
+        "import os, sys, time\n"
+        "from kvsweep.plan.interrupt import end_at_once_on_signals, is_ending\n"
+        "end_at_once_on_signals()\n"
+        "before = is_ending()\n"
+        "try:\n"
+        "    os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(before, is_ending(), flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(signum.value)],
+        env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL),
+    )
+    assert done.stdout.split() == ["False", "True"]
 
 
 @pytest.mark.parametrize("on_a_cluster", [False, True])

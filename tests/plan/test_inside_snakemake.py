@@ -38,6 +38,11 @@ OSError: [Errno 28] No space left on device: '/here/.snakemake/locks/0.input.loc
             "CalledProcessError in file x:\nCommand 'set -euo pipefail; ...' returned non-zero exit status 1.",
             None,
         ),
+        (  # at a terminal's Ctrl-C
+            "RuleException",
+            "CalledProcessError in file x:\nCommand 'set -euo pipefail; ...' died with <Signals.SIGINT: 2>.",
+            None,
+        ),
         ("", "Exiting because a job execution failed. Look above for error messages", None),
         ("WorkflowError", "WorkflowError:\nAt least one job did not complete successfully.", None),
         (

@@ -19,7 +19,7 @@ from kvsweep.measure.second_names import drop_spare
 from kvsweep.plan import last_run
 from kvsweep.plan.cluster_request import check_nodes
 from kvsweep.plan.counts import Run
-from kvsweep.plan.interrupt import end_at_once_on_signals
+from kvsweep.plan.interrupt import end_at_once_on_signals, is_ending
 from kvsweep.plan.missing import Needed, missing, needed_for
 from kvsweep.plan.standing import StudyOnDisk
 from kvsweep.program import last_line, say
@@ -97,8 +97,11 @@ class Hooks:
     def _why_it_says_nothing(self, log: Path) -> str | None:
         """What to say of a job that failed and whose log does not end with a sentence.
 
-        On a full disk nothing, unless it ran on a cluster: here it has said its sentence on the terminal.
+        On a full disk nothing, unless it ran on a cluster: here it has said its sentence on the terminal. Nothing, too,
+        of a run that is ended: a terminal's Ctrl-C ends what writes a job's log before the job.
         """
+        if is_ending():
+            return None
         there = next(path for path in log.absolute().parents if path.exists())
         if shutil.disk_usage(there).free >= _ENOUGH_FOR_A_LOG:
             return f"a job failed without a reason; its log: {log}"

@@ -148,7 +148,8 @@ class Errors(logging.Filter):
 
 # What follows from a job's end, of which the job has said why.
 _CONSEQUENCES = re.compile(
-    r"returned non-zero exit status|^Exiting because a job execution failed|At least one job did not complete"
+    r"returned non-zero exit status|died with <Signals\.SIG(?:INT|TERM|HUP)"
+    r"|^Exiting because a job execution failed|At least one job did not complete"
 )
 _OURS = re.compile(r"(?:kvsweep: error: |\b(?:KvsweepError|ConfigError): )(.+)")
 _OF_THE_SYSTEM = re.compile(

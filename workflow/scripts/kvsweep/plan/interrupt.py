@@ -21,6 +21,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.2
 # What does not end on SIGINT, because it was started in the background, is told by SIGTERM after so long.
 _PATIENCE_SECONDS = 3.0
+_ending = threading.Event()
+
+
+def is_ending() -> bool:
+    """Whether a signal has asked this run to end."""
+    return _ending.is_set()
 
 
 def end_at_once_on_signals() -> None:
@@ -34,6 +40,7 @@ def end_at_once_on_signals() -> None:
 
 
 def _end(_signum: int, _frame: FrameType | None) -> None:
+    _ending.set()
     for signum in _SIGNALS:  # a second one must not stop the end
         signal.signal(signum, signal.SIG_IGN)
     threading.Thread(target=_end_jobs, daemon=True).start()
