@@ -14,7 +14,8 @@ import recorded_study
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from kvsweep.plan.plan import make_plan
-from kvsweep.report.view import _cells_of, _summary
+from kvsweep.report.parts import cells_of
+from kvsweep.report.view import _summary
 from kvsweep.slices.of_machine import private_of, studies_in
 from kvsweep.slices.pack import write_slice
 from kvsweep.slices.read import read_slice
@@ -71,7 +72,7 @@ def by_status(rows: Mapping[str, Sequence[Row]]) -> Counter[tuple[str, str]]:
     return Counter(
         (kind, next((row["status"] for row in cell if row["status"] != "measured"), "measured"))
         for kind, of_kind in rows.items()
-        for cell in _cells_of(of_kind)
+        for cell in cells_of(of_kind)
     )
 
 

@@ -253,6 +253,33 @@ def test_a_perplexity_of_guessing_is_a_warning():
         assert ("Perplexity near or above the vocabulary's size, as of guessing" in found) is warned
 
 
+def test_a_perplexity_is_written_in_full():
+    row = quality_row("f16", "f16") | {"ppl": 66_432_101.5}
+    (line,) = warnings_of(quality=[row], models=[{"model": row["model"], "n_vocab": 259}]).values()
+    assert line == "f16: quality – perplexity 66,400,000, vocabulary of 259 tokens"
+
+
+def test_the_cells_of_a_warning_are_counted_and_not_its_lines():
+    """Both phases of a cell are one process, and cells of which there is the same to say share a line."""
+    rows = [
+        throughput_row(pair, pair, depth, phase) | {"busy_cores_before": cores}
+        for pair, cores in (("f16", 1.5), ("q8_0", 1.5), ("q4_0", 2.0))
+        for depth in (0, 8192)
+        for phase in ("prefill", "decode")
+    ]
+    tables = tables_with(throughput=rows)
+    (busy,) = (one for one in view_of(tables).warnings if "busy" in one.kind)
+    assert busy.cells == (
+        "f16: prefill and decode at 0, 8K; q8_0: prefill and decode at 0, 8K – 1.5 cores",
+        "q4_0: prefill and decode at 0, 8K – 2.0 cores",
+    )
+    assert busy.extent == "6 cells"
+    assert f"{busy.kind} 6 cells {busy.cells[0]} {busy.cells[1]}" in Page(page_of(throughput=rows)).words()
+    # Names and values of one line are apart from those of the next.
+    lines = [f"- **{busy.kind}** (6 cells):", *(f"  - {line}" for line in busy.cells)]
+    assert "\n".join(lines).replace("_", r"\_") in markdown_of(throughput=rows)
+
+
 def test_each_kind_of_warning_names_its_cells():
     rows = [
         throughput_row("turbo3", "turbo3", 8192, effective_ctk="q8_0"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsweep.analysis.groups import compare
+from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
 from kvsweep.analysis.set_ups import by_columns
 from kvsweep.numbers import ABSENT, format_between, format_number
 from kvsweep.study.pairs import Pair, pair_label, pair_order
@@ -44,10 +44,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Caution:
-    """One kind of thing that a reader must know before the numbers, and the cells that it concerns."""
+    """One kind of thing that a reader must know before the numbers: what it concerns, in lines, and how much that is.
+
+    Cells of which there is the same to say share a line.
+    """
 
     kind: str
     cells: tuple[str, ...]
+    extent: str  # `12 cells`
 
 
 @dataclass(frozen=True)
@@ -167,3 +171,13 @@ def ratio_entry(row: Row) -> Entry:
 
 def count(value: int | None) -> str:
     return ABSENT if value is None else f"{value:,}"
+
+
+def cells_of(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows by cell: both phases of a throughput cell come from one process."""
+    own = ("ctk", "ctv", "depth", "round", "method", "reference", "task")
+    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, *own))
+    cells: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)
+    return list(cells.values())

@@ -5,13 +5,11 @@ Both formats of the report show this same view, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 
-from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT
 from kvsweep.report.across import across_sections
 from kvsweep.report.answer import Answers, answers
 from kvsweep.report.answers import task_sections
@@ -21,7 +19,7 @@ from kvsweep.report.crossovers import crossover_sections
 from kvsweep.report.depth import agreement_sections, depth_sections
 from kvsweep.report.duels import duel_sections
 from kvsweep.report.memory import memory_sections
-from kvsweep.report.parts import Caution, Cell, Grid, Section
+from kvsweep.report.parts import Caution, Cell, Grid, Section, cells_of
 from kvsweep.report.post import study_tables
 from kvsweep.report.published import comparison_sections
 from kvsweep.report.quality import quality_sections
@@ -135,8 +133,8 @@ def view_of(tables: Mapping[str, pa.Table], provenance: Provenance | None = None
 
 
 def _summary(rows: Sequence[Row]) -> str:
-    published = _cells_of(row for row in rows if is_published(row))
-    cells = _cells_of(row for row in rows if not is_published(row))
+    published = cells_of(row for row in rows if is_published(row))
+    cells = cells_of(row for row in rows if not is_published(row))
     theirs = f"{plural(len(published), 'cell')} as published by others" if published else ""
     if not cells:
         return f"No cell has been measured here; {theirs}." if theirs else "No cell has been measured yet."
@@ -146,13 +144,3 @@ def _summary(rows: Sequence[Row]) -> str:
     when = f", between {days[0]} and {days[-1]}" if len(days) > 1 else f", on {days[0]}" if days else ""
     besides = f" Besides, {theirs}." if theirs else ""
     return f"{plural(len(cells), 'cell')}, {measured:,} of them measured{when} (UTC).{besides}"
-
-
-def _cells_of(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows by cell: both phases of a throughput cell come from one process."""
-    own = ("ctk", "ctv", "depth", "round", "method", "reference", "task")
-    columns = dict.fromkeys((*SUBJECT, *QUALITY_SUBJECT, *own))
-    cells: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        cells.setdefault(tuple(row.get(column) for column in columns), []).append(row)
-    return list(cells.values())

@@ -12,12 +12,12 @@ import numpy as np
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
 from kvsweep.analysis.repetitions import PHASE
 from kvsweep.machine.other_work import BUSY_CORES, is_busy
-from kvsweep.numbers import format_difference
-from kvsweep.report.parts import PHASES, Caution, label_of
+from kvsweep.numbers import format_difference, format_number
+from kvsweep.report.parts import PHASES, Caution, cells_of, label_of
 from kvsweep.statistics import Interval, cannot_be_the_same
 from kvsweep.study.pairs import pair_order
 from kvsweep.tables.row import Row, by_method, is_measured, is_published, pair_of, ran_as
-from kvsweep.units import format_count
+from kvsweep.units import format_count, plural
 
 # From where on a measured cell gets a warning.
 DRIFT_PER_REPETITION = 0.005  # a trend that is told from 0, as a fraction of the time
@@ -56,6 +56,7 @@ def warnings_of(
         [row for row in agreement if row["verdict"] == "disagrees"],
         QUALITY_SUBJECT,
         _disagreement,
+        "cell",
     )
     yield from cautions([*map(_not_measured, sorted({str(row["status"]) for row in rows})), _APART])
     yield from _said_of_groups(
@@ -63,6 +64,7 @@ def warnings_of(
         [row for row in repetitions if drifts(row)],
         SUBJECT,
         _drift,
+        "phase",
     )
     yield from cautions([_spread(repetitions), *_OF_THE_RUN])
     if published:
@@ -70,6 +72,7 @@ def warnings_of(
             "Published by others: which cache types really ran, whether work left the device, and errors from "
             "repetitions are not known of these numbers",
             tuple(published),
+            plural(len(published), "source"),
         )
 
 
@@ -78,20 +81,23 @@ def _cautions(rows: Sequence[Row], group_of: Mapping[int, str], kinds: Iterable[
     row's subject apart, by its id."""
     for kind, concerns, detail in kinds:
         alike: dict[tuple[str, str], list[Row]] = {}
-        for row in filter(concerns, rows):
+        concerned = [row for row in rows if concerns(row)]
+        for row in concerned:
             alike.setdefault((group_of[id(row)], detail(row)), []).append(row)
         if alike:
-            yield Caution(kind, tuple(_name_cells(*key, cells) for key, cells in alike.items()))
+            lines = tuple(_name_cells(*key, cells) for key, cells in alike.items())
+            yield Caution(kind, lines, plural(len(cells_of(concerned)), "cell"))
 
 
 def _said_of_groups(
-    kind: str, rows: Sequence[Row], subject: Sequence[str], said: Callable[[Row], str]
+    kind: str, rows: Sequence[Row], subject: Sequence[str], said: Callable[[Row], str], what: str
 ) -> Iterable[Caution]:
-    """A line for each row, with what sets its group apart."""
+    """A line for each row, with what sets its group apart; ``what`` a row is of."""
     if rows:
         groups = compare(rows, subject).groups
         lines = ((said(row), group.title) for group in groups for row in group.rows)
-        yield Caution(kind, tuple(f"{text} [{title}]" if title else text for text, title in lines))
+        texts = tuple(f"{text} [{title}]" if title else text for text, title in lines)
+        yield Caution(kind, texts, plural(len(rows), what))
 
 
 def _where_it_ran(row: Row) -> str:
@@ -221,7 +227,9 @@ def _guessing(models: Sequence[Row]) -> _Kind:
         "Perplexity near or above the vocabulary's size, as of guessing: the text is none that the model reads, or the "
         "computation failed",
         lambda row: bool((row.get("ppl") or 0.0) >= vocabulary.get(row["model"], math.inf) / 2),
-        lambda row: f"{row['ppl']:.3g} of {vocabulary[row['model']]:,} tokens",
+        lambda row: (
+            f"perplexity {format_number(row['ppl'], 3)}, vocabulary of {vocabulary[row['model']]:,} tokens"
+        ),
     )
 
 
