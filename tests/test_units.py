@@ -1,9 +1,15 @@
 """Numbers as people write and read them."""
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kvsweep.units import format_bytes, format_count, format_duration, parse_count
+from kvsweep.units import format_bytes, format_count, format_duration, parse_count, plural
+from support import SCRIPTS
 
 
 @pytest.mark.parametrize(
@@ -74,3 +80,32 @@ def test_bytes_just_below_a_unit_have_no_exponent() -> None:
 )
 def test_a_duration(seconds: float, shown: str) -> None:
     assert format_duration(seconds) == shown
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [plural(n, "row") for n in (0, 1, 2, 1050)] == ["0 rows", "1 row", "2 rows", "1,050 rows"]
+
+
+COUNTED = r"rows|panels|tables|speeds|members|files|cells|tokens|times|exercises|pairs|models|figures|slices"
+
+
+def counts_that_may_be_one(path: Path) -> Iterator[str]:
+    """What is counted with a plural written out: `{len(rows)} rows`."""
+    for text in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(text, ast.JoinedStr):
+            continue
+        for number, what in zip(text.values, text.values[1:], strict=False):
+            if not (isinstance(number, ast.FormattedValue) and isinstance(what, ast.Constant)):
+                continue
+            is_count = re.search(r"^(?:len|sum)\(|(?:^|[._])n(?:um)?_\w+$", ast.unparse(number.value))
+            if is_count and (found := re.match(rf" (?:{COUNTED})\b", str(what.value))):
+                yield f"{path.name}:{text.lineno}: {{{ast.unparse(number.value)}}}{found[0]}"
+
+
+def test_programs_that_count_say_one_in_the_singular() -> None:
+    programs = [
+        *SCRIPTS.glob("*.py"),
+        *SCRIPTS.glob("kvsweep/slices/view.py"),
+        *SCRIPTS.glob("kvsweep/*/storage.py"),
+    ]
+    assert [line for path in programs for line in counts_that_may_be_one(path)] == []

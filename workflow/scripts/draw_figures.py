@@ -16,6 +16,7 @@ from kvsweep.figures.catalogue import FIGURES
 from kvsweep.machine.workers import side_by_side
 from kvsweep.program import run_program, say
 from kvsweep.tables.row import Row, one_method
+from kvsweep.units import plural
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def write_figure(tables: Path, folder: Path, where: list[str], name: str) -> str
     rows = chosen(one_method(rows) if table == "quality" else rows, where)
     drawing = draw(name, rows)
     save(drawing, folder, name)
-    return f"figure {name}: {len(drawing.panels)} panels from {len(rows)} rows of {table}"
+    return f"figure {name}: {plural(len(drawing.panels), 'panel')} from {plural(len(rows), 'row')} of {table}"
 
 
 def chosen(rows: list[Row], where: list[str]) -> list[Row]:

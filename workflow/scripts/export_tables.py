@@ -39,11 +39,12 @@ def main() -> None:
     for name, schema in schemas.items():
         write_csv(target / f"{name}.csv", rows[name], schema)
     write_columns(target / "columns.csv", schemas)
-    say(f"{target}: {len(schemas)} tables as CSV; columns.csv says what each column is")
+    say(f"{target}: {plural(len(schemas), 'table')} as CSV; columns.csv says what each column is")
     if database.rows:
         write_database(target / "llama-bench.sqlite", database)
-        builds = ", ".join(database.builds.values())
-        say(f"{target / 'llama-bench.sqlite'}: {len(database.rows)} speeds of the builds {builds}")
+        builds = list(database.builds.values())
+        of = f"the build{'' if len(builds) == 1 else 's'} {', '.join(builds)}"
+        say(f"{target / 'llama-bench.sqlite'}: {plural(len(database.rows), 'speed')} of {of}")
     if database.missing:
         say(
             f"note: {plural(database.missing, 'measured speed')} cannot be read from a log, and is not in a database"

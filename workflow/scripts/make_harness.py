@@ -17,6 +17,7 @@ from kvsweep.measure.tasks import sandbox
 from kvsweep.measure.tasks.polyglot import Harness
 from kvsweep.program import add_base, run_program, say
 from kvsweep.study.polyglot import AIDER_COMMIT, EXERCISES_COMMIT
+from kvsweep.units import plural
 
 _MOST_NAMED = 5
 
@@ -73,7 +74,7 @@ def try_examples(manifest: dict[str, Any], memory: Path, where: str) -> None:
     failed = {}
     left = [name for name in exercises if name not in passed]
     if left:
-        say(f"{where}: trying the own solutions of {len(left)} exercises")
+        say(f"{where}: trying the own solutions of {plural(len(left), 'exercise')}")
     for number, name in enumerate(left, start=1):
         if (problem := harness.example_passes(name)) is None:
             passed.add(name)
@@ -84,10 +85,11 @@ def try_examples(manifest: dict[str, Any], memory: Path, where: str) -> None:
             say(f"{where}: {number} of {len(left)} tried, {len(failed)} failed")
     if failed:
         named = "; ".join(f"{name}: {problem[:120]}" for name, problem in list(failed.items())[:_MOST_NAMED])
+        more = "; ..." if len(failed) > _MOST_NAMED else ""
         raise KvsweepError(
-            f"{where}: of {len(exercises)} exercises {len(failed)} do not pass here with their own solution, so that "
-            f"nothing can be said of a model's ({named}{'; ...' if len(failed) > _MOST_NAMED else ''}); give the "
-            f"sandbox what their tests need, or leave them out with {where}.languages or .exercises (docs/polyglot.md)."
+            f"{where}: of {plural(len(exercises), 'exercise')} {len(failed)} did not pass here with their own "
+            f"solution, so that nothing can be said of a model's ({named}{more}); give the sandbox what their tests "
+            f"need, or leave them out with {where}.languages or .exercises (docs/polyglot.md)."
         )
 
 

@@ -20,7 +20,7 @@ from kvsweep.slices.layout import is_member
 from kvsweep.slices.of_machine import file_name, private_of, studies_in
 from kvsweep.slices.pack import Held, write_slice
 from kvsweep.slices.read import read_slice
-from kvsweep.units import format_bytes
+from kvsweep.units import format_bytes, plural
 
 _MANY = 10
 
@@ -56,14 +56,14 @@ def listing(name: str, held: Held, size_bytes: int) -> list[str]:
     kinds = Counter(member.partition("/")[0] for member in members)
     cells = ", ".join(f"{number} {status}" for status, number in sorted(held.statuses.items()))
     lines = [
-        f"{name}: {format_bytes(size_bytes)}, {len(members) + 1} members, "
-        f"{sum(held.statuses.values())} cells ({cells})",
+        f"{name}: {format_bytes(size_bytes)}, {plural(len(members) + 1, 'member')}, "
+        f"{plural(sum(held.statuses.values()), 'cell')} ({cells})",
         "holds "
         + ", ".join(f"{kind} ({number})" for kind, number in sorted(kinds.items()))
         + ", manifest.json",
         "leaves out baselines, models, texts, engines' binaries, figures and reports",
     ]
-    replaced = ", ".join(f"{kind} {number} times" for kind, number in sorted(held.replaced.items()))
+    replaced = ", ".join(f"{kind} {plural(number, 'time')}" for kind, number in sorted(held.replaced.items()))
     lines.append(f"replaced: {replaced or 'nothing'}")
     lines += [f"left out: {line}" for line in held.left_out[:_MANY]]
     if len(held.left_out) > _MANY:

@@ -25,6 +25,7 @@ from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import OtherRows, of_models, read_published
 from kvsweep.tables.read_cells import Group, MachineUse, groups_of, read_tables
 from kvsweep.tables.set_up_rows import engine_row, machine_row, model_row
+from kvsweep.units import plural
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def write(results: Path, name: str, parts: Iterable[pa.Table]) -> None:
         for part in parts:
             writer.write_table(part)
             n_rows += part.num_rows
-    say(f"{path}: {n_rows} rows")
+    say(f"{path}: {plural(n_rows, 'row')}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from kvsweep.files import read_json
 from kvsweep.measure.record import read_recorded
 from kvsweep.program import run_program, say
 from kvsweep.tables.tokens import write_tokens
+from kvsweep.units import plural
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recorded = read_recorded(arguments.run.parent)
     n_rows = write_tokens(recorded, read_json(arguments.build_json), arguments.output)
-    say(f"{arguments.output}: {n_rows} tokens")
+    say(f"{arguments.output}: {plural(n_rows, 'token')}")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from kvsweep.slices.archive import Contents
 from kvsweep.slices.cells import TABLES_OF_CELLS
 from kvsweep.slices.read import GIVEN, RAW, SliceRows
 from kvsweep.tables.row import pair_of
+from kvsweep.units import plural
 
 
 def lines_of(contents: Contents, found: SliceRows) -> list[str]:
     """The format, the rows of each table by status, and who gave them: a line each."""
     said = {} if contents.manifest is None else contents.manifest.said
     lines = [
-        f"format {said['format']}, {len(contents.names)} members, all as the manifest says"
+        f"format {said['format']}, {plural(len(contents.names), 'member')}, all as the manifest says"
         if said
-        else f"no manifest: {len(contents.names)} files, without checksums of their own"
+        else f"no manifest: {plural(len(contents.names), 'file')}, without checksums of their own"
     ]
     for table in TABLES_OF_CELLS:
         rows = found.rows[table]
@@ -27,7 +28,7 @@ def lines_of(contents: Contents, found: SliceRows) -> list[str]:
         ended = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
         pairs = dict.fromkeys(str(pair_of(row)) for row in rows)
         lines.append(
-            f"{table}: {len(rows)} rows{ended and f' ({ended})'}, "
+            f"{table}: {plural(len(rows), 'row')}{ended and f' ({ended})'}, "
             f"{found.count(table, RAW)} made from raw logs, {found.count(table, GIVEN)} as the tables say them; "
             f"pairs {', '.join(pairs)}"
         )

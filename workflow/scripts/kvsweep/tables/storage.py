@@ -13,6 +13,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import complete_or_absent
 from kvsweep.program import say
 from kvsweep.tables.columns import as_table
+from kvsweep.units import plural
 
 
 def read_table(tables: Path, name: str, if_absent: pa.Schema | None) -> pa.Table:
@@ -35,4 +36,4 @@ def write_rows(tables: Path, name: str, rows: Iterable[dict[str, Any]], schema: 
     table = as_table(rows, schema)
     with complete_or_absent(path) as beside:
         pq.write_table(table, beside, compression="zstd")
-    say(f"{path}: {table.num_rows} rows")
+    say(f"{path}: {plural(table.num_rows, 'row')}")
