@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from kvsweep.measure import process
 from kvsweep.measure.record import read_recorded
 from kvsweep.measure.tasks import recall
 from kvsweep.study.cells import TaskCell
@@ -29,8 +30,9 @@ TRAJECTORY = {"contexts": [512], "items": 3, "seed": 1, "kind": "trajectory", "c
 
 
 @pytest.fixture
-def place(workplace: Workplace) -> Workplace:
-    """With an engine that has a server."""
+def place(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """With an engine that has a server, which is looked after more often than twice a second: it answers at once."""
+    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
     return with_server(workplace)
 
 
