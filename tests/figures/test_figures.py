@@ -2,11 +2,11 @@
 
 import csv
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from figure_tables import made_up_tables
 from kvsweep.analysis.reference import pareto_front
 from kvsweep.analysis.speed import against
 from kvsweep.figures import style
@@ -307,14 +307,6 @@ WITH_BARS = (
 # --- all figures ------------------------------------------------------------------------------------------------------
 
 
-@cache
-def made_up_tables():
-    tables = {name: table.to_pylist() for name, table in (study() | answers()).items()}
-    elsewhere = {"source": "slice:attic", "machine": "NVIDIA H200"}
-    tables["speed"] += [row | elsewhere for row in tables["speed"] if row["source"] == "measured"]
-    return tables
-
-
 def test_without_rows_a_figure_has_every_form(tmp_path):
     save(draw("crossovers", []), tmp_path, "crossovers")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"crossovers{end}" for end in FORMS)
@@ -350,13 +342,6 @@ def written(tmp_path_factory):
     for name, figure in FIGURES.items():
         save(draw(name, tables[figure.table]), folder, name)
     return folder
-
-
-@pytest.mark.parametrize("name", ["kld_by_bits", "kld_by_k_and_v", "memory_by_depth"])
-def test_equal_tables_give_equal_bytes(name, written, tmp_path):
-    save(draw(name, made_up_tables()[FIGURES[name].table]), tmp_path, name)
-    for end in FORMS:
-        assert (tmp_path / f"{name}{end}").read_bytes() == (written / f"{name}{end}").read_bytes(), end
 
 
 @pytest.mark.parametrize("name", FIGURES)

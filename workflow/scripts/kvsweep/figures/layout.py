@@ -16,6 +16,7 @@ from kvsweep.figures.drawing import Drawing, Legend, Panel
 PANELS_IN_ONE_COLUMN = 4
 MOST_PANELS = 4  # more can neither be read nor drawn in reasonable time; the first ones are drawn
 NOTHING = "no cell measured"
+DECIMALS = 9  # of a position, which is a fraction of the figure
 
 
 def one_figure(drawing: Drawing, size: style.Size = style.PAGE) -> Figure:
@@ -82,8 +83,17 @@ def _finish(figure: Figure, drawn: Sequence[tuple[Axes, Panel]]) -> None:
     engine.execute(figure)
     # The layout is final. With "none" matplotlib would draw every figure twice when it is saved.
     figure.set_layout_engine(None)
+    _round_positions(figure)
     for axes, panel in drawn:
         panel.finish(axes)
+
+
+def _round_positions(figure: Figure) -> None:
+    """Equal figures in equal bytes: the solver of the layout takes its unknowns in the order of their addresses in
+    memory, so that last digits differ from run to run, and SVG names what clips a curve by all digits."""
+    for axes in figure.axes:
+        left, bottom, width, height = (round(edge, DECIMALS) for edge in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _wrapped(description: str, characters: int) -> str:
