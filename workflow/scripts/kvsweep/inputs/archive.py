@@ -68,7 +68,7 @@ def _open(archive: Path, member: str, where: str) -> Iterator[tuple[IO[bytes], i
             # Links are left out: they may lead anywhere.
             found = {_plain(entry.name): entry for entry in tarred if entry.isfile()}
             # A checksum stands behind the last member.
-            while tarred.fileobj is not None and tarred.fileobj.read(2**20):
+            while tarred.fileobj.read(2**20):
                 pass
             entry = found[_known(member, found, archive, where)]
             stream = tarred.extractfile(entry)

@@ -67,7 +67,7 @@ def _keep_only_drawing(element: ElementTree.Element) -> None:
         elif attribute not in ("id", "href", "clip-path"):
             element.set(attribute, _rounded(value))
     for child in list(element):
-        if isinstance(child.tag, str) and child.tag.removeprefix(_SVG) in _DRAWING_ELEMENTS:
+        if child.tag.removeprefix(_SVG) in _DRAWING_ELEMENTS:
             _keep_only_drawing(child)
         else:
             element.remove(child)
