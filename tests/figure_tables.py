@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import recorded_study
-from kvsweep.analysis.storage import EVERY_TABLE
+from kvsweep.analysis.schemas import EVERY_TABLE
 from kvsweep.figures.catalogue import FIGURES
 from support import ROOT
 from synthetic_analysis import answers

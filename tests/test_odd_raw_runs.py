@@ -17,13 +17,14 @@ import odd_raw
 import pyarrow.compute as pc
 import pytest
 import recorded_study
-from kvsweep.analysis.storage import EVERY_TABLE, read_table
+from kvsweep.analysis.schemas import EVERY_TABLE
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import draw
 from kvsweep.figures.layout import one_figure
 from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
 from kvsweep.report.view import View, view_of
+from kvsweep.tables.storage import read_table
 from recomputed import ROUNDING, error_of_mean, half_of_interval
 from scipy import stats
 

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import recorded_study
-from kvsweep.analysis.schemas import ANALYSIS
-from kvsweep.analysis.storage import EVERY_TABLE, read_table
+from kvsweep.analysis.schemas import ANALYSIS, EVERY_TABLE
 from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
 from kvsweep.report.view import view_of
+from kvsweep.tables.storage import read_table
 from support import run_in_this_process
 
 OF_TOKENS = ("kld_mean_stderr", "ln_ppl_ratio_stderr", "top1_agreement_stderr")

@@ -12,10 +12,10 @@ import pytest
 import recorded_study
 from kvsweep.analysis.pair_schemas import REPETITIONS
 from kvsweep.analysis.repetitions import repetitions
-from kvsweep.analysis.storage import read_table
 from kvsweep.slices.given import read_all
 from kvsweep.slices.read import read_slice
 from kvsweep.tables.columns import as_table
+from kvsweep.tables.storage import read_table
 from scipy import stats
 from slice_raw import SLICES, raw_files, timed_in
 from synthetic_tables import throughput_row

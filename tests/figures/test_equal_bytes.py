@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from figure_tables import MADE_UP
-from kvsweep.analysis.storage import read_table
 from kvsweep.figures.catalogue import FIGURES
 from kvsweep.figures.draw import FORMS, draw
 from kvsweep.figures.layout import one_figure
+from kvsweep.tables.storage import read_table
 from support import ROOT
 
 # The program's own function for each figure. Strings hash differently in each process, and what else lies in memory

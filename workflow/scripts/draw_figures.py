@@ -41,8 +41,8 @@ def main() -> None:
 def write_figure(tables: Path, folder: Path, where: list[str], name: str) -> str:
     """Writes the figure in every form; returns what there is to say of it."""
     # Takes seconds to import, and the program itself draws nothing where others draw for it.
-    from kvsweep.analysis.storage import read_table
     from kvsweep.figures.draw import draw, save
+    from kvsweep.tables.storage import read_table
 
     table = FIGURES[name].table
     rows = read_table(tables, table).to_pylist()

@@ -27,13 +27,12 @@ from kvsweep.analysis.pareto import pareto
 from kvsweep.analysis.repetitions import repetitions
 from kvsweep.analysis.schemas import ANALYSIS
 from kvsweep.analysis.speed import over_rounds, speeds
-from kvsweep.analysis.storage import read_table
 from kvsweep.analysis.task_shares import task_shares
 from kvsweep.analysis.workloads import as_deep_as_measured
 from kvsweep.program import run_program, say
 from kvsweep.study.config import parse_workloads
-from kvsweep.tables import storage
 from kvsweep.tables.row import Row, is_published, one_method, pair_of
+from kvsweep.tables.storage import read_table, write_rows
 
 
 def main() -> None:
@@ -41,7 +40,7 @@ def main() -> None:
     tables: Path = arguments.tables
 
     def write(name: str, rows: Iterable[dict[str, Any]]) -> None:
-        storage.write_rows(tables, name, rows, ANALYSIS[name])
+        write_rows(tables, name, rows, ANALYSIS[name])
 
     processes, by_all_methods, models, tasks, items = (
         read_table(tables, name).to_pylist()

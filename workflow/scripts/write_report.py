@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kvsweep.analysis.storage import EVERY_TABLE, read_table
+from kvsweep.analysis.schemas import EVERY_TABLE
 from kvsweep.files import CHECKOUT, write_text
 from kvsweep.program import run_program, say
 from kvsweep.report.figures import read_figures
@@ -14,6 +14,7 @@ from kvsweep.report.html import render_html
 from kvsweep.report.markdown import render_markdown
 from kvsweep.report.provenance import kvsweep_version, repository, snakemake_version
 from kvsweep.report.view import Provenance, view_of
+from kvsweep.tables.storage import read_table
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from kvsweep.tables.columns import (
     ends,
 )
 from kvsweep.tables.quality_schemas import PART
+from kvsweep.tables.schemas import TABLES
 
 CLAIMS = as_schema(
     """
@@ -274,3 +275,5 @@ ANALYSIS: dict[str, pa.Schema] = {
     "agreement": AGREEMENT,
     "task_shares": TASK_SHARES,
 }
+
+EVERY_TABLE = (*TABLES, *ANALYSIS)

@@ -116,10 +116,7 @@ class _Work:
     def finish(self, read: Sequence[pa.Table], machines: dict[str, MachineUse]) -> pa.Table:
         """The group's table from what was kept and what was ``read``; that is kept as well."""
         added = [_with_keys(table, self.keys) for table in read]
-        parts = [table for table in (self.kept, *added) if table is not None]
-        together = pa.concat_tables(parts) if parts else None
-        if together is None:
-            return self.schema.empty_table()
+        together = pa.concat_tables([table for table in (self.kept, *added) if table is not None])
         # Of a cell that was read again the older rows have another key.
         place = {cell: number for number, cell in enumerate(self.keys.items())}
         cells = zip(*(together.column(name).to_pylist() for name in (_CELL, _KEY)), strict=True)

@@ -16,14 +16,9 @@ from kvsweep.tables.columns import as_table
 from kvsweep.units import plural
 
 
-def read_table(tables: Path, name: str, if_absent: pa.Schema | None) -> pa.Table:
-    """NAME.parquet in the directory ``tables``; one that was not made is an empty one of ``if_absent``, if given.
-
-    Raises KvsweepError if it cannot be read.
-    """
+def read_table(tables: Path, name: str) -> pa.Table:
+    """NAME.parquet in the directory ``tables``. Raises KvsweepError if it cannot be read."""
     path = tables / f"{name}.parquet"
-    if if_absent is not None and not path.exists():
-        return if_absent.empty_table()
     try:
         return pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
