@@ -201,6 +201,7 @@ def test_a_context_that_found_no_memory_has_no_cache() -> None:
     [
         ("attn_rot_v = 0", "attn_rot_k = 0", "repeats a line about the KV cache"),
         ("size =   24.00", "size =   25.00", "a KV cache of 25.0 MiB with 12.0 MiB of K"),
+        ("size =   24.00", "size = 2 24.00", "'2 24.00' is not a number as wide"),
         ("(   512 cells", "(   51 cells", "unknown form"),
         ("K (q5_1):   12.00", "K (q5_1):   2.00", "unknown form"),
         ("graph splits = 66", "graph splits = many", "unknown form"),
@@ -218,10 +219,30 @@ def test_rotation_that_differs_between_contexts_is_refused() -> None:
         engine_log.parse_engine_log(CONTEXT + CONTEXT.replace("attn_rot_k = 0", "attn_rot_k = 1"))
 
 
-def test_a_repeated_line_is_refused() -> None:
-    size = next(line for line in CONTEXT.splitlines(keepends=True) if "cells" in line)
-    with pytest.raises(UnparsableOutput, match="2 KV caches but 1 lines"):
-        engine_log.parse_engine_log(CONTEXT.replace(size, size + size))
+SIZE = next(line for line in CONTEXT.splitlines(keepends=True) if "cells" in line)
+NAME = "llama_kv_cache_iswa: creating     SWA KV cache, size = 512 cells\n"
+NEW = "llama_context: constructing llama_context\n"
+IN_ONE_LINE = (
+    "llama_init_from_model: KV self size  =    1.00 MiB, K (f16):    0.50 MiB, V (f16):    0.50 MiB\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CONTEXT.replace(SIZE, SIZE + SIZE), "2 KV caches but 1 lines"),
+        (CONTEXT.replace(SIZE, NAME + SIZE + NAME + SIZE), "repeats a line about the KV cache"),
+        (CONTEXT.replace(SIZE, NAME + SIZE + SIZE), "repeats a line about the KV cache"),
+        (CONTEXT + IN_ONE_LINE, "repeats a line about the KV cache"),
+        (NEW + CONTEXT, "a context without parameters before its last one"),
+        (CONTEXT + NAME + CONTEXT, "announces a KV cache and makes another context before it"),
+        (CONTEXT + CONTEXT.replace(SIZE, NAME + SIZE), "contexts have different KV caches"),
+        (NEW + IN_ONE_LINE, "the size of a KV cache before the length of its context"),
+    ],
+)
+def test_lines_that_are_repeated_or_out_of_order_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UnparsableOutput, match=message):
+        engine_log.parse_engine_log(text)
 
 
 HELP = """\

@@ -128,6 +128,13 @@ def test_too_few_tokens_for_statistics_is_no_reason_to_run_again() -> None:
         ("Same top p: 42.050", "Same top p: 42.150", "closing top1_agreement"),
         ("   4    1558", "   5    1558", "windows 1 to 8"),
         ("8    1577.2034", "8    1577.2035", "closing ppl is"),
+        (": 1577.203386", ": -577.203386", r"PPL\(Q\) is -577.203386"),
+        ("   4    1558", "  4    1558", "the window's number '  4' is not as wide"),
+        ("0.42187 ±", "    nan ±", "window 4 has a mean that is not a finite number"),
+        ("41.438 ±", "91.438 ±", "no window leads from the running means"),
+        ("Δp: -0.004", "Δp: -9.004", "the mean of Δp, -0.09004, exceeds its RMS, 0.01655"),
+        ("99.0%   KLD:   1.103079", "99.0%   KLD:   1.103079\n99.0%   KLD:   1.103079", "more than once"),
+        ("99.0%   KLD:   1.103079", "99.0%   KLD:   1.103079\n99.0%   KLD:   1.103080", "more than once"),
     ],
 )
 def test_values_that_contradict_each_other(old: str, new: str, message: str) -> None:
@@ -135,6 +142,26 @@ def test_values_that_contradict_each_other(old: str, new: str, message: str) -> 
     assert stdout.count(old) == 1
     with pytest.raises(UnparsableOutput, match=message):
         perplexity_output.parse_kl(stdout.replace(old, new), stderr)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("0.41066", "9.41066", "the mean KLD 9.410661 is not between 0.032505 and 2.220618"),
+        (" 1.655 ±", "101.655 ±", "shares above 100 %"),
+    ],
+)
+def test_values_that_cannot_be_although_table_and_statistics_agree(old: str, new: str, message: str) -> None:
+    stdout, stderr = recorded("mainline/kld-q4_0-q4_0")
+    assert stdout.count(old) == 2
+    with pytest.raises(UnparsableOutput, match=message):
+        perplexity_output.parse_kl(stdout.replace(old, new), stderr)
+
+
+def test_the_log_of_another_run_beside_its_own() -> None:
+    stdout, stderr = recorded("mainline/kld-q4_0-q4_0")
+    with pytest.raises(UnparsableOutput, match="announces two different runs"):
+        perplexity_output.parse_kl(stdout, stderr + stderr.replace("over 8 chunks", "over 9 chunks"))
 
 
 def test_a_window_more_than_announced() -> None:
