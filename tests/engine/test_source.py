@@ -1,11 +1,14 @@
 """Where an engine's source comes from: git, or a source distribution."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from inputs.packages import sdist, wheel
 from kvsweep.engine import source as engine_source
 from kvsweep.engine.source import describe, fetch
 from kvsweep.errors import KvsweepError
@@ -198,6 +201,72 @@ def test_another_archive_than_was_asked_for_is_not_unpacked(
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(KvsweepError, match=r"llama-cpp-python 0\.3\.36: pip brought no file with the sha256"):
         fetch(parse_engine("e", PYPI), directory, KEY)
+
+
+def fetch_archive(
+    monkeypatch: pytest.MonkeyPatch, archive: Path, digest: str, to: Path, tree: str = "vendor/llama.cpp"
+) -> engine_source.Source:
+    """The source that is unpacked of ``archive``, which a pip brings."""
+    python = archive.parent / "python"
+    python.write_text(f"#!/bin/sh\ncp '{archive}' '{to}'\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    asked = {"package": "engine", "version": "1.0", "sha256": digest, "tree": tree}
+    return fetch(parse_engine("e", json.dumps({"source": {"pypi": asked}})), to, KEY)
+
+
+IN_A_PACKAGE = {"vendor/llama.cpp/CMakeLists.txt": b"project(p)", "setup.py": b"", "vendor/other.txt": b""}
+
+
+def test_of_a_source_distribution_the_tree_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = sdist(tmp_path, "engine", "1.0", IN_A_PACKAGE)
+    archive, to = tmp_path / "engine" / "engine-1.0.tar.gz", tmp_path / "to"
+    found = fetch_archive(monkeypatch, archive, digest, to)
+    assert found == engine_source.Source(to / "engine-1.0" / "vendor" / "llama.cpp", None)
+    files = sorted(
+        str(path.relative_to(to / "engine-1.0")) for path in (to / "engine-1.0").rglob("*") if path.is_file()
+    )
+    assert files == ["vendor/llama.cpp/CMakeLists.txt"] and not (to / archive.name).exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "sentence"),
+    [
+        (
+            "wheel",
+            "",
+            "pypi.sha256: engine-1.0-py3-none-any.whl is no source distribution (.tar.gz); name the",
+        ),
+        (
+            "sdist",
+            "vendor",
+            "pypi.tree: no CMakeLists.txt in vendor of the source; name the path of the llama.cpp",
+        ),
+        ("cut", "", "pypi: engine-1.0.tar.gz cannot be unpacked ("),
+    ],
+)
+def test_an_archive_of_which_nothing_can_be_built(
+    kind: str, tree: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = (wheel if kind == "wheel" else sdist)(tmp_path, "engine", "1.0", IN_A_PACKAGE)
+    (archive,) = (path for path in (tmp_path / "engine").iterdir() if path.name != "index.html")
+    if kind == "cut":
+        archive.write_bytes(archive.read_bytes()[:-40])
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with pytest.raises(KvsweepError) as caught:
+        fetch_archive(monkeypatch, archive, digest, tmp_path / "to", tree)
+    assert str(caught.value).startswith(f"{KEY}.{sentence}")
+
+
+def test_a_tree_that_is_a_link_out_of_the_source_is_refused(repository: Path, tmp_path: Path) -> None:
+    (repository / "out").symlink_to(tmp_path)
+    (tmp_path / "CMakeLists.txt").write_text("not of this source")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "a link")
+    with pytest.raises(KvsweepError, match=r"tree: out leads out of the source by a link"):
+        fetch_git(repository, git(repository, "rev-parse", "HEAD"), tmp_path / "to", tree="out")
 
 
 def test_a_source_in_words() -> None:

@@ -63,6 +63,23 @@ def test_the_program_writes_csv_and_the_database(tmp_path: Path) -> None:
     assert nothing.returncode == 1
 
 
+@pytest.mark.parametrize("kind", ["nothing", "no slice"])
+@pytest.mark.parametrize(("program", "options"), [("export_tables", ("--slice",)), ("check_slice", ())])
+def test_what_is_no_slice_is_named(program: str, options: tuple[str, ...], kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "slice.zip"
+    if kind == "no slice":
+        path.write_bytes(b"no archive")
+    results = ("--results", tmp_path) if program == "export_tables" else ()
+    done = run_in_this_process(program, (*results, *options, path))
+    says = "is not there; give the path of a slice with" if kind == "nothing" else "it is no zip archive"
+    assert done.returncode == 1 and f"kvsweep: error: {path}: {says}" in done.stderr
+
+
+def test_to_check_no_slice_is_said_how() -> None:
+    done = run_in_this_process("check_slice", ("",))
+    assert done.returncode == 1 and "which slice? Give its path: make check-slice FILE=" in done.stderr
+
+
 def test_it_writes_those_of_this_study(tmp_path: Path) -> None:
     recorded_study.of_the_study(tmp_path)
     done = run_in_this_process("export_tables", ("--results", tmp_path / "results"))

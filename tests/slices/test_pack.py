@@ -187,6 +187,8 @@ def test_the_programs(results: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert done.returncode == 0 and capsys.readouterr().out == listed
     assert "4 cells (4 measured)" in listed and "replaced: " in listed
     (path,) = results.glob("slice-*.zip")
+    unknown = run_in_this_process("make_slice", ("--results", results, "MODEL=m"))
+    assert unknown.returncode == 1 and "MODEL: not known here; DRY=1 only lists" in unknown.stderr
     check = run_in_this_process("check_slice", (path,))
     assert check.returncode == 0
     assert "throughput: 4 rows (4 measured), 4 made from raw logs" in capsys.readouterr().out

@@ -1,11 +1,13 @@
 """The tokens of a cell as Parquet."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from kvsweep.tables.quality_schemas import TOKENS
 from kvsweep.tables.tokens import write_tokens
 from scored_cell import BUILD, scored_cell
+from support import run_in_this_process
 
 
 def test_a_row_is_a_token_and_says_what_it_is_of(tmp_path: Path) -> None:
@@ -30,6 +32,15 @@ def test_a_row_is_a_token_and_says_what_it_is_of(tmp_path: Path) -> None:
         **{"nll_base": 2.0, "nll": 2.5, "kld": 1.0, "delta_p": -0.25, "entropy_base": 1.5, "same_top": False},
     }
     assert (last["window"], last["depth"], last["same_top"]) == (1, 1023, False)
+
+
+def test_the_program_writes_them(tmp_path: Path) -> None:
+    scored_cell(tmp_path / "cell", lambda *_: 0.5, windows=3)
+    (tmp_path / "build.json").write_text(json.dumps(BUILD))
+    options = ("--run", tmp_path / "cell" / "run.json", "--build-json", tmp_path / "build.json")
+    done = run_in_this_process("make_tokens", (*options, "--output", tmp_path / "t.parquet"))
+    assert done.returncode == 0 and f"{tmp_path / 't.parquet'}: 1,533 tokens" in done.stderr
+    assert pq.read_table(tmp_path / "t.parquet").num_rows == 1533
 
 
 def test_a_cell_that_is_not_whole_has_none(tmp_path: Path) -> None:
