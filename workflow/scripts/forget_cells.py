@@ -23,11 +23,10 @@ from kvsweep.units import plural
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
-    parser.add_argument("--dry-run", action="store_true", help="only list the cells, as DRY=1")
     take_names(parser, "NAME=value", f"{', '.join(NAMES)}, or DRY")
     arguments = parser.parse_args()
     asked = names_of(arguments, "STATUS=timeout")
-    dry = is_dry(asked) or arguments.dry_run
+    dry = is_dry(asked)
     selection = parse_selection(asked)
     cells = [read_raw_cell(*found) for found in find_cells(arguments.results)]
     chosen = select(cells, selection)

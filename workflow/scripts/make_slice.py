@@ -28,11 +28,10 @@ _MANY = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="the results directory")
-    parser.add_argument("--dry-run", action="store_true", help="only list, as DRY=1")
     take_names(parser, "NAME=value", "DRY=1")
     arguments = parser.parse_args()
     asked = names_of(arguments, "DRY=1")
-    dry = is_dry(asked) or arguments.dry_run
+    dry = is_dry(asked)
     for name in asked:
         raise KvsweepError(f"{name}: not known here; DRY=1 only lists what a slice would hold.")
     for study in studies_in(arguments.results):
