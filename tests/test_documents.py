@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kvsweep.analysis.schemas import ANALYSIS
+from kvsweep.tables.schemas import TABLES as TABLES_ON_DISK
 from support import ROOT
 
 LIBRARY = ROOT / "workflow" / "scripts" / "kvsweep"
@@ -171,3 +173,27 @@ def test_every_class_function_and_constant_is_in_the_code(name: str) -> None:
     named = {word for span in re.findall(r"`([A-Za-z_][\w.]*)`", text) for word in span.split(".")}
     written_as_code = {word for word in named if "_" in word.strip("_") or re.match(r"_?[A-Z]", word)}
     assert sorted(written_as_code - words - {"GGML_OPENCL", "NAME", "my"}) == []
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+RESULTS = text_of(ROOT / "docs" / "results.md")
+
+
+def test_the_tree_of_results_has_every_table() -> None:
+    tree = RESULTS.partition("```\n")[2].partition("```")[0]
+    named = re.findall(r"^results/tables/\{?([\w,]+)\}?\.parquet", tree, re.M)
+    assert {name for names in named for name in names.split(",")} == {*TABLES_ON_DISK, *ANALYSIS}
+
+
+def test_tables_of_answers_are_explained_with_columns_that_they_have() -> None:
+    section = RESULTS.partition("\n## Tables of answers\n")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    columns = {
+        name: set(re.findall(r"`(\w+)`", told))
+        for cell, _, told in rows
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    assert set(columns) == set(ANALYSIS)
+    unknown = {name: sorted(told - set(ANALYSIS[name].names)) for name, told in columns.items()}
+    assert {name: lost for name, lost in unknown.items() if lost} == {}
