@@ -86,3 +86,26 @@ def test_it_writes_those_of_this_study(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "results" / "export").iterdir()}
     assert names >= {"throughput.csv", "quality.csv", "columns.csv", "llama-bench.sqlite"}
+    assert "note:" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "note"),
+    [
+        ([0], "1 measured speed cannot be read from a log, and is not in a database"),
+        ([0, 1], "2 measured speeds cannot be read from a log, and are not in a database"),
+    ],
+)
+def test_speeds_that_no_log_has_are_counted(tmp_path: Path, lines: list[int], note: str) -> None:
+    """Lines of a log that were lost after the tables were made: all other speeds are in the database."""
+    recorded_study.of_the_study(tmp_path)
+    logs = sorted((tmp_path / "results" / "throughput").rglob("bench.jsonl"))
+    printed = logs[0].read_text().splitlines(keepends=True)
+    assert len(printed) == 2
+    logs[0].write_text("".join("{damaged\n" if n in lines else line for n, line in enumerate(printed)))
+    done = run_in_this_process("export_tables", ("--results", tmp_path / "results"))
+    assert done.returncode == 0, done.stderr
+    assert f"kvsweep: note: {note}\n" in done.stderr
+    database = sqlite3.connect(tmp_path / "results" / "export" / "llama-bench.sqlite")
+    (there,) = database.execute("SELECT count(*) FROM llama_bench").fetchone()
+    assert there == 2 * len(logs) - len(lines) == 42 - len(lines)

@@ -46,9 +46,9 @@ def main() -> None:
         of = f"the build{'' if len(builds) == 1 else 's'} {', '.join(builds)}"
         say(f"{target / 'llama-bench.sqlite'}: {plural(len(database.rows), 'speed')} of {of}")
     if database.missing:
-        say(
-            f"note: {plural(database.missing, 'measured speed')} cannot be read from a log, and is not in a database"
-        )
+        missing = plural(database.missing, "measured speed")
+        are = "is" if database.missing == 1 else "are"
+        say(f"note: {missing} cannot be read from a log, and {are} not in a database")
 
 
 def of_this_study(results: Path) -> tuple[dict[str, list[dict[str, Any]]], Database]:
