@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from kvsweep.code_identity import program_files
 from support import SCRIPTS
 
+KINDS = ("baseline", "quality", "scorer", "throughput", "task")
 ANALYSE = {"pandas", "pyarrow", "matplotlib", "scipy"}
 
 
@@ -48,14 +50,29 @@ def test_nothing_that_measures_imports_what_analyses(program: str) -> None:
     )  # SciPy is imported where a quantile is asked for, which measuring does not
 
 
-@pytest.mark.parametrize("kind", ["quality", "scorer", "throughput"])
-def test_a_cell_does_not_wait_for_what_checks_a_configuration(kind: str) -> None:
-    """The import of pydantic and of the configuration's classes takes longer than that of all else."""
-    code = f"import sys; import measure, kvsweep.measure.{kind}; print(*sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
-    )
-    assert not {"pydantic", "yaml", "requests"} & set(run.stdout.split())
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cell_does_not_wait_for_what_checks_a_configuration(kind: str, tmp_path: Path) -> None:
+    """The import of pydantic and of the configuration's classes takes longer than that of all else.
+
+    Of the program itself, as a rule starts it, to where it reads its first manifest, which is not there.
+    """
+    windows = ("--corpus", "corpus.json", "--n-ctx", "1024", "--chunks", "8")
+    own = {
+        "baseline": windows,
+        "quality": (*windows, "--logits", "logits.kld"),
+        "scorer": (*windows, "--positions", "half"),
+        "throughput": ("--depth", "0", "--prompt", "64", "--generate", "16", "--repetitions", "3"),
+        "task": ("--task", "r", "--definition", "{}", "--n-items", "1"),
+    }
+    common = ("--results", tmp_path, "--cell", "cell", "--engine", "build.json", "--model", "model.json")
+    command = [sys.executable, "-X", "importtime", SCRIPTS / "measure.py", kind, *common, *own[kind]]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    missing = "corpus.json" if "--corpus" in own[kind] else "build.json"
+    assert run.returncode == 1 and f"kvsweep: error: {missing}" in run.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert f"kvsweep.measure.{'quality' if kind == 'baseline' else kind}" in loaded
+    # A task's cell asks a server.
+    assert not ({"pydantic", "yaml"} | (set() if kind == "task" else {"requests"})) & loaded
 
 
 def test_a_speed_does_not_wait_for_what_its_own_work_does_not_need() -> None:
@@ -69,7 +86,7 @@ def test_a_speed_does_not_wait_for_what_its_own_work_does_not_need() -> None:
     assert "kvsweep.engine.log" not in loaded  # read of cells on a device alone
 
 
-@pytest.mark.parametrize("kind", ["baseline", "quality", "scorer", "throughput", "task"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_cell_knows_its_own_options(kind: str) -> None:
     """Only the options of the kind that is asked for are made: all five would take 5 ms of each cell."""
 

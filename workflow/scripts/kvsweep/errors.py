@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions whose message is meant for the user."""
+"""What can go wrong, as exceptions whose message is meant for the user, who sees every character of it."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
+
+
+def printable(text: str) -> str:
+    """The text in which every character that cannot be seen is written as Python writes it."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

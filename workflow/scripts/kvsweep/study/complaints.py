@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from kvsweep.addresses import without_secrets
-from kvsweep.errors import KvsweepError
+from kvsweep.errors import KvsweepError, printable
 
 T = TypeVar("T")
 # What is a number to a reader, and text to YAML: '12', 1e3.
@@ -38,11 +38,6 @@ class Complaint(ValueError):
     def __init__(self, text: str, key: str = "") -> None:
         super().__init__(text)
         self.key = key
-
-
-def printable(text: str) -> str:
-    """The text in which every character that cannot be seen is written as Python writes it."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def expected(what: str, found: object) -> str:

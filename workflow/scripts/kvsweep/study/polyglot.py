@@ -1,14 +1,15 @@
-"""Aider Polyglot: which exercises it has, and which commits of the harness and of the exercises kvsweep runs."""
+"""Aider Polyglot: which exercises it has, and which commits of the harness and of the exercises kvsweep runs.
+
+Light to import: what asks the exercises needs no class of the configuration.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
 from kvsweep.files import CHECKOUT
-from kvsweep.study.complaints import Complaint
 
 AIDER = "https://github.com/Aider-AI/aider"
 AIDER_COMMIT = "5dc9490bb35f9729ef2c95d00a19ccd30c26339c"
@@ -31,31 +32,6 @@ def all_exercises() -> tuple[str, ...]:
 
 def language_of(exercise: str) -> str:
     return exercise.split("/")[0]
-
-
-def chosen(languages: Iterable[str], names: Iterable[str] | None) -> list[str]:
-    """The exercises in ``languages``. ``names`` picks some of them, as ``wordy`` or ``python/wordy``.
-
-    Raises Complaint for a name that no exercise has.
-    """
-    wanted = set(languages)
-    there = [one for one in all_exercises() if language_of(one) in wanted]
-    if names is None:
-        return there
-    found: set[str] = set()
-    for index, name in enumerate(names):
-        own = [one for one in there if name in (one, one.split("/")[1])]
-        if not own:
-            known = [*there, *(one.split("/")[1] for one in there)]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = (
-                f"the nearest is {near[0]!r}" if near else "resources/polyglot/exercises.txt has their names"
-            )
-            raise Complaint(
-                f"{name!r} is no exercise in {', '.join(sorted(wanted))}; {hint}", f"exercises.{index}"
-            )
-        found.update(own)
-    return [one for one in there if one in found]
 
 
 def by_language(exercises: Iterable[str]) -> Counter[str]:

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from kvsweep.study import polyglot
 from kvsweep.study.address_values import GitAddress
 from kvsweep.study.complaints import Complaint, unknown
+from kvsweep.study.exercises import chosen
 from kvsweep.study.pairs import Pair
 from kvsweep.study.section import CHECKED, Section
 from kvsweep.study.values import (
@@ -184,7 +185,7 @@ class AiderPolyglotEntry(_AnyTask):
 
     def __post_init__(self) -> None:
         self.check_room(self.context, "context")
-        polyglot.chosen(self.languages, self.exercises)
+        chosen(self.languages, self.exercises)
 
     @property
     def answer(self) -> int:
@@ -197,7 +198,7 @@ class AiderPolyglotEntry(_AnyTask):
             **{name: getattr(self, name) for name in same},
             **({} if self.thinking is None else {"thinking": self.thinking}),
             "contexts": [self.context],
-            "exercises": polyglot.chosen(self.languages, self.exercises),
+            "exercises": chosen(self.languages, self.exercises),
             "aider_commit": polyglot.AIDER_COMMIT,
             "exercises_commit": polyglot.EXERCISES_COMMIT,
         }
@@ -206,7 +207,7 @@ class AiderPolyglotEntry(_AnyTask):
     def harness(self) -> str:
         """What makes the harness ready, as JSON: where it comes from, its sandbox and its exercises."""
         names = ("sandbox", "image", "aider", "polyglot")
-        exercises = polyglot.chosen(self.languages, self.exercises)
+        exercises = chosen(self.languages, self.exercises)
         return json.dumps({**{name: getattr(self, name) for name in names}, "exercises": exercises})
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kvsweep.errors import printable
 from kvsweep.measure.tasks.item import Record, prompt_identity
 from kvsweep.measure.tasks.sandbox import Confined, Places, Sandbox
 from kvsweep.measure.tasks.server import Lost, Server, TookTooLong, Unanswered
 from kvsweep.program import last_line
-from kvsweep.study.complaints import printable
 from kvsweep.study.polyglot import language_of
 
 TIME_LIMIT = "time limit"

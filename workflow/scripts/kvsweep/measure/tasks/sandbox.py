@@ -17,9 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kvsweep.errors import KvsweepError
+from kvsweep.errors import KvsweepError, printable
 from kvsweep.program import last_line
-from kvsweep.study.complaints import printable
 
 KINDS = ("bubblewrap", "docker", "podman")
 PROGRAMS = {"bubblewrap": "bwrap", "docker": "docker", "podman": "podman"}

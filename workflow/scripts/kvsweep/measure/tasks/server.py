@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import requests
 
+from kvsweep.errors import printable
 from kvsweep.files import partial
 from kvsweep.measure.engine_run import SERVER_LOG_BYTES
 from kvsweep.measure.tasks.item import Prompt
-from kvsweep.study.complaints import printable
 
 # What the server says once it can be reached, also while it loads the model.
 _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
