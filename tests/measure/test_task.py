@@ -1,5 +1,6 @@
 """A task's cell, with a stand-in for llama-server: what is kept, what goes on after an interruption, how faults end."""
 
+import hashlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from kvsweep.measure.record import read_recorded
 from kvsweep.measure.tasks import recall
 from kvsweep.study.cells import TaskCell
 from kvsweep.study.pairs import Pair
-from kvsweep.tables import task_rows
+from kvsweep.tables import read_cells, task_rows
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.schemas import TASK_ITEMS, TASKS
 from support import SCRIPTS, Done, Workplace, measure, run_json, wait_for, with_server
@@ -94,6 +95,44 @@ def test_a_careful_reader_is_right(place: Workplace) -> None:
     assert [item["context"] for item in items(place)] == [1024] * 6
     # One byte is a token of the stand-in: prompts fill their context.
     assert all(1024 - 64 - 60 <= item["n_prompt"] <= 1024 - 64 for item in items(place))
+
+
+@pytest.mark.parametrize("kind", ["tasks", "task_items"])
+def test_the_tables_have_what_was_asked(place: Workplace, kind: str) -> None:
+    assert ask(place).returncode == 0
+    build, model = (json.loads(path.read_text()) for path in (place.build_json, place.model_json))
+    of = TaskCell("stand-in", "tiny", "r", Pair.parse("f16"))
+    groups = read_cells.groups_of(kind, [of], {"stand-in": build}, {"tiny": model})
+    (first,), (again,) = (
+        list(read_cells.read_tables(place.results, groups, "code", 1, {})) for _ in range(2)
+    )
+    expected = [row(place) | {"fallback": False}] if kind == "tasks" else items(place)
+    names = expected[0].keys()
+    assert [{name: found[name] for name in names} for found in first.to_pylist()] == expected
+    assert again.equals(first)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"[]\n", "line 7 of the items is no record of an item"),
+        (b"{\n", "line 7 of the items is no record of an item"),
+        (None, "an item has two answers"),
+    ],
+)
+def test_answers_that_cannot_be_read_are_no_result(
+    place: Workplace, line: bytes | None, problem: str
+) -> None:
+    assert ask(place).returncode == 0
+    path, run = cell(place) / "items.jsonl", run_json(cell(place))
+    path.write_bytes(path.read_bytes() + (line or path.read_bytes().splitlines(keepends=True)[0]))
+    (stream,) = (one for one in run["streams"] if one["name"] == path.name)
+    stream |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size_bytes": path.stat().st_size}
+    (cell(place) / "run.json").write_text(json.dumps(run))
+    found = row(place)
+    assert found["status"] != "measured" and problem in found["reason"]
+    assert (found["answered"], found.get("right")) == (0, None)
+    assert items(place) == []
 
 
 def test_pairs_are_asked_the_same(place: Workplace) -> None:
