@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from kvsweep.analysis.schemas import ANALYSIS
+from kvsweep.study.engine_shape import BackEnd
+from kvsweep.study.tasks import KINDS
+from kvsweep.tables.columns import TASK
 from kvsweep.tables.schemas import TABLES as TABLES_ON_DISK
 from support import ROOT
 
@@ -157,6 +160,25 @@ def test_every_dotted_key_is_one_of_the_configuration(document: Path) -> None:
 def is_one(section: str) -> bool:
     """Whether a section is one mapping, and not many by name."""
     return "$ref" in SCHEMA["properties"][section]
+
+
+def row_of(document: str, key: str) -> str:
+    """The row of a table whose first cell is ``key``."""
+    (row,) = re.findall(rf"^\| `{re.escape(key)}` \|.*$", text_of(ROOT / "docs" / document), re.M)
+    return str(row)
+
+
+@pytest.mark.parametrize("backend", get_args(BackEnd))
+def test_every_back_end_is_explained(backend: str) -> None:
+    assert f"`{backend}`" in row_of("configuration.md", "backend")
+    assert backend == "auto" or row_of("backends.md", backend)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_task_is_explained(kind: str) -> None:
+    assert f"`{kind}`" in row_of("configuration.md", "kind")
+    assert re.search(rf"^- `{kind}` ", text_of(ROOT / "docs" / "configuration.md"), re.M)
+    assert kind in TASK
 
 
 # -- names of the code -------------------------------------------------------------------------------------------------

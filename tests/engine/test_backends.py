@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from kvsweep.engine import backends
@@ -11,6 +12,7 @@ from kvsweep.engine.build import cmake_options
 from kvsweep.errors import KvsweepError
 from kvsweep.machine import gpus
 from kvsweep.machine.gpus import Gpu
+from kvsweep.study.engine_shape import BackEnd
 from support import machine_output
 
 NOWHERE = "/nowhere/at/all"
@@ -41,6 +43,10 @@ def install(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return program
+
+
+def test_each_back_end_that_a_configuration_may_name_has_its_options() -> None:
+    assert {"auto", *backends.OPTIONS} == set(get_args(BackEnd))
 
 
 @pytest.mark.parametrize(

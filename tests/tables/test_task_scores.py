@@ -4,7 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from kvsweep.study.tasks import KINDS
+from kvsweep.tables import task_scores
 from kvsweep.tables.task_scores import agreement, score
+
+
+def test_every_kind_is_scored_but_one_whose_answers_are_neither_right_nor_wrong() -> None:
+    assert set(KINDS) - set(task_scores._SCORES) == {"trajectory"}
 
 
 def recall(answer: str | None, expected: list[str], question: str = "one", chat: bool = True) -> float | None:

@@ -105,12 +105,14 @@ Pair = Annotated[
 ]
 
 
+# What each is built with stands in engine/backends.py.
+BackEnd = Literal["auto", "cpu", "metal", "cuda", "vulkan", "hip", "sycl"]
+
+
 @dataclass(frozen=True, config=CHECKED)
 class EngineEntry(Section):
     source: SourceEntry = Field(description="where the engine comes from; exactly one of git, pypi and path")
-    backend: Literal["auto", "cpu", "metal", "cuda", "vulkan", "hip", "sycl"] = Field(
-        default="auto", description="back end to build for"
-    )
+    backend: BackEnd = Field(default="auto", description="back end to build for")
     cmake: dict[Variable, Setting] = Field(default={}, description="more CMake options, name and value")
     env: dict[Variable, Knob] = Field(default={}, description="environment of every run of the engine")
     arguments: Optional[ArgumentLists] = Field(

@@ -1,7 +1,7 @@
 """What a model is asked under each pair of cache types: the configuration's ``tasks``, a class for each kind.
 
-To add a kind, add its class here, how its items are made in measure/tasks/, and how they are scored in
-tables/task_scores.py.
+To add a kind, add its class here and to TaskEntry, how its items are made in measure/tasks/, and how they are scored
+in tables/task_scores.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
@@ -211,9 +211,6 @@ class AiderPolyglotEntry(_AnyTask):
         return json.dumps({**{name: getattr(self, name) for name in names}, "exercises": exercises})
 
 
-KINDS = ("recall", "tool-call", "trajectory", "aider-polyglot")
-
-
 def _has_kind(value: Any) -> Any:
     if isinstance(value, Mapping):
         if "kind" not in value:
@@ -234,6 +231,12 @@ TaskEntry = Annotated[
     ],
     BeforeValidator(_has_kind),
 ]
+KINDS: tuple[str, ...] = tuple(
+    tag.tag
+    for entry in get_args(get_args(TaskEntry)[0])
+    for tag in entry.__metadata__
+    if isinstance(tag, Tag)
+)
 
 
 @dataclasses.dataclass(frozen=True)
