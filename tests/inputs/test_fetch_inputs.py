@@ -267,6 +267,21 @@ def test_what_is_no_hub_or_gives_another_commit(server: Server, place: Place, mo
     assert error_of(place.model({"huggingface": HUB})).endswith(f"the server gave commit {'f' * 40} instead.")
 
 
+def test_a_hub_that_may_not_be_asked_is_not(
+    server: Server, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        said = error_of(place.model({"huggingface": HUB}))
+    assert (
+        said == "models.m.huggingface: HF_HUB_OFFLINE is set and the file is not here yet; unset it to fetch."
+    )
+    monkeypatch.setenv("HF_ENDPOINT", server.address.replace("//", "//me:word@"))
+    said = error_of(place.model({"huggingface": HUB}))
+    assert said == "models.m.huggingface: HF_ENDPOINT has a user or password in it; set HF_TOKEN instead."
+    assert not server.requests
+
+
 def test_a_small_file_that_the_hub_serves_itself(server: Server, place: Place) -> None:
     origin = {"huggingface": {**DATA, "file": "text.txt"}}
     server.pages[f"/datasets/ggml-org/ci/resolve/{COMMIT}/text.txt"] = Page(

@@ -77,6 +77,20 @@ def asked(text: str) -> module.Renaming:
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("MACHINE=mine:zero\u200bwidth", "MACHINE: 'zero\\u200bwidth' has characters that cannot be shown"),
+        ("MACHINE=mine:bell\a", "MACHINE: 'bell\\x07' has the control character"),
+        ("MODEL=m:two words", "MODEL: 'two words' is not valid here"),
+    ],
+)
+def test_a_new_name_that_nobody_can_read_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(KvsweepError) as caught:
+        asked(text)
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
     ("text", "moved", "count"),
     [
         ("MODEL=m:new", lambda parts: parts[2:3] == ["m"], 5),

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kvsweep.errors import KvsweepError
-from kvsweep.slices import bundles
+from kvsweep.slices import bundles, given
 from kvsweep.slices.archive import open_slice
 from kvsweep.slices.given import read_all, read_apart
 from kvsweep.slices.layout import FORMAT, Limits, Refused
@@ -635,7 +636,34 @@ def test_a_table_that_inflates() -> None:
         read_apart({"throughput": data}, Limits(reader_bytes=200 * 2**20))
 
 
+@pytest.mark.parametrize(
+    ("child", "limits", "says"),
+    [
+        (
+            "import time; time.sleep(60)",
+            {"reader_bytes": 1},
+            "tables: take more memory to read than those of",
+        ),
+        ("import time; time.sleep(60)", {"reader_seconds": 0}, "tables: take longer to read than those of"),
+        (
+            "import os; os.abort()",
+            {},
+            f"{TABLE}: cannot be read as Parquet: the reader crashed, or ran out of",
+        ),
+    ],
+)
+def test_a_reader_that_goes_too_far_is_ended(
+    child: str, limits: dict[str, int], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(given, "_CHILD", child)
+    started = time.monotonic()
+    with pytest.raises(Refused, match=says):
+        read_apart({"throughput": b"of no matter"}, Limits(**limits))
+    assert time.monotonic() - started < 30
+
+
 def test_a_process_of_its_own_says_the_same() -> None:
+    assert read_apart({}) == {}
     good = parquet(as_table([GOOD], THROUGHPUT))
     assert read_apart({"throughput": good}) == read_all({"throughput": good})
     bad = parquet(as_table([GOOD | {"tokens_per_second": -1.0}], THROUGHPUT))
