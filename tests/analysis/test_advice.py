@@ -11,7 +11,7 @@ import pytest
 from kvsweep.analysis.advice import advice
 from kvsweep.analysis.best import interval_of, told_quicker, what_decides
 from kvsweep.analysis.curves import Curve, Duration
-from kvsweep.analysis.estimates import of_rounds
+from kvsweep.analysis.estimates import ROUNDED, Value, of_rounds
 from kvsweep.analysis.kld_at_depth import kld_at_depth, klds_at_depth
 from kvsweep.analysis.recall_at_depth import recall_at_depth
 from kvsweep.analysis.schemas import ADVICE
@@ -335,6 +335,32 @@ def test_the_longest_context_is_the_deepest_that_was_measured() -> None:
     rows = advised(deep, DAMAGE, LONGEST)
     assert [(pair_of(row), row["rank"]) for row in rows] == [("q8_0", 1), ("q4_0", 2), ("f16", 3)]
     assert rows[0]["why"] == "measured to 128K"
+
+
+def test_a_context_that_was_not_reached_is_no_answer() -> None:
+    rows = advised(THREE, DAMAGE, changed(LONGEST, depth=128 * K))
+    assert [(row["verdict"], row["why"]) for row in rows] == [
+        ("not feasible", "was measured to 64K only")
+    ] * 3
+
+
+def test_of_many_other_pairs_the_first_are_named() -> None:
+    """From 64K on nine pairs are equally fast; up to there f16 is quicker."""
+    shallow, deep = (0, 8 * K), (64 * K, 128 * K)
+    names = ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "q8_0/q4_0", "q8_0/q5_0", "q8_0/q5_1"]
+    cells = [*speeds("f16", 1000, 60, depths=shallow), *speeds("f16", 400, 20, depths=deep)]
+    for index, pair in enumerate(names):
+        cells += speeds(pair, 900, 50, depths=shallow)
+        cells += speeds(pair, 500, 40 + index / 1000, depths=deep)
+    pick = next(row for row in advised(cells, DAMAGE) if pair_of(row) == "f16")
+    assert re.search(r"from depth 64K: q8_0/q5_1 or .* or 6 others, not told apart", pick["would_change"])
+
+
+def test_where_speeds_were_published_repetitions_over_runs_would_decide() -> None:
+    published = [
+        Duration(seconds, ((1.0, Value(seconds, bound=0.01, kind=ROUNDED)),)) for seconds in (10.0, 10.01)
+    ]
+    assert what_decides(published, 1, None) == "repetitions over several runs, which were not published"
 
 
 def deepest(pairs: Iterable[str], quality: Iterable[Row]) -> dict[str, Row]:

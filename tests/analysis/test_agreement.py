@@ -68,6 +68,12 @@ def test_a_control_is_known_no_better_than_it_is_printed() -> None:
     assert only(rows, "q8_0")["verdict"] == "disagrees"
 
 
+def test_divergences_from_the_f16_of_two_engines_cannot_be_compared() -> None:
+    found = only([row("perplexity", "q4_0", 0.09, reference="fork"), row("scorer", "q4_0", 0.047)], "q4_0")
+    assert found["verdict"] == "not comparable"
+    assert found["why"] == "llama-perplexity compared with the f16 of fork, the scorer with the engine's own"
+
+
 @pytest.mark.parametrize("other", [{"chunks": 3}, {"positions": "16x64"}])
 def test_other_tokens_cannot_be_compared(other: dict[str, Any]) -> None:
     found = only([row("perplexity", "q4_0", 0.09), row("scorer", "q4_0", 0.047, **other)], "q4_0")

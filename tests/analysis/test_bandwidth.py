@@ -14,6 +14,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.published import read_published
 from support import ROOT
+from synthetic_tables import model_row, throughput_row
 
 KNOWN = read_bandwidths()
 PUBLISHED = read_published(ROOT / "resources" / "published")
@@ -40,6 +41,18 @@ def test_what_left_the_device_or_is_one_depth_alone_has_no_row() -> None:
     pairs = {row["pair"] for row in of_published()}
     assert "turbo4" not in pairs  # one depth
     assert {row["depth_from"] for row in of_published() if row["pair"] == "q8_0/turbo4"} == {0}
+
+
+@pytest.mark.parametrize(("of_deeper", "has_rate"), [(1, True), (2, False)])
+def test_without_a_common_round_there_is_no_rate(of_deeper: int, has_rate: bool) -> None:
+    rows = [
+        throughput_row("q8_0", "q8_0", depth, "decode", rate, round=number, kv_bytes=size)
+        for depth, rate, number, size in ((0, 60.0, 1, 2**20), (8192, 50.0, of_deeper, 2**27))
+    ]
+    cells = over_rounds(rows)
+    (row,) = as_table(bandwidth(cells, memory(cells, [model_row()]), KNOWN), BANDWIDTH).to_pylist()
+    assert (row["depth_from"], row["depth_to"], row["cache_bytes"]) == (0, 8192, 2**27 - 2**20)
+    assert (row["gigabytes_per_second"] is not None) == has_rate
 
 
 @pytest.mark.parametrize(

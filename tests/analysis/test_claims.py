@@ -197,6 +197,16 @@ def test_every_statement_can_hold() -> None:
     assert found[3]["tolerance_reason"].endswith("(95 % interval, tokens taken as independent)")
 
 
+def test_cells_without_a_common_round_are_not_compared() -> None:
+    rows = [
+        row | {"round": row["round"] + 10} if (row["ctk"], row["ctv"]) == ("turbo3", "turbo3") else row
+        for row in speeds(TRUE_SPEEDS)
+    ]
+    found = measured(rows)
+    assert {number for number, row in found.items() if row["verdict"] != "holds"} == {9, 10, 12}
+    assert found[9]["verdict"] == found[10]["verdict"] == found[12]["verdict"] == "no data"
+
+
 def test_the_rows_fit_the_table() -> None:
     table = as_table(measured().values(), CLAIMS)
     assert table.num_rows == 13

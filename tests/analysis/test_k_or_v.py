@@ -81,6 +81,12 @@ def test_without_the_control_nothing_is_known() -> None:
     assert all(row["from_k"] is None for row in found.values())
 
 
+def test_a_cell_without_a_divergence_is_a_blank() -> None:
+    found = grid(cell("f16", "f16"), cell("q4_0", "f16") | {"kld_mean": None})["q4_0", "f16"]
+    assert found["kld_mean"] is found["from_k"] is None
+    assert found["reason"] == "no KL divergence is known"
+
+
 @pytest.mark.parametrize("changed", [{"effective_ctk": "q8_0"}, {"fallback": True}])
 def test_what_did_not_run_as_the_pair_is_a_blank(changed: Row) -> None:
     found = grid(cell("f16", "f16"), cell("q4_0", "f16") | changed)["q4_0", "f16"]
