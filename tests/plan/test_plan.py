@@ -21,6 +21,7 @@ from kvsweep.plan.warnings import warnings
 from kvsweep.study.config import parse_study
 from kvsweep.study.pairs import KNOWN_TYPES, Pair
 from kvsweep.tables.raw_cells import Outcome, RawCell, identity
+from kvsweep.units import format_bytes
 from support import Workplace, measure, recorded, run_program, write_model
 
 GIB = 2**30
@@ -487,6 +488,24 @@ def test_the_table_has_a_line_for_each_pair_and_a_column_for_each_depth(moe: Mod
     assert "pair bits/value d0 d8K d256K c4K c32K done" in lines
     assert "f16 16 10 MiB 170 MiB 5.01 GiB 80 MiB 640 MiB 0/5" in lines
     assert "q8_0/turbo4 6.375 3.98 MiB 67.7 MiB 2 GiB 31.9 MiB 255 MiB 0/5" in lines
+
+
+@pytest.mark.parametrize("context", [512, 4096])
+def test_a_context_of_both_methods_shows_the_larger_cache(moe: ModelHeader, context: int) -> None:
+    """llama-perplexity scores four windows of 512 at once, the scorer has an f16 cache beside each pair."""
+    both = {"contexts": [context], "chunks": 8, "method": ["perplexity", "scorer"]}
+    plan = plan_of(moe, config={**CONFIG, "quality": both})
+    needs = [
+        item.needs.kv_bytes or 0
+        for item in plan.cells
+        if item.run.kind == "quality" and str(item.run.pair) == "f16"
+    ]
+    assert len(set(needs)) > 1
+    lines = as_text(plan, "Apple M5 Max 128GB").splitlines()
+    (row,) = (line.split() for line in lines if line.startswith("  f16 "))
+    assert " ".join(row[-3:-1]) == format_bytes(max(needs))
+    assert "in steps of 256; by the scorer with the f16 cache beside." in "\n".join(lines)
+    assert "in steps of 256." in as_text(plan_of(moe), "Apple M5 Max 128GB")
 
 
 def test_a_large_configuration_makes_a_short_text(moe: ModelHeader) -> None:

@@ -34,7 +34,8 @@ def as_text(plan: Plan, machine: str) -> str:
         lines += [
             "",
             "Size of the KV cache at depth (d, throughput) and context (c, quality), as llama.cpp pads it:",
-            "bytes a token, times the tokens of depth and test, or of all windows scored at once, in steps of 256.",
+            "bytes a token, times the tokens of depth and test, or of all windows scored at once, in steps of 256"
+            + ("; by the scorer with the f16 cache beside." if _scorer_measures(plan) else "."),
         ]
     for engine, model in groups[:_MOST_TABLES]:
         lines += ["", *_table(plan, engine, model)]
@@ -47,6 +48,10 @@ def as_text(plan: Plan, machine: str) -> str:
         lines.append(f"! {plural(len(found) - _MOST_WARNINGS, 'more warning')} in plan.json")
     lines += ["" if found else "Nothing is known not to fit.", *_time(plan)]
     return "\n".join(lines) + "\n"
+
+
+def _scorer_measures(plan: Plan) -> bool:
+    return any(isinstance(item.run, QualityCell) and item.run.method == "scorer" for item in plan.cells)
 
 
 def _totals(plan: Plan) -> list[str]:
@@ -115,11 +120,11 @@ def _table(plan: Plan, engine: str, model: str) -> list[str]:
     columns = sorted({_column(item) for item in cells}, key=_column_order) if file else []
     rows = [["pair", "bits/value", *(name for name, _ in columns), "done"]]
     for pair in shown:
-        size = {
-            _column(item): item.needs.kv_bytes
-            for item in pairs[pair]
-            if item.needs and item.needs.kv_bytes is not None
-        }
+        size: dict[tuple[str, bool], int] = {}
+        for item in pairs[pair]:
+            if item.needs and item.needs.kv_bytes is not None:
+                # A context that both methods measure is one column.
+                size[_column(item)] = max(item.needs.kv_bytes, size.get(_column(item), 0))
         bits = nominal_bits(pair.ctk, pair.ctv)
         rows.append(
             [
