@@ -455,6 +455,15 @@ def test_a_pair_slower_by_factors_is_named_not_drawn():
     assert "left out (slower by factors): f16/turbo4" in legend_of(figure)
 
 
+def test_where_every_pair_is_slower_by_factors_that_is_said():
+    rows = [throughput_row("f16", "f16", 0, rate=100.0), throughput_row("q8_0", "q8_0", 0, rate=9.0)]
+    assert draw("decode_relative", speeds_of(rows)).panels == ()
+    assert (
+        "or only fallback cells and pairs that are slower by more than three"
+        in FIGURES["decode_relative"].nothing
+    )
+
+
 def test_published_sizes_come_from_the_types():
     row = quality_row("turbo4", "turbo4", bits_per_value_k=None, bits_per_value_v=None, **THEIRS)
     (panel,) = draw("kld_by_bits", rows_of("quality", [row])).panels

@@ -32,7 +32,8 @@ _INTERVAL = (
 )
 _NO_SPEED = "No cell gave a {} rate."
 _NO_REFERENCE = (
-    "Neither f16 nor q8_0 was measured at a depth of another pair, so there is nothing to compare with."
+    "Nothing to compare: beside f16 or q8_0 no other pair was measured at the same depth, or only fallback cells and "
+    "pairs that are slower by more than three times."
 )
 
 FIGURES: dict[str, Entry] = {
@@ -75,8 +76,9 @@ FIGURES: dict[str, Entry] = {
         "quality",
         "KL divergence by depth",
         "What a fuller cache costs: mean KL divergence from f16 against the number of tokens in the cache when a "
-        "token was predicted, of the scorer's cells. A dot is a sixteenth of the scored positions of all windows; "
-        "bands hold 95 %, over windows; a single window has none. Other depths of a window are other text: pairs "
+        "token was predicted, of the scorer's cells. Each length of window has a line of its own. A dot is a sixteenth "
+        "of the scored positions of all windows; bands hold 95 %, over windows, and are cut off at three times "
+        "and at a third of the mean; a single window has none. Other depths of a window are other text: pairs "
         "share it, depths do not.",
         "",
     ),
@@ -85,7 +87,7 @@ FIGURES: dict[str, Entry] = {
         "quality",
         "Top-1 agreement by depth",
         "Share of tokens at which the most likely next token is f16's, against the number of tokens in the cache; "
-        "bands as in the figure before.",
+        "lines as in the figure before; bands hold 95 %, over windows.",
         "",
     ),
     "tail_by_mean": Entry(
