@@ -121,6 +121,14 @@ def test_groups_are_named_by_what_varies():
     assert [(group.title, len(group.rows)) for group in comparison.groups] == [("fork", 2), ("mainline", 1)]
 
 
+def test_one_token_that_is_timed_is_one_token():
+    rows = [{"engine": "e", "source": "measured", "reference": None, "n_tokens": n} for n in (1, 128)]
+    assert [group.title for group in compare(rows, ("engine", "n_tokens")).groups] == [
+        "1 token timed",
+        "128 tokens timed",
+    ]
+
+
 def test_a_checksum_is_named_only_where_nothing_else_tells_groups_apart():
     with_engine = compare([ROW, ROW | {"engine": "mainline", "engine_commit": "2" * 40}], tuple(ROW))
     assert [group.title for group in with_engine.groups] == ["fork", "mainline"]

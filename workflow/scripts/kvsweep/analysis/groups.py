@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -43,16 +43,21 @@ class Comparison(NamedTuple):
         return " · ".join(part for part in (group.title, self.shared) if part)
 
 
-_WORDS = {
-    **{"n_ctx": "context {}", "n_tokens": "{} tokens timed"},
-    **{"engine_commit": "commit {:.9}", "model_sha256": "model {:.9}"},
+def tokens_timed(n_tokens: int) -> str:
+    """`128 tokens timed`"""
+    return f"{n_tokens} token{'' if n_tokens == 1 else 's'} timed"
+
+
+_WORDS: dict[str, Callable[[Any], str]] = {
+    **{"n_ctx": "context {}".format, "n_tokens": tokens_timed},
+    **{"engine_commit": "commit {:.9}".format, "model_sha256": "model {:.9}".format},
 }
 
 
 def _in_words(column: str, value: Any) -> str | None:
     if value is None:
         return None if column != "engine" else "engine not stated"
-    return None if (column, value) == ("source", "measured") else _WORDS.get(column, "{}").format(value)
+    return None if (column, value) == ("source", "measured") else _WORDS.get(column, str)(value)
 
 
 def compare(rows: Iterable[Row], subject: Sequence[str]) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from kvsweep.analysis.groups import SUBJECT
+from kvsweep.analysis.groups import SUBJECT, tokens_timed
 from kvsweep.analysis.reference import is_reference, reference_of
 from kvsweep.analysis.speed import against
 from kvsweep.numbers import ABSENT, format_difference, format_number, format_with_error
@@ -46,7 +46,7 @@ def throughput_sections(rows: Sequence[Row]) -> Iterable[Section]:
         for phase, phase_title in PHASES:
             own = [row for row in group if row["phase"] == phase]
             for n_tokens in sorted({row["n_tokens"] for row in own}, key=lambda n: (n is None, n or 0)):
-                timed = "" if n_tokens is None else f", {n_tokens} tokens timed"
+                timed = "" if n_tokens is None else f", {tokens_timed(n_tokens)}"
                 cells = [row for row in own if row["n_tokens"] == n_tokens]
                 caption = f"{phase_title}{timed}: tokens/s"
                 grids.append(by_depth(caption, cells, speed_entry, pair_entry, rate_notes(cells)))
