@@ -26,15 +26,8 @@ def frame_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, *columns: str
     )
 
 
-def rows_of(frame: pd.DataFrame, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
-    """The frame's rows, with None for every kind of missing value that pandas knows.
-
-    Raises ValueError for a column that the schema, if given, does not have.
-    """
-    if schema is not None:
-        unknown = set(frame.columns) - set(schema.names)
-        if unknown:
-            raise ValueError(f"columns without a schema: {sorted(unknown)}")
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows, with None for every kind of missing value that pandas knows."""
     columns = {str(name): _or_none(column) for name, column in frame.items()}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 

@@ -62,7 +62,7 @@ def head_to_head(
     found = _with_verdicts(pd.concat([one for one in duels if len(one)], ignore_index=True))
     found["_rank"] = found.quantity.map({name: place for place, name in enumerate(QUANTITIES)})
     found = found.sort_values(["_set_up", "order", "corpus", "n_ctx", "_rank", "depth"], kind="stable")
-    return rows_of(found.filter(HEAD_TO_HEAD.names), HEAD_TO_HEAD)
+    return rows_of(found.filter(HEAD_TO_HEAD.names))
 
 
 def _of_speeds(met: pd.DataFrame, known: pd.DataFrame, cells: Sequence[Row]) -> pd.DataFrame:

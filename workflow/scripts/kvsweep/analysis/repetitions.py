@@ -14,7 +14,6 @@ from scipy.special import stdtrit
 
 from kvsweep.analysis.estimates import SAME
 from kvsweep.analysis.frames import frame_of, rows_of
-from kvsweep.analysis.pair_schemas import REPETITIONS
 from kvsweep.tables.row import SET_UP, Row, problem_with
 from kvsweep.tables.schemas import THROUGHPUT
 
@@ -27,7 +26,7 @@ _AT = ["number", "depth"]  # the number of a phase, and a depth
 def repetitions(throughput: Iterable[Row]) -> list[dict[str, Any]]:
     """Rows of the table ``repetitions``."""
     effects = repetition_effects(throughput)
-    return rows_of(effects.assign(depth=effects.depth.mask(effects.depth == _ALL_DEPTHS)), REPETITIONS)
+    return rows_of(effects.assign(depth=effects.depth.mask(effects.depth == _ALL_DEPTHS)))
 
 
 def first_dropped(throughput: Iterable[Row]) -> pd.DataFrame:

@@ -114,7 +114,7 @@ def speeds(cells: Sequence[Row]) -> list[dict[str, Any]]:
     found = with_q_values(found, *PHASE)
     by_chance = found.verdict.isin((FASTER, SLOWER)) & (found.q_value > FALSE_DISCOVERIES)
     found["verdict"] = found.verdict.mask(by_chance, NOT_SHOWN)
-    ratios = rows_of(found.drop(columns=["t", "freedom", *PHASE]), SPEED)
+    ratios = rows_of(found.drop(columns=["t", "freedom", *PHASE]))
     return [
         {name: row.get(name) for name in SPEED.names} | ratio
         for row, ratio in zip(cells, ratios, strict=True)

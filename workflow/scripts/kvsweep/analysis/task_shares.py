@@ -55,7 +55,7 @@ def task_shares(cells: Iterable[Row], items: Iterable[Row]) -> list[dict[str, An
     # A published cell has a share and no items.
     published = ({**row, "context": row["n_ctx"]} for row in cells if is_published(row))
     return [
-        *rows_of(found.loc[in_order].reindex(columns=TASK_SHARES.names), TASK_SHARES),
+        *rows_of(found.loc[in_order].reindex(columns=TASK_SHARES.names)),
         *({name: row.get(name) for name in TASK_SHARES.names} for row in published),
     ]
 
