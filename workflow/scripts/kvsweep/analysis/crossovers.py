@@ -214,10 +214,8 @@ def _contradicts(found: _Differences, line: _Weights) -> bool:
     totals = errors.sum(axis=1)
     bounds = np.abs(residuals) @ found.bounds
     # No t is less than 1.96: most depths are told not to be off without one.
-    for index in np.flatnonzero(off > 1.96 * np.sqrt(totals) + bounds):
-        if off[index] > found.half(residuals[index], 1 - 0.05 / n):
-            return True
-    return False
+    candidates = np.flatnonzero(off > 1.96 * np.sqrt(totals) + bounds)
+    return any(off[index] > found.half(residuals[index], 1 - 0.05 / n) for index in candidates)
 
 
 def _told_changes(found: _Differences) -> list[tuple[int, int, _Weights]]:

@@ -222,7 +222,7 @@ def ranked(judgements: Iterable[Judgement], workload: Workload) -> list[Judgemen
                 one.candidate.decode.at(one.reach or 0) or unknown,
             ),
         )
-    return sorted(feasible, key=lambda one: seconds_of(one))
+    return sorted(feasible, key=seconds_of)
 
 
 def seconds_of(one: Judgement) -> float:

@@ -146,7 +146,7 @@ def _open(path: Path, where: str) -> Any:
 
     try:
         return ShortReader(path)
-    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError, KeyError, OSError) as error:
         raise KvsweepError(
             f"{where}: {path} is cut short or damaged ({size} bytes; its header promises more: {error}); "
             "fetch the model again."

@@ -69,7 +69,7 @@ def _disk(plan: Plan) -> list[str]:
     free = plan.known.resources.free_disk_bytes
     lines = []
     todo = [item for item in plan.baselines if not item.done and item.needs is not None]
-    for item in sorted(todo, key=lambda item: _n_ctx(item)):
+    for item in sorted(todo, key=_n_ctx):
         assert item.needs is not None
         if item.needs.disk_bytes > free:
             lines.append(
