@@ -32,8 +32,9 @@ OVER_TIME = "Tokens over time."
 FIRST_DROPPED = "First repetitions are not counted where they are told from the others."
 EQUAL_ROUNDS = "Rounds that are equal to the last digit have no interval: no machine does that."
 ONE_ROUND = (
-    "Of one round no interval can be given, and nothing is called faster or slower. Beside such a rate stands the "
-    "standard deviation of the repetitions within its process; from one process to the next speed changes by more."
+    "Of one round no interval can be given, and nothing is called faster or slower. Beside such a rate stands, of "
+    "several repetitions, their standard deviation within the process; from one process to the next speed changes "
+    "by more."
 )
 WITHIN_ROUNDS = "Compared within rounds; in brackets the 95 % interval over rounds."
 NO_INTERVAL = "Without brackets it is of one round, or as published: nothing is known of its error."
