@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,6 +40,62 @@ def test_a_harness_that_ends_before_it_begins_has_said_why(original: Path) -> No
     assert (result["results"], result["answer"]) == (None, "")
     with pytest.raises(Crashed, match=r"the harness left no result \(exit status 2\): .*/aider/benchmark"):
         read_result(result)
+
+
+@pytest.mark.parametrize(
+    ("files", "solutions"),
+    [
+        ({"solution": ["wordy.py"], "example": [".meta/example.py"]}, ["wordy.py"]),
+        (
+            {"solution": ["src/a.cpp", "src/a.h"], "example": [".meta/example.h", ".meta/example.cpp"]},
+            ["src/a.h", "src/a.cpp"],
+        ),
+        (
+            {"solution": ["One.java", "Two.java"], "example": [".meta/Two.java", ".meta/One.java"]},
+            ["Two.java", "One.java"],
+        ),
+        # One more than is asked for stands beside the others.
+        (
+            {"solution": ["src/lib.rs"], "example": [".meta/example.rs", ".meta/more.rs"]},
+            ["src/lib.rs", "src/more.rs"],
+        ),
+    ],
+)
+def test_which_file_an_example_is_the_solution_of(files: dict[str, list[str]], solutions: list[str]) -> None:
+    assert inside.solutions_for(files) == solutions
+
+
+@pytest.mark.parametrize(("right", "passed"), [("5", True), ("6", False)])
+def test_an_example_passes_where_its_tests_do(
+    original: Path, right: str, passed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"solution": ["wordy.py"], "test": ["wordy_test.py"], "example": [".meta/example.py"]}
+    (original / ".meta/config.json").write_text(json.dumps({"files": files}))
+    (original / ".meta/example.py").write_text(f"def answer():\n    return {right}\n")
+    (original / "wordy.py").write_text("def answer():\n    pass\n")
+    (original / "wordy_test.py").write_text(
+        "import wordy\n\ndef test_it():\n    assert wordy.answer() == 5\n"
+    )
+    monkeypatch.setattr(inside, "TESTS", {".py": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]})
+    found = inside.test_example(original)
+    assert found["passed"] is passed and f"1 {'passed' if passed else 'failed'}" in found["log"]
+    assert "pass" in (original / "wordy.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "log"),
+    [(["no-such-program"], "no-such-program: No such file"), (["sleep", "60"], "not done after 0.1 s")],
+)
+def test_an_example_whose_tests_cannot_be_run_does_not_pass(
+    original: Path, command: list[str], log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"solution": ["w.py"], "test": ["w_test.py"], "example": [".meta/example.py"]}
+    (original / ".meta/config.json").write_text(json.dumps({"files": files}))
+    (original / ".meta/example.py").write_text("")
+    monkeypatch.setattr(inside, "TESTS", {".py": command})
+    monkeypatch.setattr(inside, "TESTS_SECONDS", 0.1)
+    found = inside.test_example(original)
+    assert found["passed"] is False and found["log"].startswith(log)
 
 
 def test_the_harness_is_started_in_a_repository_of_its_own(scratch: Path) -> None:
