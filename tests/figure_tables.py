@@ -7,12 +7,17 @@ import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import recorded_study
 from kvsweep.analysis.schemas import EVERY_TABLE
+from kvsweep.figures import draw as draw_module
 from kvsweep.figures.catalogue import FIGURES
+from kvsweep.figures.drawing import Drawing
+from kvsweep.tables.row import one_method
+from kvsweep.tables.storage import read_table
 from support import ROOT
 from synthetic_analysis import answers
 from synthetic_tables import study
@@ -43,3 +48,13 @@ def write_figure_tables(place: Path) -> dict[str, Path]:
         pq.write_table(table, place / "made-up" / f"{name}.parquet")
     assert {figure.table for figure in FIGURES.values()} <= set(EVERY_TABLE)
     return {name: place / ("made-up" if name in MADE_UP else "results/tables") for name in FIGURES}
+
+
+def all_panels(tables: dict[str, Path]) -> dict[str, Drawing]:
+    """Every figure with all its panels, of which a page has the first few."""
+    found = {}
+    with mock.patch.object(draw_module, "MOST_PANELS", 1000):
+        for name, entry in FIGURES.items():
+            rows = read_table(tables[name], entry.table).to_pylist()
+            found[name] = draw_module.draw(name, one_method(rows) if entry.table == "quality" else rows)
+    return found
