@@ -264,6 +264,10 @@ def test_the_cache_types_an_engine_accepts() -> None:
     assert accepted_cache_types(shorter)[-1] == "q5_1"
     with pytest.raises(UnparsableOutput, match="does not list the allowed values"):
         accepted_cache_types("usage: llama-bench [options]\n")
+    with pytest.raises(UnparsableOutput, match=r"lists unknown cache types: 'f32, f16, bf16 or q8_0'"):
+        accepted_cache_types(
+            "--cache-type-k TYPE  type\n  allowed values: f32, f16, bf16 or q8_0\n (default: f16)"
+        )
 
 
 def test_an_engine_that_lists_no_cache_types_says_so_when_it_is_asked() -> None:

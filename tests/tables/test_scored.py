@@ -1,9 +1,12 @@
 """What a cell's scores say: means, tails and the same by position, each with an error that it can carry."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kvsweep.engine.scorer_file import HEADER, SCORES
+from kvsweep.errors import UnparsableOutput
 from kvsweep.tables import blocks
 from kvsweep.tables.columns import as_table
 from kvsweep.tables.quality_schemas import QUALITY
@@ -45,6 +48,32 @@ def test_a_tail_that_too_few_tokens_carry_has_no_interval(tmp_path: Path) -> Non
     row = columns(sums(windows_of(scored_cell(tmp_path, lambda w, p: float(values[w, p]), windows=16))))
     assert row["kld_p99_low"] < row["kld_p99"] < row["kld_p99_high"]
     assert row["kld_p999"] is not None and row["kld_p999_low"] is row["kld_p999_high"] is None
+
+
+def test_what_was_scored_beside_a_failed_computation_is_no_result(tmp_path: Path) -> None:
+    failed = "ggml_metal_synchronize: error: command buffer 1 failed with status 5"
+    recorded = scored_cell(tmp_path, lambda *_: 0.5)._replace(stderr=f"{failed}\n")
+    with pytest.raises(UnparsableOutput, match=f"a computation failed, so what was .* no result: {failed}"):
+        list(windows_of(recorded))
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "problem"),
+    [
+        (0, b"not of a scorer.", "no whole window 0 of 2"),
+        (HEADER.size, b"\xff" * 4, "window 0 of .* other positions than asked for"),
+        (HEADER.size + 8, struct.pack("<f", float("nan")), "values that no token can have"),
+    ],
+)
+def test_a_file_of_another_program_or_of_other_tokens_is_no_result(
+    at: int, value: bytes, problem: str, tmp_path: Path
+) -> None:
+    recorded = scored_cell(tmp_path, lambda *_: 0.5, positions="4x8")
+    path = tmp_path / SCORES
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + value + data[at + len(value) :])
+    with pytest.raises(UnparsableOutput, match=problem):
+        list(windows_of(recorded))
 
 
 def test_a_part_of_one_token_has_a_value_and_no_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from kvsweep.engine.perplexity_log import corpus_shortage
-from kvsweep.measure.record import how_it_ended
+from kvsweep.measure.record import JOB_TIME_LIMIT, how_it_ended
 from kvsweep.program import last_line
 from kvsweep.tables import status
 from kvsweep.tables.status import (
@@ -31,6 +31,13 @@ NO_RESULT = "llama-bench ended without this result"
 def test_a_measured_cell_has_no_reason() -> None:
     assert Verdict("measured") == MEASURED
     assert MEASURED.status in STATUSES
+
+
+def test_a_job_that_the_cluster_ended_says_how_long_it_had() -> None:
+    verdict = without_result(run(ended_by=JOB_TIME_LIMIT, wall_seconds=3600.0), "last line\n", NO_RESULT)
+    assert verdict == Verdict(
+        "timeout", "not finished after 1 h 00 min, all that the cluster gave its job", "last line"
+    )
 
 
 ON_THE_CPU = "ggml_aligned_malloc: insufficient memory (attempted to allocate 7813.00 MB)"

@@ -43,7 +43,7 @@ TABLES_OF_SET_UP = ("engines", "models", "machines")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What anything of a stranger's may be where it is not what it should be.
 _NO_RECORD = (
-    *(KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError, ArithmeticError),
+    *(LookupError, TypeError, AttributeError, ValueError, ArithmeticError),
     *(RecursionError, AssertionError, pa.ArrowException),
 )
 
