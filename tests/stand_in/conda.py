@@ -1,7 +1,8 @@
 """Stands in for conda as far as Snakemake uses it: an environment is a venv that sees the packages which are installed.
 
-``conda env create`` fails unless those meet what the environment file asks of pip. Each program that the environment's
-Python runs adds its name to ``ran`` beside its directory.
+It answers as conda 26.7.1 does. ``conda env create`` fails where the environment file names another channel than
+conda-forge, ``nodefaults`` included, which conda 26.7 asks for packages; and unless the packages meet what the file
+asks of pip. Each program that the environment's Python runs adds its name to ``ran`` beside its directory.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ import sys, pathlib; pathlib.Path({ran!r}).open("a").write(" ".join(sys.orig_arg
 def main(prefix: Path, words: list[str]) -> None:
     match words:
         case ["--version"]:
-            print("conda 24.7.1")
+            print("conda 26.7.1")
         case ["info", "--json"]:
-            print(json.dumps({"conda_prefix": str(prefix), "platform": "linux-64"}))
+            print(
+                json.dumps({"platform": "linux-64", "root_prefix": str(prefix), "conda_prefix": str(prefix)})
+            )
         case ["config", "--get", "channel_priority", "--json"]:
-            print(json.dumps({"get": {"channel_priority": "strict"}}))
+            print(json.dumps({"success": True, "warnings": [], "get": {"channel_priority": "strict"}}))
         case ["clean", "-y", "--tarballs"]:
             pass
         case ["env", "create", "--quiet", "--no-default-packages", "--file", file, "--prefix", place]:
@@ -38,7 +41,11 @@ def main(prefix: Path, words: list[str]) -> None:
 
 
 def create(file: Path, place: Path) -> None:
-    asked = yaml.safe_load(file.read_text())["dependencies"]
+    environment = yaml.safe_load(file.read_text())
+    for channel in environment["channels"]:
+        if channel != "conda-forge":
+            sys.exit(f"UnavailableInvalidChannel: HTTP 404 UNAVAILABLE OR INVALID for channel {channel}")
+    asked = environment["dependencies"]
     for line in next(item["pip"] for item in asked if isinstance(item, dict)):
         requirement = Requirement(line)
         found = version(requirement.name)
