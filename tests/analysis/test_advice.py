@@ -286,6 +286,14 @@ def test_memory_that_is_given_counts() -> None:
     assert "with less than" in large["would_change"] and "of memory: q8_0" in large["would_change"]
 
 
+@pytest.mark.parametrize(("size_bytes", "is_said"), [(3 << 30, True), (1 << 30, False)])
+def test_less_memory_than_any_machine_has_changes_nothing(size_bytes: int, is_said: bool) -> None:
+    models = [model_row(file_bytes=size_bytes)]
+    (pick, *_) = as_table(advice(over_rounds(THREE), DAMAGE, models, [CODING]), ADVICE).to_pylist()
+    assert pick["verdict"] == "pick" and pick["needed_bytes"] < size_bytes + (1 << 30)
+    assert ("with less than" in (pick["would_change"] or "")) is is_said
+
+
 def test_nothing_is_recommended_beyond_what_the_model_was_trained_for() -> None:
     depths = (0, 8 * K, 256 * K, 512 * K)
     rows = [*speeds("f16", 1000, 60, depths), *speeds("q8_0", 900, 55, depths)]

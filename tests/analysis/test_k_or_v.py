@@ -107,3 +107,27 @@ def test_where_damages_add_up_each_estimate_is_the_truth(pairs: set[tuple[str, s
         assert row["from_k"] is None or row["from_k"] == pytest.approx(FROM_K[ctk], abs=1e-9)
         assert row["from_v"] is None or row["from_v"] == pytest.approx(FROM_V[ctv], abs=1e-9)
         assert row["interaction"] is None or row["interaction"] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_cancels_is_0_and_no_dust_of_the_arithmetic() -> None:
+    """0.1 + 0.2 - 0.3 is 5.6e-17, of which K did all: a share of 1 with an interval without width."""
+    shared = {"kld_mean_stderr": 1e-4, "kld_window_stderr": None}
+    found = grid(
+        quality_row("f16", "f16", 0.0, **shared),
+        quality_row("f16", "q4_0", 0.3, **shared),
+        quality_row("q8_0", "q4_0", 0.1 + 0.2, **shared),
+    )
+    both = found["q8_0", "q4_0"]
+    assert (both["from_k"], both["share_k"], both["estimator"]) == (0.0, 0.0, "main effects")
+    assert both["share_k_low"] == 0.0 < both["share_k_high"] < 0.001
+
+
+def test_what_a_fit_leaves_over_is_a_residual_and_no_interaction() -> None:
+    """q8_0 as K is told by two cells, which differ from each other by what the fit cannot explain."""
+    found = grid(
+        cell("f16", "f16"), cell("f16", "q8_0"), cell("f16", "q4_0"), cell("q8_0", "q8_0"),
+        cell("q8_0", "q4_0", more=0.0004),
+    )  # fmt: skip
+    for pair, over in ((("q8_0", "q8_0"), -0.0002), (("q8_0", "q4_0"), 0.0002)):
+        assert found[pair]["estimator"] == "main effects"
+        assert (found[pair]["interaction"], found[pair]["residual"]) == (None, pytest.approx(over, rel=0.6))
