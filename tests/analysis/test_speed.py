@@ -52,6 +52,16 @@ def test_one_round_has_no_interval_and_no_winner_but_a_spread_within() -> None:
     assert 0 < found["spread_within"] < 0.02
 
 
+def test_rounds_that_are_very_far_apart_show_no_difference() -> None:
+    """Of two rounds whose ratios differ by a factor of 47 no end can be told; the error is known all the same. With one
+    degree of freedom Student's t is Cauchy's distribution."""
+    rows = table([*rounds_at("f16", "f16", [230.0, 430.0]), *rounds_at("q4_0", "q4_0", [2746.0, 108.0])])
+    row = of_pair(rows, "q4_0")
+    logs = [math.log(2746 / 230), math.log(108 / 430)]
+    assert (row["ratio_low"], row["ratio_high"], row["verdict"]) == (None, None, "no difference shown")
+    assert row["q_value"] == pytest.approx(2 * math.atan2(stdev(logs) / math.sqrt(2), fmean(logs)) / math.pi)
+
+
 def test_results_from_before_rounds_are_the_first() -> None:
     old = throughput_row("f16", "f16", tokens_per_second=100.0, samples=[100.0], round=None)
     later = rounds_at("f16", "f16", [90.0, 110.0])[1]

@@ -446,6 +446,13 @@ def decode_differences(*rows):
 F16 = rounds_at("f16", "f16", [100.0, 101.0, 99.0], 8192)
 
 
+def test_rounds_that_are_very_far_apart_are_no_bare_difference():
+    f16, far = rounds_at("f16", "f16", [230.0, 430.0]), rounds_at("q4_0", "q4_0", [2746.0, 108.0])
+    (entry,) = decode_differences(*f16, *far)["q4_0"]
+    assert (entry.text, entry.note) == ("no difference shown", "+73 % [−100, > +999]")
+    assert "nothing is known of its error" not in Page(page_of(throughput=[*f16, *far])).words()
+
+
 def test_speeds_are_compared_with_f16_at_equal_depth():
     slower = rounds_at("q8_0", "q8_0", [88.0, 89.0, 87.5], 8192)
     (entry,) = decode_differences(*F16, *slower)["q8_0"]

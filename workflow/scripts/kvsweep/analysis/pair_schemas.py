@@ -32,7 +32,8 @@ spread_within | real | fraction | sample standard deviation of the repetitions w
     no error of the speed
 mean_rate | real | tokens/s | mean of the repetitions' rates instead of tokens over mean time
 means_differ | flag | | mean_rate and tokens_per_second differ by more than the repetitions' standard error
-ratio± | real | | speed as a multiple of f16/f16's at this depth, in the rounds of both
+ratio± | real | | speed as a multiple of f16/f16's at this depth, in the rounds of both; no ends where they are a
+    factor of e^20 from it or more
 ratio_interval | text | | what the interval is made of; null where there is none
 ratio_rounds | integers | | rounds that the ratio is made of
 verdict | text | | faster or slower than f16 beyond the error and with q_value up to 0.05, no difference shown, one

@@ -153,7 +153,8 @@ def _beside(cells: Rates, bases: Rates) -> pd.DataFrame:
         ONE_ROUND: between.n == 1,
         FASTER: between.ratio_low > 1,
         SLOWER: between.ratio_high < 1,
-        NOT_SHOWN: between.ratio_low.notna(),
+        # Also where the interval is so wide that it has no ends.
+        NOT_SHOWN: between.interval.notna(),
         ERROR_UNKNOWN: between.n > 0,
     }
     return pd.DataFrame(

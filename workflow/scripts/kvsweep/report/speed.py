@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -123,6 +124,8 @@ def _difference_entry(row: Row, base: Row | None) -> Entry:
         return Entry(ABSENT, marks_of(row))
     fraction, low, high = (None if end is None else end - 1 for end in map(found.get, _RATIO))
     assert fraction is not None
+    if found["verdict"] == NO_DIFFERENCE and low is None:
+        low, high = -1.0, math.inf  # of rounds so far apart that no end can be told
     interval = None if low is None or high is None else Interval(fraction, low, high)
     text = format_difference(fraction, interval)
     by_chance = base is not None and pair_of(base) == BASELINE_PAIR and row["verdict"] == NO_DIFFERENCE
