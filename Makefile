@@ -136,3 +136,5 @@ requirements:
 	cd requirements && for name in run cluster dev harness; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt || exit 1; \
 	done
+	{ sed '/^  - pip:$$/q' workflow/envs/kvsweep.yaml && sed -nE 's/^([a-z].*[^ ]) *\\$$/      - \1/p' requirements/run.txt; } > kvsweep.new
+	mv kvsweep.new workflow/envs/kvsweep.yaml

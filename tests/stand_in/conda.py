@@ -48,6 +48,8 @@ def create(file: Path, place: Path) -> None:
     asked = environment["dependencies"]
     for line in next(item["pip"] for item in asked if isinstance(item, dict)):
         requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
         found = version(requirement.name)
         assert requirement.specifier.contains(found), f"{line} is asked for, {found} is here"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
