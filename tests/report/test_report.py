@@ -243,7 +243,10 @@ def warnings_of(**rows):
 
 
 def test_nothing_to_warn_of():
-    assert warnings_of(throughput=[throughput_row("f16", "f16")], quality=[quality_row("f16", "f16")]) == {}
+    assert (
+        warnings_of(throughput=[throughput_row("f16", "f16")], quality=[quality_row("f16", "f16", kld=0.0)])
+        == {}
+    )
 
 
 def test_a_perplexity_of_guessing_is_a_warning():
@@ -253,8 +256,22 @@ def test_a_perplexity_of_guessing_is_a_warning():
         assert ("Perplexity near or above the vocabulary's size, as of guessing" in found) is warned
 
 
+@pytest.mark.parametrize(
+    ("pair", "ratio", "warned"), [("f16", 0.213, True), ("f16", -2e-4, False), ("q8_0", 0.2, False)]
+)
+def test_a_baseline_that_left_much_out_is_a_warning(pair, ratio, warned):
+    """An f16 that is no other than the baseline's, and yet 20 % worse: the post shows no number of it."""
+    row = quality_row(pair, pair, ln_ppl_ratio=ratio)
+    found = [
+        line
+        for kind, line in warnings_of(quality=[row]).items()
+        if "own baseline" in kind or "of f16" in kind
+    ]
+    assert found == (["f16: quality – ln PPL ratio 0.213"] if warned else [])
+
+
 def test_a_perplexity_is_written_in_full():
-    row = quality_row("f16", "f16") | {"ppl": 66_432_101.5}
+    row = quality_row("f16", "f16", kld=0.0) | {"ppl": 66_432_101.5}
     (line,) = warnings_of(quality=[row], models=[{"model": row["model"], "n_vocab": 259}]).values()
     assert line == "f16: quality – perplexity 66,400,000, vocabulary of 259 tokens"
 

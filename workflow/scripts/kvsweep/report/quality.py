@@ -67,7 +67,7 @@ def _columns(control: Row | None) -> Columns:
         "mean KLD, nats": lambda row: with_half(
             row, "kld_mean", findings=(AT_THE_FLOOR,) if is_at_the_floor(row, control) else ()
         ),
-        "99.9 % KLD": _tail,
+        "99.9 % KLD, nats": _tail,
         "same top-1, %": lambda row: with_half(row, "top1_agreement"),
         "bits K / V": lambda row: Entry(
             " / ".join(format_number(row[f"bits_per_value_{side}"], 4) for side in "kv")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kvsweep.analysis.groups import QUALITY_SUBJECT, SUBJECT, compare
+from kvsweep.analysis.reference import is_control
 from kvsweep.analysis.repetitions import PHASE
 from kvsweep.machine.other_work import BUSY_CORES, is_busy
 from kvsweep.numbers import format_difference, format_number
@@ -22,6 +23,7 @@ from kvsweep.units import format_count, plural
 # From where on a measured cell gets a warning.
 DRIFT_PER_REPETITION = 0.005  # a trend that is told from 0, as a fraction of the time
 _METHODS = {"perplexity": "llama-perplexity", "scorer": "the scorer"}
+OWN_BASELINE = 0.001  # ln of f16's perplexity over that of its own baseline
 SPREAD = 0.05  # sample standard deviation, as a fraction of the mean
 
 
@@ -49,7 +51,7 @@ def warnings_of(
     )
     rows = [*throughput, *quality, *tasks]
     cautions = partial(_cautions, rows, _group_titles(throughput, quality, tasks))
-    yield from cautions([*_WHAT_RAN, _guessing(models)])
+    yield from cautions([*_WHAT_RAN, _guessing(models), _BESIDE_ITS_BASELINE])
     yield from _said_of_groups(
         "llama-perplexity and the scorer disagree on the same cell, beyond what the 16 bits of llama-perplexity's "
         "file explain: one of the two did not measure what it should",
@@ -231,6 +233,17 @@ def _guessing(models: Sequence[Row]) -> _Kind:
             f"perplexity {format_number(row['ppl'], 3)}, vocabulary of {vocabulary[row['model']]:,} tokens"
         ),
     )
+
+
+# Its file has 16 bits for a log-probability, and none below e^-16: an unlikely token costs less there.
+_BESIDE_ITS_BASELINE = _Kind(
+    "The perplexity of f16 is not that of its own baseline: what a file of log-probabilities leaves out is in the ln "
+    "PPL ratio of every pair, too; compare it with this one",
+    lambda row: (
+        row.get("ln_ppl_ratio") is not None and is_control(row) and abs(row["ln_ppl_ratio"]) > OWN_BASELINE
+    ),
+    lambda row: f"ln PPL ratio {format_number(row['ln_ppl_ratio'], 3)}",
+)
 
 
 def _not_measured(status: str) -> _Kind:
