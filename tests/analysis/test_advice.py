@@ -276,6 +276,20 @@ def test_a_pair_that_ran_out_of_memory_on_the_way() -> None:
     assert (f16["verdict"], f16["why"]) == ("not feasible", "ran out of memory at 10K")
 
 
+@pytest.mark.parametrize(
+    ("limit", "verdict"),
+    [(0.0008, "not feasible"), (0.0015, "undecided"), (0.0017, "undecided"), (0.003, "pick")],
+)
+def test_a_limit_within_the_error_of_a_divergence_decides_nothing(limit: float, verdict: str) -> None:
+    """0.0016 +- 0.0004: neither is what lies a little above it acceptable, nor what lies a little below it refused."""
+    windows = [0.0016 * (1 + 0.2 * (-1) ** n) for n in range(8)]
+    kld = quality_row("q8_0", "q8_0", 0.0016, method="scorer", kld_windows=windows, kld_window_rounding=0.0)
+    (q8_0,) = advised(speeds("q8_0", 900, 55), [kld], changed(highest_kld=limit))
+    assert q8_0["verdict"] == verdict
+    if verdict == "undecided":
+        assert q8_0["why"].startswith("its KL divergence, 0.0016") and "is not told from" in q8_0["why"]
+
+
 def test_memory_that_is_given_counts() -> None:
     small = changed(memory_bytes=36_903_138_080 + 11 * K * 15_000)  # between q8_0's and f16's bytes a token
     rows = {pair_of(row): row for row in advised(THREE, DAMAGE, small)}

@@ -152,6 +152,37 @@ def test_the_front() -> None:
     assert rows["turbo4"]["bits_per_value"] == 4.25
 
 
+@pytest.mark.parametrize(("times", "is_beaten"), [(1.45, False), (1.55, True)])
+def test_a_divergence_of_one_window_is_told_by_half_as_much_again(times: float, is_beaten: bool) -> None:
+    """q4_1 has more bits and is slower; its divergence has no error that is known."""
+    one_window: Row = {"kld_mean_stderr": None, "kld_window_stderr": None, "chunks": 1}
+    rows = front(
+        [
+            throughput_row(name, name, rate=rate)
+            for name, rate in (("f16", 90.0), ("q4_0", 60.0), ("q4_1", 40.0))
+        ],
+        [
+            quality_row("f16", "f16", 0.0),
+            quality_row("q4_0", "q4_0", 0.009, kld_windows=[0.009], **one_window),
+            quality_row("q4_1", "q4_1", 0.009 * times, kld_windows=[0.009 * times], **one_window),
+        ],
+    )
+    assert rows["q4_1"]["dominated_by"] == (["q4_0"] if is_beaten else [])
+    assert rows["q4_1"]["margin"] == "KL divergence by a factor of 1.5, decode by 5 %"
+
+
+@pytest.mark.parametrize(("rate", "is_beaten"), [(62.0, True), (66.0, False)])
+def test_speeds_of_one_round_within_5_percent_are_equal(rate: float, is_beaten: bool) -> None:
+    """q4_1 has more bits and diverges more: only to be faster saves it from q4_0."""
+    speeds = {"f16": 90.0, "q4_0": 60.0, "q4_1": rate}
+    rows = front(
+        [throughput_row(name, name, rate=decode) for name, decode in speeds.items()],
+        [quality_row(name, name, DAMAGE[name]) for name in speeds],
+    )
+    assert rows["q4_1"]["dominated_by"] == (["q4_0"] if is_beaten else [])
+    assert "decode by 5 %" in rows["q4_1"]["margin"]
+
+
 def test_the_depth_is_the_deepest_common_one_or_the_asked_one() -> None:
     speeds = [throughput_row(name, name, depth) for name in SPEED for depth in (0, 8 * K)]
     speeds.append(throughput_row("turbo4", "turbo4", 64 * K))
