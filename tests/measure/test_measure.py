@@ -53,7 +53,7 @@ def test_a_throughput_cell(workplace: Workplace) -> None:
 def test_a_quality_cell(with_baseline: Workplace) -> None:
     done = measure(with_baseline.quality_command("q8_0/turbo4"))
     assert done.returncode == 0
-    assert "KLD 0.320245, PPL 1548.0038" in done.stderr
+    assert "KLD 0.320245 nats, PPL 1548.0038" in done.stderr
     cell = with_baseline.quality("q8_0/turbo4")
     assert names(cell) == ["run.json", "stderr.log", "stdout.log"]
     run = run_json(cell)

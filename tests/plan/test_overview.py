@@ -99,7 +99,7 @@ def test_what_a_cell_measured() -> None:
 def test_what_the_scorer_measured(tmp_path: Path) -> None:
     cell = QualityCell("mainline", "tiny", "text", 1024, Pair("q4_0", "q4_0"), method="scorer")
     scored = scored_cell(tmp_path / "cell", lambda _window, _position: 0.25)
-    assert overview.result_of(cell, scored) == f"KLD 0.250000, PPL {math.exp(2.125):.4f}"
+    assert overview.result_of(cell, scored) == f"KLD 0.250000 nats, PPL {math.exp(2.125):.4f}"
     (tmp_path / "cell" / SCORES).unlink()
     assert overview.result_of(cell, scored) == "no result"
 
@@ -115,7 +115,7 @@ def test_numbers_are_written_in_full() -> None:
     f16 = QualityCell("mainline", "tiny", "text", 1024, Pair("f16", "f16"))
     name = "mainline/kld-f16-f16-control"
     control = Recorded(SCRIPTS, {}, recorded(f"{name}.stdout"), recorded(f"{name}.stderr"))
-    assert overview.result_of(f16, control).startswith("KLD 0.000000, PPL ")
+    assert overview.result_of(f16, control).startswith("KLD 0.000000 nats, PPL ")
 
 
 def test_the_program_at_another_terminal(workplace: Workplace) -> None:

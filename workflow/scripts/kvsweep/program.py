@@ -24,7 +24,9 @@ def add_base(parser: argparse.ArgumentParser) -> None:
 
 def say(message: str) -> None:
     """One line for the person at the terminal, and for the rule's log."""
-    print(f"kvsweep: {without_secrets(without_proxies(message, os.environ))}", file=sys.stderr, flush=True)
+    # In one write: several programs say something at once.
+    sys.stderr.write(f"kvsweep: {without_secrets(without_proxies(message, os.environ))}\n")
+    sys.stderr.flush()
 
 
 # Snakemake's process, by which a rule's program is told what it works for.

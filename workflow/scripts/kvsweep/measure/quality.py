@@ -21,6 +21,7 @@ from kvsweep.files import partial, read_json
 from kvsweep.machine import cluster_job
 from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
+from kvsweep.measure.outcome import quality_in_words
 from kvsweep.measure.progress import pace, tail
 from kvsweep.measure.record import how_it_ended
 from kvsweep.measure.second_names import drop_spare
@@ -137,7 +138,7 @@ def quality(arguments: argparse.Namespace) -> None:
         texts = [engine_run.read_stream(subject.directory, name) for name in ("stdout.log", "stderr.log")]
         try:
             found = parse_kl(*texts)
-            summary = f"KLD {found.kld_mean:.6f}, PPL {found.ppl:.4f}"
+            summary = quality_in_words(found.kld_mean, found.ppl)
         except ClosingStatisticsMissing:
             if attempts[-1].record.exit_status == 0 and len(attempts) < LOG_ATTEMPTS:
                 say("  the engine ended well but lost the end of its output; running it again")

@@ -14,6 +14,7 @@ from kvsweep.errors import KvsweepError
 from kvsweep.files import partial, sha256
 from kvsweep.measure import cell, engine_run
 from kvsweep.measure.engine_run import Attempt, Subject
+from kvsweep.measure.outcome import speed_in_words
 from kvsweep.measure.prediction import directories_of, has_probe, measured_curve, predicted_seconds
 from kvsweep.measure.progress import tail
 from kvsweep.measure.record import NO_RECORD, TIME_LIMIT, read_recorded
@@ -68,7 +69,7 @@ def throughput(arguments: argparse.Namespace) -> None:
         )
         failed = failed_computations(stdout, stderr)
         tests = results(stdout, stderr, failed)
-        parts = [f"{test.phase} {test.tokens_per_second:.4g} tokens/s" for test in tests]
+        parts = [*map(speed_in_words, tests)]
         parts += [
             f"{test.phase}'s repetitions cannot be of the same work"
             for test in tests

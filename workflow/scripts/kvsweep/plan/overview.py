@@ -10,9 +10,9 @@ from datetime import datetime
 from kvsweep.engine.bench_output import results as bench_results
 from kvsweep.engine.perplexity_output import parse_kl
 from kvsweep.errors import KvsweepError
+from kvsweep.measure.outcome import quality_in_words, speed_in_words
 from kvsweep.measure.record import Recorded
 from kvsweep.measure.tasks.item import read_items
-from kvsweep.numbers import format_number
 from kvsweep.plan.as_data import by_kind
 from kvsweep.plan.plan import Plan
 from kvsweep.study.cells import BaselineRun, Cell, TaskCell, ThroughputCell
@@ -51,23 +51,16 @@ def result_of(cell: Cell, recorded: Recorded) -> str:
     try:
         if isinstance(cell, ThroughputCell):
             tests = bench_results(recorded.stdout, recorded.stderr)
-            return ", ".join(
-                f"{test.phase} {format_number(test.tokens_per_second, 4)} tokens/s" for test in tests
-            )
+            return ", ".join(map(speed_in_words, tests))
         if isinstance(cell, TaskCell):
             return f"{len(read_items(recorded.stdout))} of {plural(recorded.run['items_asked'], 'item')} answered"
         if cell.method == "scorer":
             scored = columns_of(recorded)
-            return _of_quality(scored["kld_mean"], scored["ppl"])
+            return quality_in_words(scored["kld_mean"], scored["ppl"])
         found = parse_kl(recorded.stdout, recorded.stderr)
-        return _of_quality(found.kld_mean, found.ppl)
+        return quality_in_words(found.kld_mean, found.ppl)
     except KvsweepError:
         return "no result"
-
-
-def _of_quality(kld: float, ppl: float) -> str:
-    """With llama-perplexity's own digits; its own f16 is -0.000000 nats from its baseline."""
-    return f"KLD {round(kld, 6) or 0.0:.6f}, PPL {ppl:.4f}"
 
 
 def as_text(plan: Plan, running: Iterable[Running], last: Sequence[Finished], now: datetime) -> str:
