@@ -184,7 +184,8 @@ def along(x: float, points: Mapping[int, float]) -> float:
     return max(points[nearest] + slope * (x - nearest), 0.0)
 
 
-# Repetitions further apart than this are not of the same work: one was stopped, or did not compute what it should.
+# Repetitions further apart than this are not of the same work: one was stopped or held up, or did not compute what it
+# should.
 _APART = 3.0
 
 

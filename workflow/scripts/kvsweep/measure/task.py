@@ -95,8 +95,11 @@ def items_of(definition: dict[str, Any], chat: bool, text: str | None, server: S
             return recall.items(definition, server, chat)
         case "tool-call":
             return tool_call.items(definition, server, chat)
-    assert text is not None
-    return trajectory.items(definition, server, text)
+        case "trajectory":
+            assert text is not None
+            return trajectory.items(definition, server, text)
+        case kind:
+            raise ValueError(f"nothing makes the items of a task of the kind {kind!r}")
 
 
 def server_of(subject: Subject) -> Path:

@@ -255,7 +255,7 @@ def _not_measured(status: str) -> _Kind:
 
 
 _APART = _Kind(
-    "Repetitions that cannot be of the same work: one was stopped, or did not compute what it should",
+    "Repetitions that cannot be of the same work: one was stopped or held up, or did not compute what it should",
     apart,
     _durations,
 )
