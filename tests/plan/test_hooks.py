@@ -145,6 +145,13 @@ def test_the_last_words_of_a_program(text: str, said: str | None, tmp_path: Path
     assert last_words(log) == said
 
 
+def test_a_cluster_s_log_goes_on_long_after_the_program(tmp_path: Path) -> None:
+    """Snakemake says twice there which rule failed, with all its files and its command."""
+    log = tmp_path / "11.log"
+    log.write_text("kvsweep: error: x.gguf: the model is gone.\n" + 50 * "    input: a, b\n")
+    assert last_words(log) == "error: x.gguf: the model is gone."
+
+
 def test_a_new_report_is_named(hooks: Hooks, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "report.html"
     hooks.succeed(report)

@@ -165,7 +165,8 @@ def last_words(log: Path) -> str | None:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    said = [line.removeprefix("kvsweep: ") for line in lines[-20:] if line.startswith("kvsweep: ")]
+    # Below a program's last line a cluster's log has what two Snakemakes say of the rule.
+    said = [line.removeprefix("kvsweep: ") for line in lines[-100:] if line.startswith("kvsweep: ")]
     return next((line for line in reversed(said) if line.startswith(("error: ", "interrupted"))), None)
 
 
