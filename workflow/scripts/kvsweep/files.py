@@ -57,6 +57,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def write_memory(path: Path, value: Any) -> None:
+    """As ``write_json``, of what is only kept to be quicker or briefer the next time: nobody misses it.
+
+    Programs that work side by side may write it at once, and one of them fails. A read-only results directory is
+    reported by what has to write a result.
+    """
+    with suppress(KvsweepError):
+        write_json(path, value)
+
+
 def read_json(path: Path) -> Any:
     """Raises KvsweepError if the file is missing or is not JSON."""
     try:
@@ -143,10 +153,8 @@ def sha256_once(path: Path, memory: Path, *, remember: bool = True) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     digest = sha256(path)
-    # A read-only results directory is reported by what has to write a result, not by this memory.
     if remember:
-        with suppress(KvsweepError):
-            write_json(memory, {"stamp": stamp, "sha256": digest})
+        write_memory(memory, {"stamp": stamp, "sha256": digest})
     return digest
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import read_json, write_json
+from kvsweep.files import read_json, write_memory
 
 # Linux counts processor time in hundredths of a second.
 _SECONDS = 0.1
@@ -78,9 +77,7 @@ class OtherWork:
         """Leave a reading for the next cell, right after this one's engine has ended."""
         now = self._read()
         if self._memory and now:
-            # A read-only results directory is reported by what has to write a result.
-            with suppress(KvsweepError):
-                write_json(self._memory, {"workflow": self._workflow, "reading": now})
+            write_memory(self._memory, {"workflow": self._workflow, "reading": now})
 
     def cores(self) -> float | None:
         """Cores that others have kept busy so far; None where it is not known. Waits where it was too short a time."""

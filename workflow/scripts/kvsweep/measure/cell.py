@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kvsweep.errors import KvsweepError
-from kvsweep.files import read_json, write_json
+from kvsweep.files import read_json, write_memory
 from kvsweep.machine.conditions import read_conditions, remarks
 from kvsweep.machine.description import this_machine
 from kvsweep.machine.other_work import is_busy
@@ -109,9 +108,7 @@ def new_remarks(directory: Path, host: str, run_id: str, found: Sequence[str]) -
         before = {}
     said = before.get("said", []) if before.get("run") == run_id else []
     new = [remark for remark in found if remark not in said]
-    # Cells that share a node write it at once. One that is lost only says a thing once more.
-    with suppress(KvsweepError):
-        write_json(memory, {"run": run_id, "said": [*said, *new]})
+    write_memory(memory, {"run": run_id, "said": [*said, *new]})
     return new
 
 
